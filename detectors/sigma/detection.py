@@ -1,0 +1,101 @@
+"""The detection part of a rule: its YAML mapping enters, one compiled node leaves.
+
+Specification v2.1.0, "Detection": a map is AND, a list is OR, a value without a field is a keyword.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from detectors.sigma.conditions import (
+    Condition,
+    Inverse,
+    Name,
+    parse_condition,
+    used_names,
+)
+from detectors.sigma.errors import RuleRefused
+from detectors.sigma.matchers import FieldOf, any_value
+from detectors.sigma.nodes import Node, all_of, any_of, negated
+from detectors.sigma.values import typed
+
+MAX_DEPTH = 10  # lists and maps within each other in one selection
+_LIST_MODIFIERS = ("all", "neq")
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def compile_detection(
+    detection: Any, field_of: FieldOf, reserved: tuple[str, ...] = ()
+) -> tuple[Node, list[str]]:
+    """The node of a detection, and warnings. `reserved` keys beside `condition` are no selections.
+
+    Raises `RuleRefused` for anything that cannot be evaluated as written.
+    """
+    if not isinstance(detection, Mapping):
+        raise RuleRefused(f"the detection must be a map of selections, not {detection!r}")
+    if "timeframe" in detection:
+        raise RuleRefused(
+            "'timeframe' belongs to the aggregations of Sigma 1; a correlation rule says that now"
+        )
+    parts = {str(k): v for k, v in detection.items() if k not in ("condition", *reserved)}
+    if not parts:
+        raise RuleRefused("the detection has no selection")
+    if "condition" not in detection:
+        raise RuleRefused("the detection has no condition")
+    wanted = detection["condition"]
+    conditions = wanted if isinstance(wanted, list) else [wanted]
+    trees = [parse_condition(condition, list(parts)) for condition in conditions]
+    if not trees:
+        raise RuleRefused("the list of conditions is empty")
+    nodes = {name: _selection(name, part, field_of, MAX_DEPTH) for name, part in parts.items()}
+    unused = set(parts).difference(*map(used_names, trees))
+    warnings = [f"the condition does not use the selection {name!r}" for name in sorted(unused)]
+    return any_of([_tree(tree, nodes) for tree in trees]), warnings
+
+
+def _tree(tree: Condition, nodes: Mapping[str, Node]) -> Node:
+    if isinstance(tree, Name):
+        return nodes[tree.name]
+    if isinstance(tree, Inverse):
+        return negated(_tree(tree.term, nodes))
+    return (all_of if tree.every else any_of)([_tree(term, nodes) for term in tree.terms])
+
+
+def _selection(name: str, part: Any, field_of: FieldOf, depth: int) -> Node:
+    if not depth:
+        raise RuleRefused(f"selection {name!r} is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(part, Mapping):
+        if not part:
+            raise RuleRefused(f"selection {name!r} is an empty map")
+        return all_of([_item(name, str(key), value, field_of) for key, value in part.items()])
+    if isinstance(part, list):
+        if not part:
+            raise RuleRefused(f"selection {name!r} is an empty list")
+        if all(isinstance(element, _SCALARS) for element in part):
+            return _item(name, "", part, field_of)
+        return any_of([_selection(name, element, field_of, depth - 1) for element in part])
+    return _item(name, "", part, field_of)
+
+
+def _item(selection: str, key: str, value: Any, field_of: FieldOf) -> Node:
+    """One line of a map, `field|modifiers: value or values`."""
+    field, *modifiers = key.split("|")
+    where = f"selection {selection!r}, {key or 'keyword'!r}"
+    raws = value if isinstance(value, list) else [value]
+    if not raws:
+        raise RuleRefused(f"{where}: the list of values is empty")
+    for raw in raws:
+        if not isinstance(raw, _SCALARS):
+            raise RuleRefused(f"{where}: expected a plain value or a list of them, not {raw!r}")
+        if raw is None and not field:
+            raise RuleRefused(f"{where}: null needs a field")
+    chain = [modifier for modifier in modifiers if modifier not in _LIST_MODIFIERS]
+    try:
+        alternatives = [typed(raw, chain) for raw in raws]
+        if "all" in modifiers:
+            node = all_of([any_value(selection, field, each, field_of) for each in alternatives])
+        else:
+            every = [value for values in alternatives for value in values]
+            node = any_value(selection, field, every, field_of)
+    except RuleRefused as refusal:
+        raise RuleRefused(f"{where}: {refusal}") from refusal
+    return negated(node) if "neq" in modifiers else node

@@ -1,0 +1,114 @@
+"""Rule files: a directory enters, YAML documents leave, each with its path; what cannot be read is
+refused.
+
+Scalars are read as YAML 1.2 with the exceptions Sigma needs: `0x3e7`, `010`, `12:30`, `yes` and
+dates stay text.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MAX_FILE = 1_048_576  # bytes; SigmaHQ's largest rule has about 30 KB
+MAX_NODES = 100_000  # YAML nodes of a file with every alias written out
+TESTS = ".test.yml"
+SUFFIXES = (".yml", ".yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document of a rule file, or the reason why the file gave none."""
+
+    path: str
+    content: Any = None
+    error: str = ""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """A safe loader that refuses duplicate keys and alias bombs."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 -- PyYAML's own class attribute
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        _written_out(node, {}, ())
+        return super().construct_document(node)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+", "-+0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}",
+        re.compile(rf"(?:{_pattern})\Z"),
+        [one if one != "\0" else "" for one in _first],
+    )
+
+
+def rule_files(directory: Path) -> list[Path]:
+    """The rule files under a directory, or the file itself, in the order of their paths."""
+    if directory.is_file():
+        return [directory]
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.suffix in SUFFIXES and not path.name.endswith(TESTS) and path.is_file()
+    )
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The YAML documents of a file; a broken file gives one document with an error."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE:
+            yield Document(
+                str(path), error=f"the file has {size} bytes, at most {MAX_FILE} are read"
+            )
+            return
+        contents = list(yaml.load_all(path.read_text(encoding="utf-8-sig"), Loader=_Loader))
+    except OSError as error:
+        yield Document(str(path), error=f"the file cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        yield Document(str(path), error=f"the file is not UTF-8: byte {error.start} is no text")
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        text = " ".join(str(error).split()) or "it is nested too deeply"
+        yield Document(str(path), error=f"the file is not valid YAML: {text}")
+    else:
+        for content in contents:
+            if content is not None:
+                yield Document(str(path), content)
+
+
+def _written_out(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
+    """How many nodes there are when every alias is written out; raises above `MAX_NODES`."""
+    if id(node) in above:
+        raise yaml.YAMLError("an alias contains itself")
+    if id(node) not in known:
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            children = node.value
+        inside = (*above, id(node))
+        known[id(node)] = 1 + sum(_written_out(child, known, inside) for child in children)
+    if known[id(node)] > MAX_NODES:
+        raise yaml.YAMLError(f"more than {MAX_NODES} nodes once the aliases are written out")
+    return known[id(node)]

@@ -1,0 +1,176 @@
+"""Log sources: the `logsource` of a rule becomes a test of where an event comes from.
+
+What is read of an event is its origin: (event.dataset, channel, event code, provider), in lower
+case. The table is data: `logsources.toml` beside this file, and a `logsources.toml` in any rule
+directory that is loaded.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from detectors.sigma.view import Event
+
+BUILT_IN = Path(__file__).with_name("logsources.toml")
+ATTRIBUTES = ("product", "category", "service")
+_NAMES = ("datasets", "channels", "codes", "providers")
+_MAPS = {"codes_of": "category", "channels_of": "service", "datasets_of": "service"}
+
+
+class Origin(NamedTuple):
+    """Where an event comes from; empty where it does not say."""
+
+    dataset: str
+    channel: str
+    code: str
+    provider: str
+
+
+def origin(event: Event) -> Origin:
+    """The origin of an event; the raw Windows names stand in for the ECS ones of foreign events."""
+    get = event.get
+    dataset = get("event.dataset")
+    channel = get("winlog.channel") or get("Channel")
+    code = get("event.code") or get("winlog.event_id") or get("EventID")
+    provider = get("winlog.provider_name") or get("Provider_Name")
+    return Origin(_text(dataset), _text(channel), _text(code), _text(provider))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A set of origins: each attribute that is not empty must hold the event's; a name may end in
+    `*`.
+    """
+
+    datasets: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+
+    def holds(self, at: Origin) -> bool:
+        return (
+            _among(at.dataset, self.datasets)
+            and _among(at.channel, self.channels)
+            and _among(at.code, self.codes)
+            and _among(at.provider, self.providers)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a rule applies: in one place of each of its groups. `known`: the table has the log
+    source.
+    """
+
+    groups: tuple[tuple[Place, ...], ...]
+    known: bool = True
+
+    def holds(self, at: Origin) -> bool:
+        return all(any(place.holds(at) for place in group) for group in self.groups)
+
+
+class LogSources:
+    """The table of log sources: attributes of `logsource` to the places where such events come
+    from.
+    """
+
+    def __init__(self, entries: Iterable[tuple[Mapping[str, str], tuple[Place, ...]]]) -> None:
+        self._places: dict[tuple[str, str, str], tuple[Place, ...]] = {}
+        for logsource, places in entries:
+            key = _key(logsource)
+            self._places[key] = self._places.get(key, ()) + places
+
+    @classmethod
+    def load(cls, *paths: Path) -> "LogSources":
+        """The built-in table and those at `paths`, which add places to it.
+
+        Raises `ValueError` that names the file for a broken table, `OSError` for a missing one.
+        """
+        return cls([entry for path in (BUILT_IN, *paths) for entry in read_entries(path)])
+
+    def route(self, logsource: Mapping[str, str]) -> Route:
+        """Where a rule of this log source applies.
+
+        The exact entry, or else an entry for its category and one for its service, both of which
+        must hold. A log source that is not in the table applies to datasets of its name:
+        `product.service`, `product.category`, `service`, `category`, or `product` alone; `known` is
+        False then.
+        """
+        if exact := self._places.get(_key(logsource)):
+            return Route((exact,))
+        product = logsource.get("product", "")
+        parts = [
+            self._places.get((product, *pair)) or self._places.get(("", *pair))
+            for pair in ((logsource.get("category", ""), ""), ("", logsource.get("service", "")))
+            if any(pair)
+        ]
+        if parts and all(parts):
+            return Route(tuple(part for part in parts if part))
+        return Route((_by_name(logsource),), known=False)
+
+
+def read_entries(path: Path) -> list[tuple[Mapping[str, str], tuple[Place, ...]]]:
+    """The `[[source]]` entries of a file. Raises `ValueError` that names the file for a broken
+    one.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return [entry for source in document.get("source", []) for entry in _entries(source)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not a table of log sources: {error}") from error
+
+
+def _entries(source: Mapping[str, Any]) -> list[tuple[Mapping[str, str], tuple[Place, ...]]]:
+    """One entry, or one for each name in a `codes_of`, `channels_of` or `datasets_of` map."""
+    attributes = {name: source[name] for name in ATTRIBUTES if name in source}
+    for plural, attribute in _MAPS.items():
+        if plural in source:
+            shared = {name: source[name] for name in _NAMES if name in source}
+            name = plural.removesuffix("_of")
+            return [
+                ({**attributes, attribute: key}, (_place({**shared, name: values}),))
+                for key, values in source[plural].items()
+            ]
+    return [(attributes, tuple(map(_place, source.get("match", [source]))))]
+
+
+def _place(entry: Mapping[str, Any]) -> Place:
+    names = [_lower(entry.get(name, [])) for name in _NAMES]
+    if not any(names):
+        raise ValueError(f"an entry without datasets, channels, codes and providers: {entry!r}")
+    return Place(*names)
+
+
+def _lower(names: list[Any]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of names, not {names!r}")
+    return tuple(str(name).lower() for name in names)
+
+
+def _by_name(logsource: Mapping[str, str]) -> tuple[Place, ...]:
+    product = logsource.get("product", "")
+    names = [logsource[name] for name in ("service", "category") if logsource.get(name)]
+    datasets = [f"{product}.{name}" for name in names] if product else []
+    return (Place(datasets=tuple(name.lower() for name in [*datasets, *names, product] if name)),)
+
+
+def _key(logsource: Mapping[str, str]) -> tuple[str, str, str]:
+    return (
+        logsource.get("product", ""),
+        logsource.get("category", ""),
+        logsource.get("service", ""),
+    )
+
+
+def _among(name: str, names: tuple[str, ...]) -> bool:
+    if not names or name in names:
+        return True
+    return any(known[-1:] == "*" and name and name.startswith(known[:-1]) for known in names)
+
+
+def _text(value: Any) -> str:
+    if type(value) is str:
+        return value.lower()
+    return "" if value is None else str(value).lower()

@@ -1,0 +1,159 @@
+"""Rule directories enter, the rules that an event matches leave.
+
+Rules are kept by the origin of events (`logsource.py`), so an event meets only the rules of its log
+source.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectors.sigma.compiler import Compiler, Filter
+from detectors.sigma.documents import Document, read_documents, rule_files
+from detectors.sigma.errors import RuleRefused
+from detectors.sigma.fields import FieldMap
+from detectors.sigma.logsource import LogSources, Origin, origin
+from detectors.sigma.nodes import necessary_texts
+from detectors.sigma.rule import Refused, Rule
+from detectors.sigma.view import Event, View
+
+MAX_ORIGINS = 8_192  # origins whose rules are remembered; a foreign sender may invent any number
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something about a rule or filter that its author should know; it is used all the same."""
+
+    path: str
+    rule: str
+    text: str
+
+
+class RuleSet:
+    """Rules that loaded, those that were refused, and warnings."""
+
+    __slots__ = ("_by_origin", "_event_codes", "refused", "rules", "warnings")
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        refused: Iterable[Refused] = (),
+        warnings: Iterable[Warned] = (),
+    ) -> None:
+        self.rules = tuple(rules)
+        self.refused = tuple(refused)
+        self.warnings = tuple(warnings)
+        self._by_origin: dict[Origin, tuple[Rule, ...]] = {}
+        self._event_codes = [necessary_texts(rule.node, "event.code") for rule in self.rules]
+
+    @classmethod
+    def load(cls, *directories: Path) -> "RuleSet":
+        """All rules under the directories (or in the files), in the order of their paths.
+
+        Never raises for a broken rule, filter or table: it is listed in `refused`. Files
+        `*.test.yml` are no rules. A `fields.toml` or `logsources.toml` directly in a directory
+        extends the built-in tables.
+        """
+        loading = _Loading()
+        loading.tables(directories)
+        for directory in directories:
+            if not directory.exists():
+                loading.refuse(str(directory), "", "the rule directory does not exist")
+            for path in rule_files(directory):
+                for document in read_documents(path):
+                    loading.add(document)
+        return cls(loading.filtered_rules(), loading.refused, loading.warnings)
+
+    def evaluate(self, event: Event) -> list[Rule]:
+        """The rules that match the event, in the order of `rules`."""
+        at = origin(event)
+        rules = self._by_origin.get(at)
+        if rules is None:
+            rules = self._remember(at)
+        if not rules:
+            return []
+        view = View(event)
+        return [rule for rule in rules if rule.node.test(view)]
+
+    def candidates(self, event: Event) -> tuple[Rule, ...]:
+        """The rules that `evaluate` would test on the event."""
+        at = origin(event)
+        found = self._by_origin.get(at)
+        return self._remember(at) if found is None else found
+
+    def _remember(self, at: Origin) -> tuple[Rule, ...]:
+        if len(self._by_origin) >= MAX_ORIGINS:
+            self._by_origin.clear()
+        self._by_origin[at] = found = tuple(
+            rule
+            for rule, codes in zip(self.rules, self._event_codes, strict=True)
+            if rule.route.holds(at) and (codes is None or not at.code or at.code in codes)
+        )
+        return found
+
+
+class _Loading:
+    """What was read so far."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, Rule] = {}
+        self.filters: list[Filter] = []
+        self.refused: list[Refused] = []
+        self.warnings: list[Warned] = []
+        self.compiler = Compiler(FieldMap([]), LogSources([]))
+
+    def refuse(self, path: str, rule: str, reason: str) -> None:
+        self.refused.append(Refused(path, rule, reason))
+
+    def tables(self, directories: Iterable[Path]) -> None:
+        extensions = {
+            name: [path for directory in directories if (path := directory / name).is_file()]
+            for name in ("fields.toml", "logsources.toml")
+        }
+        try:
+            self.compiler = Compiler(
+                FieldMap.load(*extensions["fields.toml"]),
+                LogSources.load(*extensions["logsources.toml"]),
+            )
+        except (ValueError, OSError) as error:
+            self.refuse(str(error).partition(":")[0], "", str(error))
+            self.compiler = Compiler(FieldMap.load(), LogSources.load())
+
+    def add(self, document: Document) -> None:
+        content, path = document.content, document.path
+        if document.error:
+            return self.refuse(path, "", document.error)
+        if not isinstance(content, dict):
+            return self.refuse(
+                path, "", f"expected a map of a rule's attributes, not {content!r:.100}"
+            )
+        name = str(content.get("title") or content.get("id") or "")
+        try:
+            if "filter" in content:
+                made, warnings = self.compiler.filter(content, path)
+                self.filters.append(made)
+            else:
+                rule, warnings = self.compiler.rule(content, path)
+                self._keep(rule)
+        except RuleRefused as refusal:
+            return self.refuse(path, name, str(refusal))
+        self.warnings += [Warned(path, name, text) for text in warnings]
+        return None
+
+    def _keep(self, rule: Rule) -> None:
+        if (first := self.rules.get(rule.id)) is not None:
+            raise RuleRefused(f"the identifier {rule.id} is already taken by {first.path}")
+        self.rules[rule.id] = rule
+
+    def filtered_rules(self) -> list[Rule]:
+        idle = list(self.filters)
+        rules: list[Rule] = []
+        for rule in self.rules.values():
+            fitting = [each for each in self.filters if each.fits(rule)]
+            idle = [each for each in idle if each not in fitting]
+            try:
+                rules.append(self.compiler.filtered(rule, fitting))
+            except RuleRefused as refusal:
+                self.refuse(rule.path, rule.title, f"a filter of the rule: {refusal}")
+        self.warnings += [Warned(f.path, f.title, "the filter fits no rule") for f in idle]
+        return rules

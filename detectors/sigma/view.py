@@ -1,0 +1,149 @@
+"""What a rule sees of an event: a flat event enters, the texts of one rule field leave.
+
+Sigma compares text (specification v2.1.0, "Value Types"), so every value is turned into text once
+for each field of an event and kept for all the rules that ask for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Event: TypeAlias = Mapping[str, Any]
+
+# Added by the receiver, not part of what the source said: a keyword must not match on them.
+RECEIVER_FIELDS = frozenset(
+    {"@timestamp", "event.id", "event.ingested", "event.dataset", "event.kind"}
+)
+RECEIVER_PREFIXES = ("observer.", "organization.", "labels.")
+MAX_DEPTH = 20  # levels of nested objects walked; docs/events.md flattens to the same depth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """One field of a rule, as the event keys that may hold it, in order of preference.
+
+    `exact` texts keep their case, the others are folded. `union` reads all keys instead of the
+    first present one. A field without keys stands for every value of the event (a keyword search).
+    Identity is equality: views cache by the object, so share it between rules.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    exact: bool = False
+    union: bool = False
+
+
+class View(dict[Field, tuple[str, ...]]):
+    """The texts of one event by field, made at first use."""
+
+    __slots__ = ("event",)
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+    def __missing__(self, field: Field) -> tuple[str, ...]:
+        found: list[str] = []
+        for _, value in located(self.event, field):
+            if type(value) is str:
+                found.append(value if field.exact else fold(value))
+            elif field.exact:
+                found.extend(texts(value))
+            else:
+                found.extend(map(fold, texts(value)))
+        self[field] = result = tuple(found)
+        return result
+
+
+def located(event: Event, field: Field) -> list[tuple[str, Any]]:
+    """The (event key, value) pairs a field reads: none when the field is missing.
+
+    A key that holds null counts only when no other key of the field holds a value.
+    """
+    if not field.keys:
+        return [pair for pair in event.items() if not _is_receiver_field(pair[0])]
+    null: list[tuple[str, Any]] = []
+    found: list[tuple[str, Any]] = []
+    for key in field.keys:
+        value = event.get(key)
+        if value is None:
+            if key in event:
+                null.append((key, None))
+                continue
+            nested = list(_nested(event, key)) if "." in key else []
+            if not nested:
+                continue
+            value = nested if len(nested) > 1 else nested[0]
+        found.append((key, value))
+        if not field.union:
+            return found
+    return found or null[:1]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """The texts of a value: each element of a list, each leaf of an object; null has none."""
+    if type(value) is str:
+        yield value
+    else:
+        yield from _walk(value, MAX_DEPTH)
+
+
+def has_null(value: Any) -> bool:
+    """Whether a value is null, holds a null element or is an empty list."""
+    if isinstance(value, (list, tuple)):
+        return not value or any(element is None for element in value)
+    return value is None
+
+
+def fold(text: str) -> str:
+    """Text for comparison without case, one character for each character (so that `?` stays
+    one).
+    """
+    if text.isascii():
+        return text.lower()
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        lowered = "".join(low if len(low := one.lower()) == 1 else one for one in text)
+    return lowered.replace("ς", "σ")
+
+
+def _walk(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, bool):
+        yield "true" if value else "false"
+    elif isinstance(value, float) and value.is_integer():
+        yield str(int(value))
+    elif isinstance(value, Mapping):
+        if depth:
+            for element in value.values():
+                yield from _walk(element, depth - 1)
+    elif isinstance(value, (list, tuple)):
+        if depth:
+            for element in value:
+                yield from _walk(element, depth - 1)
+    elif value is not None:
+        yield str(value)
+
+
+def _nested(value: Any, path: str, depth: int = MAX_DEPTH) -> Iterator[Any]:
+    """Values at a dotted path through nested objects; a list on the way offers each element."""
+    if not depth:
+        return
+    if isinstance(value, (list, tuple)):
+        for element in value:
+            yield from _nested(element, path, depth - 1)
+    elif isinstance(value, Mapping):
+        if path in value:
+            yield value[path]
+            return
+        dot = path.find(".")
+        while dot > 0:
+            inner = value.get(path[:dot])
+            if isinstance(inner, (Mapping, list, tuple)):
+                yield from _nested(inner, path[dot + 1 :], depth - 1)
+            dot = path.find(".", dot + 1)
+
+
+def _is_receiver_field(key: str) -> bool:
+    return key in RECEIVER_FIELDS or key.startswith(RECEIVER_PREFIXES)
