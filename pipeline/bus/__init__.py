@@ -1,0 +1,74 @@
+"""The bus: frames enter a topic, records with a position leave it, in order, as often as somebody asks.
+
+One contract (`Bus`), implementations beside it (`sqlite.py`), one contract suite (`tests/contract/bus.py`).
+A consumer's position is not the bus's affair: a stage saves it in the state together with its effects and hands it back
+when it starts (`pipeline/state/positions.py`), so that the two can never differ.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.frame import Frame
+
+#: Decoded events, from the collectors to the detectors and the store.
+EVENTS = "events"
+#: Alerts, from the detectors to the response stage.
+ALERTS = "alerts"
+#: Alerts as the queue holds them now, from the response stage to the store.
+ALERT_UPDATES = "alert-updates"
+TOPICS = (EVENTS, ALERTS, ALERT_UPDATES)
+
+
+class SlowDown(Exception):
+    """The bus holds as much as it may: keep what you have, slow your senders, try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One frame as it lies in a topic. `offset` grows by one or more within a partition."""
+
+    topic: str
+    partition: int
+    offset: int
+    source: str
+    events: int
+    payload: bytes
+
+
+#: The next offset to read, for each partition.
+Positions = Mapping[int, int]
+
+
+class Bus(Protocol):
+    """At least once, in order within a partition, durable when `publish` returns."""
+
+    def publish(self, topic: str, frames: Sequence[Frame]) -> None:
+        """Append all frames or none.
+
+        Raises:
+            SlowDown: the topic holds more unread bytes than its limit.
+        """
+
+    def read(self, topic: str, positions: Positions, limit_bytes: int = 4_000_000) -> list[Record]:
+        """Return the records from `positions` on, at least one if there is one, else about `limit_bytes`; never waits."""
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Return for each partition the offset that the next frame gets."""
+
+    def backlog(self, topic: str, positions: Positions) -> tuple[int, int]:
+        """Return how many events and bytes lie from `positions` on."""
+
+    def trim(self, topic: str, positions: Positions) -> int:
+        """Forget the records before `positions`; return how many frames went."""
+
+    def close(self) -> None:
+        """Release files and sockets."""
+
+
+def open_bus(data_dir: Path, limit_bytes: int) -> Bus:
+    """Open the bus that the settings name (embedded: SQLite files under `data_dir`)."""
+    from pipeline.bus.sqlite import SqliteBus  # noqa: PLC0415 - a stage on another bus need not load it
+
+    return SqliteBus(data_dir / "bus", limit_bytes)

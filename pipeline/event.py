@@ -1,0 +1,132 @@
+"""Events: a decoded record and its origin enter, a complete flat ECS event (docs/events.md) and its JSON line leave."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+Event = dict[str, Any]
+
+#: An event's JSON line may not be longer: a frame (and a Kafka record) holds at most 1 MB.
+MAX_EVENT_BYTES = 1_000_000
+#: What is left of a long text when an event must be cut, in characters.
+CUT_TEXT_TO = 32_768
+#: Time stamps before this are taken for the fault of a clock (1970 is what a dead battery says).
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+
+_MICROSECOND = 1_000_000
+
+
+def event_id(source: str, *parts: str | bytes | int) -> str:
+    """Return 24 hexadecimal digits that are the same whenever `source` and `parts` are.
+
+    96 bits: a store of a day holds 10^10 events at the most, where a collision has a chance of 10^-9.
+    """
+    digest = blake2b(source.encode(), digest_size=12)
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def format_time(moment: datetime) -> str:
+    """Write a moment as ECS wants it: `2026-11-24T05:17:44.123Z` (UTC; microseconds only where there are some)."""
+    utc = moment.astimezone(UTC).replace(tzinfo=None)
+    precision = "microseconds" if utc.microsecond % 1000 else "milliseconds"
+    return utc.isoformat(timespec=precision) + "Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read an ISO 8601 moment; without an offset it is UTC.
+
+    Raises:
+        ValueError: the text is no ISO 8601 date and time.
+    """
+    moment = datetime.fromisoformat(_at_most_microseconds(text))
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def to_micros(text: str) -> int:
+    """Return an ISO 8601 moment as microseconds since 1970 (UTC).
+
+    Raises:
+        ValueError: the text is no ISO 8601 date and time.
+    """
+    moment = parse_time(text)
+    return int(moment.replace(microsecond=0).timestamp()) * _MICROSECOND + moment.microsecond
+
+
+def from_micros(micros: int) -> str:
+    """Write microseconds since 1970 as ECS wants it."""
+    seconds, rest = divmod(micros, _MICROSECOND)
+    return format_time(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest))
+
+
+def _at_most_microseconds(text: str) -> str:
+    """Cut the nanoseconds that some sources write; `fromisoformat` reads them only from a fixed form."""
+    dot = text.find(".")
+    if dot < 0:
+        return text
+    end = dot + 1
+    while end < len(text) and text[end].isdigit():
+        end += 1
+    return text[: dot + 7] + text[end:] if end - dot > 7 else text
+
+
+def encode(event: Mapping[str, Any]) -> bytes:
+    """Return the event as one JSON line (no line end) of at most `MAX_EVENT_BYTES`.
+
+    A longer one is cut where it is longest, and says so in `error.message`; nothing else of it changes.
+    """
+    line = _dumps(event)
+    return line if len(line) <= MAX_EVENT_BYTES else _cut(event, len(line))
+
+
+def decode(line: bytes) -> Event:
+    """Read one JSON line.
+
+    Raises:
+        ValueError: the line is no JSON object.
+    """
+    event = orjson.loads(line)
+    if not isinstance(event, dict):
+        raise ValueError(f"an event is a JSON object, this is a {type(event).__name__}")
+    return event
+
+
+def _dumps(event: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(event)
+    except TypeError:  # lone surrogates or integers past 64 bits: rare, so only then the slow way
+        return orjson.dumps(_plain(dict(event)), default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if isinstance(value, dict):
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _cut(event: Mapping[str, Any], size: int) -> bytes:
+    kept = dict(event)
+    note = f"event of {size} bytes cut to fit {MAX_EVENT_BYTES}"
+    kept["error.message"] = f"{kept['error.message']}; {note}" if "error.message" in kept else note
+    for name in sorted(kept, key=lambda name: -len(_dumps({"": kept[name]}))):
+        value = kept[name]
+        kept[name] = (value if isinstance(value, str) else _dumps({"": value}).decode())[:CUT_TEXT_TO]
+        line = _dumps(kept)
+        if len(line) <= MAX_EVENT_BYTES:
+            return line
+    essential = {name: kept[name] for name in ("@timestamp", "event.id", "event.dataset") if name in kept}
+    return _dumps({**essential, "event.kind": "pipeline_error", "error.message": note})

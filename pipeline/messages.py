@@ -1,0 +1,51 @@
+"""Words for people: a key and its values enter, a sentence in Vietnamese or English leaves.
+
+The catalogues are `pipeline/locale/vi.json` and `en.json`; a test holds both to the same keys and the same values.
+"""
+
+import json
+import locale
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+LANGUAGES = ("vi", "en")
+_FOLDER = Path(__file__).parent / "locale"
+_chosen: str | None = None
+
+
+class HaidangError(Exception):
+    """A fault that a person can mend: its text says what, which value, where, what was expected and what to do."""
+
+    def __init__(self, key: str, **values: Any) -> None:
+        super().__init__(key, values)
+        self.key = key
+        self.values = values
+
+    def __str__(self) -> str:
+        return say(self.key, **self.values)
+
+
+def choose_language(setting: str = "auto") -> str:
+    """Set the language of this process: `vi`, `en`, or `auto` (HAIDANG_LANGUAGE, else the locale, else English)."""
+    global _chosen  # noqa: PLW0603 - one process speaks one language at a time
+    wanted = setting if setting in LANGUAGES else os.environ.get("HAIDANG_LANGUAGE", "")
+    if wanted not in LANGUAGES:
+        name = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+        wanted = "vi" if locale.normalize(name).startswith("vi") else "en"
+    _chosen = wanted
+    return wanted
+
+
+def say(key: str, /, language: str | None = None, **values: Any) -> str:
+    """Return the sentence `key` with its values filled in, in `language` or the process's own."""
+    chosen = language or _chosen or choose_language()
+    return catalogue(chosen)[key].format(**values)
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """Return all sentences of one language."""
+    sentences: dict[str, str] = json.loads((_FOLDER / f"{language}.json").read_text("utf-8"))
+    return sentences

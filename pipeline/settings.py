@@ -1,0 +1,225 @@
+"""Settings: one TOML file and `HAIDANG_*` variables enter, a typed, checked object leaves, read once at start.
+
+Environment over file over default. The file is `HAIDANG_CONFIG`, else `haidang.toml` in the data directory.
+`HAIDANG_API__PORT=9000` is `[api] port`. `docs/settings.md` lists them all (a test holds it to this file).
+"""
+
+import difflib
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipeline.messages import HaidangError, say
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyslogSource(_Section):
+    """A syslog listener. A port of 0 takes any free one; leave a port out to not listen there."""
+
+    name: SourceName = "syslog"
+    kind: Literal["syslog"] = "syslog"
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - devices of the site send to it
+    udp_port: Port | None = Field(None, description="UDP port (RFC 5426)")
+    tcp_port: Port | None = Field(None, description="TCP port, both framings of RFC 6587")
+    tls_port: Port | None = Field(None, description="TLS port (RFC 5425)")
+    dataset: str | None = Field(None, description="decoder of the message; found by content when left out")
+    timezone: str = Field("local", description="zone of time stamps without an offset: a name, `UTC` or `local`")
+    encoding: str = Field("auto", description="auto, utf-8, utf-16, windows-1258, tcvn3, vni …")
+    max_connections: int = Field(2000, ge=1, description="TCP and TLS connections at once; more are refused")
+
+
+class FilesSource(_Section):
+    """Files that grow, by pattern; also `.evtx` files."""
+
+    name: SourceName
+    kind: Literal["files"] = "files"
+    paths: list[str] = Field(min_length=1, description="glob patterns, `**` for any depth")
+    dataset: str | None = Field(None, description="decoder; found by content when left out")
+    timezone: str = Field("local", description="zone of time stamps without an offset")
+    encoding: str = Field("auto", description="as for syslog")
+    multiline: str | None = Field(None, description="regular expression of a record's first line; others are joined")
+    from_start: bool = Field(True, description="read files found for the first time from their start")
+    poll_seconds: float = Field(1.0, gt=0, le=60, description="how often the files are looked at")
+
+
+class HttpSource(_Section):
+    """JSON lines (or a JSON array) by HTTP POST to `/v1/events`, a token for each sender."""
+
+    name: SourceName = "http"
+    kind: Literal["http"] = "http"
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - devices of the site send to it
+    port: Port = Field(8089, description="port to listen on")
+    tls: bool = Field(False, description="serve HTTPS with the certificate of `[tls]`")
+    dataset: str | None = Field(None, description="decoder of lines that are no JSON")
+    timezone: str = Field("local", description="zone of time stamps without an offset")
+    encoding: str = Field("auto", description="as for syslog")
+    max_request_bytes: int = Field(64_000_000, ge=1000, description="a request's size after unpacking, in bytes")
+
+
+Source = Annotated[SyslogSource | FilesSource | HttpSource, Field(discriminator="kind")]
+
+
+class Api(_Section):
+    host: str = Field("127.0.0.1", description="address of the API and its pages")
+    port: Port = Field(8088, description="port of the API and its pages; 0 takes any free one")
+    session_hours: float = Field(12, gt=0, le=168, description="how long a log-in lasts, in hours")
+    lockout_failures: int = Field(5, ge=1, description="failed log-ins that lock an account")
+    lockout_minutes: float = Field(15, gt=0, description="how long it stays locked, in minutes")
+
+
+class Tls(_Section):
+    certificate: Path | None = Field(None, description="PEM file; made by ourselves at the first start when left out")
+    key: Path | None = Field(None, description="PEM file of its key")
+
+
+class Bus(_Section):
+    limit_mb: int = Field(2000, ge=10, description="unread compressed megabytes of a topic before intake is held")
+
+
+class Store(_Section):
+    retention_days: int = Field(400, ge=1, description="days before an index is deleted, by the time of its events")
+    commit_seconds: float = Field(1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come")
+    memory_mb: int = Field(100, ge=20, le=4000, description="memory of the index writer, in megabytes")
+
+
+class Detectors(_Section):
+    rules: list[Path] = Field(default_factory=list, description="folders of Sigma rules; the rules we ship when left out")
+
+
+class Limits(_Section):
+    decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
+
+
+_DEFAULT_SOURCES: list[Any] = [
+    SyslogSource(udp_port=5514, tcp_port=5514, tls_port=6514),
+    HttpSource(),
+]
+
+
+class Settings(BaseSettings):
+    """All settings of one data directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HAIDANG_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    data_dir: Path = Field(description="where everything is kept (only from the environment: HAIDANG_DATA_DIR)")
+    language: Literal["auto", "vi", "en"] = Field("auto", description="language of commands, pages and messages")
+    organization: str = Field("vn", description="`organization.id` of this site's events")
+    observer: str = Field(default_factory=socket.gethostname, description="`observer.name` of this machine's events")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="detail of the program's own log")
+    sources: list[Source] = Field(default_factory=lambda: list(_DEFAULT_SOURCES), description="where events come from")
+    api: Api = Field(default_factory=Api)
+    tls: Tls = Field(default_factory=Tls)
+    bus: Bus = Field(default_factory=Bus)
+    store: Store = Field(default_factory=Store)
+    detectors: Detectors = Field(default_factory=Detectors)
+    limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Settings":
+        names = [source.name for source in self.sources]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(say("settings.source_twice", names=", ".join(sorted(twice))))
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        file = settings_file()
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
+
+
+def default_data_dir() -> Path:
+    """Return HAIDANG_DATA_DIR, else `/var/lib/haidang` for root, else the user's own data folder."""
+    named = os.environ.get("HAIDANG_DATA_DIR")
+    if named:
+        return Path(named).expanduser().absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/haidang")
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "haidang"
+
+
+def settings_file() -> Path:
+    """Return the settings file's path, whether or not it is there."""
+    named = os.environ.get("HAIDANG_CONFIG")
+    return Path(named).expanduser() if named else default_data_dir() / "haidang.toml"
+
+
+def load_settings() -> Settings:
+    """Read the settings.
+
+    Raises:
+        HaidangError: every fault at once, each with its place, its value and what was expected.
+    """
+    file = settings_file()
+    if os.environ.get("HAIDANG_CONFIG") and not file.is_file():
+        raise HaidangError("settings.no_file", file=file)
+    try:
+        return Settings(data_dir=default_data_dir())
+    except ValidationError as error:
+        faults = "\n".join(f"  {_fault(item)}" for item in error.errors())
+        raise HaidangError("settings.invalid", file=file, faults=faults) from error
+    except tomllib.TOMLDecodeError as error:
+        raise HaidangError("settings.not_toml", file=file, fault=error) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise HaidangError("settings.unreadable", file=file, fault=error) from error
+    except Exception as error:  # pydantic-settings wraps a variable that is no JSON in an error of its own
+        raise HaidangError("settings.invalid", file=file, faults=f"  {error}") from error
+
+
+def _fault(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"]) or "haidang.toml"
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(item["loc"][-1]), _known_names(), n=1)
+        return say("settings.unknown", place=place, hint=say("settings.did_you_mean", name=near[0]) if near else "")
+    expected = {
+        "int_parsing": "settings.want_int", "int_type": "settings.want_int", "int_from_float": "settings.want_int",
+        "float_parsing": "settings.want_number", "float_type": "settings.want_number",
+        "bool_parsing": "settings.want_bool", "bool_type": "settings.want_bool",
+        "string_type": "settings.want_text", "list_type": "settings.want_list", "missing": "settings.want_value",
+        "literal_error": "settings.want_one_of", "greater_than_equal": "settings.want_ge",
+        "less_than_equal": "settings.want_le", "greater_than": "settings.want_gt", "union_tag_invalid": "settings.want_kind",
+        "union_tag_not_found": "settings.want_kind", "string_pattern_mismatch": "settings.want_name", "too_short": "settings.want_value",
+    }.get(item["type"])  # fmt: skip
+    if expected is None:
+        return say("settings.fault", place=place, value=_shown(item["input"]), expected=item["msg"])
+    return say("settings.fault", place=place, value=_shown(item["input"]), expected=say(expected, **_limits(item.get("ctx", {}))))
+
+
+def _limits(context: dict[str, Any]) -> dict[str, Any]:
+    return {"limit": next((context[name] for name in ("ge", "le", "gt", "expected") if name in context), "")}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _known_names() -> list[str]:
+    sections = [Settings, SyslogSource, FilesSource, HttpSource, Api, Tls, Bus, Store, Detectors, Limits]
+    return sorted({name for section in sections for name in section.model_fields})

@@ -1,0 +1,140 @@
+"""The tables of the state. A change here goes with a migration in `migrations/`; a test holds the two together."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+#: The next offset a consumer reads; written in the transaction of what the records before it caused.
+positions = Table(
+    "positions",
+    metadata,
+    Column("consumer", String(100), nullable=False),
+    Column("topic", String(100), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("consumer", "topic", "partition"),
+)
+
+#: How many events a stage took in, gave out or dropped, by source and minute (minutes since 1970).
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("minute", Integer, nullable=False),
+    Column("stage", String(50), nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("outcome", String(10), nullable=False),  # in, out, dropped
+    Column("reason", String(100), nullable=False, default=""),
+    Column("events", BigInteger, nullable=False),
+    PrimaryKeyConstraint("minute", "stage", "source", "outcome", "reason"),
+)
+
+#: What each stage last said of itself.
+stages = Table(
+    "stages",
+    metadata,
+    Column("stage", String(50), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("seen", Float, nullable=False),
+    Column("backlog_events", BigInteger, nullable=False, default=0),
+    Column("detail", JSON, nullable=False),
+)
+
+#: How far a file of a source was read. `file_id` is what the ids of its events are made from.
+files = Table(
+    "files",
+    metadata,
+    Column("source", String(100), nullable=False),
+    Column("file_id", String(24), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("device", BigInteger, nullable=False),
+    Column("inode", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("fingerprint", String(24), nullable=False, default=""),
+    Column("fingerprint_bytes", Integer, nullable=False, default=0),
+    Column("seen", Float, nullable=False),
+    PrimaryKeyConstraint("source", "file_id"),
+)
+
+#: The alert is the row; the store holds a copy for search.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("time", BigInteger, nullable=False),  # of the event, microseconds since 1970
+    Column("created", Float, nullable=False),
+    Column("rule_id", String(200), nullable=False),
+    Column("rule_name", Text, nullable=False),
+    Column("level", String(20), nullable=False),
+    Column("status", String(20), nullable=False, default="new"),
+    Column("source", String(100), nullable=False),
+    Column("document", JSON, nullable=False),  # the whole alert, docs/alerts.md
+    Index("alerts_time", "time"),
+    Index("alerts_rule", "rule_id", "time"),
+)
+
+#: Effects that a transaction has decided and that somebody must still carry out.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(20), nullable=False),  # index
+    Column("body", JSON, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("password", Text, nullable=False),  # Argon2id
+    Column("role", String(20), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("locked_until", Float, nullable=False, default=0),
+    Column("disabled", Boolean, nullable=False, default=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the cookie
+    Column("user", String(100), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+
+#: Tokens of senders (`source` set) and of programs that read the API (`role` set).
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the token
+    Column("kind", String(10), nullable=False),  # source, api
+    Column("role", String(20), nullable=False, default=""),
+    Column("created", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False, default=False),
+)
+
+#: Who did what, when, from where; only ever added to.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("detail", JSON, nullable=False),
+)

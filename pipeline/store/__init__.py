@@ -1,0 +1,70 @@
+"""The store: events enter, what a search asks leaves.
+
+One contract, implementations beside it (`tantivy_writer.py`, `tantivy_reader.py`), one contract suite
+(`tests/contract/store.py`). Requests and answers are Elasticsearch's JSON, in the subset that `request.py` (search body),
+`query.py` (query DSL), `query_string.py` (Lucene-style text) and `aggregations.py` name; see `docs/search.md`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.event import Event
+from pipeline.messages import HaidangError
+from pipeline.settings import Store as StoreSettings
+
+#: The two collections: events by the day they happened, alerts as the queue holds them.
+EVENTS = "events"
+ALERTS = "alerts"
+
+
+class SearchError(HaidangError):
+    """A request that the store cannot answer; nothing is wrong with the store."""
+
+
+class Writer(Protocol):
+    """The one writing end. What was added is searchable after `commit`, and only then safe."""
+
+    def add(self, collection: str, items: Sequence[tuple[Event, bytes]]) -> int:
+        """Add events (each with its JSON line); one whose `event.id` is there already replaces it (alerts) or changes
+        nothing (events). Returns how many were there already."""
+
+    def commit(self) -> None:
+        """Make everything added so far durable and searchable."""
+
+    def expire(self, days: int) -> list[str]:
+        """Delete what is older than `days`; return the names of the indexes that went."""
+
+    def close(self) -> None:
+        """Commit and let go."""
+
+
+class Reader(Protocol):
+    """A reading end; any number of them. Sees the last commit."""
+
+    def search(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Answer a search body with Elasticsearch's response JSON.
+
+        Raises:
+            SearchError: the body is not of the subset; the text says where and what is expected.
+        """
+
+    def get(self, collection: str, identifier: str) -> Event | None:
+        """Return the event with this `event.id`, or None."""
+
+    def close(self) -> None:
+        """Release files."""
+
+
+def open_writer(data_dir: Path, settings: StoreSettings) -> Writer:
+    """Open the writing end (embedded: Tantivy indexes under `data_dir`)."""
+    from pipeline.store.tantivy_writer import TantivyWriter  # noqa: PLC0415 - not needed where another store is used
+
+    return TantivyWriter(data_dir / "index", memory_bytes=settings.memory_mb * 1_000_000)
+
+
+def open_reader(data_dir: Path) -> Reader:
+    """Open a reading end."""
+    from pipeline.store.tantivy_reader import TantivyReader  # noqa: PLC0415 - not needed where another store is used
+
+    return TantivyReader(data_dir / "index")

@@ -1,0 +1,121 @@
+"""The store's stage: the topics `events` and `alert-updates` enter, searchable events leave.
+
+What was read is committed to the store first and to the state (position and ledger) after it: a kill in between reads
+the frames again, and the store leaves out the ids that it holds.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from pipeline import bus, store
+from pipeline.bus import Record
+from pipeline.event import Event, decode, encode, event_id, format_time, to_micros
+from pipeline.frame import PoisonFrame, unpack
+from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.logs import log
+from pipeline.stage import IDLE_SECONDS, Consumer, Stage
+from pipeline.state import positions
+
+#: Events that are committed together at the most; more wait for the next commit.
+_COMMIT_EVENTS = 100_000
+#: How often old indexes and read frames are deleted, in seconds.
+_HOUSEKEEPING_SECONDS = 30.0
+#: Who reads which topic; a frame that all of them have read is no longer needed.
+READERS = {bus.EVENTS: ["store", "detectors"], bus.ALERTS: ["response"], bus.ALERT_UPDATES: ["store"]}
+
+
+def index_topics(stage: Stage) -> None:
+    """Read both topics into the store until the stage is stopped."""
+    settings = stage.settings
+    writer = store.open_writer(settings.data_dir, settings.store)
+    consumers = {
+        store.EVENTS: Consumer(stage, bus.EVENTS),
+        store.ALERTS: Consumer(stage, bus.ALERT_UPDATES),
+    }
+    stage.beat(now=True, detail={"ready": True})
+    waiting = 0
+    committed = cleaned = time.monotonic()
+    while not stage.stopping.is_set():
+        read = sum(_index_next(writer, collection, consumer) for collection, consumer in consumers.items())
+        waiting += read
+        now = time.monotonic()
+        if waiting and (now - committed >= settings.store.commit_seconds or waiting >= _COMMIT_EVENTS):
+            _commit(writer, consumers)
+            waiting, committed = 0, time.monotonic()
+        elif not waiting:
+            committed = now
+        if now - cleaned >= _HOUSEKEEPING_SECONDS:
+            cleaned = now
+            _clean(stage, writer)
+        if not read:
+            stage.stopping.wait(IDLE_SECONDS)
+        stage.beat(backlog_events=0 if not read else consumers[store.EVENTS].backlog(), detail={"ready": True})
+    _commit(writer, consumers)
+    writer.close()
+
+
+def _commit(writer: store.Writer, consumers: dict[str, Consumer]) -> None:
+    writer.commit()
+    for consumer in consumers.values():
+        consumer.commit()
+
+
+def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> int:
+    count = 0
+    for record in consumer.read():
+        items = readable(record, consumer.tally)
+        repeated = writer.add(collection, items)
+        consumer.tally.add(record.source, OUT, len(items))
+        if repeated:
+            log("store").info("repeated", source=record.source, events=repeated)
+        count += len(items)
+    return count
+
+
+def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
+    """Return a record's events with their lines, and count them; what is no event is counted as dropped, with the reason.
+
+    A foreign producer's event that lacks an id or a time gets one: the id from its place, the time from now.
+    """
+    try:
+        lines = unpack(record.payload)
+    except PoisonFrame as error:
+        log("store").error("poison_frame", topic=record.topic, offset=record.offset, error=str(error))
+        tally.add(record.source, IN, max(record.events, 1))
+        tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
+        return []
+    tally.add(record.source, IN, len(lines))
+    items = []
+    for number, line in enumerate(lines):
+        try:
+            event = decode(line)
+            items.append((event, line) if _is_complete(event) else _completed(event, record, number))
+        except ValueError as error:
+            log("store").error("not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error))
+            tally.add(record.source, DROPPED, 1, "not_an_event")
+    return items
+
+
+def _is_complete(event: Event) -> bool:
+    if not isinstance(event.get("event.id"), str):
+        return False
+    try:
+        to_micros(event["@timestamp"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _completed(event: Event, record: Record, number: int) -> tuple[Event, bytes]:
+    if not isinstance(event.get("event.id"), str):
+        event["event.id"] = event_id(record.topic, record.partition, record.offset, number)
+    event["@timestamp"] = format_time(datetime.now(UTC))
+    event.setdefault("error.message", "the event came without a readable @timestamp; the time of receipt stands in")
+    return event, encode(event)
+
+
+def _clean(stage: Stage, writer: store.Writer) -> None:
+    for name in writer.expire(stage.settings.store.retention_days):
+        log("store").warning("expired", index=name, retention_days=stage.settings.store.retention_days)
+    for topic, readers in READERS.items():
+        stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers))

@@ -1,0 +1,176 @@
+"""Conditions enter, Tantivy's query objects for one embedded index leave."""
+
+import re
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import tantivy
+from tantivy import FieldType, Occur, Query
+
+from pipeline.event import parse_time
+from pipeline.store import query as q
+from pipeline.store.tantivy_schema import folded, schema, words
+
+#: Distinct addresses that are compared with a CIDR block at most; past that the block's own pattern decides alone.
+_MAX_ADDRESSES = 65_000
+_REGEX_SIGNS = re.compile(r"[.+*?()|\[\]{}^$\\&~#-]")
+_MIN_MICROS, _MAX_MICROS = -(2**63), 2**63 - 1
+# A term of a JSON field is its path (steps parted by 1), 0, a letter for the type, the value: `tantivy::schema::Term`.
+_STEP, _TEXT_FOLLOWS = "\x01", "\x00s"
+
+
+class IndexQuery:
+    """Translates for one index: its searcher answers which addresses there are, its parser reads numeric ranges."""
+
+    def __init__(self, index: tantivy.Index, searcher: tantivy.Searcher) -> None:
+        self._index = index
+        self._searcher = searcher
+
+    def translate(self, condition: q.Condition) -> Query:
+        """Return Tantivy's query for a condition."""
+        match condition:
+            case q.All():
+                return Query.all_query()
+            case q.Nothing():
+                return Query.empty_query()
+            case q.Equals():
+                return _any([_equal(condition.field, value) for value in condition.values])
+            case q.Within():
+                return self._within(condition)
+            case q.InNetwork():
+                return self._in_network(condition)
+            case q.Exists():
+                return Query.exists_query(column(condition.field), json_subpaths=True)
+            case q.Like():
+                return _like(condition)
+            case q.Phrase():
+                return _phrase(condition.text)
+            case q.Identifiers():
+                return _any([Query.term_query(schema(), "id", value) for value in condition.values])
+            case q.Combined():
+                return self._combined(condition)
+        raise TypeError(f"a condition is one of the classes of query.py, this is {condition!r}")
+
+    def _combined(self, condition: q.Combined) -> Query:
+        parts = [(Occur.Must, self.translate(part)) for part in condition.must]
+        parts += [(Occur.MustNot, self.translate(part)) for part in condition.must_not]
+        if condition.should and condition.least:
+            choices = [(Occur.Should, self.translate(part)) for part in condition.should]
+            least = min(condition.least, len(choices) + 1)
+            parts.append((Occur.Must, Query.boolean_query(choices, minimum_number_should_match=least)))
+        if not any(occur == Occur.Must for occur, _ in parts):
+            parts.append((Occur.Must, Query.all_query()))  # Tantivy finds nothing for a query of exclusions alone
+        return Query.boolean_query(parts)
+
+    def _within(self, condition: q.Within) -> Query:
+        low, high = condition.low, condition.high
+        if condition.field == q.TIME:
+            low = _MIN_MICROS if low is None else max(int(low), _MIN_MICROS)
+            high = _MAX_MICROS if high is None else min(int(high), _MAX_MICROS)
+            return Query.range_query(schema(), "t", FieldType.Integer, low, high)
+        if low is None and high is None:
+            return Query.exists_query(column(condition.field), json_subpaths=True)
+        left = "[" if condition.include_low else "{"
+        right = "]" if condition.include_high else "}"
+        name = re.sub(r"([^A-Za-z0-9_.])", r"\\\1", column(condition.field))
+        return self._index.parse_query(f"{name}:{left}{_bound(low)} TO {_bound(high)}{right}")
+
+    def _in_network(self, condition: q.InNetwork) -> Query:
+        network = ip_network(condition.network, strict=False)
+        buckets = self._searcher.aggregate(
+            Query.exists_query(column(condition.field), json_subpaths=True),
+            {"a": {"terms": {"field": column(condition.field), "size": _MAX_ADDRESSES}}},
+        )["a"]["buckets"]
+        inside = [bucket["key"] for bucket in buckets if _is_inside(bucket["key"], network)]
+        return Query.term_set_query(schema(), column(condition.field), inside) if inside else Query.empty_query()
+
+
+def column(field: str) -> str:
+    """Return the name under which Tantivy knows a field."""
+    return "t" if field == q.TIME else f"f.{field}"
+
+
+def _equal(field: str, value: q.Value) -> Query:
+    """Compare as text and, where the value reads as one, as number, truth value or time: 4624 equals "4624"."""
+    name = column(field)
+    typed: list[Any] = [_fold(_as_text(value))]
+    if isinstance(value, (bool, int, float)):
+        typed.append(value)
+    else:
+        typed += _other_types(value)
+    return _any([Query.term_query(schema(), name, item) for item in typed])
+
+
+def _other_types(text: str) -> list[Any]:
+    if text in ("true", "false"):
+        return [text == "true"]
+    if re.fullmatch(r"-?\d{1,19}", text):
+        number = int(text)
+        return [number] if _MIN_MICROS <= number <= _MAX_MICROS else []
+    if re.fullmatch(r"-?\d+\.\d+", text):
+        return [float(text)]
+    if re.match(r"\d{4}-\d\d-\d\dT", text):
+        return _as_moment(text)
+    return []
+
+
+def _as_moment(text: str) -> list[datetime]:
+    try:
+        return [parse_time(text)]
+    except ValueError:
+        return []
+
+
+def _as_text(value: q.Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _fold(text: str) -> str:
+    return folded().analyze(text)[0] if text else ""
+
+
+def _bound(value: q.Value | None) -> str:
+    if value is None:
+        return "*"
+    text = _as_text(value)
+    return re.sub(r"([\s:\"\[\]{}()^~*?\\/+!-])", r"\\\1", text) if isinstance(value, str) else text
+
+
+def _like(condition: q.Like) -> Query:
+    pattern = "".join(_regex_part(token) for token in re.findall(r"\\.|.", condition.pattern, re.DOTALL))
+    if condition.field is None:
+        return Query.regex_query(schema(), "text", pattern)
+    path = _REGEX_SIGNS.sub(r"\\\g<0>", condition.field.replace(".", _STEP))
+    return Query.regex_query(schema(), "f", f"{path}{_TEXT_FOLLOWS}{pattern}")
+
+
+def _regex_part(token: str) -> str:
+    if token == "*":
+        return "(.|\n)*"
+    if token == "?":
+        return "(.|\n)"
+    literal = _fold(token[-1]) if token[-1].strip() else token[-1]
+    return _REGEX_SIGNS.sub(r"\\\g<0>", literal)
+
+
+def _phrase(text: str) -> Query:
+    found = words().analyze(text)
+    if not found:
+        return Query.empty_query() if text.strip() else Query.all_query()
+    if len(found) == 1:
+        return Query.term_query(schema(), "text", found[0])
+    return Query.phrase_query(schema(), "text", list(found))
+
+
+def _any(queries: list[Query]) -> Query:
+    if len(queries) == 1:
+        return queries[0]
+    return Query.boolean_query([(Occur.Should, query) for query in queries])
+
+
+def _is_inside(value: Any, network: Any) -> bool:
+    try:
+        return ip_address(value) in network
+    except (ValueError, TypeError):
+        return False

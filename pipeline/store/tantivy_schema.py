@@ -1,0 +1,72 @@
+"""The embedded index's schema: how an event's fields lie in Tantivy, the same for its writer and its readers.
+
+`t`: microseconds since 1970, for ranges, sorting and histograms. `id`: event.id. `f`: every field, exact: indexed
+without case and diacritics, kept as it is in the columns that aggregations read. `text`: the words of the original
+line, without case and diacritics (Tantivy's ascii_fold also folds Vietnamese letters, `Đ` among them).
+`src`: the event's JSON line as it came.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import tantivy
+from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
+
+#: An event this much older than now goes to the index of its month: history is sparse, and an index costs files.
+_DAYS_APART = timedelta(days=31)
+_FOLDED, _WORDS = "folded", "words"
+
+
+@cache
+def folded() -> TextAnalyzer:
+    """Return what is done to an exact value before it is indexed or looked up."""
+    return TextAnalyzerBuilder(Tokenizer.raw()).filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
+
+
+@cache
+def words() -> TextAnalyzer:
+    """Return what splits a text into its words: runs of letters and digits (Unicode), folded."""
+    return TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
+
+
+@cache
+def schema() -> tantivy.Schema:
+    """Return the schema of every index."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_integer_field("t", indexed=True, fast=True)
+    builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    builder.add_json_field("f", fast=True, tokenizer_name=_FOLDED, index_option="basic", expand_dots_enabled=True)
+    builder.add_text_field("text", tokenizer_name=_WORDS, index_option="position")
+    builder.add_bytes_field("src", stored=True)
+    return builder.build()
+
+
+def open_index(path: Path) -> tantivy.Index:
+    """Open an index, made when it is not there."""
+    path.mkdir(parents=True, exist_ok=True)
+    index = tantivy.Index(schema(), path=str(path))
+    index.register_tokenizer(_FOLDED, folded())
+    index.register_tokenizer(_WORDS, words())
+    index.register_fast_field_tokenizer(_FOLDED, TextAnalyzerBuilder(Tokenizer.raw()).build())
+    return index
+
+
+def index_name(micros: int, now: datetime, existing: set[str]) -> str:
+    """Return the index that an event of this time belongs to: `2026.11.24`, or `2024.03` for history.
+
+    An event always finds the index that holds its equals: a day that has an index of its own keeps it.
+    """
+    moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
+    day = moment.strftime("%Y.%m.%d")
+    return day if day in existing or now - moment < _DAYS_APART else moment.strftime("%Y.%m")
+
+
+def covers(name: str) -> tuple[int, int] | None:
+    """Return the microseconds [from, to) that an index may hold, or None for one that is not cut by time."""
+    parts = name.split(".")
+    if not all(part.isdigit() for part in parts):
+        return None
+    start = datetime(int(parts[0]), int(parts[1]), int(parts[2]) if len(parts) == 3 else 1, tzinfo=UTC)
+    end = start + timedelta(days=1) if len(parts) == 3 else (start + timedelta(days=32)).replace(day=1)
+    return int(start.timestamp()) * 1_000_000, int(end.timestamp()) * 1_000_000

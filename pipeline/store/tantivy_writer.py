@@ -1,0 +1,172 @@
+"""The embedded store's writing end: events with their lines enter, Tantivy indexes on the disk leave.
+
+One index a day of event time (a month for history); one process writes. An event whose id the index holds already is
+left out, so a frame read twice after a crash changes nothing.
+"""
+
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import tantivy
+
+from pipeline.event import Event, to_micros
+from pipeline.store import ALERTS
+from pipeline.store.seen import Seen
+from pipeline.store.tantivy_schema import covers, index_name, open_index
+
+#: Indexes open for writing at once: today, yesterday's late events, and two of history that is being imported.
+_OPEN_AT_ONCE = 4
+#: Tantivy's least memory for a writing thread, in bytes.
+_LEAST_MEMORY = 15_000_000
+#: Fields that are not indexed one by one: their words are in `text`, and as terms they would be the bulk of the index.
+_WORDS_ONLY = ("event.original", "message", "event.original_base64")
+#: Only texts up to this length can be looked up exactly, in bytes; longer ones by their words.
+_LONGEST_EXACT = 8_000
+
+
+class TantivyWriter:
+    """`Writer` on Tantivy indexes in `folder`; see the module's text."""
+
+    def __init__(self, folder: Path, memory_bytes: int) -> None:
+        self._folder = folder
+        self._memory = memory_bytes
+        self._open: dict[tuple[str, str], _IndexWriter] = {}
+
+    def add(self, collection: str, items: Sequence[tuple[Event, bytes]]) -> int:
+        if collection == ALERTS:
+            return self._writer(collection, "all").replace(items)
+        now = datetime.now(UTC)
+        existing = self._names(collection)
+        by_index: dict[str, list[tuple[Event, bytes, int]]] = {}
+        for event, line in items:
+            micros = to_micros(event["@timestamp"])
+            by_index.setdefault(index_name(micros, now, existing), []).append((event, line, micros))
+        return sum(self._writer(collection, name).add(group) for name, group in by_index.items())
+
+    def commit(self) -> None:
+        for writer in self._open.values():
+            writer.commit()
+
+    def expire(self, days: int) -> list[str]:
+        limit = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 1_000_000
+        gone = []
+        for path in sorted(self._folder.glob("*/*")):
+            span = covers(path.name)
+            if span is not None and span[1] <= limit:
+                writer = self._open.pop((path.parent.name, path.name), None)
+                if writer is not None:
+                    writer.close()
+                shutil.rmtree(path)
+                gone.append(f"{path.parent.name}/{path.name}")
+        return gone
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _names(self, collection: str) -> set[str]:
+        folder = self._folder / collection
+        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+    def _writer(self, collection: str, name: str) -> "_IndexWriter":
+        key = (collection, name)
+        writer = self._open.pop(key, None)
+        if writer is None:
+            while len(self._open) >= _OPEN_AT_ONCE:
+                self._open.pop(next(iter(self._open))).close()
+            whole = covers(name) is not None and name.count(".") == 2
+            memory = self._memory if whole else max(_LEAST_MEMORY, self._memory // 4)
+            writer = _IndexWriter(self._folder / collection / name, memory)
+        self._open[key] = writer  # last used, last closed
+        return writer
+
+
+class _IndexWriter:
+    """One index: its Tantivy writer and the ids it holds."""
+
+    def __init__(self, path: Path, memory: int) -> None:
+        self._index = open_index(path)
+        self._index.config_reader("manual")
+        self._writer = self._index.writer(heap_size=memory, num_threads=1)
+        self._searcher = self._index.searcher()
+        self._seen = Seen()
+        self._uncommitted: set[str] = set()
+        self._read_ids()
+
+    def add(self, items: Sequence[tuple[Event, bytes, int]]) -> int:
+        repeated = 0
+        ids = [item[0]["event.id"] for item in items]
+        for (event, line, micros), identifier, known in zip(items, ids, self._seen.add(ids), strict=True):
+            if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
+                repeated += 1
+                continue
+            self._uncommitted.add(identifier)
+            self._writer.add_document(_document(event, line, micros))
+        return repeated
+
+    def replace(self, items: Sequence[tuple[Event, bytes]]) -> int:
+        for event, line in items:
+            self._writer.delete_documents_by_term("id", event["event.id"])
+            self._writer.add_document(_document(event, line, to_micros(event["@timestamp"])))
+            self._uncommitted.add(event["event.id"])
+        return 0
+
+    def commit(self) -> None:
+        if not self._uncommitted:
+            return
+        self._writer.commit()
+        self._uncommitted.clear()
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    def close(self) -> None:
+        self.commit()
+        self._writer.wait_merging_threads()
+
+    def _read_ids(self) -> None:
+        if not self._searcher.num_docs:
+            return
+        for first in range(256):  # in slices, so that the list of a day's ids never lies in memory whole
+            self._seen.add([term for term, _ in self._searcher.terms_with_prefix("id", f"{first:02x}")])
+
+
+def _document(event: Event, line: bytes, micros: int) -> tantivy.Document:
+    exact = {name: value for name, value in event.items() if name not in _WORDS_ONLY and _is_exact(value)}
+    exact.pop("@timestamp", None)
+    exact.pop("event.id", None)
+    document = tantivy.Document()
+    document.add_integer("t", micros)
+    document.add_text("id", event["event.id"])
+    document.add_json("f", orjson.dumps(exact).decode())
+    document.add_text("text", _words_of(event))
+    document.add_bytes("src", line)
+    return document
+
+
+def _is_exact(value: Any) -> bool:
+    return not isinstance(value, str) or len(value) <= _LONGEST_EXACT
+
+
+def _words_of(event: Event) -> str:
+    original = event.get("event.original")
+    if isinstance(original, str):
+        return original
+    return "\n".join(_texts(event.values()))
+
+
+def _texts(values: Any) -> list[str]:
+    found: list[str] = []
+    for value in values:
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, list):
+            found.extend(_texts(value))
+        elif isinstance(value, dict):
+            found.extend(_texts(value.values()))
+        elif value is not None and not isinstance(value, bool):
+            found.append(str(value))
+    return found

@@ -1,0 +1,129 @@
+"""The supervisor: a list of stages enters, one running process for each leaves, until it is told to stop.
+
+A stage that ends is started again after 1, 2, 4 … 60 seconds; one that ran well for a minute starts from 1 again. No
+stage's end touches another one.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+
+from pipeline.logs import log
+from pipeline.stage import SUPERVISOR_VARIABLE
+from pipeline.state.tables import stages as stage_rows
+
+#: Each stage with the module that is its process, in the order of the corridor; stopped in the same order.
+STAGES = {
+    "collectors": "collectors",
+    "detectors": "detectors",
+    "response": "response",
+    "store": "pipeline.store",
+    "api": "api",
+}
+_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
+#: A stage that ran this long is well again, in seconds.
+_WELL_AFTER = 60.0
+#: How long a stage may take to stop before it is killed, in seconds.
+STOP_SECONDS = 20.0
+#: A stage that ended with this status will not run until somebody mends the settings.
+_NOT_MENDED_BY_RESTART = 2
+
+
+@dataclass(slots=True)
+class Child:
+    """One stage's process and its history."""
+
+    name: str
+    arguments: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    delay: float = _FIRST_DELAY
+    restart_at: float = 0.0
+    restarts: int = 0
+    last_words: str = ""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Starts, watches and stops stages. `check` must be called about ten times a second."""
+
+    data_dir: Path
+    names: Sequence[str]
+    children: list[Child] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start every stage."""
+        (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        self.children = [Child(name, [sys.executable, "-m", STAGES[name]]) for name in self.names]
+        for child in self.children:
+            self._launch(child)
+
+    def add(self, name: str, arguments: list[str]) -> None:
+        """Start one more process: `python -m` with these arguments."""
+        child = Child(name, [sys.executable, "-m", *arguments])
+        self.children.append(child)
+        self._launch(child)
+
+    def check(self) -> list[Child]:
+        """Start again what has ended; return the stages that ended since the last call."""
+        ended = []
+        for child in self.children:
+            if child.process is None:
+                if time.monotonic() >= child.restart_at:
+                    child.restarts += 1
+                    self._launch(child)
+            elif child.process.poll() is not None:
+                self._ended(child, child.process.returncode)
+                ended.append(child)
+        return ended
+
+    def stop(self) -> None:
+        """Stop the stages in the order of the corridor, so that what was taken in goes its way; kill what hangs."""
+        for child in self.children:
+            process = child.process
+            if process is None or process.poll() is not None:
+                continue
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                log("supervisor").error("killed", stage=child.name, after_seconds=STOP_SECONDS)
+                process.kill()
+                process.wait()
+            child.process = None
+
+    def _launch(self, child: Child) -> None:
+        environment = dict(os.environ)
+        environment[SUPERVISOR_VARIABLE] = str(os.getpid())
+        environment["HAIDANG_DATA_DIR"] = str(self.data_dir)
+        with (self.data_dir / "logs" / f"{child.name}.stderr").open("wb") as errors:
+            child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                child.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
+        child.started = time.monotonic()
+
+    def _ended(self, child: Child, status: int) -> None:
+        if time.monotonic() - child.started > _WELL_AFTER:
+            child.delay = _FIRST_DELAY
+        errors = (self.data_dir / "logs" / f"{child.name}.stderr").read_text("utf-8", "replace").strip()
+        child.last_words = errors[-2000:] or f"signal {signal.Signals(-status).name}" if status < 0 else errors[-2000:]
+        child.restart_at = time.monotonic() + (_LONGEST_DELAY if status == _NOT_MENDED_BY_RESTART else child.delay)
+        log("supervisor").error("ended", stage=child.name, status=status, again_in=child.delay, words=child.last_words)
+        child.delay = min(child.delay * 2, _LONGEST_DELAY)
+        child.process = None
+
+
+def ready(engine: Engine, names: Sequence[str], since: float) -> set[str]:
+    """Return which of the stages have said, after the moment `since` (seconds since 1970), that they are ready."""
+    query = select(stage_rows.c.stage, stage_rows.c.started, stage_rows.c.detail)
+    with engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(query).all()
+    return {name for name, started, detail in rows if name in names and started >= since and detail.get("ready")}
