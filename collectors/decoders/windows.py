@@ -1,0 +1,364 @@
+"""Windows event records in (JSON of an .evtx file), Winlogbeat's layout and its ECS fields out.
+
+Sources: the event schema (learn.microsoft.com, "Event schema elements"), Winlogbeat's exported
+fields, and what pySigma's `ecs_windows` pipeline expects. The copies that belong to one log
+lie in `windows_security`, `windows_sysmon` and `windows_powershell`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Any
+
+import orjson
+
+from collectors.decoders.address import as_ip, as_number, as_port
+from collectors.decoders.contract import Fields
+from collectors.decoders.timestamp import from_iso
+from collectors.decoders.windows_powershell import powershell_fields
+from collectors.decoders.windows_security import security_fields
+from collectors.decoders.windows_sysmon import sysmon_fields
+
+EventData = dict[str, str]
+
+MAX_NESTING = 8
+"""Levels of UserData that are flattened; real ones have two."""
+
+MAX_DATA = 1000
+"""Named values of one record; real ones have at most some sixty."""
+
+_LEVELS = {
+    "0": "information",
+    "1": "critical",
+    "2": "error",
+    "3": "warning",
+    "4": "information",
+    "5": "verbose",
+}
+_OPCODES = {
+    "0": "Info",
+    "1": "Start",
+    "2": "Stop",
+    "3": "DCStart",
+    "4": "DCStop",
+    "5": "Extension",
+    "6": "Reply",
+    "7": "Resume",
+    "8": "Suspend",
+    "9": "Send",
+}
+_KEYWORD_BITS = (
+    (0x10000000000000, "Audit Failure"),
+    (0x20000000000000, "Audit Success"),
+    (0x80000000000000, "Classic"),
+)
+_DATASETS = {
+    "security": "windows.security",
+    "system": "windows.system",
+    "application": "windows.application",
+    "windows powershell": "windows.powershell",
+    "microsoft-windows-powershell/operational": "windows.powershell",
+    "powershellcore/operational": "windows.powershell",
+    "microsoft-windows-sysmon/operational": "windows.sysmon",
+}
+_OF_LOG: dict[str, Callable[[Fields, EventData], None]] = {
+    "windows.security": security_fields,
+    "windows.sysmon": sysmon_fields,
+    "windows.powershell": powershell_fields,
+}
+
+_TEXT_COPIES = {
+    "AccountDomain": "user.domain",
+    "AccountName": "user.name",
+    "Application": "process.executable",
+    "ClientName": "source.domain",
+    "CommandLine": "process.command_line",
+    "CurrentDirectory": "process.working_directory",
+    "DestinationHostname": "destination.domain",
+    "DestinationPortName": "network.protocol",
+    "Device": "file.path",
+    "FileName": "file.path",
+    "Image": "process.executable",
+    "ImageLoaded": "file.path",
+    "NewProcessName": "process.executable",
+    "ParentCommandLine": "process.parent.command_line",
+    "ParentImage": "process.parent.executable",
+    "ParentProcessGuid": "process.parent.entity_id",
+    "ParentProcessName": "process.parent.executable",
+    "ProcessGuid": "process.entity_id",
+    "ProcessName": "process.executable",
+    "ServiceName": "service.name",
+    "SourceHostname": "source.domain",
+    "SourceImage": "process.executable",
+    "SourceProcessGUID": "process.entity_id",
+    "SourceProcessGuid": "process.entity_id",
+    "SubjectDomainName": "user.domain",
+    "SubjectLogonId": "winlog.logon.id",
+    "SubjectUserName": "user.name",
+    "SubjectUserSid": "user.id",
+    "TargetDomainName": "user.domain",
+    "TargetFilename": "file.path",
+    "TargetLogonId": "winlog.logon.id",
+    "TargetObject": "registry.path",
+    "WorkstationName": "source.domain",
+}
+_SECURITY_COPIES = {name: key for name, key in _TEXT_COPIES.items() if not key.startswith("user.")}
+"""In the Security log which of several accounts is the user depends on the event."""
+_CHECKED_COPIES: dict[str, tuple[str, Callable[[str], int | str | None]]] = {
+    "ClientAddress": ("source.ip", as_ip),
+    "DestAddress": ("destination.ip", as_ip),
+    "DestPort": ("destination.port", as_port),
+    "DestinationIp": ("destination.ip", as_ip),
+    "DestinationPort": ("destination.port", as_port),
+    "IpAddress": ("source.ip", as_ip),
+    "IpPort": ("source.port", as_port),
+    "NewProcessId": ("process.pid", as_number),
+    "ParentProcessId": ("process.parent.pid", as_number),
+    "ProcessId": ("process.pid", as_number),
+    "SourceAddress": ("source.ip", as_ip),
+    "SourceIp": ("source.ip", as_ip),
+    "SourcePort": ("source.port", as_port),
+    "SourceProcessId": ("process.pid", as_number),
+    "SourceThreadId": ("process.thread.id", as_number),
+}
+_EMPTY = frozenset(("", "-"))
+
+
+def decode_windows(record: Mapping[str, Any]) -> Fields:
+    """One record of the evtx package's `records_json()`, parsed: {"Event": {"System": …,
+    "EventData": … | "UserData": …}} → fields. Never raises; what is missing stays out."""
+    event = _mapping(record.get("Event", record))
+    fields = _system(_mapping(event.get("System")))
+    data: EventData = {}
+    for name, value in _mapping(event.get("EventData")).items():
+        _event_data(data, name, value)
+    user_data: EventData = {}
+    for name, value in _mapping(event.get("UserData")).items():
+        fields["winlog.user_data.xml_name"] = name
+        _flatten(user_data, "", value, MAX_NESTING)
+    rendered = _mapping(event.get("RenderingInfo"))
+    if isinstance(message := rendered.get("Message"), str):
+        fields["message"] = message
+    return complete(fields, data, user_data)
+
+
+def complete(fields: Fields, data: EventData, user_data: EventData | None = None) -> Fields:
+    """`winlog.*` fields of the envelope and the event's named values → the whole event.
+
+    ECS fields that a sender filled already are kept."""
+    channel = str(fields.get("winlog.channel", ""))
+    dataset = _DATASETS.get(channel.lower(), "windows.event")
+    fields["event.dataset"] = dataset
+    for name, text in data.items():
+        fields["winlog.event_data." + name] = text
+    if user_data:
+        for name, text in user_data.items():
+            fields["winlog.user_data." + name] = text
+        data = {**user_data, **data}
+    of_log = _OF_LOG.get(dataset)
+    if of_log is not None:
+        of_log(fields, data)
+    _copy(fields, data, _SECURITY_COPIES if of_log is security_fields else _TEXT_COPIES)
+    if "message" not in fields:
+        title = fields.get("event.action") or fields.get("event.provider") or channel
+        fields["message"] = f"{fields.get('event.code', '?')} {title}"
+    return fields
+
+
+def _copy(fields: Fields, data: EventData, texts: dict[str, str]) -> None:
+    """The copies that every log gets, where the log's own rules left the field free."""
+    for name, text in data.items():
+        key = texts.get(name)
+        if key is not None:
+            if key not in fields and text not in _EMPTY:
+                fields[key] = text
+            continue
+        checked = _CHECKED_COPIES.get(name)
+        if checked is not None and checked[0] not in fields:
+            value = checked[1](text)
+            if value is not None:
+                fields[checked[0]] = value
+    user = data.get("User")
+    if user and "user.name" not in fields and user not in _EMPTY:
+        domain, _, name = user.rpartition("\\")
+        fields["user.name"] = name
+        if domain:
+            fields["user.domain"] = domain
+    _base_name(fields, "process.executable", "process.name")
+    _base_name(fields, "process.parent.executable", "process.parent.name")
+    path = fields.get("file.path")
+    if path and "file.name" not in fields:
+        folder, slash, name = path.rpartition("\\")
+        if slash:
+            fields["file.name"] = name
+            fields["file.directory"] = folder
+            stem, dot, extension = name.rpartition(".")
+            if dot and stem:
+                fields["file.extension"] = extension
+
+
+def _base_name(fields: Fields, path_key: str, name_key: str) -> None:
+    path = fields.get(path_key)
+    if path and name_key not in fields:
+        fields[name_key] = path[path.rfind("\\") + 1 :]
+
+
+def _system(system: Mapping[str, Any]) -> Fields:
+    """The System element → winlog.* and the fields that every event has."""
+    fields: Fields = {}
+    provider = _attributes(system, "Provider")
+    name = provider.get("Name") or provider.get("EventSourceName")
+    if name:
+        fields["winlog.provider_name"] = fields["event.provider"] = str(name)
+    if guid := provider.get("Guid"):
+        fields["winlog.provider_guid"] = _text(guid)
+    put_code(fields, system.get("EventID"))
+    put_level(fields, system.get("Level"))
+    put_keywords(fields, system.get("Keywords"))
+    for name, key in _SYSTEM_TEXTS:
+        value = system.get(name)
+        if value is not None:
+            fields[key] = str(value)
+    opcode = system.get("Opcode")
+    if opcode is not None:
+        fields["winlog.opcode"] = _OPCODES.get(str(opcode), str(opcode))
+    if computer := system.get("Computer"):
+        fields["host.name"] = str(computer)
+    put_time(fields, _attributes(system, "TimeCreated").get("SystemTime"))
+    execution = _attributes(system, "Execution")
+    for name, key in (
+        ("ProcessID", "winlog.process.pid"),
+        ("ThreadID", "winlog.process.thread.id"),
+    ):
+        number = as_number(str(execution.get(name)))
+        if number is not None:
+            fields[key] = number
+    if sid := _attributes(system, "Security").get("UserID"):
+        fields["winlog.user.identifier"] = str(sid)
+    correlation = _attributes(system, "Correlation")
+    if activity := correlation.get("ActivityID"):
+        fields["winlog.activity_id"] = _text(activity)
+    if related := correlation.get("RelatedActivityID"):
+        fields["winlog.related_activity_id"] = _text(related)
+    return fields
+
+
+_SYSTEM_TEXTS = (
+    ("Channel", "winlog.channel"),
+    ("Computer", "winlog.computer_name"),
+    ("EventRecordID", "winlog.record_id"),
+    ("Task", "winlog.task"),
+)
+
+
+def put_code(fields: Fields, value: object) -> None:
+    if isinstance(value, Mapping):
+        value = value.get("#text")
+    if value is not None:
+        fields["event.code"] = fields["winlog.event_id"] = str(value)
+
+
+def put_level(fields: Fields, value: object) -> None:
+    """The level's number or name → Winlogbeat's lower-case name."""
+    if value is not None and value != "":
+        level = str(value)
+        fields["winlog.level"] = fields["log.level"] = _LEVELS.get(level, level.lower())
+
+
+def put_keywords(fields: Fields, value: object) -> None:
+    """The keyword mask → Winlogbeat's names (the mask itself where it names none) and
+    `event.outcome` of audits."""
+    if value is None:
+        return
+    text = str(value)
+    mask = as_number(text)
+    if mask is None:
+        mask = int(text, 16) if text[:2] == "0x" and len(text) == 18 and _is_hex(text) else 0
+    names = [name for bit, name in _KEYWORD_BITS if mask & bit]
+    fields["winlog.keywords"] = names or text
+    if mask & 0x10000000000000 or text == "Audit Failure":
+        fields["event.outcome"] = "failure"
+    elif mask & 0x20000000000000 or text == "Audit Success":
+        fields["event.outcome"] = "success"
+
+
+def put_time(fields: Fields, value: object) -> None:
+    if value is None:
+        return
+    stamp = from_iso(str(value), UTC)
+    if stamp is None:
+        fields["error.message"] = f"time stamp not understood: {str(value)[:64]!r}"
+    else:
+        fields["@timestamp"] = stamp
+
+
+def _event_data(data: EventData, name: str, value: object) -> None:
+    """One entry of EventData; values without a name become param1, param2 … as in Winlogbeat."""
+    if name == "#attributes" or value is None or len(data) >= MAX_DATA:
+        return
+    if name in ("Data", "#text"):
+        if isinstance(value, Mapping):
+            value = value.get("#text")
+        for number, item in enumerate(value if isinstance(value, list) else [value], 1):
+            if item is not None:
+                data[f"param{number}"] = _text(item)
+        return
+    if isinstance(value, Mapping):
+        _flatten(data, name, value, MAX_NESTING)
+    else:
+        data[name] = _text(value)
+
+
+def _flatten(data: EventData, prefix: str, value: object, depth: int) -> None:
+    if value is None or len(data) >= MAX_DATA:
+        return
+    if not isinstance(value, Mapping) or depth == 0:
+        data[prefix or "value"] = _text(value)
+        return
+    for name, inner in value.items():
+        if name == "#attributes":
+            continue
+        path = prefix if name == "#text" else f"{prefix}.{name}" if prefix else str(name)
+        _flatten(data, path, inner, depth - 1)
+
+
+def _text(value: object) -> str:
+    """A value as Windows renders it: decimal numbers, "true", GUIDs in braces."""
+    if isinstance(value, str):
+        if len(value) == 36 and value[8] == value[13] == value[18] == value[23] == "-":
+            return f"{{{value}}}" if _is_binary_guid(value) else value
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _is_binary_guid(text: str) -> bool:
+    """evtx writes values of the type GUID in capitals without the braces that Windows shows;
+    a text that a program wrote is seldom in capitals and bare."""
+    return text == text.upper() and _is_hex(text.replace("-", ""))
+
+
+def _is_hex(text: str) -> bool:
+    try:
+        int(text, 16)
+    except ValueError:
+        return False
+    return True
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else _NOTHING
+
+
+def _attributes(element: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """<Provider Name="x"/> is {"Provider": {"#attributes": {"Name": "x"}}}."""
+    value = element.get(name)
+    if not isinstance(value, dict):
+        return _NOTHING
+    inner = value.get("#attributes", value)
+    return inner if isinstance(inner, dict) else _NOTHING
+
+
+_NOTHING: Mapping[str, Any] = {}
