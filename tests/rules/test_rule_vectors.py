@@ -1,0 +1,80 @@
+"""Every rule of ours beside its test vectors: it loads clean, fires on each hit and on no miss."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from detectors.sigma import Rule, RuleSet
+
+RULES = Path(__file__).parents[2] / "rules"
+FILES = sorted(path for path in RULES.rglob("*.yml") if not path.name.endswith(".test.yml"))
+
+
+@pytest.fixture(scope="module")
+def ruleset() -> RuleSet:
+    return RuleSet.load(RULES)
+
+
+@pytest.fixture(scope="module")
+def by_path(ruleset: RuleSet) -> dict[str, Rule]:
+    return {rule.path: rule for rule in ruleset.rules}
+
+
+def vectors(path: Path) -> dict[str, list[dict[str, Any]]]:
+    loaded: dict[str, list[dict[str, Any]]] = yaml.safe_load(
+        path.with_suffix(".test.yml").read_text(encoding="utf-8")
+    )
+    return loaded
+
+
+def test_all_rules_load_without_a_warning(ruleset: RuleSet) -> None:
+    assert ruleset.refused == ()
+    assert ruleset.warnings == ()
+    assert len(ruleset.rules) == len(FILES) >= 30
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Rule]) -> None:
+    rule = by_path[str(path)]
+    events = vectors(path)
+    assert events["hits"]
+    assert events["misses"]
+    for event in events["hits"]:
+        assert rule.matches(event), event
+        assert rule in ruleset.evaluate(event)
+        reasons = rule.explain(event)
+        assert reasons
+        assert all(reason.field in event for reason in reasons)
+    for event in events["misses"]:
+        assert not rule.matches(event), rule.explain(event)
+        assert rule not in ruleset.evaluate(event)
+        assert rule.explain(event) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_one_near_miss_comes_from_the_log_source(path: Path, by_path: dict[str, Rule]) -> None:
+    """A miss that only fails by its log source would say nothing about the detection."""
+    rule = by_path[str(path)]
+    assert any(rule.applies(event) for event in vectors(path)["misses"])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_rule_says_what_an_analyst_needs(path: Path, by_path: dict[str, Rule]) -> None:
+    rule = by_path[str(path)]
+    assert rule.author == "Hải Đăng"
+    assert rule.description.endswith(".")
+    assert rule.falsepositives
+    assert any(tag.startswith("attack.t") for tag in rule.tags)
+    assert str(rule.extra["title_vi"]) != rule.title
+    assert str(rule.extra["description_vi"]).endswith(".")
+
+
+def test_no_vector_file_is_left_without_its_rule() -> None:
+    orphans = [
+        path
+        for path in RULES.rglob("*.test.yml")
+        if not path.with_name(path.name.replace(".test.yml", ".yml")).exists()
+    ]
+    assert orphans == []
