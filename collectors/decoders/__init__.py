@@ -87,19 +87,14 @@ def _decode(text: str, hints: Hints, received: datetime) -> Fields:
             fields, at = header
             body = text[at:]
             program = fields.get("process.name")
-            dataset = dataset or None
             fields["event.dataset"] = "linux.syslog"
-            repeated = syslog_header.unrepeat(body[:REGEX_LIMIT])
-            if repeated is not None:
-                body, fields["log.syslog.repeated"] = repeated
+            if body.startswith("message repeated "):
+                body, fields["log.syslog.repeated"] = syslog_header.unrepeat(body)
     fields["message"] = body
     context = Context(program, hints.timezone, received, dataset)
     found = _by_settings(body, dataset, context) if dataset else _by_content(body, context)
     if found is not None:
-        stamp = fields.get("@timestamp") if "@timestamp" not in found else None
         fields.update(found)
-        if stamp is not None:
-            fields["@timestamp"] = stamp
     elif "event.dataset" not in fields:
         fields["event.dataset"] = "text"
     return fields

@@ -42,8 +42,10 @@ def put_host(fields: dict[str, object], group: str, text: str) -> None:
     if not text or text == "-":
         return
     address = as_ip(text)
-    fields[f"{group}.address"] = address or text
-    fields[f"{group}.ip" if address else f"{group}.domain"] = address or text
+    if address is None:
+        fields[group + ".address"] = fields[group + ".domain"] = text
+    else:
+        fields[group + ".address"] = fields[group + ".ip"] = address
 
 
 def split_port(text: str) -> tuple[str, int | None]:

@@ -7,7 +7,7 @@ shadow-utils' useradd, usermod, groupadd, passwd; the field names of Filebeat's 
 import re
 from collections.abc import Callable
 
-from collectors.decoders.address import as_number, as_port, put_host
+from collectors.decoders.address import MAX_PORT, as_number, put_host
 from collectors.decoders.contract import Context, Fields
 
 DATASET = "linux.auth"
@@ -18,6 +18,8 @@ polkitd pkexec useradd userdel usermod groupadd groupdel groupmod newusers passw
 gpasswd chsh chfn klogind vsftpd dropbear
 """
 PROGRAMS = frozenset(_PROGRAM_TEXT.split())
+
+MAX_PORT_DIGITS = 5
 
 _Reader = Callable[[re.Match[str]], Fields]
 
@@ -30,8 +32,7 @@ def looks_like(message: str) -> bool:
 def decode(message: str, context: Context) -> Fields | None:
     """The message behind the syslog tag → fields, always of the data set linux.auth."""
     text = message.removesuffix(" [preauth]")
-    word = text[: text.find(" ")] if " " in text else text
-    for pattern, read in _BY_FIRST_WORD.get(word, ()):
+    for pattern, read in _BY_FIRST_WORD.get(text.partition(" ")[0], ()):
         match = pattern.match(text)
         if match is not None:
             fields = read(match)
@@ -59,22 +60,25 @@ def _event(
 def _put_source(fields: Fields, host: str | None, port: str | None = None) -> None:
     if host:
         put_host(fields, "source", host)
-    if port is not None and (number := as_port(port)) is not None:
+    if port and len(port) <= MAX_PORT_DIGITS and (number := int(port)) <= MAX_PORT:
         fields["source.port"] = number
 
 
 # -- sshd ------------------------------------------------------------------------------------------
 
 
+_SSH_OUTCOMES = {"Accepted": "success", "Failed": "failure"}
+
+
 def _ssh_result(match: re.Match[str]) -> Fields:
     word, method, invalid, user, host, port, signature = match.groups()
-    outcome = {"Accepted": "success", "Failed": "failure"}.get(word)
+    outcome = _SSH_OUTCOMES.get(word)
     fields = _event("ssh_login" if outcome else "ssh_login_step", outcome)
     fields["user.name"] = user
-    _put_source(fields, host, port)
     fields["system.auth.ssh.method"] = method
     fields["system.auth.ssh.event"] = word
     fields["network.protocol"] = "ssh"
+    _put_source(fields, host, port)
     if invalid:
         fields["event.reason"] = "invalid user"
     if signature:
@@ -162,7 +166,11 @@ def _ssh_server(match: re.Match[str]) -> Fields:
 
 # -- PAM -------------------------------------------------------------------------------------------
 
-_PAM_VALUE = re.compile(r"(\w+)=(\S*)", re.ASCII)
+_PAM_FAILURE = re.compile(
+    r"authentication failures?; logname=\S* uid=\S* euid=\S* tty=(\S*) ruser=(\S*) rhost=(\S*)"
+    r"(?: +user=(\S+))?",
+    re.ASCII,
+)
 _SESSION = re.compile(
     r"session (opened|closed) for user ([^\s(]{1,256})(?:\(uid=(\d+)\))?"
     r"(?: by ([^\s(]{1,256})?\(uid=(\d+)\))?",
@@ -224,13 +232,17 @@ def _pam_text(text: str) -> Fields:
 def _pam_failure(text: str) -> Fields:
     """ "…; logname= uid=0 euid=0 tty=ssh ruser= rhost=10.0.0.1  user=root"."""
     fields = _event("pam_authentication", "failure")
-    values = dict(_PAM_VALUE.findall(text))
-    for name, key in (("user", "user.name"), ("ruser", "process.real_user.name")):
-        if values.get(name):
-            fields[key] = values[name]
-    if values.get("tty"):
-        fields["process.tty.name"] = values["tty"]
-    _put_source(fields, values.get("rhost"))
+    match = _PAM_FAILURE.match(text)
+    if match is None:
+        return fields
+    tty, remote_user, host, user = match.groups()
+    if user:
+        fields["user.name"] = user
+    if remote_user:
+        fields["process.real_user.name"] = remote_user
+    if tty:
+        fields["process.tty.name"] = tty
+    _put_source(fields, host)
     return fields
 
 
@@ -544,7 +556,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
     "subsystem": (_rule(r"subsystem request for (\S+)(?: by user (\S+))?", _ssh_subsystem),),
     "Server": (_rule(r"Server listening on .*", _ssh_server),),
     "PAM": (
-        _rule(r"PAM (?P<count>\d+) more authentication failures?; (?P<text>.*)$", _pam_more),
+        _rule(r"PAM (?P<count>\d+) more (?P<text>authentication failures?; .*)$", _pam_more),
         _rule(
             r"(?P<module>PAM) (?P<service>)(?P<text>service\(\w+\) ignoring max retries.*)$", _pam
         ),

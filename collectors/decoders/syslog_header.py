@@ -101,12 +101,10 @@ def parse(text: str, timezone: tzinfo, received: datetime) -> tuple[Fields, int]
     return fields, match.end()
 
 
-def unrepeat(message: str) -> tuple[str, int] | None:
-    """ "message repeated 5 times: [ Failed password …]" → (the message, 5)."""
-    if not message.startswith("message repeated "):
-        return None
+def unrepeat(message: str) -> tuple[str, int]:
+    """ "message repeated 5 times: [ Failed password …]" → (the message, 5); others count once."""
     match = _REPEATED.match(message)
-    return None if match is None else (match[2], int(match[1]))
+    return (message, 1) if match is None else (match[2], int(match[1]))
 
 
 def _parse_unusual(text: str, timezone: tzinfo, received: datetime) -> tuple[Fields, int] | None:

@@ -17,6 +17,8 @@ MONTHS = {
 AHEAD_SECONDS = 86_400
 """A stamp without a year may be this far ahead of its receipt (clocks and zones that are off)."""
 
+YEAR_SECONDS = 365 * 86_400
+
 LEAP_YEARS_BACK = 8
 """The longest way from a 29 February to the one before (1896 to 1904)."""
 
@@ -116,9 +118,10 @@ def nearest_year(stamp: str, timezone: tzinfo, received: datetime) -> str | None
     year = received.year
     limit = received.timestamp() + AHEAD_SECONDS
     found = _in_year(stamp, year, timezone)
-    if found is not None and limit - 31_536_000 < found[1] <= limit:
+    ahead = found is not None and found[1] > limit
+    if found is not None and not ahead and found[1] > limit - YEAR_SECONDS:
         return found[0]
-    for candidate in range(year + 1, year - LEAP_YEARS_BACK - 1, -1):
+    for candidate in range(year - 1 if ahead else year + 1, year - LEAP_YEARS_BACK - 1, -1):
         found = _in_year(stamp, candidate, timezone)
         if found is not None and found[1] <= limit:
             return found[0]

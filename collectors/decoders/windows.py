@@ -5,8 +5,10 @@ fields, and what pySigma's `ecs_windows` pipeline expects. The copies that belon
 lie in `windows_security`, `windows_sysmon` and `windows_powershell`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -23,8 +25,20 @@ EventData = dict[str, str]
 MAX_NESTING = 8
 """Levels of UserData that are flattened; real ones have two."""
 
-MAX_DATA = 1000
-"""Named values of one record; real ones have at most some sixty."""
+MAX_DATA = 900
+"""Named values of one event: with the envelope and the copies it stays below 1,000 fields
+(docs/events.md); real ones have at most some sixty."""
+
+GUID_LENGTH = 36
+
+_UNNAMED = frozenset(("Data", "#text", "#attributes"))
+
+_CANONICAL = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])"
+    r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3,9}Z",
+    re.ASCII,
+)
+"""A stamp that needs no change and whose day every month has."""
 
 _LEVELS = {
     "0": "information",
@@ -51,6 +65,7 @@ _KEYWORD_BITS = (
     (0x20000000000000, "Audit Success"),
     (0x80000000000000, "Classic"),
 )
+_KEYWORD_MASK = re.compile(r"0x[0-9a-fA-F]{1,16}")
 _DATASETS = {
     "security": "windows.security",
     "system": "windows.system",
@@ -66,60 +81,60 @@ _OF_LOG: dict[str, Callable[[Fields, EventData], None]] = {
     "windows.powershell": powershell_fields,
 }
 
-_TEXT_COPIES = {
-    "AccountDomain": "user.domain",
-    "AccountName": "user.name",
-    "Application": "process.executable",
-    "ClientName": "source.domain",
-    "CommandLine": "process.command_line",
-    "CurrentDirectory": "process.working_directory",
-    "DestinationHostname": "destination.domain",
-    "DestinationPortName": "network.protocol",
-    "Device": "file.path",
-    "FileName": "file.path",
-    "Image": "process.executable",
-    "ImageLoaded": "file.path",
-    "NewProcessName": "process.executable",
-    "ParentCommandLine": "process.parent.command_line",
-    "ParentImage": "process.parent.executable",
-    "ParentProcessGuid": "process.parent.entity_id",
-    "ParentProcessName": "process.parent.executable",
-    "ProcessGuid": "process.entity_id",
-    "ProcessName": "process.executable",
-    "ServiceName": "service.name",
-    "SourceHostname": "source.domain",
-    "SourceImage": "process.executable",
-    "SourceProcessGUID": "process.entity_id",
-    "SourceProcessGuid": "process.entity_id",
-    "SubjectDomainName": "user.domain",
-    "SubjectLogonId": "winlog.logon.id",
-    "SubjectUserName": "user.name",
-    "SubjectUserSid": "user.id",
-    "TargetDomainName": "user.domain",
-    "TargetFilename": "file.path",
-    "TargetLogonId": "winlog.logon.id",
-    "TargetObject": "registry.path",
-    "WorkstationName": "source.domain",
-}
-_SECURITY_COPIES = {name: key for name, key in _TEXT_COPIES.items() if not key.startswith("user.")}
-"""In the Security log which of several accounts is the user depends on the event."""
-_CHECKED_COPIES: dict[str, tuple[str, Callable[[str], int | str | None]]] = {
+_Check = Callable[[str], int | str | None]
+_COPIES: dict[str, tuple[str, _Check | None]] = {
+    "AccountDomain": ("user.domain", None),
+    "AccountName": ("user.name", None),
+    "Application": ("process.executable", None),
     "ClientAddress": ("source.ip", as_ip),
+    "ClientName": ("source.domain", None),
+    "CommandLine": ("process.command_line", None),
+    "CurrentDirectory": ("process.working_directory", None),
     "DestAddress": ("destination.ip", as_ip),
     "DestPort": ("destination.port", as_port),
+    "DestinationHostname": ("destination.domain", None),
     "DestinationIp": ("destination.ip", as_ip),
     "DestinationPort": ("destination.port", as_port),
+    "DestinationPortName": ("network.protocol", None),
+    "Device": ("file.path", None),
+    "FileName": ("file.path", None),
+    "Image": ("process.executable", None),
+    "ImageLoaded": ("file.path", None),
     "IpAddress": ("source.ip", as_ip),
     "IpPort": ("source.port", as_port),
     "NewProcessId": ("process.pid", as_number),
+    "NewProcessName": ("process.executable", None),
+    "ParentCommandLine": ("process.parent.command_line", None),
+    "ParentImage": ("process.parent.executable", None),
+    "ParentProcessGuid": ("process.parent.entity_id", None),
     "ParentProcessId": ("process.parent.pid", as_number),
+    "ParentProcessName": ("process.parent.executable", None),
+    "ProcessGuid": ("process.entity_id", None),
     "ProcessId": ("process.pid", as_number),
+    "ProcessName": ("process.executable", None),
+    "ServiceName": ("service.name", None),
     "SourceAddress": ("source.ip", as_ip),
+    "SourceHostname": ("source.domain", None),
+    "SourceImage": ("process.executable", None),
     "SourceIp": ("source.ip", as_ip),
     "SourcePort": ("source.port", as_port),
+    "SourceProcessGUID": ("process.entity_id", None),
+    "SourceProcessGuid": ("process.entity_id", None),
     "SourceProcessId": ("process.pid", as_number),
     "SourceThreadId": ("process.thread.id", as_number),
+    "SubjectDomainName": ("user.domain", None),
+    "SubjectLogonId": ("winlog.logon.id", None),
+    "SubjectUserName": ("user.name", None),
+    "SubjectUserSid": ("user.id", None),
+    "TargetDomainName": ("user.domain", None),
+    "TargetFilename": ("file.path", None),
+    "TargetLogonId": ("winlog.logon.id", None),
+    "TargetObject": ("registry.path", None),
+    "WorkstationName": ("source.domain", None),
 }
+"""Name of a value → its ECS field and the check of what is no text."""
+_SECURITY_COPIES = {name: copy for name, copy in _COPIES.items() if not copy[0].startswith("user.")}
+"""In the Security log which of several accounts is the user depends on the event."""
 _EMPTY = frozenset(("", "-"))
 
 
@@ -130,7 +145,10 @@ def decode_windows(record: Mapping[str, Any]) -> Fields:
     fields = _system(_mapping(event.get("System")))
     data: EventData = {}
     for name, value in _mapping(event.get("EventData")).items():
-        _event_data(data, name, value)
+        if type(value) is str and len(value) != GUID_LENGTH and name not in _UNNAMED:
+            data[name] = value
+        else:
+            _event_data(data, name, value)
     user_data: EventData = {}
     for name, value in _mapping(event.get("UserData")).items():
         fields["winlog.user_data.xml_name"] = name
@@ -148,35 +166,53 @@ def complete(fields: Fields, data: EventData, user_data: EventData | None = None
     channel = str(fields.get("winlog.channel", ""))
     dataset = _DATASETS.get(channel.lower(), "windows.event")
     fields["event.dataset"] = dataset
-    for name, text in data.items():
-        fields["winlog.event_data." + name] = text
+    if len(data) > MAX_DATA:
+        _cut(fields, data)
+    of_log = _OF_LOG.get(dataset)
     if user_data:
         for name, text in user_data.items():
             fields["winlog.user_data." + name] = text
-        data = {**user_data, **data}
-    of_log = _OF_LOG.get(dataset)
-    if of_log is not None:
+        both = {**user_data, **data}
+        if of_log is not None:
+            of_log(fields, both)
+        _put_copies(fields, user_data, dataset)
+    elif of_log is not None:
         of_log(fields, data)
-    _copy(fields, data, _SECURITY_COPIES if of_log is security_fields else _TEXT_COPIES)
+    for name, text in data.items():
+        fields["winlog.event_data." + name] = text
+    _put_copies(fields, data, dataset)
+    _put_names(fields, data)
     if "message" not in fields:
         title = fields.get("event.action") or fields.get("event.provider") or channel
         fields["message"] = f"{fields.get('event.code', '?')} {title}"
     return fields
 
 
-def _copy(fields: Fields, data: EventData, texts: dict[str, str]) -> None:
+def _cut(fields: Fields, data: EventData) -> None:
+    """More named values than any real event has: the rest stays as one JSON text."""
+    rest = {name: data.pop(name) for name in list(data)[MAX_DATA:]}
+    fields["labels.overflow"] = orjson.dumps(rest).decode()
+    fields["error.message"] = (
+        f"more than {MAX_DATA} values: {len(rest)} kept as JSON text in labels.overflow"
+    )
+
+
+def _put_copies(fields: Fields, data: EventData, dataset: str) -> None:
     """The copies that every log gets, where the log's own rules left the field free."""
+    copies = _SECURITY_COPIES if dataset == "windows.security" else _COPIES
     for name, text in data.items():
-        key = texts.get(name)
-        if key is not None:
-            if key not in fields and text not in _EMPTY:
-                fields[key] = text
+        copy = copies.get(name)
+        if copy is None:
             continue
-        checked = _CHECKED_COPIES.get(name)
-        if checked is not None and checked[0] not in fields:
-            value = checked[1](text)
+        key, check = copy
+        if key not in fields and text not in _EMPTY:
+            value = text if check is None else check(text)
             if value is not None:
-                fields[checked[0]] = value
+                fields[key] = value
+
+
+def _put_names(fields: Fields, data: EventData) -> None:
+    """Parts of names: DOMAIN\\user, and the last part of paths."""
     user = data.get("User")
     if user and "user.name" not in fields and user not in _EMPTY:
         domain, _, name = user.rpartition("\\")
@@ -229,7 +265,9 @@ def _system(system: Mapping[str, Any]) -> Fields:
         ("ProcessID", "winlog.process.pid"),
         ("ThreadID", "winlog.process.thread.id"),
     ):
-        number = as_number(str(execution.get(name)))
+        number = execution.get(name)
+        if type(number) is not int:
+            number = as_number(str(number))
         if number is not None:
             fields[key] = number
     if sid := _attributes(system, "Security").get("UserID"):
@@ -251,7 +289,7 @@ _SYSTEM_TEXTS = (
 
 
 def put_code(fields: Fields, value: object) -> None:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("#text")
     if value is not None:
         fields["event.code"] = fields["winlog.event_id"] = str(value)
@@ -270,21 +308,26 @@ def put_keywords(fields: Fields, value: object) -> None:
     if value is None:
         return
     text = str(value)
-    mask = as_number(text)
-    if mask is None:
-        mask = int(text, 16) if text[:2] == "0x" and len(text) == 18 and _is_hex(text) else 0
-    names = [name for bit, name in _KEYWORD_BITS if mask & bit]
-    fields["winlog.keywords"] = names or text
-    if mask & 0x10000000000000 or text == "Audit Failure":
-        fields["event.outcome"] = "failure"
-    elif mask & 0x20000000000000 or text == "Audit Success":
-        fields["event.outcome"] = "success"
+    names, outcome = _keywords(text)
+    fields["winlog.keywords"] = list(names) or text
+    if outcome is not None:
+        fields["event.outcome"] = outcome
+
+
+@lru_cache(maxsize=1024)
+def _keywords(text: str) -> tuple[tuple[str, ...], str | None]:
+    mask = int(text, 16) if _KEYWORD_MASK.fullmatch(text) else 0
+    names = tuple(name for bit, name in _KEYWORD_BITS if mask & bit)
+    if "Audit Failure" in names or text == "Audit Failure":
+        return names, "failure"
+    return names, "success" if "Audit Success" in names or text == "Audit Success" else None
 
 
 def put_time(fields: Fields, value: object) -> None:
     if value is None:
         return
-    stamp = from_iso(str(value), UTC)
+    text = str(value)
+    stamp = text if _CANONICAL.fullmatch(text) else from_iso(text, UTC)
     if stamp is None:
         fields["error.message"] = f"time stamp not understood: {str(value)[:64]!r}"
     else:
@@ -293,25 +336,25 @@ def put_time(fields: Fields, value: object) -> None:
 
 def _event_data(data: EventData, name: str, value: object) -> None:
     """One entry of EventData; values without a name become param1, param2 … as in Winlogbeat."""
-    if name == "#attributes" or value is None or len(data) >= MAX_DATA:
+    if name == "#attributes" or value is None:
         return
-    if name in ("Data", "#text"):
-        if isinstance(value, Mapping):
+    if name in _UNNAMED:
+        if isinstance(value, dict):
             value = value.get("#text")
         for number, item in enumerate(value if isinstance(value, list) else [value], 1):
             if item is not None:
                 data[f"param{number}"] = _text(item)
         return
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         _flatten(data, name, value, MAX_NESTING)
     else:
         data[name] = _text(value)
 
 
 def _flatten(data: EventData, prefix: str, value: object, depth: int) -> None:
-    if value is None or len(data) >= MAX_DATA:
+    if value is None:
         return
-    if not isinstance(value, Mapping) or depth == 0:
+    if not isinstance(value, dict) or depth == 0:
         data[prefix or "value"] = _text(value)
         return
     for name, inner in value.items():
@@ -324,7 +367,7 @@ def _flatten(data: EventData, prefix: str, value: object, depth: int) -> None:
 def _text(value: object) -> str:
     """A value as Windows renders it: decimal numbers, "true", GUIDs in braces."""
     if isinstance(value, str):
-        if len(value) == 36 and value[8] == value[13] == value[18] == value[23] == "-":
+        if len(value) == GUID_LENGTH and value[8] == value[13] == value[18] == value[23] == "-":
             return f"{{{value}}}" if _is_binary_guid(value) else value
         return value
     if isinstance(value, bool):
@@ -349,7 +392,7 @@ def _is_hex(text: str) -> bool:
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else _NOTHING
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def _attributes(element: Mapping[str, Any], name: str) -> Mapping[str, Any]:
