@@ -20,13 +20,15 @@ BUILT_IN = Path(__file__).with_name("fields.toml")
 class FieldTable:
     """One `[[map]]` of a table: keys by field for the log sources that contain its attributes.
 
-    `first` and `last` are prefixes: the field under them is tried before all, and after all other
-    keys. `union` fields read all of their keys, not the first present one.
+    `envelope` fields have these keys and no others but their own name. `first` and `last` are
+    prefixes: the field under them is tried before all, and after all other keys. `union` fields
+    read all of their keys, not the first present one.
     """
 
     logsource: Mapping[str, str]
     first: tuple[str, ...]
     fields: Mapping[str, tuple[str, ...]]
+    envelope: Mapping[str, tuple[str, ...]]
     union: frozenset[str]
     last: tuple[str, ...]
 
@@ -59,6 +61,9 @@ class FieldMap:
         if not name:
             return self._intern("", (), exact, False)
         tables = [table for table in self._tables if table.fits(logsource)]
+        envelope = [key for table in tables for key in table.envelope.get(name, ())]
+        if envelope:
+            return self._intern(name, (*envelope, name), exact, False)
         keys = [prefix + name for table in tables for prefix in table.first]
         keys += [key for table in tables for key in table.fields.get(name, ())]
         keys += [name]
@@ -87,6 +92,7 @@ def _table(entry: Mapping[str, Any]) -> FieldTable:
         {name: entry[name] for name in ("product", "category", "service") if name in entry},
         _names(entry.get("first", [])),
         {field: _names(keys) for field, keys in entry.get("fields", {}).items()},
+        {field: _names(keys) for field, keys in entry.get("envelope", {}).items()},
         frozenset(_names(entry.get("union", []))),
         _names(entry.get("last", [])),
     )

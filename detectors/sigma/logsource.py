@@ -173,4 +173,4 @@ def _among(name: str, names: tuple[str, ...]) -> bool:
 def _text(value: Any) -> str:
     if type(value) is str:
         return value.lower()
-    return "" if value is None else str(value).lower()
+    return str(value) if isinstance(value, int) else ""

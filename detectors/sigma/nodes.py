@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from detectors.sigma.view import Field, View, fold, has_null, located, texts
+from detectors.sigma.view import Field, View, fold, has_null, texts
 
 Test: TypeAlias = Callable[[View], bool]
 MAX_VALUE = 500  # characters of a value shown in a reason
@@ -41,7 +41,7 @@ class Leaf:
     def reasons(self, view: View) -> list[Match]:
         return [
             _match(self.selection, key, text)
-            for key, value in located(view.event, self.field)
+            for key, value in view.located(self.field)
             for text in texts(value)
             if self.accepts(text if self.field.exact else fold(text))
         ][:1]
@@ -72,7 +72,7 @@ class Present:
     def reasons(self, view: View) -> list[Match]:
         if not self.test(view):
             return []
-        for key, value in located(view.event, self.field):
+        for key, value in view.located(self.field):
             return [_match(self.selection, key, next(texts(value), ""))]
         return [Match(self.selection, self.field.name, "")]
 
@@ -92,7 +92,7 @@ class Refers:
         others = view[self.other]
         return [
             _match(self.selection, key, text)
-            for key, value in located(view.event, self.field)
+            for key, value in view.located(self.field)
             for text in texts(value)
             if any(self.relation(text if self.field.exact else fold(text), o) for o in others)
         ][:1]
@@ -135,14 +135,14 @@ Node: TypeAlias = Leaf | IsNull | Present | Refers | Not | All | AnyOf
 
 def is_null(selection: str, on: Field) -> Node:
     def test(view: View) -> bool:
-        pairs = located(view.event, on)
+        pairs = view.located(on)
         return not pairs or any(has_null(value) for _, value in pairs)
 
     return IsNull(selection, on, test)
 
 
 def present(selection: str, on: Field, wanted: bool) -> Node:
-    return Present(selection, on, lambda view: bool(located(view.event, on)) is wanted)
+    return Present(selection, on, lambda view: bool(view.located(on)) is wanted)
 
 
 def refers(selection: str, on: Field, other: Field, relation: Callable[[str, str], bool]) -> Node:
@@ -204,8 +204,8 @@ def necessary_texts(node: Node, key: str) -> frozenset[str] | None:
     Only fields that read `key` first give one, so routing by the result never loses a match.
     """
     if isinstance(node, Leaf):
-        reads_key = node.field.keys[:1] == (key,) and not node.field.union
-        return node.equal_to if reads_key else None
+        on = node.field
+        return node.equal_to if on.keys[:1] == (key,) and not (on.union or on.exact) else None
     if isinstance(node, All):
         known = [t for child in node.children if (t := necessary_texts(child, key)) is not None]
         return frozenset.intersection(*known) if known else None

@@ -15,6 +15,7 @@ RECEIVER_FIELDS = frozenset(
     {"@timestamp", "event.id", "event.ingested", "event.dataset", "event.kind"}
 )
 RECEIVER_PREFIXES = ("observer.", "organization.", "labels.")
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 MAX_DEPTH = 20  # levels of nested objects walked; docs/events.md flattens to the same depth
 
 
@@ -36,15 +37,16 @@ class Field:
 class View(dict[Field, tuple[str, ...]]):
     """The texts of one event by field, made at first use."""
 
-    __slots__ = ("event",)
+    __slots__ = ("_nests", "event")
 
     def __init__(self, event: Event) -> None:
         super().__init__()
         self.event = event
+        self._nests: bool | None = None
 
     def __missing__(self, field: Field) -> tuple[str, ...]:
         found: list[str] = []
-        for _, value in located(self.event, field):
+        for _, value in self.located(field):
             if type(value) is str:
                 found.append(value if field.exact else fold(value))
             elif field.exact:
@@ -54,30 +56,35 @@ class View(dict[Field, tuple[str, ...]]):
         self[field] = result = tuple(found)
         return result
 
+    def located(self, field: Field) -> list[tuple[str, Any]]:
+        """The (event key, value) pairs a field reads: none when the field is missing.
 
-def located(event: Event, field: Field) -> list[tuple[str, Any]]:
-    """The (event key, value) pairs a field reads: none when the field is missing.
+        A flat key goes before a path into nested objects; a key that holds null counts only when
+        no other key of the field holds a value.
+        """
+        event = self.event
+        if not field.keys:
+            return [pair for pair in event.items() if not _is_receiver_field(pair[0])]
+        found: list[tuple[str, Any]] = []
+        for key in field.keys:
+            value = event.get(key)
+            if value is None:
+                if key in event or not self._has_objects():
+                    continue
+                nested = list(_nested(event, key))
+                if not nested:
+                    continue
+                value = nested if len(nested) > 1 else nested[0]
+            found.append((key, value))
+            if not field.union:
+                return found
+        return found or [(key, None) for key in field.keys if key in event][:1]
 
-    A key that holds null counts only when no other key of the field holds a value.
-    """
-    if not field.keys:
-        return [pair for pair in event.items() if not _is_receiver_field(pair[0])]
-    null: list[tuple[str, Any]] = []
-    found: list[tuple[str, Any]] = []
-    for key in field.keys:
-        value = event.get(key)
-        if value is None:
-            if key in event:
-                null.append((key, None))
-                continue
-            nested = list(_nested(event, key)) if "." in key else []
-            if not nested:
-                continue
-            value = nested if len(nested) > 1 else nested[0]
-        found.append((key, value))
-        if not field.union:
-            return found
-    return found or null[:1]
+    def _has_objects(self) -> bool:
+        """Whether any value of the event is an object or list, so that a path can lead into it."""
+        if self._nests is None:
+            self._nests = not _SCALARS.issuperset(map(type, self.event.values()))
+        return self._nests
 
 
 def texts(value: Any) -> Iterator[str]:
