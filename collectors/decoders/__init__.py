@@ -16,6 +16,7 @@ from collectors.decoders import (
     linux_system,
     netfilter,
     syslog_header,
+    timestamp,
     web_access,
     web_error,
 )
@@ -30,8 +31,8 @@ _HTTPD = frozenset(("httpd", "apache2", "apache", "nginx"))
 
 DECODERS: tuple[Decoder, ...] = (
     Decoder(("json",), _NONE, json_event.looks_like, json_event.decode),
-    Decoder(("cef",), frozenset(("CEF",)), cef.looks_like, cef.decode),
-    Decoder(("leef",), frozenset(("LEEF",)), leef.looks_like, leef.decode),
+    Decoder(("cef",), _NONE, cef.looks_like, cef.decode),
+    Decoder(("leef",), _NONE, leef.looks_like, leef.decode),
     Decoder(("linux.netfilter",), _NONE, netfilter.looks_like, netfilter.decode),
     Decoder(
         ("linux.auditd",),
@@ -58,7 +59,6 @@ _BY_PROGRAM: dict[str, tuple[Decoder, ...]] = {
     for program in decoder.programs
 }
 _BY_CONTENT = tuple(decoder for decoder in DECODERS if decoder.looks_like is not None)
-_SPLIT_PREFIX = {"CEF": "CEF:", "LEEF": "LEEF:"}
 
 
 def decode(text: str, hints: Hints, received: datetime) -> Fields:
@@ -97,6 +97,10 @@ def _decode(text: str, hints: Hints, received: datetime) -> Fields:
         fields.update(found)
     elif "event.dataset" not in fields:
         fields["event.dataset"] = "text"
+    if "@timestamp" not in fields:
+        stamp = timestamp.leading(body, hints.timezone)
+        if stamp is not None:
+            fields["@timestamp"] = stamp
     return fields
 
 

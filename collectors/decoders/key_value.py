@@ -31,9 +31,8 @@ _FORTI_TEXTS = {
     "action": "event.action",
     "attack": "threat.indicator.name",
     "agent": "user_agent.original",
-    "catdesc": "fortinet.firewall.catdesc",
     "devid": "observer.serial_number",
-    "devname": "observer.name_of_device",
+    "devname": "observer.hostname",
     "dstintf": "observer.egress.interface.name",
     "dstmac": "destination.mac",
     "dstname": "destination.domain",
@@ -45,6 +44,7 @@ _FORTI_TEXTS = {
     "level": "log.level",
     "logdesc": "event.reason",
     "logid": "event.code",
+    "policyid": "rule.id",
     "policyname": "rule.name",
     "qname": "dns.question.name",
     "qtype": "dns.question.type",
@@ -54,7 +54,6 @@ _FORTI_TEXTS = {
     "srcname": "source.domain",
     "url": "url.original",
     "user": "user.name",
-    "vd": "observer.vdom",
     "virus": "threat.software.name",
 }
 _FORTI_ADDRESSES = {
@@ -72,7 +71,6 @@ _FORTI_PORTS = {
     "transport": "source.nat.port",
 }
 _FORTI_NUMBERS = {
-    "policyid": "fortinet.firewall.policyid",
     "rcvdbyte": "destination.bytes",
     "rcvdpkt": "destination.packets",
     "sentbyte": "source.bytes",
@@ -175,6 +173,10 @@ def _fortigate(values: dict[str, str], context: Context) -> Fields:
         number = as_number(values.get(name, ""))
         if number is not None:
             fields[key] = number
+    if "devname" in values:
+        fields["host.name"] = values["devname"]
+    if "network.protocol" in fields:
+        fields["network.protocol"] = str(fields["network.protocol"]).lower()
     protocol = values.get("proto", "")
     if protocol:
         fields["network.transport"] = _TRANSPORTS.get(protocol, protocol.lower())

@@ -297,7 +297,7 @@ def _sudo(text: str) -> Fields:
 
 def _su(match: re.Match[str]) -> Fields:
     parts = match.groupdict()
-    failed = match[0][:1] == "-" or match[0][:6].upper() == "FAILED"
+    failed = bool(parts.get("failed")) or match[0][:1] == "-" or match[0][:6] == "FAILED"
     fields = _event("su", "failure" if failed else "success")
     fields["user.effective.name"] = parts["target"]
     if parts.get("user"):
@@ -353,8 +353,8 @@ def _account(action: str, kind: str, what: str = "user") -> _Reader:
             ("uid", "user.id"),
             ("group", "group.name"),
             ("gid", "group.id"),
-            ("home", "useradd.home"),
-            ("shell", "useradd.shell"),
+            ("home", "system.auth.useradd.home"),
+            ("shell", "system.auth.useradd.shell"),
             ("by", "user.name"),
         ):
             if parts.get(name):
@@ -475,7 +475,11 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
         _rule(
             r"Connection (?P<reason>closed|reset) by "
             + _WHO
-            + r"(?P<host>\S+?)(?: port (?P<port>\d+))?$",
+            + r"(?P<host>\S+) port (?P<port>\d+)$",
+            _ssh_connection("ssh_disconnect", "end"),
+        ),
+        _rule(
+            r"Connection (?P<reason>closed|reset) by (?P<host>\S+)$",
             _ssh_connection("ssh_disconnect", "end"),
         ),
     ),
@@ -574,6 +578,10 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
         ),
     ),
     "Successful": (_rule(r"Successful su for (?P<target>\S+) by (?P<user>\S+)", _su),),
+    "'su": (
+        _rule(r"'su (?P<target>[^']+)' (?P<failed>failed) for (?P<user>\S+) on (?P<tty>\S+)", _su),
+    ),
+    "BAD": (_rule(r"(?P<failed>BAD) SU (?P<user>\S+) to (?P<target>\S+) on (?P<tty>\S+)", _su),),
     "(to": (_rule(r"\(to (?P<target>\S+)\) (?P<user>\S+) on (?P<tty>\S+)", _su),),
     "+": (_rule(r"\+ (?P<tty>\S+) (?P<user>[^\s:]+):(?P<target>\S+)", _su),),
     "-": (_rule(r"- (?P<tty>\S+) (?P<user>[^\s:]+):(?P<target>\S+)", _su),),

@@ -40,6 +40,8 @@ _SERVICE_KINDS = {
 
 def decode_systemd(message: str, _context: Context) -> Fields | None:
     """ "Started OpenSSH server daemon." """
+    if message.startswith("pam_"):
+        return None
     fields: Fields = {"event.dataset": "linux.systemd"}
     match = _UNIT.match(message)
     if match is not None:
@@ -81,6 +83,8 @@ _CRON_KINDS = {
 
 def decode_cron(message: str, _context: Context) -> Fields | None:
     """ "(root) CMD (/usr/bin/run-parts /etc/cron.hourly)" """
+    if message.startswith("pam_"):
+        return None
     fields: Fields = {"event.dataset": "linux.cron"}
     match = _CRON_JOB.match(message)
     if match is None:

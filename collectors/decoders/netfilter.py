@@ -69,11 +69,9 @@ def _put_action(fields: Fields, prefix: str) -> None:
     if _DENIED.search(prefix):
         fields["event.type"] = ["connection", "denied"]
         fields["event.action"] = "denied"
-        fields["event.outcome"] = "failure"
     elif _ALLOWED.search(prefix):
         fields["event.type"] = ["connection", "allowed"]
         fields["event.action"] = "allowed"
-        fields["event.outcome"] = "success"
     else:
         fields["event.action"] = "logged"
 

@@ -35,7 +35,7 @@ MAX_ELEMENTS = 200
 
 _USUAL = re.compile(
     r"(?:<(\d{1,3})>)?([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d) (\S+) "
-    r"([^\s:\[\]()<>=\"{}%|]{1,64})(?:\([^()\s]{0,64}\))?(?:\[(\d{1,10})\])?: ?",
+    r"([^\s:\[\]()<>=\"{}%|]{1,64})(?:\([^()\s]{0,64}\))?(?:\[(\d{1,10})\])?:(?: |$)",
     re.ASCII,
 )
 """RFC 3164 as sshd and its like write it, with or without <PRI>."""
@@ -59,13 +59,16 @@ _TAG = re.compile(
     r"(?:\[(\d{1,10})\]|(?: \d[\w.]{0,16}(?=:)))?:(?: |$)",
     re.ASCII,
 )
-_CISCO = re.compile(
-    r"%([A-Z0-9_]{2,32})(?:-[A-Z0-9_]{1,32})*?-(\d)-([A-Z0-9_]{1,64})(?=:)", re.ASCII
-)
+_CISCO = re.compile(r"%([A-Z0-9_]{2,32})(?:-\w{1,32})*?-(\d)-([A-Z0-9_]{1,64})(?=:)", re.ASCII)
 _NAME = re.compile(r" ?([^\s=\]\"]{1,128})(?:=\")?", re.ASCII)
 _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]$", re.ASCII | re.DOTALL)
 
 _FORMATS = ("CEF:", "LEEF:", "@cee:", "{")
+
+_LEVELS = frozenset(
+    ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE")
+)
+"""Words that stand behind the time stamp of a program's own log, where syslog has the host."""
 
 
 def looks_like(text: str) -> bool:
@@ -170,11 +173,17 @@ def _parse_3164(
             at = stamp.end()
     if stamp is None and not had_priority:
         return None
+    is_iso = stamp is not None and stamp.re is _ISO_STAMP
     if stamp is not None:
         at = _host(fields, text, at)
         if at < 0:
             return None
-    return fields, _tag(fields, text, at)
+    message_at = _tag(fields, text, at)
+    if is_iso and not had_priority:
+        host = fields.get("host.name")
+        if host is None or host.upper() in _LEVELS or "process.name" not in fields:
+            return None
+    return fields, message_at
 
 
 def _put_time(fields: Fields, stamp: str | None, told: str) -> None:

@@ -30,6 +30,11 @@ _ISO = re.compile(
     r" ?(Z|z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
+_LEADING = re.compile(
+    r"\[?(\d{4})[-/](\d\d)[-/](\d\d)[T ]"
+    r"(\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z| ?[+-]\d\d:?\d\d)?)(?!\d)",
+    re.ASCII,
+)
 _MONTH_FIRST = re.compile(
     r"([A-Z][a-z]{2}) {1,2}(\d{1,2})(?: (\d{4}))?,? (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?"
     r"(?: (\d{4}))?(?: (Z|UTC|GMT|[+-]\d\d:?\d\d))?",
@@ -109,6 +114,16 @@ def from_month_first(text: str, timezone: tzinfo, received: datetime) -> str | N
     if whole is None or fraction is None:
         return whole
     return f"{whole[:19]}.{fraction.ljust(3, '0')}Z"
+
+
+def leading(text: str, timezone: tzinfo) -> str | None:
+    """The stamp that a program's own log line begins with: "2026-11-24 05:17:44,123 INFO …",
+    "[2026-11-24T05:17:44Z] …", "2026/11/24 05:17:44 …"."""
+    match = _LEADING.match(text)
+    if match is None:
+        return None
+    year, month, day, rest = match.groups()
+    return from_iso(f"{year}-{month}-{day} {rest}", timezone)
 
 
 def nearest_year(stamp: str, timezone: tzinfo, received: datetime) -> str | None:

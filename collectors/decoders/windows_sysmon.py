@@ -145,7 +145,9 @@ def _put_file_info(fields: Fields, data: dict[str, str], code: str) -> None:
 
 
 def _put_hashes(fields: Fields, code: str, text: str) -> None:
-    """ "SHA1=B4E5…,MD5=4289…,IMPHASH=40BE…" → lower-case hash fields of the right object."""
+    """ "SHA1=B4E5…,MD5=4289…,IMPHASH=40BE…" → lower-case hash fields of the right object.
+
+    pySigma's `ecs_windows` looks for every Imphash in `file.pe.imphash`, a process's too."""
     groups = [
         group
         for group, codes in (("process", _PROCESS_HASHES), ("file", _FILE_HASHES))
@@ -160,7 +162,7 @@ def _put_hashes(fields: Fields, code: str, text: str) -> None:
             continue
         for group in groups:
             if kind == "imphash":
-                fields[f"{group}.pe.imphash"] = value
+                fields[f"{group}.pe.imphash"] = fields["file.pe.imphash"] = value
             elif kind in _HASH_KINDS:
                 fields[f"{group}.hash.{kind}"] = value
 
