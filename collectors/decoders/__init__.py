@@ -132,7 +132,7 @@ def _by_content(body: str, context: Context) -> Fields | None:
     tried = _BY_PROGRAM.get(context.program or "", ())
     for decoder in tried:
         found = _run(decoder, body, context)
-        if found is not None and found["event.dataset"] != "linux.kernel":
+        if found is not None:
             return found
     for decoder in _BY_CONTENT:
         if decoder.looks_like is not None and decoder.looks_like(body[:1000]):

@@ -8,6 +8,7 @@ import re
 
 from collectors.decoders.address import put_host
 from collectors.decoders.contract import Context, Fields
+from collectors.decoders.netfilter import looks_like as looks_like_packet
 
 _SYSTEMD_TEXT = """
 systemd systemd-journald systemd-udevd systemd-networkd systemd-resolved systemd-timesyncd
@@ -148,6 +149,8 @@ _KERNEL_RULES = (
 
 def decode_kernel(message: str, _context: Context) -> Fields | None:
     """Kernel lines but packet-filter ones (see `netfilter`)."""
+    if looks_like_packet(message):
+        return None
     fields: Fields = {"event.dataset": "linux.kernel"}
     uptime = _UPTIME.match(message)
     text = message[uptime.end() :] if uptime else message

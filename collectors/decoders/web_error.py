@@ -63,10 +63,7 @@ def _apache(message: str, context: Context) -> Fields | None:
         if client[1]:
             fields["error.code"] = client[1]
     if address:
-        host, port = split_port(address)
-        put_host(fields, "source", host)
-        if port is not None:
-            fields["source.port"] = port
+        _put_client(fields, address, has_port=pid is not None)
     code = _CODE.match(message, at)
     if code is not None:
         fields["event.code"] = code[1]
