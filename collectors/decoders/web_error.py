@@ -5,7 +5,7 @@ Sources: Apache's ErrorLogFormat default, nginx's ngx_log.c and its error_log co
 
 import re
 
-from collectors.decoders.address import as_ip, as_number, put_host, split_port
+from collectors.decoders.address import as_ip, as_number, as_port, put_host, split_port
 from collectors.decoders.contract import Context, Fields
 from collectors.decoders.timestamp import MONTHS, from_iso
 
@@ -88,12 +88,7 @@ def _nginx(message: str, context: Context) -> Fields | None:
     fields["message"] = message[match.end() :]
     parts = {name: value.strip('"') for name, value in _NGINX_PART.findall(message)}
     if "client" in parts:
-        host, port = (
-            (parts["client"], None) if as_ip(parts["client"]) else split_port(parts["client"])
-        )
-        put_host(fields, "source", host)
-        if port is not None:
-            fields["source.port"] = port
+        _put_client(fields, parts["client"], has_port=False)
     request = _REQUEST.match(parts.get("request", ""))
     if request is not None:
         fields["http.request.method"] = request[1]
@@ -103,6 +98,18 @@ def _nginx(message: str, context: Context) -> Fields | None:
         if name in parts:
             fields[key] = parts[name]
     return fields
+
+
+def _put_client(fields: Fields, address: str, *, has_port: bool) -> None:
+    """Apache 2.4 writes "::1:4711": address and port of IPv6 with no brackets between them."""
+    host, port = split_port(address)
+    if has_port and port is None and address.count(":") > 1:
+        bare, _, last = address.rpartition(":")
+        if as_ip(bare) is not None and last.isdecimal():
+            host, port = bare, as_port(last)
+    put_host(fields, "source", host)
+    if port is not None:
+        fields["source.port"] = port
 
 
 def _base(dataset: str, level: str) -> Fields:

@@ -275,7 +275,7 @@ NEAR_MISSES = [
     ("Nov 24 05:17:44 h kernel: eth0: link is up IN=1", "linux.kernel"),
     ("Nov 24 05:17:44 h app: type=SYSCALL but no audit", "linux.syslog"),
     ("Nov 24 05:17:44 h CRON[1]: (CRON) error", "linux.cron"),
-    ("IN=eth0 OUT= SRC=not-an-address DST=neither", "text"),
+    ("IN=eth0 OUT= SRC=not-an-address DST=neither", "key_value"),
 ]
 
 

@@ -96,11 +96,13 @@ ERRORS = [
     ),
     (
         "[Tue Nov 24 04:47:44.123456 2026] [core:error] [pid 5:tid 77] (13)Permission denied: "
-        "[client [2001:db8::5]:4711] AH00124: Request exceeded, referer: http://a/",
+        "[client 2001:db8::5:4711] AH00124: Request exceeded, referer: http://a/",
         {
             "apache.error.module": "core",
             "process.pid": 5,
             "process.thread.id": 77,
+            "source.ip": "2001:db8::5",
+            "source.port": 4711,
             "event.code": "AH00124",
             "http.request.referrer": "http://a/",
         },
