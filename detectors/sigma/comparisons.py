@@ -53,8 +53,8 @@ def time_part(text: str, part: str) -> int | None:
     """
     try:
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+        if time.tzinfo is not None:
+            time = time.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if time.tzinfo is not None:
-        time = time.astimezone(UTC)
     return time.isocalendar().week if part == "week" else int(getattr(time, part))

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 MAX_FILE = 1_048_576  # bytes; SigmaHQ's largest rule has about 30 KB
+MAX_NESTING = 100  # levels; PyYAML's C loader would exhaust the stack, and the process with it
 MAX_NODES = 100_000  # YAML nodes of a file with every alias written out
 TESTS = ".test.yml"
 SUFFIXES = (".yml", ".yaml")
@@ -83,18 +84,31 @@ def read_documents(path: Path) -> Iterator[Document]:
                 str(path), error=f"the file has {size} bytes, at most {MAX_FILE} are read"
             )
             return
-        contents = list(yaml.load_all(path.read_text(encoding="utf-8-sig"), Loader=_Loader))
+        text = path.read_text(encoding="utf-8-sig")
+        _refuse_deep_nesting(text)
+        contents = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 -- a safe loader
     except OSError as error:
         yield Document(str(path), error=f"the file cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         yield Document(str(path), error=f"the file is not UTF-8: byte {error.start} is no text")
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        text = " ".join(str(error).split()) or "it is nested too deeply"
-        yield Document(str(path), error=f"the file is not valid YAML: {text}")
+    except (yaml.YAMLError, ValueError) as error:
+        why = " ".join(str(error).split())
+        yield Document(str(path), error=f"the file is not valid YAML: {why}")
     else:
         for content in contents:
             if content is not None:
                 yield Document(str(path), content)
+
+
+def _refuse_deep_nesting(text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_NESTING:
+                raise yaml.YAMLError(f"it is nested too deeply, more than {MAX_NESTING} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _written_out(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:
