@@ -16,7 +16,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 FEW = 7  # repeats taken as one; 7 nested in 7 are still fewer than a million ways
-MAX_PAIRS = 50_000  # pairs of the product examined; beyond that the answer is yes
+MAX_STEPS = 1_000_000  # of the product, about a second; beyond that the answer is yes
 _SAMPLE = [*map(chr, range(128)), "\xa0", "é", "đ", "ế", "\u2003", "中"]
 
 _Part = tuple[bool, frozenset[int], frozenset[int]]  # may be empty, first and last positions
@@ -26,17 +26,16 @@ _EMPTY: _Part = (True, frozenset(), frozenset())
 def ambiguous_repeat(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> bool:
     """True when matching `pattern` (valid for `re`) can take exponential time."""
     tree = parser.parse(pattern, flags)
-    return _nests(tree, inside=False) and _Automaton(flags).is_ambiguous(tree)
+    return _nests(tree, inside=False) and _Automaton(tree.state.flags).is_ambiguous(tree)
 
 
 def _nests(tree: Any, *, inside: bool) -> bool:
+    """Whether a repeated part holds a choice: another repeat, or alternatives."""
     for code, argument in tree:
-        loops = code in _REPEATS and argument[1] > FEW
-        if loops and inside:
+        if inside and (code in _REPEATS or code is codes.BRANCH):
             return True
-        if any(_nests(child, inside=inside or loops) for child in _children(code, argument)):
-            return True
-        if inside and code is codes.BRANCH:
+        loops = inside or (code in _REPEATS and argument[1] > FEW)
+        if any(_nests(child, inside=loops) for child in _children(code, argument)):
             return True
     return False
 
@@ -60,7 +59,7 @@ def _children(code: Any, argument: Any) -> list[Any]:
 class _Automaton:
     """Positions, the characters each accepts, and how often each may follow another."""
 
-    def __init__(self, flags: re.RegexFlag) -> None:
+    def __init__(self, flags: int) -> None:
         self.flags = flags
         self.accepts: list[frozenset[str]] = []
         self.follow: dict[tuple[int, int], int] = defaultdict(int)
@@ -84,10 +83,14 @@ class _Automaton:
     def _diverges(self, after: dict[int, list[int]]) -> bool:
         graph: dict[tuple[int, int], list[tuple[int, int]]] = {}
         waiting = [(position, position) for position in range(len(self.accepts))]
+        steps = 0
         while waiting:
             pair = waiting.pop()
             if pair in graph:
                 continue
+            steps += 1 + len(after[pair[0]]) * len(after[pair[1]])
+            if steps > MAX_STEPS:
+                return True
             graph[pair] = [
                 (p, q)
                 for p in after[pair[0]]
@@ -95,8 +98,6 @@ class _Automaton:
                 if p == q or self.accepts[p] & self.accepts[q]
             ]
             waiting.extend(graph[pair])
-            if len(graph) > MAX_PAIRS:
-                return True
         component = _components(graph)
         equal = {component[pair] for pair in graph if pair[0] == pair[1]}
         return any(component[pair] in equal for pair in graph if pair[0] != pair[1])
@@ -131,6 +132,8 @@ class _Automaton:
             return _either(
                 [self.sequence(branch) for branch in _children(code, argument)] + [_EMPTY]
             )
+        if code is codes.SUBPATTERN:
+            self.flags |= argument[1]  # taken for the rest too: at worst more looks ambiguous
         if children := _children(code, argument):
             return self.sequence(children[0])
         position = len(self.accepts)
@@ -151,7 +154,7 @@ def _either(parts: list[_Part]) -> _Part:
     )
 
 
-def _characters(code: Any, argument: Any, flags: re.RegexFlag) -> frozenset[str]:
+def _characters(code: Any, argument: Any, flags: int) -> frozenset[str]:
     """The characters of the sample (and the literal itself) that one position accepts."""
     if code is codes.LITERAL:
         one = chr(argument)
@@ -163,7 +166,7 @@ def _characters(code: Any, argument: Any, flags: re.RegexFlag) -> frozenset[str]
     return frozenset(_SAMPLE)  # any character, or a reference to a group
 
 
-def _class(items: Any, flags: re.RegexFlag) -> list[frozenset[str]]:
+def _class(items: Any, flags: int) -> list[frozenset[str]]:
     found: list[frozenset[str]] = []
     negated = False
     for code, argument in items:
