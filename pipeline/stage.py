@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine
 
-from pipeline.bus import Bus, Record, open_bus
+from pipeline.bus import Bus, Positions, Record, open_bus
 from pipeline.ledger import Tally
 from pipeline.logs import log, start_log
 from pipeline.messages import HaidangError, choose_language
@@ -71,6 +71,11 @@ class Consumer:
         self._name = name or stage.name
         self._next = saved.load(stage.engine, self._name, topic)
         self._dirty = False
+
+    def start_at(self, offsets: Positions) -> None:
+        """Begin at these offsets in the partitions that were never read."""
+        for partition, offset in offsets.items():
+            self._next.setdefault(partition, offset)
 
     def read(self, limit_bytes: int = 4_000_000) -> list[Record]:
         """Return the next records, or none; they count as read from now on, and as done with `commit`."""

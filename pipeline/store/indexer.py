@@ -5,14 +5,11 @@ the frames again, and the store leaves out the ids that it holds.
 """
 
 import time
-from datetime import UTC, datetime
 
 from pipeline import bus, store
-from pipeline.bus import Record
-from pipeline.event import Event, decode, encode, event_id, format_time, to_micros
-from pipeline.frame import PoisonFrame, unpack
-from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.ledger import OUT
 from pipeline.logs import log
+from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 from pipeline.state import positions
 
@@ -65,53 +62,10 @@ def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> in
     for record in consumer.read():
         items = readable(record, consumer.tally)
         repeated = writer.add(collection, items)
-        consumer.tally.add(record.source, OUT, len(items))
-        if repeated:
-            log("store").info("repeated", source=record.source, events=repeated)
+        consumer.tally.add(record.source, OUT, len(items) - repeated)
+        consumer.tally.add(record.source, OUT, repeated, "already_stored")
         count += len(items)
     return count
-
-
-def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
-    """Return a record's events with their lines, and count them; what is no event is counted as dropped, with the reason.
-
-    A foreign producer's event that lacks an id or a time gets one: the id from its place, the time from now.
-    """
-    try:
-        lines = unpack(record.payload)
-    except PoisonFrame as error:
-        log("store").error("poison_frame", topic=record.topic, offset=record.offset, error=str(error))
-        tally.add(record.source, IN, max(record.events, 1))
-        tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
-        return []
-    tally.add(record.source, IN, len(lines))
-    items = []
-    for number, line in enumerate(lines):
-        try:
-            event = decode(line)
-            items.append((event, line) if _is_complete(event) else _completed(event, record, number))
-        except ValueError as error:
-            log("store").error("not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error))
-            tally.add(record.source, DROPPED, 1, "not_an_event")
-    return items
-
-
-def _is_complete(event: Event) -> bool:
-    if not isinstance(event.get("event.id"), str):
-        return False
-    try:
-        to_micros(event["@timestamp"])
-    except (KeyError, ValueError, TypeError, AttributeError):
-        return False
-    return True
-
-
-def _completed(event: Event, record: Record, number: int) -> tuple[Event, bytes]:
-    if not isinstance(event.get("event.id"), str):
-        event["event.id"] = event_id(record.topic, record.partition, record.offset, number)
-    event["@timestamp"] = format_time(datetime.now(UTC))
-    event.setdefault("error.message", "the event came without a readable @timestamp; the time of receipt stands in")
-    return event, encode(event)
 
 
 def _clean(stage: Stage, writer: store.Writer) -> None:

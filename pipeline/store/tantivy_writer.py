@@ -23,7 +23,7 @@ _OPEN_AT_ONCE = 4
 #: Tantivy's least memory for a writing thread, in bytes.
 _LEAST_MEMORY = 15_000_000
 #: Fields that are not indexed one by one: their words are in `text`, and as terms they would be the bulk of the index.
-_WORDS_ONLY = ("event.original", "message", "event.original_base64")
+_WORDS_ONLY = ("event.original", "message", "event.original_base64", "alert.evidence")
 #: Only texts up to this length can be looked up exactly, in bytes; longer ones by their words.
 _LONGEST_EXACT = 8_000
 

@@ -1,0 +1,148 @@
+"""The envelope: a raw record and where it came from enter, a complete event's JSON line leaves."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from collectors.decoders import Fields, Hints, decode, decode_object
+from collectors.decoders.text import to_text
+from pipeline.event import EARLIEST, Event, encode, event_id, format_time, parse_time
+from pipeline.messages import HaidangError
+
+#: A time stamp further ahead than this is a clock's fault.
+_AHEAD = timedelta(days=1)
+#: Bytes of an unreadable record that are kept.
+_MAX_BINARY = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all records of a source have in common."""
+
+    source: str
+    observer: str
+    organization: str
+    hints: Hints = Hints()
+    encoding: str = "auto"
+
+    def event(self, raw: bytes, position: tuple[str | bytes | int, ...], received: datetime, **more: Any) -> bytes:
+        """Return the event of one record of text. `position` makes its id; `more` are further fields (`_` for `.`)."""
+        text, _ = to_text(raw, self.encoding)
+        if text is None:
+            fields: Fields = {
+                "event.kind": "pipeline_error",
+                "event.dataset": "binary",
+                "error.message": f"{len(raw)} bytes that are no text in any known encoding",
+                "event.original_base64": base64.b64encode(raw[:_MAX_BINARY]).decode(),
+            }
+        else:
+            fields = decode(text, self.hints, received)
+            fields["event.original"] = text
+        return self.complete(fields, position, received, more)
+
+    def object_event(
+        self, obj: Mapping[str, Any], position: tuple[str | bytes | int, ...], received: datetime, **more: Any
+    ) -> bytes:
+        """Return the event of one JSON object that a sender gave."""
+        return self.complete(decode_object(obj, self.hints, received), position, received, more)
+
+    def complete(
+        self, fields: Fields, position: tuple[str | bytes | int, ...], received: datetime, more: Mapping[str, Any]
+    ) -> bytes:
+        """Put the envelope around decoded fields."""
+        ingested = _stamp(received)
+        event: Event = {
+            "@timestamp": ingested,
+            "event.id": event_id(self.source, *position),
+            "event.ingested": ingested,
+            "event.kind": "event",
+            "observer.name": self.observer,
+            "organization.id": self.organization,
+        }
+        for name, value in more.items():
+            event[name] = value
+        identifier = event["event.id"]
+        event.update(fields)
+        event["event.id"] = identifier
+        event["labels.source"] = self.source
+        if event["@timestamp"] is not ingested:
+            _check_time(event, received, ingested)
+        return encode(event)
+
+
+def _check_time(event: Event, received: datetime, ingested: str) -> None:
+    """Replace a time that no working clock says by the time of receipt; keep what was claimed."""
+    claimed = event["@timestamp"]
+    try:
+        # A text compares like its moment: all are in UTC and of one form. The rare rest is parsed.
+        if _plausible_text(claimed, received):
+            return
+        moment = parse_time(claimed)
+    except (ValueError, TypeError, OverflowError):
+        moment = None
+    if moment is not None and EARLIEST <= moment <= received + _AHEAD:
+        event["@timestamp"] = format_time(moment)
+        return
+    event["@timestamp"] = ingested
+    event["labels.claimed_time"] = str(claimed)[:100]
+    note = f"time stamp {str(claimed)[:100]!r} is not between 1990 and tomorrow; the time of receipt stands in"
+    event["error.message"] = f"{event['error.message']}; {note}" if "error.message" in event else note
+
+
+def _plausible_text(text: Any, received: datetime) -> bool:
+    return (
+        isinstance(text, str)
+        and text.endswith("Z")
+        and len(text) in (24, 27)
+        and "1990" <= text[:10] <= _day(received.year, received.month, received.day)
+        and text[:4].isdigit()
+    )
+
+
+@cache
+def _day(year: int, month: int, day: int) -> str:
+    return f"{year:04}-{month:02}-{day:02}"
+
+
+_last_stamp: tuple[datetime, str] = (datetime(1970, 1, 1, tzinfo=UTC), "")
+
+
+def _stamp(received: datetime) -> str:
+    """Format the time of receipt, once for all the records that came together."""
+    global _last_stamp  # noqa: PLW0603 - the records of one read share their time of receipt
+    if _last_stamp[0] is not received:
+        _last_stamp = (received, format_time(received))
+    return _last_stamp[1]
+
+
+def zone(name: str) -> tzinfo:
+    """Return the time zone that a source's settings name.
+
+    Raises:
+        HaidangError: there is no such zone.
+    """
+    if name == "local":
+        return _local_zone()
+    if name.upper() in ("UTC", "Z"):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise HaidangError("settings.unknown_zone", value=name) from error
+
+
+def _local_zone() -> tzinfo:
+    """Return this machine's zone, with its changes over the year where the system names it."""
+    target = Path("/etc/localtime").resolve()
+    if "zoneinfo" in target.parts:
+        name = "/".join(target.parts[target.parts.index("zoneinfo") + 1 :])
+        try:
+            return ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass
+    return datetime.now().astimezone().tzinfo or UTC

@@ -1,0 +1,219 @@
+"""HTTP: requests of JSON lines enter, events leave, and a sender hears "yes" when they are on the disk.
+
+`POST /v1/events` with a token: JSON lines, a JSON array of objects, or lines of text; gzip, deflate or zstd. 429 means:
+wait and send again. The same request sent twice gives the same event ids.
+"""
+
+import hashlib
+import socket
+import ssl
+import time
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import uvicorn
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from collectors.decoders import Hints
+from collectors.envelope import Origin, zone
+from collectors.intake import Intake
+from collectors.listening import Listening, reason
+from collectors.unpacking import Lines, TooLarge, Unpacker
+from pipeline import access
+from pipeline.settings import HttpSource, Settings
+
+#: How long a token's holder is remembered before it is looked up again, in seconds: so long a revoked one still works.
+_REMEMBER_SECONDS = 5.0
+_RETRY_AFTER_SECONDS = 2
+#: Faults of lines that an answer lists; it says how many there are in all.
+_LISTED_FAULTS = 10
+#: A JSON array must be read whole; a larger request is to be lines.
+_MAX_ARRAY_BYTES = 16_000_000
+
+
+async def listen(source: HttpSource, settings: Settings, intake: Intake, tls: ssl.SSLContext) -> Listening:
+    """Open the source's port and take in what comes, until `Listening.close`."""
+    listening = Listening(source.name)
+    endpoint = _Endpoint(source, settings, intake)
+    app = Starlette(routes=[Route("/v1/events", endpoint.post, methods=["POST"])])
+    config = uvicorn.Config(
+        app, host=source.host, port=source.port, log_config=None, access_log=False, lifespan="off", server_header=False,
+        timeout_keep_alive=30, h11_max_incomplete_event_size=65_536,
+    )  # fmt: skip
+    config.load()
+    if source.tls:
+        config.ssl = tls
+    server = _Server(config)
+    place = f"{'https' if source.tls else 'http'} {source.host}:{source.port}"
+    try:
+        opened = _bind(source)
+    except OSError as error:
+        listening.failed(place, reason(error))
+        return listening
+    listening.opened(f"{place.rpartition(':')[0]}:{opened.getsockname()[1]}", lambda: setattr(server, "should_exit", True))
+    listening.task(server.serve(sockets=[opened]))
+    return listening
+
+
+def _bind(source: HttpSource) -> socket.socket:
+    family = socket.AF_INET6 if ":" in source.host else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        opened.bind((source.host, source.port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class _Server(uvicorn.Server):
+    def capture_signals(self) -> AbstractContextManager[None]:  # the stage has its own
+        return nullcontext()
+
+
+class _Endpoint:
+    def __init__(self, source: HttpSource, settings: Settings, intake: Intake) -> None:
+        self._source, self._settings, self._intake = source, settings, intake
+        self._hints = Hints(dataset=source.dataset, timezone=zone(source.timezone))
+        self._holders = _Holders(intake.stage.engine)
+
+    async def post(self, request: Request) -> Response:
+        """Take one request's events in."""
+        holder = self._holders.of(request.headers.get("authorization", ""))
+        if holder is None:
+            return _answer(401, "a token for a source is needed: `haidang token create NAME`, then `Authorization: Bearer …`")
+        if not self._intake.room:
+            return _answer(429, "the pipeline holds intake; send again", {"Retry-After": str(_RETRY_AFTER_SECONDS)})
+        origin = Origin(holder, self._settings.observer, self._settings.organization, self._hints, self._source.encoding)
+        taking = _Taking(origin, self._intake, request.client.host if request.client else "", self._settings.limits.decode_bytes)
+        encoding = request.headers.get("content-encoding", "").lower().strip()
+        try:
+            unpacker = Unpacker(encoding, self._source.max_request_bytes)
+            async for chunk in request.stream():
+                for piece in unpacker.feed(chunk):
+                    taking.piece(piece)
+            taking.end()
+        except TooLarge as error:
+            return await taking.answer(413, str(error))
+        except ClientDisconnect:
+            return await taking.answer(400, "the client went away")
+        except (ValueError, HTTPException) as error:
+            return await taking.answer(400, str(error))
+        return await taking.answer(200, "")
+
+
+class _Taking:
+    """One request: pieces of its body enter, event lines go to the intake."""
+
+    def __init__(self, origin: Origin, intake: Intake, peer: str, limit: int) -> None:
+        self._origin, self._intake, self._peer = origin, intake, peer
+        self._lines = Lines(max(limit, 1_000_000))
+        self._received = datetime.now(UTC)
+        self._seen: Counter[bytes] = Counter()
+        self._array: bytearray | None = None
+        self._first = True
+        self._number = 0
+        self._accepted = 0
+        self._unreadable: list[dict[str, Any]] = []
+        self._unreadable_count = 0
+
+    def piece(self, data: bytes) -> None:
+        if self._first and data.strip():
+            self._first = False
+            if data.lstrip()[:1] == b"[":
+                self._array = bytearray()
+        if self._array is None:
+            self._take(self._lines.feed(data))
+            return
+        self._array += data
+        if len(self._array) > _MAX_ARRAY_BYTES:
+            raise TooLarge(f"a JSON array of more than {_MAX_ARRAY_BYTES} bytes; send JSON lines")
+
+    def end(self) -> None:
+        if self._array is None:
+            self._take(self._lines.end())
+            return
+        try:
+            items = orjson.loads(bytes(self._array))
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"not a JSON array: {error}") from error
+        self._take([orjson.dumps(item) for item in items])
+
+    async def answer(self, status: int, error: str) -> Response:
+        if self._accepted:
+            await self._intake.durable()
+        body: dict[str, Any] = {"accepted": self._accepted, "unreadable": self._unreadable_count}
+        if self._unreadable:
+            body["unreadable_lines"] = self._unreadable
+        if error:
+            body["error"] = error
+        return JSONResponse(body, status)
+
+    def _take(self, lines: list[bytes]) -> None:
+        events = []
+        for line in lines:
+            self._number += 1
+            events.append(self._event(line))
+        self._accepted += len(events)
+        self._intake.take(self._origin.source, events, self._peer)
+
+    def _event(self, line: bytes) -> bytes:
+        digest = hashlib.blake2b(line, digest_size=12).digest()
+        self._seen[digest] += 1
+        position: tuple[str | bytes | int, ...] = (digest, self._seen[digest])
+        more = {"log.source.address": self._peer}
+        if line.lstrip()[:1] != b"{":
+            return self._origin.event(line, (*position, self._received.isoformat()), self._received, **more)
+        try:
+            obj = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            self._unreadable_count += 1
+            fault = f"no JSON object: {error}"
+            if len(self._unreadable) < _LISTED_FAULTS:
+                self._unreadable.append({"line": self._number, "error": fault})
+            more["error.message"] = fault
+            return self._origin.event(line, position, self._received, **more)
+        if not _has_time(obj):
+            position = (*position, self._received.isoformat())
+        return self._origin.object_event(obj, position, self._received, **more)
+
+
+def _has_time(obj: dict[str, Any]) -> bool:
+    """Whether the object carries its own time: then its content alone makes its id, and a repeat is no second event."""
+    names = ("@timestamp", "timestamp", "time", "Event", "TimeCreated", "UtcTime", "EventTime", "EventRecordID", "event.id")
+    return any(name in obj for name in names)
+
+
+class _Holders:
+    """Looks up whose a token is, and remembers it for a moment."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[str, tuple[float, str | None]] = {}
+
+    def of(self, header: str) -> str | None:
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != "bearer" or not secret or len(secret) > 200:
+            return None
+        key = access.digest(secret)
+        known = self._known.get(key)
+        if known is None or time.monotonic() - known[0] > _REMEMBER_SECONDS:
+            if len(self._known) > 10_000:
+                self._known.clear()
+            holder = access.holder_of(self._engine, secret)
+            name = holder.name if holder is not None and holder.kind == access.SOURCE else None
+            known = self._known[key] = (time.monotonic(), name)
+        return known[1]
+
+
+def _answer(status: int, error: str, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse({"error": error}, status, headers)

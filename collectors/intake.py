@@ -1,0 +1,143 @@
+"""Intake: event lines of all sources enter, frames on the topic `events` leave, durable before a sender hears "yes".
+
+Lines wait in memory for 50 ms or a frame's worth, whichever is less, then go to the bus in one transaction. When the bus
+or the disk will not take them they stay, and `room` says no: TCP and HTTP senders are held, files wait, and what a UDP
+sender sends meanwhile is counted as dropped.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from pipeline.bus import EVENTS, SlowDown
+from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
+from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.logs import log
+from pipeline.stage import Stage
+
+#: How long a line waits for others, in seconds.
+_GATHER_SECONDS = 0.05
+#: Bytes of lines in memory from which senders are held.
+_HIGH_WATER = 16_000_000
+#: Bytes of lines in memory from which they may go on.
+_LOW_WATER = 4_000_000
+_RETRY_SECONDS = 0.5
+_LEDGER_SECONDS = 1.0
+
+
+class Intake:
+    """Takes lines in and publishes them. All methods are for the event loop's thread."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._lines: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        self._bytes = 0
+        self._flight = 0
+        self._wake = asyncio.Event()
+        self._published = asyncio.Condition()
+        self._taken = self._done = 0
+        self._tally = Tally()
+        self._open_again: list[Callable[[], None]] = []
+        self.held_because = ""
+
+    @property
+    def room(self) -> bool:
+        """Whether senders that can wait may send on."""
+        return self._bytes + self._flight < _HIGH_WATER and not self.held_because
+
+    def take(self, source: str, lines: list[bytes], key: str = "") -> None:
+        """Take event lines in; they are safe when `durable` returns."""
+        if not lines:
+            return
+        self._lines[source, key].extend(lines)
+        self._bytes += sum(map(len, lines))
+        self._taken += len(lines)
+        self._tally.add(source, IN, len(lines))
+        if self._bytes >= MAX_FRAME_BYTES:
+            self._wake.set()
+
+    def drop(self, source: str, reason: str, records: int = 1) -> None:
+        """Count records that were lost before they could be taken in."""
+        self._tally.add(source, IN, records)
+        self._tally.add(source, DROPPED, records, reason)
+
+    def when_open(self, resume: Callable[[], None]) -> None:
+        """Call `resume` once, as soon as there is room again."""
+        self._open_again.append(resume)
+
+    async def durable(self) -> None:
+        """Wait until everything taken in so far is on the bus."""
+        mark = self._taken
+        self._wake.set()
+        async with self._published:
+            await self._published.wait_for(lambda: self._done >= mark)
+
+    async def run(self) -> None:
+        """Publish until the stage stops, and then what is left."""
+        saved = time.monotonic()
+        while not self.stage.stopping.is_set():
+            try:
+                await asyncio.wait_for(self._wake.wait(), _GATHER_SECONDS)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self._publish()
+            if time.monotonic() - saved >= _LEDGER_SECONDS:
+                saved = time.monotonic()
+                await self._save()
+
+    async def finish(self) -> None:
+        """Publish and count what is left; for the end."""
+        await self._publish()
+        await self._save()
+
+    async def _publish(self) -> None:
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, defaultdict(list)
+        self._flight, self._bytes = self._bytes, 0
+        counts: dict[str, int] = defaultdict(int)
+        for (source, _), group in lines.items():
+            counts[source] += len(group)
+        await asyncio.to_thread(self._pack_and_publish, lines)
+        for source, count in counts.items():
+            self._tally.add(source, OUT, count)
+        self._flight = 0
+        async with self._published:
+            self._done += sum(counts.values())
+            self._published.notify_all()
+        if self._bytes < _LOW_WATER:
+            waiting, self._open_again = self._open_again, []
+            for resume in waiting:
+                resume()
+
+    def _pack_and_publish(self, lines: dict[tuple[str, str], list[bytes]]) -> None:
+        frames = [frame for (source, key), group in lines.items() for frame in pack(source, group, key)]
+        while not self._try(frames):
+            time.sleep(_RETRY_SECONDS)
+        self.held_because = ""
+
+    def _try(self, frames: list[Frame]) -> bool:
+        try:
+            self.stage.bus.publish(EVENTS, frames)
+        except (SlowDown, sqlite3.OperationalError, OSError) as error:  # full, locked, or the disk
+            if not self.held_because:
+                log("intake").error("held", reason=str(error))
+            self.held_because = str(error)
+            if self.stage.stopping.is_set():
+                raise
+            return False
+        return True
+
+    async def _save(self) -> None:
+        tally, self._tally = self._tally, Tally()
+        if not tally.counts:
+            return
+
+        def save() -> None:
+            with self.stage.engine.begin() as connection:
+                tally.save(connection, "collectors")
+
+        await asyncio.to_thread(save)

@@ -1,0 +1,82 @@
+"""The listeners' certificate: settings enter, a TLS context leaves; without a certificate one is made at the first start."""
+
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pipeline.logs import log
+from pipeline.messages import HaidangError
+from pipeline.settings import Settings
+
+#: How long a certificate of our own is good, in days; it is made anew 30 days before its end.
+_DAYS, _RENEW_DAYS = 825, 30
+
+
+def server_context(settings: Settings) -> ssl.SSLContext:
+    """Return the context of all TLS listeners (TLS 1.2 and later, RFC 5425 section 4.2).
+
+    Raises:
+        HaidangError: the certificate or key of the settings cannot be used.
+    """
+    certificate, key = settings.tls.certificate, settings.tls.key
+    if certificate is None or key is None:
+        certificate, key = own_certificate(settings.data_dir / "tls", settings.observer)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise HaidangError("collectors.bad_certificate", certificate=certificate, key=key, fault=error) from error
+    return context
+
+
+def own_certificate(folder: Path, host: str) -> tuple[Path, Path]:
+    """Return the paths of a self-signed certificate and its key, made when missing or nearly over."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    if not (key.exists() and certificate.exists() and _good(certificate)):
+        folder.mkdir(parents=True, exist_ok=True)
+        _make(certificate, key, host)
+        log("tls").info("certificate_made", path=str(certificate))
+    return certificate, key
+
+
+def _good(path: Path) -> bool:
+    try:
+        end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    except ValueError:
+        return False
+    return end - datetime.now(UTC) > timedelta(days=_RENEW_DAYS)
+
+
+def _make(certificate: Path, key_path: Path, host: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    now = datetime.now(UTC)
+    names: list[x509.GeneralName] = [x509.DNSName(host), x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=_DAYS))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    descriptor = os.open(key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(private)
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))

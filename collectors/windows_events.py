@@ -1,0 +1,59 @@
+"""Windows event logs: an `.evtx` file enters, events in Winlogbeat's layout leave; a record that cannot be read, with its reason."""
+
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+from evtx import PyEvtxParser
+
+from collectors.decoders import decode_windows
+from collectors.envelope import Origin
+
+EVTX_MAGIC = b"ElfFile\0"
+
+
+def read_evtx(
+    path: Path, origin: Origin, received: datetime, after: int = 0, shown: Path | None = None
+) -> Iterator[bytes]:
+    """Yield an event for each record of the file whose number is above `after`; `shown` is the path that events name.
+
+    The id is made of computer, channel, record number and time: a file, a copy of it and a forwarder that saw the same
+    record give the same id. A record that is broken becomes a `pipeline_error` with the reason.
+
+    Raises:
+        OSError, RuntimeError: the file as a whole cannot be read.
+    """
+    name = str(shown or path)
+    records = iter(PyEvtxParser(str(path)).records_json())
+    number = 0
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                record = next(records, None)
+        except (RuntimeError, ValueError) as error:
+            number += 1
+            yield _broken(origin, name, number, received, str(error))
+            continue
+        if record is None:
+            return
+        number = record["event_record_id"]
+        if number <= after:
+            continue
+        try:
+            fields = decode_windows(orjson.loads(record["data"]))
+        except (ValueError, KeyError, TypeError) as error:
+            yield _broken(origin, name, number, received, repr(error), record["data"])
+            continue
+        position = (fields.get("winlog.computer_name", ""), fields.get("winlog.channel", ""), number, record["timestamp"])
+        yield origin.complete(fields, position, received, {"log.file.path": name, "event.sequence": number})
+
+
+def _broken(origin: Origin, name: str, number: int, received: datetime, reason: str, data: str = "") -> bytes:
+    fields = {
+        "event.kind": "pipeline_error", "event.dataset": "windows.event",
+        "error.message": f"record {number}: {reason[:1000]}", "message": data[:32_768],
+    }  # fmt: skip
+    return origin.complete(fields, (name, "broken", number, reason), received, {"log.file.path": name, "event.sequence": number})

@@ -1,0 +1,104 @@
+"""The detectors' stage: the topic `events` enters, the topic `alerts` leaves."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from detectors.alerts import alert, refused_alert
+from detectors.sigma import Refused, RuleSet
+from pipeline import bus
+from pipeline.bus import Record, SlowDown
+from pipeline.event import Event, encode
+from pipeline.frame import Frame, pack
+from pipeline.ledger import OUT
+from pipeline.logs import log
+from pipeline.records import readable
+from pipeline.settings import Settings
+from pipeline.stage import IDLE_SECONDS, Consumer, Stage
+
+#: How often position and counts are saved when there is no alert, in seconds; a kill reads that much again.
+_COMMIT_SECONDS = 0.5
+#: Refused rules that become an alert each; the count of all is in the health page.
+_MAX_REFUSED_ALERTS = 100
+#: How long a full bus is waited for before trying again, in seconds.
+_SLOW_DOWN_SECONDS = 0.2
+
+
+def shipped_rules() -> Path:
+    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
+    checkout = Path(__file__).parent.parent / "rules"
+    return checkout if checkout.is_dir() else Path(__file__).parent.parent / "haidang_data" / "rules"
+
+
+def rule_folders(settings: Settings) -> list[Path]:
+    """Return the folders of the site's rules."""
+    return settings.detectors.rules or [shipped_rules()]
+
+
+def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None, start: int | None = None) -> None:
+    """Read events and raise alerts until the stage is stopped.
+
+    `only_source` and `start` serve an import with rules of its own: events of other sources are passed over, and a
+    consumer that has no position yet starts at that offset.
+    """
+    rules = RuleSet.load(*folders)
+    log("detectors").info("rules", loaded=len(rules.rules), refused=len(rules.refused), folders=[str(f) for f in folders])
+    consumer = Consumer(stage, bus.EVENTS)
+    if start is not None:
+        consumer.start_at({0: start})
+    detail = {"ready": True, "rules": len(rules.rules), "refused": [_refusal(item) for item in rules.refused[:1000]]}
+    if only_source is None:
+        _report_refused(stage, rules.refused)
+    stage.beat(now=True, detail=detail)
+    committed = time.monotonic()
+    while not stage.stopping.is_set():
+        records = consumer.read()
+        alerts = [
+            frame
+            for record in records
+            if only_source in (None, record.source)
+            for frame in pack(record.source, _alerts_of(record, rules, consumer))
+        ]
+        if alerts:
+            _publish(stage, alerts)
+        if alerts or time.monotonic() - committed >= _COMMIT_SECONDS:
+            consumer.commit()
+            committed = time.monotonic()
+        if not records:
+            stage.stopping.wait(IDLE_SECONDS)
+        stage.beat(backlog_events=consumer.backlog() if records else 0, detail=detail)
+    consumer.commit()
+
+
+def alerts_of(events: Sequence[Event], rules: RuleSet) -> list[Event]:
+    """Return the alerts that the rules raise on these events."""
+    return [alert(rule, [event], rule.explain(event)) for event in events for rule in rules.evaluate(event)]
+
+
+def _alerts_of(record: Record, rules: RuleSet, consumer: Consumer) -> list[bytes]:
+    raised = alerts_of([event for event, _ in readable(record, consumer.tally)], rules)
+    consumer.tally.add(record.source, OUT, len(raised))
+    return [encode(item) for item in raised]
+
+
+def _publish(stage: Stage, frames: list[Frame]) -> None:
+    while True:
+        try:
+            stage.bus.publish(bus.ALERTS, frames)
+            return
+        except SlowDown as error:
+            log("detectors").warning("alerts_held", reason=str(error))
+            stage.beat(detail={"ready": True, "held": str(error)})
+            time.sleep(_SLOW_DOWN_SECONDS)
+
+
+def _report_refused(stage: Stage, refused: Sequence[Refused]) -> None:
+    lines = [encode(refused_alert(item, stage.settings.observer)) for item in refused[:_MAX_REFUSED_ALERTS]]
+    for item in refused:
+        log("detectors").error("rule_refused", path=item.path, rule=item.rule, reason=item.reason)
+    if lines:
+        _publish(stage, list(pack("haidang", lines)))
+
+
+def _refusal(item: Refused) -> dict[str, str]:
+    return {"path": item.path, "rule": item.rule, "reason": item.reason}

@@ -1,0 +1,98 @@
+"""The command line: arguments enter, one command's module is loaded and run, an exit status leaves.
+
+Exit status: 0 done; 1 the command found something wrong; 2 the arguments or settings are to be mended by the user.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from pipeline.messages import HaidangError, choose_language, say
+
+#: Each command and the module that is loaded when it is called; every module has `add_arguments` and `run`.
+COMMANDS = {
+    "run": "pipeline.command.run",
+    "import": "collectors.import_files",
+    "search": "pipeline.command.search",
+    "alerts": "pipeline.command.alerts",
+    "sources": "pipeline.command.sources",
+    "doctor": "pipeline.command.doctor",
+    "demo": "pipeline.command.demo",
+    "config": "pipeline.command.config",
+    "user": "pipeline.command.user",
+    "token": "pipeline.command.token",
+    "bench": "pipeline.command.bench",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that speaks the user's language."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse says NoReturn; sys.exit is one
+        """Say what is wrong with the arguments, and how the command is used."""
+        sys.stderr.write(f"{self.format_usage()}{self.prog}: {message}\n")
+        sys.exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `haidang` with its arguments."""
+    choose_language()
+    argparse._ = _translated  # type: ignore[attr-defined]  # argparse's own hook for gettext, without its .mo files
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given and not given[0].startswith("-") else ""
+    if name not in COMMANDS:
+        return _overview(given, name)
+    module = importlib.import_module(COMMANDS[name])
+    parser = Parser(f"haidang {name}", description=say(f"command.{name}"))
+    module.add_arguments(parser)
+    try:
+        chosen = parser.parse_args(given[1:])
+        return int(module.run(chosen) or 0)
+    except HaidangError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except BrokenPipeError:  # `haidang search … | head`
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _overview(given: list[str], name: str) -> int:
+    if given in (["--version"], ["-V"]):
+        from importlib.metadata import version  # noqa: PLC0415 - costs 20 ms, for this answer only
+
+        sys.stdout.write(f"haidang {version('haidang')}\n")
+        return 0
+    lines = "\n".join(f"  {command:<10}{say(f'command.{command}')}" for command in COMMANDS)
+    text = say("command.overview", commands=lines)
+    if not name and given not in ([], ["--help"], ["-h"]):
+        sys.stderr.write(f"{say('command.unknown', name=given[0])}\n\n{text}\n")
+        return 2
+    if name:
+        sys.stderr.write(f"{say('command.unknown', name=name)}\n\n{text}\n")
+        return 2
+    sys.stdout.write(f"{text}\n")
+    return 0 if given else 2
+
+
+#: argparse's sentences (Python 3.11 and later) and our keys for them.
+_ARGPARSE = {
+    "usage: ": "argparse.usage",
+    "options": "argparse.options",
+    "positional arguments": "argparse.positional",
+    "show this help message and exit": "argparse.help",
+    "the following arguments are required: %s": "argparse.required",
+    "unrecognized arguments: %s": "argparse.unrecognized",
+    "expected one argument": "argparse.one_argument",
+    "expected at least one argument": "argparse.at_least_one",
+    "invalid %(type)s value: %(value)r": "argparse.invalid_value",
+    "invalid choice: %(value)r (choose from %(choices)s)": "argparse.invalid_choice",
+    "argument %(argument_name)s: %(message)s": "argparse.argument",
+}
+
+
+def _translated(text: str) -> str:
+    key = _ARGPARSE.get(text)
+    return say(key) if key else text

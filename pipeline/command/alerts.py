@@ -1,0 +1,58 @@
+"""`haidang alerts`: the queue's rows leave, newest first."""
+
+import argparse
+from typing import Any
+
+from sqlalchemy import select
+
+from pipeline.command import show
+from pipeline.command.search import time_filter
+from pipeline.messages import choose_language, say
+from pipeline.settings import load_settings
+from pipeline.state import open_state
+from pipeline.state.tables import alerts
+from pipeline.store import query as q
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+    parser.add_argument("--from", dest="start", help=say("command.from"))
+    parser.add_argument("--to", dest="end", help=say("command.to"))
+    parser.add_argument("--rule", help=say("command.alerts.rule"))
+    parser.add_argument("--limit", type=int, help=say("command.alerts.limit"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Print the alerts: all of them as JSON lines, the newest 50 as a table."""
+    settings = load_settings()
+    choose_language(settings.language)
+    query = select(alerts.c.document, alerts.c.status).order_by(alerts.c.time.desc(), alerts.c.id)
+    for bounds in time_filter(chosen):
+        limits = bounds["range"][q.TIME]
+        if "gte" in limits:
+            query = query.where(alerts.c.time >= q.moment(limits["gte"], "--from"))
+        if "lte" in limits:
+            query = query.where(alerts.c.time <= q.moment(limits["lte"], "--to"))
+    if chosen.rule:
+        query = query.where((alerts.c.rule_id == chosen.rule) | (alerts.c.rule_name == chosen.rule))
+    limit = chosen.limit if chosen.limit is not None else (None if chosen.json else 50)
+    engine = open_state(settings.data_dir)
+    with engine.connect().execution_options(read_only=True, stream_results=True) as connection:
+        found = ({**document, "alert.status": status} for document, status in connection.execute(query.limit(limit)))
+        if chosen.json:
+            for alert in found:
+                show.json_line(alert)
+            return 0
+        rows = [_row(alert) for alert in found]
+    head = [say("show.time"), say("show.level"), say("show.host"), say("show.who"), say("show.rule")]
+    if rows:
+        show.table("", head, rows)
+    show.line(say("command.alerts.found", shown=len(rows)) if rows else say("command.alerts.none"))
+    return 0
+
+
+def _row(alert: dict[str, Any]) -> tuple[str, ...]:
+    who = alert.get("user.name") or alert.get("source.ip") or ""
+    level = alert["rule.level"]
+    return (show.local_time(alert["@timestamp"]), level, alert.get("host.name", ""), str(who), alert["rule.name"])

@@ -1,0 +1,112 @@
+"""`haidang run`: settings enter, the whole pipeline runs until it is told to stop."""
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from pipeline.access import note
+from pipeline.command import show
+from pipeline.logs import start_log
+from pipeline.messages import choose_language, say
+from pipeline.settings import Settings, load_settings
+from pipeline.stage import only_one
+from pipeline.state import open_state
+from pipeline.state.tables import stages
+from pipeline.supervisor import STAGES, Child, Supervisor, ready
+from pipeline.users import any_user, create_user
+
+_LOOK_SECONDS = 0.1
+#: How long the stages may take until they are ready before the user is told which is not.
+_READY_SECONDS = 60.0
+_ADMIN = "admin"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`run` takes no arguments: everything is in the settings."""
+    del parser
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run until SIGTERM or Ctrl-C."""
+    del chosen
+    settings = load_settings()
+    choose_language(settings.language)
+    os.umask(0o077)
+    with only_one(settings.data_dir, "run", wait_seconds=0):
+        start_log(settings.data_dir, "supervisor", settings.log_level)
+        engine = open_state(settings.data_dir)
+        password = _first_password(engine)
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        supervisor = Supervisor(settings.data_dir, list(STAGES))
+        started = time.time()
+        show.line(say("command.run.starting", data_dir=settings.data_dir))
+        supervisor.start()
+        try:
+            if wait_ready(supervisor, engine, started, stopping):
+                _welcome(settings, engine, password)
+            sys.stdout.flush()
+            while not stopping.is_set():
+                _report(supervisor.check())
+                stopping.wait(_LOOK_SECONDS)
+        finally:
+            show.line(say("command.run.stopping"))
+            sys.stdout.flush()
+            supervisor.stop()
+            show.line(say("command.run.stopped"))
+    return 0
+
+
+def wait_ready(supervisor: Supervisor, engine: Engine, since: float, stopping: threading.Event) -> bool:
+    """Wait until every stage is ready; tell which are not. Returns False when it was told to stop first."""
+    deadline = time.monotonic() + _READY_SECONDS
+    while not stopping.is_set():
+        missing = set(supervisor.names) - ready(engine, supervisor.names, since)
+        if not missing:
+            return True
+        _report(supervisor.check())
+        if time.monotonic() > deadline:
+            sys.stderr.write(say("command.run.not_ready", stages=", ".join(sorted(missing)), folder=supervisor.data_dir / "logs") + "\n")
+            return True
+        stopping.wait(_LOOK_SECONDS)
+    return False
+
+
+def _first_password(engine: Engine) -> str | None:
+    if any_user(engine):
+        return None
+    with engine.begin() as connection:
+        password = create_user(connection, _ADMIN, "administrator", secrets.token_urlsafe(15))
+        note(connection, "haidang", "command", "user_add", user=_ADMIN)
+    return password
+
+
+def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
+    with engine.connect().execution_options(read_only=True) as connection:
+        details: dict[str, Any] = {name: detail for name, detail in connection.execute(select(stages.c.stage, stages.c.detail))}
+    collectors = details.get("collectors", {})
+    places = [f"    {place}" for group in collectors.get("listening", {}).values() for place in group]
+    show.line(say("command.run.ready", address=details.get("api", {}).get("address", "-"), listening="\n".join(places) or "    -"))
+    if password is not None:
+        show.line(say("command.run.password", user=_ADMIN, password=password))
+    for place, why in collectors.get("failures", {}).items():
+        sys.stderr.write(say("command.run.cannot_listen", place=place, reason=why) + "\n")
+    refused = details.get("detectors", {}).get("refused", [])
+    if refused:
+        sys.stderr.write(say("command.run.refused_rules", count=len(refused)) + "\n")
+    show.line(say("command.run.next"))
+
+
+def _report(ended: list[Child]) -> None:
+    for child in ended:
+        sys.stderr.write(say("command.run.ended", stage=child.name, seconds=round(child.restart_at - time.monotonic()), words=child.last_words.rpartition("\n")[2]) + "\n")
+
+

@@ -1,0 +1,47 @@
+"""Health: what the stages said of themselves enters, one account of what works and what does not leaves."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from pipeline.stage import HEARTBEAT_SECONDS
+from pipeline.state.tables import stages
+
+#: A stage that said nothing for this long counts as down, in seconds.
+SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
+#: Less free disk than this is a fault, in bytes.
+LOW_DISK_BYTES = 1_000_000_000
+
+
+def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
+    """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes"}`."""
+    now = time.time()
+    with engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(select(stages)).mappings().all()
+    problems: list[dict[str, Any]] = []
+    shown = {}
+    for row in rows:
+        name, detail = row["stage"], dict(row["detail"])
+        if name.startswith("import"):
+            continue
+        silent = round(now - row["seen"], 1)
+        shown[name] = {
+            "up": silent < SILENT_SECONDS, "pid": row["pid"], "seen_seconds_ago": silent,
+            "backlog_events": row["backlog_events"], **detail,
+        }  # fmt: skip
+        if silent >= SILENT_SECONDS:
+            problems.append({"what": "stage_silent", "stage": name, "seconds": silent})
+        for place, why in detail.get("failures", {}).items():
+            problems.append({"what": "cannot_listen", "place": place, "reason": why})
+        if detail.get("held"):
+            problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
+        if detail.get("refused"):
+            problems.append({"what": "rules_refused", "count": len(detail["refused"])})
+    free = shutil.disk_usage(data_dir).free
+    if free < LOW_DISK_BYTES:
+        problems.append({"what": "disk_low", "free_bytes": free})
+    status = "degraded" if problems else "ok"
+    return {"status": status, "stages": shown, "problems": problems, "disk_free_bytes": free}

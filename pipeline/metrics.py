@@ -1,0 +1,45 @@
+"""Metrics: ledger and health enter, Prometheus' text format leaves (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+The numbers come from the state, so they survive restarts and are the ones that `haidang sources` shows.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+
+from pipeline import ledger
+from pipeline.health import health
+
+
+def metrics_text(engine: Engine, data_dir: Path) -> bytes:
+    """Return all metrics as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_FromState(engine, data_dir))
+    return generate_latest(registry)
+
+
+class _FromState(Collector):
+    def __init__(self, engine: Engine, data_dir: Path) -> None:
+        self._engine, self._data_dir = engine, data_dir
+
+    def collect(self) -> Iterator[Metric]:
+        events = CounterMetricFamily(
+            "haidang_events", "Events by stage, source and outcome", labels=["stage", "source", "outcome", "reason"]
+        )
+        for line in ledger.sums(self._engine):
+            events.add_metric([line.stage, line.source, line.outcome, line.reason], line.events)
+        yield events
+        now = health(self._engine, self._data_dir)
+        up = GaugeMetricFamily("haidang_stage_up", "1 while the stage says that it lives", labels=["stage"])
+        backlog = GaugeMetricFamily("haidang_backlog_events", "Events that wait for the stage", labels=["stage"])
+        for name, stage in now["stages"].items():
+            up.add_metric([name], 1 if stage["up"] else 0)
+            backlog.add_metric([name], stage["backlog_events"])
+        yield up
+        yield backlog
+        yield GaugeMetricFamily("haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"])
+        yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))

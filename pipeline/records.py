@@ -1,0 +1,51 @@
+"""A bus record enters, its events leave; what is no event is counted as dropped, with the reason."""
+
+from datetime import UTC, datetime
+
+from pipeline.bus import Record
+from pipeline.event import Event, decode, encode, event_id, format_time, to_micros
+from pipeline.frame import PoisonFrame, unpack
+from pipeline.ledger import DROPPED, IN, Tally
+from pipeline.logs import log
+
+
+def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
+    """Return a record's events with their lines, and count them as taken in.
+
+    A foreign producer's event that lacks an id or a time gets one: the id from its place, the time from now.
+    """
+    try:
+        lines = unpack(record.payload)
+    except PoisonFrame as error:
+        log("records").error("poison_frame", topic=record.topic, offset=record.offset, error=str(error))
+        tally.add(record.source, IN, max(record.events, 1))
+        tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
+        return []
+    tally.add(record.source, IN, len(lines))
+    items = []
+    for number, line in enumerate(lines):
+        try:
+            event = decode(line)
+            items.append((event, line) if _is_complete(event) else _completed(event, record, number))
+        except ValueError as error:
+            log("records").error("not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error))
+            tally.add(record.source, DROPPED, 1, "not_an_event")
+    return items
+
+
+def _is_complete(event: Event) -> bool:
+    if not isinstance(event.get("event.id"), str):
+        return False
+    try:
+        to_micros(event["@timestamp"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _completed(event: Event, record: Record, number: int) -> tuple[Event, bytes]:
+    if not isinstance(event.get("event.id"), str):
+        event["event.id"] = event_id(record.topic, record.partition, record.offset, number)
+    event["@timestamp"] = format_time(datetime.now(UTC))
+    event.setdefault("error.message", "the event came without a readable @timestamp; the time of receipt stands in")
+    return event, encode(event)

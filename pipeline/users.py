@@ -1,0 +1,142 @@
+"""Users: a name and a password enter, a session or a refusal leaves. Passwords are kept as Argon2id (RFC 9106)."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Connection, Engine, delete, func, select, update
+
+from pipeline.access import digest, note
+from pipeline.messages import HaidangError
+from pipeline.settings import Api
+from pipeline.state.tables import sessions, users
+
+#: What a role may do, by name; a later role may do more.
+ROLES = ("viewer", "analyst", "administrator")
+#: The shortest password a person may choose (NIST SP 800-63B section 3.1.1.2).
+MIN_PASSWORD = 12
+_hasher = PasswordHasher()
+#: Checked for an unknown name, so that its answer takes as long as a known one's.
+_NOBODY = _hasher.hash("nobody")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who is logged in."""
+
+    name: str
+    role: str
+
+
+class LoginRefused(HaidangError):
+    """A log-in that did not succeed; never says whether the name or the password was wrong."""
+
+
+def any_user(engine: Engine) -> bool:
+    """Say whether there is a user at all."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return bool(connection.scalar(select(func.count()).select_from(users)))
+
+
+def create_user(connection: Connection, name: str, role: str, password: str | None = None) -> str:
+    """Make a user; return the password (a random one where none is given, 20 characters).
+
+    Raises:
+        HaidangError: the name is taken, the role unknown or the password too short.
+    """
+    if role not in ROLES:
+        raise HaidangError("user.unknown_role", role=role, known=", ".join(ROLES))
+    if connection.execute(select(users.c.name).where(users.c.name == name)).first():
+        raise HaidangError("user.exists", name=name)
+    chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
+    row = {
+        "name": name, "password": _hasher.hash(chosen), "role": role, "created": time.time(),
+        "failures": 0, "locked_until": 0.0, "disabled": False,
+    }  # fmt: skip
+    connection.execute(users.insert(), row)
+    return chosen
+
+
+def set_password(connection: Connection, name: str, password: str | None = None) -> str:
+    """Give a user a new password, end the sessions and the lock; return the password.
+
+    Raises:
+        HaidangError: there is no such user, or the password is too short.
+    """
+    chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
+    change = update(users).where(users.c.name == name).values(password=_hasher.hash(chosen), failures=0, locked_until=0.0)
+    if not connection.execute(change).rowcount:
+        raise HaidangError("user.unknown", name=name)
+    connection.execute(delete(sessions).where(sessions.c.user == name))
+    return chosen
+
+
+def log_in(engine: Engine, name: str, password: str, address: str, settings: Api) -> tuple[str, User]:
+    """Check a password; return a session's secret and its user.
+
+    Raises:
+        LoginRefused: wrong name or password, locked or disabled.
+    """
+    now = time.time()
+    with engine.connect().execution_options(read_only=True) as connection:
+        row = connection.execute(select(users).where(users.c.name == name)).mappings().first()
+    fits = _fits(row["password"] if row else _NOBODY, password)
+    locked = row is not None and row["locked_until"] > now
+    with engine.begin() as connection:
+        if row is None or not fits or locked or row["disabled"]:
+            if row is not None and not locked and not fits:
+                _count_failure(connection, name, now, settings)
+            note(connection, name[:100], address, "login_failed", locked=locked)
+            refused = LoginRefused("user.locked", minutes=settings.lockout_minutes) if locked else LoginRefused("user.refused")
+        else:
+            secret = secrets.token_urlsafe(32)
+            connection.execute(update(users).where(users.c.name == name).values(failures=0, locked_until=0.0))
+            connection.execute(delete(sessions).where(sessions.c.expires < now))
+            expires = now + settings.session_hours * 3600
+            connection.execute(sessions.insert(), {"digest": digest(secret), "user": name, "expires": expires})
+            note(connection, name, address, "login")
+            return secret, User(name, row["role"])
+    raise refused
+
+
+def user_of(engine: Engine, secret: str) -> User | None:
+    """Return whose session this is, or None."""
+    query = (
+        select(users.c.name, users.c.role)
+        .join(sessions, sessions.c.user == users.c.name)
+        .where(sessions.c.digest == digest(secret), sessions.c.expires > time.time(), users.c.disabled.is_(False))
+    )
+    with engine.connect().execution_options(read_only=True) as connection:
+        row = connection.execute(query).first()
+    return User(*row) if row else None
+
+
+def log_out(engine: Engine, secret: str, user: User, address: str) -> None:
+    """End a session."""
+    with engine.begin() as connection:
+        connection.execute(delete(sessions).where(sessions.c.digest == digest(secret)))
+        note(connection, user.name, address, "logout")
+
+
+def _count_failure(connection: Connection, name: str, now: float, settings: Api) -> None:
+    failures = users.c.failures + 1
+    connection.execute(update(users).where(users.c.name == name).values(failures=failures))
+    count = connection.scalar(select(users.c.failures).where(users.c.name == name)) or 0
+    if count >= settings.lockout_failures:
+        until = now + settings.lockout_minutes * 60
+        connection.execute(update(users).where(users.c.name == name).values(failures=0, locked_until=until))
+
+
+def _fits(hashed: str, password: str) -> bool:
+    try:
+        return _hasher.verify(hashed, password[:1000])
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _checked(password: str) -> str:
+    if len(password) < MIN_PASSWORD:
+        raise HaidangError("user.short_password", least=MIN_PASSWORD)
+    return password

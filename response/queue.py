@@ -1,0 +1,87 @@
+"""The alert queue: the topic `alerts` enters, rows in the state and copies for the store leave.
+
+An alert's row and the outbox rows it causes are one transaction; an alert that is there already changes nothing.
+"""
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from pipeline import bus
+from pipeline.bus import SlowDown
+from pipeline.event import Event, encode, to_micros
+from pipeline.frame import pack
+from pipeline.ledger import DROPPED, OUT
+from pipeline.logs import log
+from pipeline.records import readable
+from pipeline.stage import IDLE_SECONDS, Consumer, Stage
+from pipeline.state import insert_new
+from pipeline.state.tables import alerts, outbox
+
+#: The outbox's kind of row that asks for the alert's copy in the store.
+INDEX = "index"
+#: Outbox rows carried out together.
+_BATCH = 500
+_SLOW_DOWN_SECONDS = 0.2
+_NEEDED = ("rule.id", "rule.name", "rule.level")
+
+
+def queue_alerts(stage: Stage) -> None:
+    """Take alerts in and carry out what they cause, until the stage is stopped."""
+    consumer = Consumer(stage, bus.ALERTS)
+    stage.beat(now=True, detail={"ready": True})
+    while not stage.stopping.is_set():
+        taken = _take(consumer)
+        sent = _send_copies(stage)
+        if not taken and not sent:
+            stage.stopping.wait(IDLE_SECONDS)
+        stage.beat(backlog_events=consumer.backlog() if taken else 0, detail={"ready": True})
+
+
+def _take(consumer: Consumer) -> int:
+    rows = []
+    for record in consumer.read():
+        for event, _ in readable(record, consumer.tally):
+            if all(isinstance(event.get(name), str) for name in _NEEDED):
+                rows.append(_row(event, record.source))
+                consumer.tally.add(record.source, OUT)
+            else:
+                log("response").error("not_an_alert", offset=record.offset, id=event.get("event.id"))
+                consumer.tally.add(record.source, DROPPED, 1, "not_an_alert")
+    consumer.commit((lambda connection: _save(connection, rows)) if rows else None)
+    return len(rows)
+
+
+def _row(event: Event, source: str) -> dict[str, Any]:
+    return {
+        "id": event["event.id"], "time": to_micros(event["@timestamp"]), "created": time.time(),
+        "rule_id": event["rule.id"], "rule_name": event["rule.name"], "level": event["rule.level"],
+        "status": "new", "source": source, "document": event,
+    }  # fmt: skip
+
+
+def _save(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    ids = [row["id"] for row in rows]
+    known = set(connection.scalars(select(alerts.c.id).where(alerts.c.id.in_(ids))))
+    new = {row["id"]: row for row in rows if row["id"] not in known}
+    insert_new(connection, alerts, list(new.values()), key=["id"])
+    if new:
+        connection.execute(outbox.insert(), [{"kind": INDEX, "body": row["document"]} for row in new.values()])
+
+
+def _send_copies(stage: Stage) -> int:
+    query = select(outbox.c.id, outbox.c.body).where(outbox.c.kind == INDEX).order_by(outbox.c.id).limit(_BATCH)
+    with stage.engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(query).all()
+    if not rows:
+        return 0
+    try:
+        stage.bus.publish(bus.ALERT_UPDATES, list(pack("alerts", (encode(body) for _, body in rows))))
+    except SlowDown as error:
+        log("response").warning("copies_held", reason=str(error))
+        time.sleep(_SLOW_DOWN_SECONDS)
+        return 0
+    with stage.engine.begin() as connection:
+        connection.execute(delete(outbox).where(outbox.c.id.in_([identifier for identifier, _ in rows])))
+    return len(rows)
