@@ -30,6 +30,9 @@ MAX_FIELDS = 1000
 
 Elasticsearch's own default for an index is 1,000 too."""
 
+RESERVED_FIELDS = 50
+"""Of those, for the copies made here and the envelope that the caller adds."""
+
 OVERFLOW = "labels.overflow"
 
 _TIME_NAMES = (
@@ -244,7 +247,7 @@ def _flatten(
 
 
 def _put(fields: Fields, overflow: Fields, key: str, value: object) -> None:
-    if len(fields) < MAX_FIELDS - 2 or key in fields:  # the two tell of the overflow
+    if len(fields) < MAX_FIELDS - RESERVED_FIELDS or key in fields:
         fields[key] = value
     else:
         overflow[key] = value

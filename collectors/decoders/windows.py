@@ -112,6 +112,7 @@ _COPIES: dict[str, tuple[str, _Check | None]] = {
     "ProcessGuid": ("process.entity_id", None),
     "ProcessId": ("process.pid", as_number),
     "ProcessName": ("process.executable", None),
+    "QueryName": ("dns.question.name", None),
     "ServiceName": ("service.name", None),
     "SourceAddress": ("source.ip", as_ip),
     "SourceHostname": ("source.domain", None),

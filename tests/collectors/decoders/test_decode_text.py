@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.decoders.text import to_text
@@ -151,6 +151,7 @@ def test_plausibility_prefers_vietnamese_to_french() -> None:
     assert plausibility(WESTERN[0]) < 0.34
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400), st.sampled_from(["auto", "tcvn3", "vni", "windows-1258", "utf-16"]))
 def test_no_bytes_raise(raw: bytes, encoding: str) -> None:
     text, name = to_text(raw, encoding)
