@@ -1,0 +1,274 @@
+"""`haidang import FILE…`: files enter, their events and alerts are in the store when it ends; works beside a running pipeline or alone."""
+
+import argparse
+import contextlib
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from collectors.decoders import Hints
+from collectors.envelope import Origin, zone
+from collectors.reading import Unreadable, read_file
+from pipeline import bus
+from pipeline.balance import balances
+from pipeline.bus import Bus, SlowDown, open_bus
+from pipeline.command import show
+from pipeline.event import decode
+from pipeline.frame import pack
+from pipeline.ledger import IN, OUT, Tally
+from pipeline.logs import start_log
+from pipeline.messages import HaidangError, choose_language, say
+from pipeline.settings import Settings, load_settings
+from pipeline.stage import is_running, only_one
+from pipeline.state import open_state, positions
+from pipeline.state.tables import alerts
+from pipeline.supervisor import Supervisor
+
+#: The source's name of everything that is imported: the same file gives the same ids, whoever imports it, whenever.
+SOURCE = "import"
+#: What an import needs where no pipeline runs.
+_STAGES = ("detectors", "response", "store")
+_WAIT_SECONDS = 0.1
+#: No progress for this long means that a stage is down for good, in seconds.
+_STUCK_SECONDS = 120.0
+_LISTED_REASONS = 20
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of an import."""
+
+    files: int = 0
+    read: int = 0
+    stored: int = 0
+    already_stored: int = 0
+    unreadable: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=say("command.import.files"))
+    parser.add_argument("--rules", type=Path, action="append", help=say("command.import.rules"))
+    parser.add_argument("--dataset", help=say("command.import.dataset"))
+    parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
+    parser.add_argument("--encoding", default="auto", help=say("command.import.encoding"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Import; exit status 1 when a file could not be read."""
+    settings = load_settings()
+    choose_language(settings.language)
+    paths = list(_expand(chosen.files))
+    for folder in chosen.rules or []:
+        if not folder.is_dir():
+            raise HaidangError("command.import.no_rules", folder=folder)
+    hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
+    origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
+    os.umask(0o077)
+    engine = open_state(settings.data_dir)
+    queue = open_bus(settings.data_dir, settings.bus.limit_mb * 1_000_000)
+    started = time.monotonic()
+    with only_one(settings.data_dir, "import", wait_seconds=0):
+        result = _import(settings, engine, queue, origin, paths, chosen.rules)
+    result.seconds = round(time.monotonic() - started, 2)
+    if chosen.json:
+        show.json_line(_as_json(result))
+    else:
+        _print(result)
+    return 1 if result.reasons["file"] else 0
+
+
+def _import(
+    settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], rules: list[Path] | None
+) -> Result:
+    before = _balance(engine)
+    starts = queue.ends(bus.EVENTS)
+    with _pipeline(settings, rules, starts) as running:
+        result = _read_all(settings, engine, queue, origin, paths, running)
+        _wait(queue, engine, running)
+    after = _balance(engine)
+    result.stored = after["stored"] - before["stored"]
+    result.already_stored = after["already_stored"] - before["already_stored"]
+    result.alerts = _alerts_of(engine, {str(path) for path in paths})
+    return result
+
+
+@dataclass(slots=True)
+class _Running:
+    """The processes that an import waits for. `detectors` are the consumers that read what it imports."""
+
+    supervisor: Supervisor | None
+    detectors: list[str]
+
+    def check(self) -> None:
+        for child in self.supervisor.check() if self.supervisor else []:
+            if child.restarts > 3:
+                raise HaidangError("command.import.stage_fails", stage=child.name, words=child.last_words[-500:])
+
+
+@contextlib.contextmanager
+def _pipeline(settings: Settings, rules: list[Path] | None, starts: dict[int, int]) -> Iterator[_Running]:
+    """Start what does not run yet: the whole corridor behind the collectors, and detectors with rules of their own."""
+    alone = not is_running(settings.data_dir, "run")
+    names = [name for name in _STAGES if not (rules and name == "detectors")] if alone else []
+    supervisor = Supervisor(settings.data_dir, names)
+    start_log(settings.data_dir, "import", settings.log_level)
+    detectors = [] if rules else ["detectors"]
+    supervisor.start()
+    try:
+        if rules:
+            name = f"import-{secrets.token_hex(4)}"
+            arguments = ["detectors", "--name", name, "--source", SOURCE, "--start", str(starts.get(0, 1))]
+            for folder in rules:
+                arguments += ["--rules", str(folder.resolve())]
+            supervisor.add(name, arguments)
+            detectors.append(name)
+        yield _Running(supervisor, detectors)
+    finally:
+        supervisor.stop()
+
+
+def _read_all(
+    settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], running: _Running
+) -> Result:
+    result = Result(files=len(paths))
+    with _progress(sum(path.stat().st_size for path in paths if path.exists())) as advance:
+        for path in paths:
+            tally = Tally()
+            size = path.stat().st_size if path.exists() else 0
+            advanced = 0
+            try:
+                for lines, used in read_file(path, origin, settings.limits.decode_bytes):
+                    _publish(queue, lines, running)
+                    tally.add(SOURCE, IN, len(lines))
+                    tally.add(SOURCE, OUT, len(lines))
+                    result.read += len(lines)
+                    _count_unreadable(lines, path, result)
+                    advanced += min(used, size - advanced)
+                    advance(min(used, size))
+            except Unreadable as error:
+                result.unreadable += 1
+                result.reasons["file"] += 1
+                result.reasons[f"{path}: {error}"] += 1
+            with engine.begin() as connection:
+                tally.save(connection, "collectors")
+    return result
+
+
+def _publish(queue: Bus, lines: list[bytes], running: _Running) -> None:
+    frames = list(pack(SOURCE, lines))
+    while frames:
+        try:
+            queue.publish(bus.EVENTS, frames)
+            return
+        except SlowDown:
+            running.check()
+            time.sleep(_WAIT_SECONDS)
+
+
+def _count_unreadable(lines: list[bytes], path: Path, result: Result) -> None:
+    for line in lines:
+        if b'"pipeline_error"' in line:
+            event = decode(line)
+            if event.get("event.kind") == "pipeline_error":
+                result.unreadable += 1
+                result.reasons[f"{path}: {event.get('error.message', '')}"] += 1
+
+
+def _wait(queue: Bus, engine: Engine, running: _Running) -> None:
+    """Wait until what was imported is searchable, examined, and its alerts are queued and searchable."""
+    _wait_for(queue, engine, bus.EVENTS, ["store", *running.detectors], running)
+    _wait_for(queue, engine, bus.ALERTS, ["response"], running)
+    _wait_for(queue, engine, bus.ALERT_UPDATES, ["store"], running)
+
+
+def _wait_for(queue: Bus, engine: Engine, topic: str, consumers: list[str], running: _Running) -> None:
+    ends = queue.ends(topic)
+    moved, last = time.monotonic(), -1
+    while True:
+        places = [positions.load(engine, consumer, topic) for consumer in consumers]
+        if all(place.get(partition, 1) >= end for place in places for partition, end in ends.items()):
+            return
+        now = sum(sum(place.values()) for place in places)
+        if now != last:
+            moved, last = time.monotonic(), now
+        if time.monotonic() - moved > _STUCK_SECONDS:
+            raise HaidangError("command.import.stuck", consumers=", ".join(consumers), seconds=int(_STUCK_SECONDS))
+        running.check()
+        time.sleep(_WAIT_SECONDS)
+
+
+def _balance(engine: Engine) -> dict[str, Any]:
+    rows = [row for row in balances(engine) if row["source"] == SOURCE]
+    return rows[0] if rows else {"stored": 0, "already_stored": 0}
+
+
+def _alerts_of(engine: Engine, paths: set[str]) -> Counter[tuple[str, str]]:
+    query = select(alerts.c.level, alerts.c.rule_name, alerts.c.document["log.file.path"].as_string()).where(
+        alerts.c.source == SOURCE
+    )
+    with engine.connect().execution_options(read_only=True) as connection:
+        return Counter((level, name) for level, name, path in connection.execute(query) if path in paths)
+
+
+def _expand(given: list[Path]) -> Iterator[Path]:
+    for path in given:
+        if path.is_dir():
+            yield from sorted(item for item in path.rglob("*") if item.is_file())
+        elif path.exists():
+            yield path
+        else:
+            raise HaidangError("command.import.no_file", path=path)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    if not sys.stderr.isatty():
+        yield lambda _bytes: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(say("command.import.reading"), total=total)
+        yield lambda size: bar.advance(task, size)
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    rules = [{"rule": name, "level": level, "alerts": count} for (level, name), count in result.alerts.most_common()]
+    reasons = [{"reason": reason, "records": count} for reason, count in result.reasons.items() if reason != "file"]
+    return {
+        "files": result.files, "read": result.read, "stored": result.stored, "already_stored": result.already_stored,
+        "unreadable": result.unreadable, "reasons": reasons, "alerts": sum(result.alerts.values()), "alerts_by_rule": rules,
+        "seconds": result.seconds,
+    }  # fmt: skip
+
+
+def _print(result: Result) -> None:
+    rows = [
+        (say(f"show.{name}"), show.number(getattr(result, name)))
+        for name in ("files", "read", "stored", "already_stored", "unreadable")
+    ]
+    rows.append((say("show.alerts"), show.number(sum(result.alerts.values()))))
+    show.table(say("command.import.done", seconds=result.seconds), ["", say("show.count")], rows, right=[1])
+    reasons = [(reason, show.number(count)) for reason, count in result.reasons.most_common() if reason != "file"]
+    if reasons:
+        show.table(say("show.unreadable"), [say("show.reason"), say("show.count")], reasons[:_LISTED_REASONS], right=[1])
+        if len(reasons) > _LISTED_REASONS:
+            show.line(say("show.more", count=len(reasons) - _LISTED_REASONS))
+    if result.alerts:
+        found = [(show.number(count), level, name) for (level, name), count in result.alerts.most_common()]
+        show.table(say("command.import.alerts"), [say("show.alerts"), say("show.level"), say("show.rule")], found, right=[0])
+    show.line(say("command.import.next"))

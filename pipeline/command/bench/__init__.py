@@ -1,0 +1,36 @@
+"""`haidang bench bus|store|pipeline`: this machine is measured with the real parts; figures leave."""
+
+import argparse
+import importlib
+from typing import Any
+
+from pipeline.command import show
+from pipeline.messages import say
+
+#: Each benchmark and its module; every one has `measure(chosen) -> figures`.
+_BENCHES = {
+    "bus": "pipeline.command.bench.bus",
+    "store": "pipeline.command.bench.store",
+    "pipeline": "pipeline.command.bench.whole",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("what", choices=list(_BENCHES), help=say("command.bench.what"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+    parser.add_argument("--events", type=int, help=say("command.bench.events"))
+    parser.add_argument("--logs", help=say("command.bench.logs"))
+    parser.add_argument("--evtx", help=say("command.bench.evtx"))
+    parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Measure and print."""
+    figures: dict[str, Any] = importlib.import_module(_BENCHES[chosen.what]).measure(chosen)
+    if chosen.json:
+        show.json_line(figures)
+    else:
+        rows = [(name, show.number(round(value, 3)) if isinstance(value, (int, float)) else value) for name, value in figures.items()]
+        show.table(say(f"command.bench.{chosen.what}"), [say("show.figure"), say("show.value")], rows, right=[1])
+    return 0

@@ -1,0 +1,116 @@
+"""`bench store`: events are indexed, then searched: events a second, the index's size and milliseconds a query leave."""
+
+import argparse
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pipeline import store
+from pipeline.command.bench.samples import syslog_lines
+from pipeline.event import Event, encode, event_id, format_time
+from pipeline.settings import Store as StoreSettings
+from pipeline.settings import default_data_dir
+
+_EVENTS = 1_000_000
+_BATCH = 5_000
+_COMMIT = 50_000
+_REPEATS = 7
+#: How long the store may take to merge its segments after the last event, in seconds.
+_REST_SECONDS = 5
+_ADDRESS = re.compile(r"from (\d+\.\d+\.\d+\.\d+)(?: port (\d+))?")
+_USER = re.compile(r"(?:user|for) (?:invalid user )?(\w+)")
+_QUERIES: dict[str, dict[str, Any]] = {
+    "term": {"query": {"term": {"user.name": "root"}}},
+    "phrase": {"query": {"match_phrase": {"message": "authentication failure"}}},
+    "range": {"query": {"range": {"source.port": {"gte": 1024, "lt": 40000}}}},
+    "prefix": {"query": {"prefix": {"user.name": "ro"}}},
+    "terms_and_date_histogram": {
+        "size": 0,
+        "aggs": {
+            "users": {
+                "terms": {"field": "user.name", "size": 10},
+                "aggs": {"over_time": {"date_histogram": {"field": "@timestamp", "fixed_interval": "10m"}}},
+            }
+        },
+    },
+}
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures; a query's time is the median of seven, the first 10 hits with it."""
+    count = chosen.events or _EVENTS
+    texts, origin = syslog_lines(chosen.logs)
+    folder = default_data_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
+        writer = store.open_writer(Path(scratch), StoreSettings())
+        bytes_in, busy = 0, 0.0
+        batch: list[tuple[Event, bytes]] = []
+        for number, event in enumerate(_events(texts, count), 1):
+            line = encode(event)
+            bytes_in += len(line)
+            batch.append((event, line))
+            if len(batch) == _BATCH or number == count:
+                started = time.perf_counter()
+                writer.add(store.EVENTS, batch)
+                if number % _COMMIT == 0 or number == count:
+                    writer.commit()
+                busy += time.perf_counter() - started
+                batch = []
+        time.sleep(_REST_SECONDS)
+        reader = store.open_reader(Path(scratch))
+        figures: dict[str, Any] = {"events_per_second": round(count / busy), "events": count, "input": origin}
+        figures.update(_query_times(reader))
+        reader.close()
+        writer.close()
+        size = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
+        figures.update(index_to_json_ratio=round(size / bytes_in, 3), json_bytes_an_event=round(bytes_in / count))
+    return figures
+
+
+def _query_times(reader: store.Reader) -> dict[str, float]:
+    times = {}
+    for name, body in _QUERIES.items():
+        taken = []
+        for _ in range(_REPEATS):
+            started = time.perf_counter()
+            answer = reader.search(store.EVENTS, body)
+            taken.append((time.perf_counter() - started) * 1000)
+            assert answer["hits"]["total"]["value"], f"the query {name} finds nothing"
+        times[f"{name}_ms"] = round(statistics.median(taken), 2)
+    return times
+
+
+def _events(texts: list[bytes], count: int) -> Iterator[Event]:
+    """Yield events of sshd as the decoders make them, one every 15 ms up to now, today's day at the most."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    step = timedelta(days=1) / count
+    parsed = [_fields(text.decode("utf-8", "replace")) for text in texts]
+    for number in range(count):
+        moment = format_time(midnight + step * number)
+        yield {
+            "@timestamp": moment, "event.id": event_id("bench", number), "event.ingested": moment, "event.kind": "event",
+            "event.dataset": "linux.auth", "observer.name": "may-chu", "organization.id": "vn", "labels.source": "syslog",
+            "log.source.address": "10.0.0.5:51413", **parsed[number % len(parsed)],
+        }  # fmt: skip
+
+
+def _fields(text: str) -> Event:
+    fields: Event = {
+        "host.name": "LabSZ", "process.name": "sshd", "event.category": ["authentication"], "event.outcome": "failure",
+        "log.syslog.facility.code": 10, "log.syslog.severity.code": 6, "message": text.partition("]: ")[2], "event.original": text,
+    }  # fmt: skip
+    address = _ADDRESS.search(text)
+    if address:
+        fields["source.ip"] = address[1]
+        if address[2]:
+            fields["source.port"] = int(address[2])
+    user = _USER.search(text)
+    if user:
+        fields["user.name"] = user[1]
+    return fields
