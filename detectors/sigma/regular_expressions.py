@@ -1,24 +1,36 @@
 """Modifier `re`: a regular expression becomes a test of a text, bounded in time.
 
 Specification v2.1.0, "re": the expression is searched, not matched as a whole, and minds case
-unless flagged. Python's `re` backtracks and cannot be stopped, so time is bounded from both sides:
-an expression that can take exponential time is refused at load (`ambiguity.py`), and only the first
-`MAX_TEXT` characters of a value are searched.
+unless flagged. Python's `re` backtracks and cannot be stopped. With k unbounded repeats it may take
+n to the power of k + 1 steps on a text of n characters, and exponentially many when repeats are
+nested in an ambiguous way (`ambiguity.py`). So `re` gets short texts only, and `linear.py` the long
+ones; before both, the literals that every match contains are looked for, which most texts lack.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from math import factorial
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
 
 from detectors.sigma.ambiguity import ambiguous_repeat
 from detectors.sigma.errors import RuleRefused
+from detectors.sigma.linear import Accept, linear_searcher
 
-MAX_TEXT = 65_536  # characters; a Windows event holds 64 KB at most
 MAX_EXPRESSION = 8_192  # characters; the longest of SigmaHQ's has about 600
+MAX_TEXT = 65_536  # characters searched; a Windows event holds 64 KB at most
+MAX_STEPS = 10_000_000  # of backtracking in one search, about 0.1 s
+# Characters searched when an expression is not linear (look-around, references, inner anchors).
+MIN_TEXT = 1_000
+FEW = 7  # a repeat of up to so many counts as bounded
 
 
-def searcher(pattern: str, flags: re.RegexFlag) -> Callable[[str], bool]:
-    """A test whether the expression is found in a text. Raises `RuleRefused` for one that is
-    unusable.
+def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
+    """A test whether the expression is found in a text.
+
+    Raises `RuleRefused` for one that is invalid, too long, or exponential and not linear either.
     """
     if len(pattern) > MAX_EXPRESSION:
         raise RuleRefused(
@@ -28,9 +40,85 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Callable[[str], bool]:
         search = re.compile(pattern, flags).search
     except (re.error, OverflowError, RecursionError) as error:
         raise RuleRefused(f"regular expression {pattern!r} is invalid: {error}") from error
-    if ambiguous_repeat(pattern, flags):
+    ambiguous = ambiguous_repeat(pattern, flags)
+    if ambiguous and linear_searcher(pattern, flags) is None:
         raise RuleRefused(
             f"regular expression {pattern!r} can take exponential time: a repeated part of it "
             "matches the same text in more than one way"
         )
-    return lambda text: search(text[:MAX_TEXT]) is not None
+    tree = parser.parse(pattern, flags)
+    repeats = _unbounded(tree)
+    short = 0 if ambiguous else MAX_TEXT if not repeats else _length(repeats)
+    has_literals = _literal_test(tree)
+
+    @cache
+    def linear() -> Accept | None:
+        return linear_searcher(pattern, flags)
+
+    def accepts(text: str) -> bool:
+        if not has_literals(text):
+            return False
+        if len(text) <= short:
+            return search(text) is not None
+        slow = linear()
+        if slow is not None:
+            return slow(text[:MAX_TEXT])
+        return search(text[: max(short, MIN_TEXT)]) is not None
+
+    return accepts
+
+
+def _length(repeats: int) -> int:
+    """The length of a text on which so many unbounded repeats take `MAX_STEPS` at worst."""
+    degree = repeats + 1
+    return int((MAX_STEPS * factorial(degree)) ** (1 / degree))
+
+
+def _unbounded(items: Any) -> int:
+    count = 0
+    for code, argument in items:
+        if code in _REPEATS:
+            count += (argument[1] > FEW) + _unbounded(argument[2])
+        elif code is codes.SUBPATTERN:
+            count += _unbounded(argument[3])
+        elif code is codes.BRANCH:
+            count += max(map(_unbounded, argument[1]))
+        elif code in (codes.ASSERT, codes.ASSERT_NOT):
+            count += _unbounded(argument[1])
+        elif code is codes.ATOMIC_GROUP:
+            count += _unbounded(argument)
+    return count
+
+
+def _literal_test(tree: Any) -> Callable[[str], bool]:
+    """A cheap test that every text with a match passes."""
+    literals = [one for one in _literals(tree) if one]
+    if not literals:
+        return lambda _: True
+    longest = max(literals, key=len)
+    if not tree.state.flags & re.IGNORECASE:
+        return lambda text: longest in text
+    lowered = longest.lower()
+    if not lowered.isascii():
+        return lambda _: True
+    # Outside ASCII some other letters equal these without case (the Kelvin sign, the long s).
+    return lambda text: lowered in text.lower() or not text.isascii()
+
+
+def _literals(items: Any) -> Iterator[str]:
+    """Runs of literal characters that every match contains; none out of groups with own flags."""
+    run: list[str] = []
+    for code, argument in items:
+        if code is codes.LITERAL:
+            run.append(chr(argument))
+            continue
+        yield "".join(run)
+        run.clear()
+        if code is codes.SUBPATTERN and not argument[1] and not argument[2]:
+            yield from _literals(argument[3])
+        elif code in _REPEATS and argument[0] > 0:
+            yield from _literals(argument[2])
+    yield "".join(run)
+
+
+_REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)

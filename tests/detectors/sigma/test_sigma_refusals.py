@@ -29,7 +29,7 @@ detection:
         ("f|gt: abc", ["expected a number", "'abc'"]),
         ("f|hour: noon", ["expected a number"]),
         ("f|re: '('", ["'('", "invalid"]),
-        ("f|re: '(a+)+$'", ["exponential"]),
+        (r"f|re: '(a+)+\1$'", ["exponential"]),
         ("f|contains|re: a", ["'re' must come first"]),
         ("f|base64: a*", ["without wildcards"]),
         ("f|base64offset|contains: ab", ["at least 3 bytes"]),
