@@ -7,12 +7,14 @@ the systemd journal's export. All else keeps its names.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
+from math import isfinite
 from typing import Any
 
 import orjson
 
 from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Context, Fields, Hints
+from collectors.decoders.json_text import to_json
 from collectors.decoders.timestamp import from_epoch, from_iso, from_month_first
 from collectors.decoders.windows import (
     complete,
@@ -32,6 +34,9 @@ Elasticsearch's own default for an index is 1,000 too."""
 
 RESERVED_FIELDS = 50
 """Of those, for the copies made here and the envelope that the caller adds."""
+
+LEAST_INTEGER, GREATEST_INTEGER = -(2**63), 2**63 - 1
+"""What Elasticsearch's long and the wire's JSON hold."""
 
 OVERFLOW = "labels.overflow"
 
@@ -60,6 +65,10 @@ _ALIASES: dict[str, str] = {
     "dest_port": "destination.port",
     "dst_port": "destination.port",
     "dstport": "destination.port",
+    "id.orig_h": "source.ip",
+    "id.orig_p": "source.port",
+    "id.resp_h": "destination.ip",
+    "id.resp_p": "destination.port",
     "hostname": "host.name",
     "username": "user.name",
 }
@@ -110,8 +119,8 @@ def decode_object(obj: Mapping[str, Any], hints: Hints, received: datetime) -> F
     except Exception as error:  # one bad record costs that record only
         return {
             "event.dataset": "json",
-            "message": _json(obj),
-            "error.message": f"JSON decoder failed: {type(error).__name__}: {error}",
+            "message": to_json(obj),
+            "error.message": f"decoder failed: {type(error).__name__}: {error}",
         }
 
 
@@ -171,7 +180,7 @@ def _messages(fields: Fields, obj: Mapping[str, Any], text: str | None) -> None:
         if isinstance(value, str) and value:
             fields["message"] = value
             return
-    fields["message"] = text if text is not None else _json(obj)
+    fields["message"] = text if text is not None else to_json(obj)
 
 
 def _times(fields: Fields, timezone: tzinfo, received: datetime, names: Iterable[str]) -> None:
@@ -220,7 +229,7 @@ def _flat(obj: Mapping[str, Any]) -> Fields:
         fields.setdefault(_GROUPS[name], _scalar_text(fields.pop(name), _GROUPS[name]))
     _part_prefixes(fields)
     if overflow:
-        fields[OVERFLOW] = _json(overflow)
+        fields[OVERFLOW] = to_json(overflow)
         _add_error(
             fields,
             f"more than {MAX_FIELDS} fields: {len(overflow)} kept as JSON text in {OVERFLOW}",
@@ -239,11 +248,25 @@ def _flatten(
             if depth > 1:
                 _flatten(fields, overflow, key + ".", value, depth - 1)
                 continue
-            value = _json(value)  # noqa: PLW2901
+            value = to_json(value)  # noqa: PLW2901
         elif isinstance(value, list):
             value = _list(fields, overflow, key, value, depth)  # noqa: PLW2901
+        elif type(value) is not str:
+            value = _number(value)  # noqa: PLW2901
         if value is not None:
             _put(fields, overflow, key, value)
+
+
+def _number(value: Any) -> object:
+    """Numbers that JSON on the wire cannot hold (above 64 bits, NaN) become text."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if LEAST_INTEGER <= value <= GREATEST_INTEGER else str(value)
+    if kind is float:
+        return value if isfinite(value) else str(value)
+    return str(value)
 
 
 def _put(fields: Fields, overflow: Fields, key: str, value: object) -> None:
@@ -259,8 +282,11 @@ def _list(fields: Fields, overflow: Fields, key: str, items: list[Any], depth: i
     if not items:
         return None
     kinds = {type(item) for item in items}
-    if kinds <= {str} or kinds <= {int, float} or kinds == {bool}:
+    if kinds in ({str}, {bool}):
         return items
+    if kinds <= {int, float}:
+        numbers = [_number(item) for item in items]
+        return numbers if str not in map(type, numbers) else [str(item) for item in items]
     if kinds == {dict} and depth > 1:
         members: dict[str, list[Any]] = {}
         for item in items:
@@ -278,12 +304,12 @@ def _list(fields: Fields, overflow: Fields, key: str, items: list[Any], depth: i
             )
         return None
     if dict in kinds or list in kinds:
-        return _json(items)
+        return to_json(items)
     return [_scalar_text(item, "") for item in items if item is not None]
 
 
 def _scalar_text(value: object, _key: str) -> object:
-    return value if isinstance(value, str | list) else _json(value)
+    return value if isinstance(value, str | list) else to_json(value)
 
 
 def _part_prefixes(fields: Fields) -> None:
@@ -296,13 +322,6 @@ def _part_prefixes(fields: Fields) -> None:
             dot = key.find(".", dot + 1)
     for key in [key for key in fields if key in prefixes]:
         fields.setdefault(key + ".value", fields.pop(key))
-
-
-def _json(value: object) -> str:
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
-    except (TypeError, ValueError, RecursionError):
-        return "(cannot be written as JSON: nested too deep or not JSON)"
 
 
 def _add_error(fields: Fields, text: str) -> None:
@@ -501,7 +520,7 @@ def _word(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    return _json(value)
+    return to_json(value)
 
 
 # -- systemd journal -------------------------------------------------------------------------------

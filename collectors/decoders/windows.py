@@ -11,10 +11,9 @@ from datetime import UTC
 from functools import lru_cache
 from typing import Any
 
-import orjson
-
 from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Fields
+from collectors.decoders.json_text import to_json
 from collectors.decoders.timestamp import from_iso
 from collectors.decoders.windows_powershell import powershell_fields
 from collectors.decoders.windows_security import security_fields
@@ -142,6 +141,17 @@ _EMPTY = frozenset(("", "-"))
 def decode_windows(record: Mapping[str, Any]) -> Fields:
     """One record of the evtx package's `records_json()`, parsed: {"Event": {"System": …,
     "EventData": … | "UserData": …}} → fields. Never raises; what is missing stays out."""
+    try:
+        return _decode_windows(record)
+    except Exception as error:  # a fault of ours costs this record's fields, never the record
+        return {
+            "event.dataset": "windows.event",
+            "message": to_json(record),
+            "error.message": f"decoder failed: {type(error).__name__}: {error}",
+        }
+
+
+def _decode_windows(record: Mapping[str, Any]) -> Fields:
     event = _mapping(record.get("Event", record))
     fields = _system(_mapping(event.get("System")))
     data: EventData = {}
@@ -192,7 +202,7 @@ def complete(fields: Fields, data: EventData, user_data: EventData | None = None
 def _cut(fields: Fields, data: EventData) -> None:
     """More named values than any real event has: the rest stays as one JSON text."""
     rest = {name: data.pop(name) for name in list(data)[MAX_DATA:]}
-    fields["labels.overflow"] = orjson.dumps(rest).decode()
+    fields["labels.overflow"] = to_json(rest)
     fields["error.message"] = (
         f"more than {MAX_DATA} values: {len(rest)} kept as JSON text in labels.overflow"
     )
@@ -375,7 +385,7 @@ def _text(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    return to_json(value)
 
 
 def _is_binary_guid(text: str) -> bool:

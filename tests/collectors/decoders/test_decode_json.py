@@ -261,3 +261,22 @@ def test_journal_export(received: datetime) -> None:
     assert fields["message"] == "Started x"
     assert fields["host.name"] == "web1"
     assert fields["process.pid"] == 1
+
+
+def test_numbers_that_the_wire_cannot_hold_become_text(received: datetime) -> None:
+    obj = {"big": 2**70, "nan": float("inf"), "list": [1, 2**70], "ok": 2**63 - 1}
+    fields = decode_object(obj, HINTS, received)
+    assert fields["big"] == str(2**70)
+    assert fields["nan"] == "inf"
+    assert fields["list"] == ["1", str(2**70)]
+    assert fields["ok"] == 2**63 - 1
+    assert orjson.dumps(fields)
+
+
+def test_zeek_s_connection_names_are_copied(received: datetime) -> None:
+    line = '{"ts":1795497464.5,"id.orig_h":"10.0.0.1","id.orig_p":5,"id.resp_h":"10.0.0.2"}'
+    fields = decode(line, HINTS, received)
+    assert fields["source.ip"] == "10.0.0.1"
+    assert fields["destination.ip"] == "10.0.0.2"
+    assert fields["source.port"] == 5
+    assert fields["@timestamp"] == "2026-11-24T05:17:44.500Z"

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -149,7 +150,8 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def _is_event(fields: Fields) -> None:
     assert isinstance(fields["event.dataset"], str)
     assert isinstance(fields["message"], str)
-    assert "decoder failed" not in fields.get("error.message", "")
+    assert "decoder failed" not in str(fields.get("error.message", ""))
+    assert orjson.dumps(fields)
 
 
 @PATIENT
