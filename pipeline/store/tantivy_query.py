@@ -8,12 +8,13 @@ from typing import Any
 import tantivy
 from tantivy import FieldType, Occur, Query
 
-from pipeline.event import parse_time
+from pipeline.event import format_time, parse_time
 from pipeline.store import query as q
 from pipeline.store.tantivy_schema import folded, schema, words
 
-#: Distinct addresses that are compared with a CIDR block at most; past that the block's own pattern decides alone.
-_MAX_ADDRESSES = 65_000
+#: Distinct values of a field that are compared with a CIDR block or the bounds of a text, at most.
+_MAX_VALUES = 65_000
+_TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?")
 _REGEX_SIGNS = re.compile(r"[.+*?()|\[\]{}^$\\&~#-]")
 _MIN_MICROS, _MAX_MICROS = -(2**63), 2**63 - 1
 # A term of a JSON field is its path (steps parted by 1), 0, a letter for the type, the value: `tantivy::schema::Term`.
@@ -71,19 +72,36 @@ class IndexQuery:
             return Query.range_query(schema(), "t", FieldType.Integer, low, high)
         if low is None and high is None:
             return Query.exists_query(column(condition.field), json_subpaths=True)
+        bounds = [_bound(low), _bound(high)]
+        if None in bounds:
+            return self._within_text(condition)
         left = "[" if condition.include_low else "{"
         right = "]" if condition.include_high else "}"
         name = re.sub(r"([^A-Za-z0-9_.])", r"\\\1", column(condition.field))
-        return self._index.parse_query(f"{name}:{left}{_bound(low)} TO {_bound(high)}{right}")
+        return self._index.parse_query(f"{name}:{left}{bounds[0]} TO {bounds[1]}{right}")
+
+    def _within_text(self, condition: q.Within) -> Query:
+        """Compare texts one by one: Tantivy's parser takes only numbers and times as bounds of a JSON field."""
+        low, high = (None if value is None else _fold(_as_text(value)) for value in (condition.low, condition.high))
+        inside = []
+        for value in self._values(condition.field):
+            text = _fold(_as_text(value))
+            above = low is None or text > low or (text == low and condition.include_low)
+            below = high is None or text < high or (text == high and condition.include_high)
+            if above and below:
+                inside.append(text)
+        return Query.term_set_query(schema(), column(condition.field), inside) if inside else Query.empty_query()
 
     def _in_network(self, condition: q.InNetwork) -> Query:
         network = ip_network(condition.network, strict=False)
-        buckets = self._searcher.aggregate(
-            Query.exists_query(column(condition.field), json_subpaths=True),
-            {"a": {"terms": {"field": column(condition.field), "size": _MAX_ADDRESSES}}},
-        )["a"]["buckets"]
-        inside = [bucket["key"] for bucket in buckets if _is_inside(bucket["key"], network)]
+        inside = [value for value in self._values(condition.field) if _is_inside(value, network)]
         return Query.term_set_query(schema(), column(condition.field), inside) if inside else Query.empty_query()
+
+    def _values(self, field: str) -> list[Any]:
+        """Return the distinct values of a field, at most `_MAX_VALUES`."""
+        body = {"a": {"terms": {"field": column(field), "size": _MAX_VALUES}}}
+        buckets = self._searcher.aggregate(Query.exists_query(column(field), json_subpaths=True), body)["a"]["buckets"]
+        return [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
 
 
 def column(field: str) -> str:
@@ -130,11 +148,20 @@ def _fold(text: str) -> str:
     return folded().analyze(text)[0] if text else ""
 
 
-def _bound(value: q.Value | None) -> str:
+def _bound(value: q.Value | None) -> str | None:
+    """Return a bound as Tantivy's parser takes it: `*`, a number or a time; None for any other text."""
     if value is None:
         return "*"
-    text = _as_text(value)
-    return re.sub(r"([\s:\"\[\]{}()^~*?\\/+!-])", r"\\\1", text) if isinstance(value, str) else text
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, (int, float)):
+        return str(value)
+    if not _TIME_TEXT.fullmatch(value):
+        return None
+    try:
+        return format_time(parse_time(value))
+    except ValueError:
+        return None
 
 
 def _like(condition: q.Like) -> Query:

@@ -1,0 +1,215 @@
+"""`haidang doctor`: this machine and this site are looked at; what is good, what is not, and what to do leaves."""
+
+import argparse
+import ctypes
+import errno
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.command import show
+from pipeline.health import LOW_DISK_BYTES, health
+from pipeline.messages import HaidangError, choose_language, say
+from pipeline.settings import FilesSource, HttpSource, Settings, SyslogSource, load_settings, settings_file
+from pipeline.stage import is_running
+from pipeline.state import open_state
+
+GOOD, ATTENTION, FAULT = "good", "attention", "fault"
+#: A receive buffer of the kernel smaller than this loses datagrams in bursts, in bytes.
+_UDP_BUFFER_BYTES = 4_000_000
+#: adjtimex(2): the clock is not synchronised.
+_TIME_ERROR = 5
+_EARLIEST_YEAR = 2026
+_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `what` and `todo` are for people."""
+
+    status: str
+    part: str
+    what: str
+    todo: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Look at everything; exit status 1 when there is a fault."""
+    findings = list(_look())
+    if chosen.json:
+        for finding in findings:
+            show.json_line({"status": finding.status, "part": finding.part, "what": finding.what, "todo": finding.todo})
+    else:
+        rows = [(say(f"doctor.{item.status}"), item.part, f"{item.what}\n→ {item.todo}" if item.todo else item.what) for item in findings]
+        show.table("", ["", say("doctor.part"), say("doctor.found")], rows)
+        faults = sum(item.status == FAULT for item in findings)
+        show.line(say("doctor.faults", count=faults) if faults else say("doctor.all_good"))
+    return 1 if any(item.status == FAULT for item in findings) else 0
+
+
+def _look() -> Iterator[Finding]:
+    try:
+        settings = load_settings()
+    except HaidangError as error:
+        yield Finding(FAULT, say("doctor.settings"), str(error), say("doctor.mend_settings"))
+        return
+    choose_language(settings.language)
+    yield Finding(GOOD, say("doctor.settings"), str(settings_file()) if settings_file().is_file() else say("doctor.defaults"))
+    yield _python()
+    yield from _disk(settings)
+    yield _clock()
+    running = is_running(settings.data_dir, "run")
+    if running:
+        yield from _services(settings)
+    else:
+        yield Finding(ATTENTION, say("doctor.services"), say("doctor.not_running"), say("doctor.start"))
+        yield from _ports(settings)
+    yield from _udp_buffer(settings)
+    yield from _files(settings)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding(GOOD, "Python", version)
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    part, folder = say("doctor.disk"), settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".doctor"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except OSError as error:
+        yield Finding(FAULT, part, say("doctor.not_writable", folder=folder, fault=error.strerror or error), say("doctor.choose_folder"))
+        return
+    usage = shutil.disk_usage(folder)
+    what = say("doctor.free", folder=folder, free=round(usage.free / 1e9, 1), total=round(usage.total / 1e9, 1))
+    if usage.free < LOW_DISK_BYTES:
+        yield Finding(FAULT, part, what, say("doctor.free_disk"))
+    elif usage.free < usage.total / 10:
+        yield Finding(ATTENTION, part, what, say("doctor.free_disk"))
+    else:
+        yield Finding(GOOD, part, what)
+
+
+def _clock() -> Finding:
+    part = say("doctor.clock")
+    now = time.strftime("%d/%m/%Y %H:%M:%S %z")
+    if time.gmtime().tm_year < _EARLIEST_YEAR:
+        return Finding(FAULT, part, say("doctor.clock_wrong", now=now), say("doctor.set_clock"))
+    if clock_synchronised():
+        return Finding(GOOD, part, say("doctor.clock_good", now=now))
+    return Finding(ATTENTION, part, say("doctor.clock_alone", now=now), say("doctor.set_clock"))
+
+
+def clock_synchronised() -> bool:
+    """Say whether the kernel's clock is kept by NTP (adjtimex(2))."""
+    buffer = ctypes.create_string_buffer(512)  # struct timex, all zero: only ask
+    try:
+        return int(ctypes.CDLL(None, use_errno=True).adjtimex(buffer)) not in (_TIME_ERROR, -1)
+    except (OSError, AttributeError):
+        return False
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    now = health(open_state(settings.data_dir), settings.data_dir)
+    for name, stage in now["stages"].items():
+        part = say("doctor.stage", name=name)
+        if not stage["up"]:
+            yield Finding(FAULT, part, say("doctor.silent", seconds=stage["seen_seconds_ago"]), say("doctor.see_log", log=settings.data_dir / "logs" / f"{name}.log"))
+        else:
+            yield Finding(GOOD, part, say("doctor.alive", pid=stage["pid"], waiting=show.number(stage["backlog_events"])))
+        yield from _stage_faults(part, stage)
+
+
+def _stage_faults(part: str, stage: dict[str, Any]) -> Iterator[Finding]:
+    for place, why in stage.get("failures", {}).items():
+        yield Finding(FAULT, part, f"{place}: {why}", say("doctor.mend_settings"))
+    if stage.get("held"):
+        yield Finding(FAULT, part, say("doctor.held", reason=stage["held"]), say("doctor.free_disk"))
+    refused = stage.get("refused") or []
+    for item in refused[:_LISTED]:
+        yield Finding(FAULT, part, f"{item['path']}: {item['reason']}", say("doctor.mend_rule"))
+    if len(refused) > _LISTED:
+        yield Finding(FAULT, part, say("show.more", count=len(refused) - _LISTED), say("doctor.mend_rule"))
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for kind, host, port in _wanted_ports(settings):
+        part = say("doctor.port", kind=kind, port=port)
+        fault = _try_port(kind, host, port)
+        if fault is None:
+            yield Finding(GOOD, part, say("doctor.port_free"))
+        elif fault == errno.EACCES:
+            yield Finding(FAULT, part, say("collectors.port_not_allowed"), say("doctor.mend_settings"))
+        else:
+            yield Finding(FAULT, part, say("collectors.port_in_use"), say("doctor.mend_settings"))
+
+
+def _wanted_ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    yield "http", settings.api.host, settings.api.port
+    for source in settings.sources:
+        match source:
+            case SyslogSource():
+                for kind, port in (("udp", source.udp_port), ("tcp", source.tcp_port), ("tls", source.tls_port)):
+                    if port is not None:
+                        yield kind, source.host, port
+            case HttpSource():
+                yield "http", source.host, source.port
+
+
+def _try_port(kind: str, host: str, port: int) -> int | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as probe:
+        if kind != "udp":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.errno
+    return None
+
+
+def _udp_buffer(settings: Settings) -> Iterator[Finding]:
+    if not any(isinstance(source, SyslogSource) and source.udp_port is not None for source in settings.sources):
+        return
+    try:
+        size = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    except (OSError, ValueError):
+        return
+    if size < _UDP_BUFFER_BYTES:
+        yield Finding(ATTENTION, "UDP", say("doctor.small_buffer", size=show.number(size)), say("doctor.larger_buffer", size=16_777_216))
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    for source in settings.sources:
+        if isinstance(source, FilesSource):
+            for pattern in source.paths:
+                found = [path for path in Path("/").glob(pattern.lstrip("/")) if path.is_file()] if pattern.startswith("/") else []
+                denied = [path for path in found if not _readable(path)]
+                part = say("doctor.source", name=source.name)
+                if denied:
+                    yield Finding(FAULT, part, say("doctor.denied", path=denied[0]), say("doctor.grant"))
+                elif not found:
+                    yield Finding(ATTENTION, part, say("doctor.no_files", pattern=pattern), say("doctor.mend_settings"))
+                else:
+                    yield Finding(GOOD, part, say("doctor.files", pattern=pattern, count=len(found)))
+
+
+def _readable(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except OSError:
+        return False
