@@ -58,7 +58,12 @@ _BY_PROGRAM: dict[str, tuple[Decoder, ...]] = {
     for decoder in DECODERS
     for program in decoder.programs
 }
-_BY_CONTENT = tuple(decoder for decoder in DECODERS if decoder.looks_like is not None)
+_BY_CONTENT = tuple(
+    (decoder.looks_like, decoder) for decoder in DECODERS if decoder.looks_like is not None
+)
+
+SNIFFED = 1000
+"""Characters by which a decoder is chosen; no format needs more to show itself."""
 
 
 def decode(text: str, hints: Hints, received: datetime) -> Fields:
@@ -134,8 +139,9 @@ def _by_content(body: str, context: Context) -> Fields | None:
         found = _run(decoder, body, context)
         if found is not None:
             return found
-    for decoder in _BY_CONTENT:
-        if decoder.looks_like is not None and decoder.looks_like(body[:1000]):
+    head = body[:SNIFFED]
+    for looks_like, decoder in _BY_CONTENT:
+        if looks_like(head):
             found = _run(decoder, body, context)
             if found is not None:
                 return found

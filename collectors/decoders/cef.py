@@ -7,8 +7,9 @@ parts with "\\|" and "\\\\" escaped, an extension of key=value with "\\=", "\\\\
 import re
 from datetime import datetime, tzinfo
 
-from collectors.decoders.address import as_ip, as_number, as_port
+from collectors.decoders.address import as_number
 from collectors.decoders.contract import Context, Fields
+from collectors.decoders.copies import copies, put_copies
 from collectors.decoders.timestamp import from_epoch, from_iso, from_month_first
 
 _HEADER_PART = re.compile(r"((?:[^|\\]|\\.)*)\|", re.DOTALL)
@@ -22,7 +23,7 @@ MAX_EXTENSIONS = 500
 
 _SEVERITIES = {"unknown": 0, "low": 2, "medium": 5, "high": 8, "very-high": 10}
 
-TEXTS = {
+_TEXTS = {
     "act": "event.action",
     "app": "network.protocol",
     "cat": "cef.category",
@@ -82,6 +83,7 @@ _NUMBERS = {
     "out": "destination.bytes",
     "spid": "process.pid",
 }
+_COPIES = copies(_TEXTS, _ADDRESSES, _PORTS, _NUMBERS)
 _TIMES = {
     "rt": "@timestamp",
     "start": "event.start",
@@ -125,7 +127,9 @@ def decode(message: str, context: Context) -> Fields | None:
     for key, text in extension.items():
         fields["cef.extensions." + key] = text
     _put_labelled(fields, extension)
-    put_copies(fields, extension, context.timezone, context.received)
+    put_copies(fields, extension, _COPIES)
+    _put_times(fields, extension, context)
+    _tidy(fields)
     fields["message"] = extension.get("msg") or name
     return fields
 
@@ -175,29 +179,16 @@ def _put_labelled(fields: Fields, extension: dict[str, str]) -> None:
                 fields.setdefault(f"cef.extensions.{label}", text)
 
 
-def put_copies(
-    fields: Fields, extension: dict[str, str], timezone: tzinfo, received: datetime
-) -> None:
-    """The ECS copies of CEF's keys (LEEF devices send some of the same)."""
-    for key, text in extension.items():
-        if not text:
+def _put_times(fields: Fields, extension: dict[str, str], context: Context) -> None:
+    for key, target in _TIMES.items():
+        told = extension.get(key)
+        if not told:
             continue
-        value: str | int | None = None
-        if target := TEXTS.get(key):
-            value = text
-        elif target := _ADDRESSES.get(key):
-            value = as_ip(text)
-        elif target := _PORTS.get(key):
-            value = as_port(text)
-        elif target := _NUMBERS.get(key):
-            value = as_number(text)
-        elif target := _TIMES.get(key):
-            value = read_time(text, timezone, received)
-            if value is None:
-                fields["error.message"] = f"time stamp of {key} not understood: {text[:64]!r}"
-        if target and value is not None:
-            fields[target] = value
-    _tidy(fields)
+        stamp = read_time(told, context.timezone, context.received)
+        if stamp is None:
+            fields["error.message"] = f"time stamp of {key} not understood: {told[:64]!r}"
+        else:
+            fields[target] = stamp
 
 
 def _tidy(fields: Fields) -> None:
@@ -215,10 +206,6 @@ def _tidy(fields: Fields) -> None:
         fields["user.name"] = fields["source.user.name"]
     elif "destination.user.name" in fields:
         fields["user.name"] = fields["destination.user.name"]
-    for side in ("source", "destination"):
-        address = fields.get(f"{side}.ip") or fields.get(f"{side}.domain")
-        if address:
-            fields[f"{side}.address"] = address
     url = fields.get("url.original")
     if url:
         path, question, query = str(url).partition("?")

@@ -7,8 +7,8 @@ Filebeat's module; other keys under `key_value.*`, so that "host=web1" never mee
 
 import re
 
-from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Context, Fields
+from collectors.decoders.copies import copies, put_copies
 from collectors.decoders.timestamp import from_epoch, from_iso, from_month_first
 
 _PAIR = re.compile(
@@ -107,6 +107,8 @@ _COMMON_PORTS = {
     "src_port": "source.port",
     "srcport": "source.port",
 }
+_FORTI_COPIES = copies(_FORTI_TEXTS, _FORTI_ADDRESSES, _FORTI_PORTS, _FORTI_NUMBERS)
+_COMMON_COPIES = copies(_COMMON_TEXTS, _COMMON_ADDRESSES, _COMMON_PORTS, {})
 _COMMON_TIMES = ("time", "ts", "timestamp", "t", "date")
 
 
@@ -122,7 +124,7 @@ def decode(message: str, context: Context) -> Fields | None:
         if count >= MAX_PAIRS:
             break
         name, quoted, bare = match.groups()
-        values[name] = _unescape(quoted) if quoted is not None else bare
+        values[name] = bare if quoted is None else _unescape(quoted)
         covered += match.end() - match.start() + 1
     asked = context.dataset == "key_value"
     if len(values) < (1 if asked else LEAST_PAIRS):
@@ -138,28 +140,6 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(r"\1", text) if "\\" in text else text
 
 
-def _put(
-    fields: Fields,
-    values: dict[str, str],
-    texts: dict[str, str],
-    addresses: dict[str, str],
-    ports: dict[str, str],
-) -> None:
-    for name, text in values.items():
-        value: str | int | None = None
-        if target := texts.get(name):
-            value = text if text not in ("", "N/A") else None
-        elif target := addresses.get(name):
-            value = as_ip(text)
-        elif target := ports.get(name):
-            value = as_port(text)
-        if target and value is not None:
-            fields[target] = value
-    for side in ("source", "destination"):
-        if f"{side}.ip" in fields:
-            fields[f"{side}.address"] = fields[f"{side}.ip"]
-
-
 def _fortigate(values: dict[str, str], context: Context) -> Fields:
     fields: Fields = {
         "event.dataset": "key_value",
@@ -168,11 +148,7 @@ def _fortigate(values: dict[str, str], context: Context) -> Fields:
     }
     for name, text in values.items():
         fields["fortinet.firewall." + name] = text
-    _put(fields, values, _FORTI_TEXTS, _FORTI_ADDRESSES, _FORTI_PORTS)
-    for name, key in _FORTI_NUMBERS.items():
-        number = as_number(values.get(name, ""))
-        if number is not None:
-            fields[key] = number
+    put_copies(fields, values, _FORTI_COPIES)
     if "devname" in values:
         fields["host.name"] = values["devname"]
     if "network.protocol" in fields:
@@ -225,7 +201,7 @@ def _common(values: dict[str, str], context: Context) -> Fields:
     fields: Fields = {"event.dataset": "key_value"}
     for name, text in values.items():
         fields["key_value." + name] = text
-    _put(fields, values, _COMMON_TEXTS, _COMMON_ADDRESSES, _COMMON_PORTS)
+    put_copies(fields, values, _COMMON_COPIES)
     for name in _COMMON_TIMES:
         if name not in values:
             continue

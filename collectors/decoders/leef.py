@@ -5,11 +5,10 @@ delimiter of its own, a character or "0x5E" / "x5E").
 """
 
 import re
-from datetime import datetime, tzinfo
 
-from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.cef import read_time
 from collectors.decoders.contract import Context, Fields
+from collectors.decoders.copies import copies, put_copies
 
 _HEX = re.compile(r"0?[xX]([0-9A-Fa-f]{2,4})", re.ASCII)
 _NAME = re.compile(r"[\w.\[\]/ -]{1,128}")
@@ -56,6 +55,7 @@ _NUMBERS = {
     "srcPackets": "source.packets",
     "totalPackets": "network.packets",
 }
+_COPIES = copies(_TEXTS, _ADDRESSES, _PORTS, _NUMBERS)
 
 
 def looks_like(message: str) -> bool:
@@ -84,7 +84,12 @@ def decode(message: str, context: Context) -> Fields | None:
     attributes_read = _attributes(rest, delimiter)
     for name, text in attributes_read.items():
         fields["leef.attributes." + name] = text
-    _put_copies(fields, attributes_read, context.timezone, context.received)
+    put_copies(fields, attributes_read, _COPIES)
+    if "network.transport" in fields:
+        fields["network.transport"] = fields["network.transport"].lower()
+    _put_time(fields, attributes_read, context)
+    if attributes_read.get("msg"):
+        fields["message"] = attributes_read["msg"]
     return fields
 
 
@@ -106,37 +111,11 @@ def _attributes(text: str, delimiter: str) -> dict[str, str]:
     return values
 
 
-def _put_copies(
-    fields: Fields, attributes: dict[str, str], timezone: tzinfo, received: datetime
-) -> None:
-    for name, text in attributes.items():
-        value: str | int | None = None
-        if target := _TEXTS.get(name):
-            value = text or None
-        elif target := _ADDRESSES.get(name):
-            value = as_ip(text)
-        elif target := _PORTS.get(name):
-            value = as_port(text)
-        elif target := _NUMBERS.get(name):
-            value = as_number(text)
-        if target and value is not None:
-            fields[target] = value
-    _tidy(fields)
+def _put_time(fields: Fields, attributes: dict[str, str], context: Context) -> None:
     told = attributes.get("devTime")
     if told:
-        stamp = read_time(told, timezone, received)
+        stamp = read_time(told, context.timezone, context.received)
         if stamp is None:
             fields["error.message"] = f"time stamp of devTime not understood: {told[:64]!r}"
         else:
             fields["@timestamp"] = stamp
-    message = attributes.get("msg")
-    if message:
-        fields["message"] = message
-
-
-def _tidy(fields: Fields) -> None:
-    if "network.transport" in fields:
-        fields["network.transport"] = str(fields["network.transport"]).lower()
-    for side in ("source", "destination"):
-        if f"{side}.ip" in fields:
-            fields[f"{side}.address"] = fields[f"{side}.ip"]

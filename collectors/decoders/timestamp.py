@@ -57,15 +57,24 @@ def from_iso(text: str, timezone: tzinfo) -> str | None:
     if match is None:
         return None
     day, time, fraction, offset = match.groups()
+    second = _utc_second(day, time, offset, timezone)
+    if second is None:
+        return None
+    return f"{second}.{fraction.ljust(3, '0')}Z" if fraction else second + ".000Z"
+
+
+@lru_cache(maxsize=CACHED_SECONDS)
+def _utc_second(day: str, time: str, offset: str | None, timezone: tzinfo) -> str | None:
     try:
-        moment = datetime.fromisoformat(f"{day}T{time}")
-        if offset in ("Z", "z", "UTC", "GMT"):
-            return f"{day}T{time}.{(fraction or '').ljust(3, '0')}Z"
-        zone = timezone if offset is None else _zone(offset)
-        utc = moment.replace(tzinfo=zone).astimezone(UTC)
+        if offset is None:
+            moment = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=timezone)
+        elif offset in ("Z", "z", "UTC", "GMT"):
+            moment = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=UTC)
+        else:
+            moment = datetime.fromisoformat(f"{day}T{time}{offset}")
+        return moment.astimezone(UTC).isoformat()[:19]
     except (ValueError, OverflowError):
         return None
-    return f"{utc.isoformat()[:19]}.{(fraction or '').ljust(3, '0')}Z"
 
 
 def from_epoch(value: float | int | str) -> str | None:

@@ -11,19 +11,20 @@ from collectors.decoders.contract import Context, Fields
 from collectors.decoders.timestamp import MONTHS, from_iso
 
 _LINE = re.compile(
-    r"(?:(?P<vhost>[\w.*-]{1,255})(?::(?P<vport>\d{1,5}))? )?"
-    r"(?P<host>[^\s\"]{1,255}) (?P<ident>[^\s\"]{1,255}) (?P<user>\"\"|[^\"\[]{1,512}?) "
-    r"\[(?P<day>\d\d)/(?P<month>[A-Z][a-z]{2})/(?P<year>\d{4}):(?P<time>\d\d:\d\d:\d\d)"
-    r"(?P<zone> [+-]\d{4})?\] "
-    r'"(?P<request>[^"\\]*(?:\\.[^"\\]*)*)" (?P<status>\d{3}|-) (?P<bytes>\d+|-)'
-    r'(?: "(?P<referrer>[^"\\]*(?:\\.[^"\\]*)*)" "(?P<agent>[^"\\]*(?:\\.[^"\\]*)*)")?'
-    r'(?: "(?P<forwarded>[^"\\]*(?:\\.[^"\\]*)*)")?',
+    r"(?:([\w.*-]{1,255})(?::(\d{1,5}))? )?"
+    r"([^\s\"]{1,255}) (?:[^\s\"]{1,255}) (\"\"|[^\"\[]{1,512}?) "
+    r"\[(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d:\d\d:\d\d)"
+    r"( [+-]\d{4})?\] "
+    r'"([^"\\]*(?:\\.[^"\\]*)*)" (\d{3}|-) (\d+|-)'
+    r'(?: "([^"\\]*(?:\\.[^"\\]*)*)" "([^"\\]*(?:\\.[^"\\]*)*)")?'
+    r'(?: "([^"\\]*(?:\\.[^"\\]*)*)")?',
     re.ASCII | re.DOTALL,
 )
-_REQUEST = re.compile(r"([A-Za-z][A-Za-z_-]{0,31}) (\S.*?)(?: HTTP/(\d(?:\.\d)?))?$", re.DOTALL)
+_METHOD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
 _ABSOLUTE = re.compile(
     r"([a-z][a-z0-9+.-]{1,15})://([^/?#]{1,512})(.*)$", re.DOTALL | re.IGNORECASE
 )
+_MONTH_NUMBERS = {name: f"{number:02d}" for name, number in MONTHS.items()}
 _ESCAPE = re.compile(r"\\([\"\\])")
 
 DATASETS = ("apache.access", "nginx.access")
@@ -39,33 +40,42 @@ def decode(message: str, context: Context) -> Fields | None:
     match = _LINE.match(message)
     if match is None:
         return None
-    parts = match.groupdict()
+    vhost, vport, host, user, day, month, year, time, zone, request, status, size = match.groups()[
+        :12
+    ]
+    referrer, agent, forwarded = match.groups()[12:]
     fields: Fields = {
         "event.dataset": _dataset(context),
         "event.category": ["web"],
         "event.type": ["access"],
         "event.action": "http_request",
     }
-    _put_time(fields, parts, context)
-    put_host(fields, "source", parts["host"])
-    if parts["user"] not in ("-", '""'):
-        fields["user.name"] = _unescape(parts["user"])
-    if parts["vhost"]:
-        fields["url.domain"] = parts["vhost"]
-        port = as_port(parts["vport"] or "")
+    stamp = from_iso(
+        f"{year}-{_MONTH_NUMBERS.get(month, '00')}-{day} {time}{zone or ''}", context.timezone
+    )
+    if stamp is None:
+        fields["error.message"] = f"time stamp not understood: '{day}/{month}/{year}:{time}'"
+    else:
+        fields["@timestamp"] = stamp
+    put_host(fields, "source", host)
+    if user not in ("-", '""'):
+        fields["user.name"] = _unescape(user)
+    if vhost:
+        fields["url.domain"] = vhost
+        port = as_port(vport or "")
         if port is not None:
             fields["url.port"] = port
-    _put_request(fields, _unescape(parts["request"]))
-    if parts["status"] != "-":
-        status = int(parts["status"])
-        fields["http.response.status_code"] = status
-        fields["event.outcome"] = "success" if status < 400 else "failure"
-    if parts["bytes"] != "-" and len(parts["bytes"]) < 19:
-        fields["http.response.body.bytes"] = int(parts["bytes"])
-    for name, key in (("referrer", "http.request.referrer"), ("agent", "user_agent.original")):
-        if parts[name] and parts[name] != "-":
-            fields[key] = _unescape(parts[name])
-    _put_forwarded(fields, parts["forwarded"])
+    _put_request(fields, _unescape(request))
+    if status != "-":
+        fields["http.response.status_code"] = int(status)
+        fields["event.outcome"] = "success" if status < "400" else "failure"
+    if size != "-" and len(size) < 19:
+        fields["http.response.body.bytes"] = int(size)
+    if referrer and referrer != "-":
+        fields["http.request.referrer"] = _unescape(referrer)
+    if agent and agent != "-":
+        fields["user_agent.original"] = _unescape(agent)
+    _put_forwarded(fields, forwarded)
     return fields
 
 
@@ -76,31 +86,22 @@ def _dataset(context: Context) -> str:
     return "nginx.access" if context.program == "nginx" else "apache.access"
 
 
-def _put_time(fields: Fields, parts: dict[str, str | None], context: Context) -> None:
-    month = MONTHS.get(parts["month"] or "")
-    zone = (parts["zone"] or "").strip()
-    told = f"{parts['year']}-{month or 0:02d}-{parts['day']} {parts['time']}{zone}"
-    stamp = from_iso(told, context.timezone)
-    if stamp is None:
-        fields["error.message"] = f"time stamp not understood: {told!r}"
-    else:
-        fields["@timestamp"] = stamp
-
-
 def _put_request(fields: Fields, request: str) -> None:
     """A request that is no HTTP (scanners, TLS on the plain port) is told as such."""
-    match = _REQUEST.match(request)
-    if match is None:
+    method, space, rest = request.partition(" ")
+    if not space or not rest or _METHOD.fullmatch(method) is None:
         fields["event.reason"] = "not an HTTP request"
         if request not in ("", "-"):
             fields["http.request.body.content"] = request
         return
-    method, target, version = match.groups()
+    target, protocol, version = rest.rpartition(" HTTP/")
+    if not protocol:
+        target, version = rest, ""
     fields["http.request.method"] = method
     fields["url.original"] = target
     if version:
         fields["http.version"] = version
-    absolute = _ABSOLUTE.match(target)
+    absolute = None if target[:1] == "/" else _ABSOLUTE.match(target)
     if absolute is not None:
         fields["url.scheme"] = absolute[1].lower()
         fields["url.domain"] = absolute[2].rpartition("@")[2]

@@ -13,6 +13,7 @@ from typing import Any
 
 from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Fields
+from collectors.decoders.copies import Copies
 from collectors.decoders.json_text import to_json
 from collectors.decoders.timestamp import from_iso
 from collectors.decoders.windows_powershell import powershell_fields
@@ -80,8 +81,7 @@ _OF_LOG: dict[str, Callable[[Fields, EventData], None]] = {
     "windows.powershell": powershell_fields,
 }
 
-_Check = Callable[[str], int | str | None]
-_COPIES: dict[str, tuple[str, _Check | None]] = {
+_COPIES: Copies = {
     "AccountDomain": ("user.domain", None),
     "AccountName": ("user.name", None),
     "Application": ("process.executable", None),
@@ -132,7 +132,7 @@ _COPIES: dict[str, tuple[str, _Check | None]] = {
     "TargetObject": ("registry.path", None),
     "WorkstationName": ("source.domain", None),
 }
-"""Name of a value → its ECS field and the check of what is no text."""
+"""The copies that every log gets."""
 _SECURITY_COPIES = {name: copy for name, copy in _COPIES.items() if not copy[0].startswith("user.")}
 """In the Security log which of several accounts is the user depends on the event."""
 _EMPTY = frozenset(("", "-"))
