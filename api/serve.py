@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -15,8 +16,10 @@ from pipeline.stage import HEARTBEAT_SECONDS, Stage
 class Server(uvicorn.Server):
     """A server that leaves the signals to the stage."""
 
-    def capture_signals(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handle no signal."""
+        yield
 
 
 def serve(stage: Stage) -> None:

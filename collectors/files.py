@@ -245,7 +245,7 @@ class Tailer:
         events = []
         for place, raw in records:
             position = (file.file_id, file.offset + place)
-            more = {"log.file.path": str(file.path), "log.offset": file.offset + place}
+            more: dict[str, str | int] = {"log.file.path": str(file.path), "log.offset": file.offset + place}
             if len(raw) > self._limit:
                 more["error.message"] = f"record of {len(raw)} bytes cut at {self._limit}"
             line = raw[: self._limit]

@@ -9,7 +9,8 @@ import socket
 import ssl
 import time
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,8 +77,9 @@ def _bind(source: HttpSource) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    def capture_signals(self) -> AbstractContextManager[None]:  # the stage has its own
-        return nullcontext()
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:  # the stage has its own
+        yield
 
 
 class _Endpoint:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import orjson
 import zstandard
@@ -72,7 +72,7 @@ def _unpacked(path: Path, packed: BinaryIO, head: bytes, origin: Origin, limit: 
         if start == EVTX_MAGIC:
             yield from _evtx(Path(plain.name), path, origin)
         else:
-            yield from _text(path, plain.file, origin, limit)
+            yield from _text(path, cast(BinaryIO, plain), origin, limit)
 
 
 def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[bytes], int]]:

@@ -33,7 +33,7 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise HaidangError("collectors.bad_certificate", certificate=certificate, key=key, fault=error) from error
+        raise HaidangError("collectors.bad_certificate", certificate=certificate, key_file=key, fault=error) from error
     return context
 
 

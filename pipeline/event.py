@@ -128,5 +128,5 @@ def _cut(event: Mapping[str, Any], size: int) -> bytes:
         line = _dumps(kept)
         if len(line) <= MAX_EVENT_BYTES:
             return line
-    essential = {name: kept[name] for name in ("@timestamp", "event.id", "event.dataset") if name in kept}
+    essential: Event = {name: kept[name] for name in ("@timestamp", "event.id", "event.dataset") if name in kept}
     return _dumps({**essential, "event.kind": "pipeline_error", "error.message": note})

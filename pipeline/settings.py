@@ -221,5 +221,5 @@ def _shown(value: Any) -> str:
 
 
 def _known_names() -> list[str]:
-    sections = [Settings, SyslogSource, FilesSource, HttpSource, Api, Tls, Bus, Store, Detectors, Limits]
+    sections: list[type[BaseModel]] = [Settings, SyslogSource, FilesSource, HttpSource, Api, Tls, Bus, Store, Detectors, Limits]
     return sorted({name for section in sections for name in section.model_fields})

@@ -8,6 +8,7 @@ Written by hand, because the libraries for it give no position of the fault at t
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.messages import say
 from pipeline.store import SearchError
@@ -232,7 +233,7 @@ class _Parser:
             return True
         return False
 
-    def fault(self, key: str, at: int | None = None, **values: object) -> QueryFault:
+    def fault(self, key: str, at: int | None = None, **values: Any) -> QueryFault:
         return QueryFault(self.text, self.position if at is None else at, say(key, **values))
 
 

@@ -24,7 +24,7 @@ from pipeline.store.aggregations import (
     order_buckets,
     percents,
 )
-from pipeline.store.tantivy_query import IndexQuery, column
+from pipeline.store.tantivy_query import IndexQuery, column, count_of
 
 #: Tantivy answers each of these in one call, also below buckets.
 _NATIVE = {"terms", "multi_terms", "date_histogram", "histogram", "range", "avg", "sum", "min", "max", "stats", "value_count"}
@@ -90,7 +90,7 @@ class Aggregator:
         return answer
 
     def _bucket(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
-        count = sum(searcher.search(query.translate(condition), limit=1).count for query, searcher in self.indexes)
+        count = sum(count_of(searcher.search(query.translate(condition), limit=1)) for query, searcher in self.indexes)
         return {"doc_count": count, **self.run(agg.below, condition)}
 
     def _distinct(self, field: str, condition: q.Condition) -> set[Any]:
@@ -191,7 +191,7 @@ def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _merge_buckets(agg: Aggregation, group: list[dict[str, Any]]) -> dict[str, Any]:
-    merged = {name: group[0][name] for name in ("key", "key_as_string", "from", "to") if name in group[0]}
+    merged: dict[str, Any] = {name: group[0][name] for name in ("key", "key_as_string", "from", "to") if name in group[0]}
     merged["doc_count"] = sum(bucket["doc_count"] for bucket in group)
     for below in agg.below:
         merged[below.name] = _merge(below, [bucket[below.name] for bucket in group])

@@ -109,6 +109,11 @@ def column(field: str) -> str:
     return "t" if field == q.TIME else f"f.{field}"
 
 
+def count_of(result: tantivy.SearchResult) -> int:
+    """Return how many documents a search found (Tantivy's type stubs leave `count` out)."""
+    return int(result.count)  # type: ignore[attr-defined]
+
+
 def _equal(field: str, value: q.Value) -> Query:
     """Compare as text and, where the value reads as one, as number, truth value or time: 4624 equals "4624"."""
     name = column(field)

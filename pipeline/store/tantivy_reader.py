@@ -15,7 +15,7 @@ from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.request import Order, Request, only, parse_order, parse_request
 from pipeline.store.tantivy_aggregate import Aggregator
-from pipeline.store.tantivy_query import IndexQuery, column
+from pipeline.store.tantivy_query import IndexQuery, column, count_of
 from pipeline.store.tantivy_schema import covers, open_index
 
 #: Distinct values looked at when sorting by a field other than the time.
@@ -121,15 +121,15 @@ def _newest(
     result = searcher.search(query.translate(condition), limit=max(wanted, 1), order_by_field="t", order=direction)
     rows: list[_Row] = []
     for micros, address in result.hits[:wanted]:
-        event: Event = orjson.loads(searcher.doc(address).get_first("src"))
+        event: Event = orjson.loads(bytes(searcher.doc(address).get_first("src") or b"{}"))
         rows.append(((micros // 1000,), event))
-    return result.count, rows
+    return count_of(result), rows
 
 
 def _sorted_by_field(
     query: IndexQuery, searcher: tantivy.Searcher, condition: q.Condition, wanted: int, order: Sequence[Order]
 ) -> tuple[int, list[_Row]]:
-    count = searcher.search(query.translate(condition), limit=1).count
+    count = count_of(searcher.search(query.translate(condition), limit=1))
     events = _in_order(query, searcher, condition, wanted, order) if wanted else []
     return count, [(_sort_values(event, order), event) for event in events]
 

@@ -36,7 +36,9 @@ def test_all_rules_load_without_a_warning(ruleset: RuleSet) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Rule]) -> None:
+def test_rule_fires_on_its_hits_only(
+    path: Path, ruleset: RuleSet, by_path: dict[str, Rule]
+) -> None:
     rule = by_path[str(path)]
     events = vectors(path)
     assert events["hits"]

@@ -35,6 +35,8 @@ def _read_evtx(folder: Path) -> Iterator[dict[str, Any]]:
     count = 0
     for path in sorted(folder.rglob("*.evtx")):
         for record in PyEvtxParser(str(path)).records_json():
+            if record is None:
+                break
             yield orjson.loads(record["data"])
             count += 1
             if count >= _WINDOWS_SAMPLES:

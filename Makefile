@@ -1,0 +1,35 @@
+# One line a chore. `make run` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+help:            ## show this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+run: .venv/run           ## install and start everything embedded
+	@$(BIN)/haidang run
+test: .venv/dev          ## check and test everything (installs what the tests need)
+	@$(BIN)/python tests/needs.py && $(BIN)/python tests/run.py
+check: .venv/dev         ## style, types, import layers only
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+format: .venv/dev        ## put the code into its style
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+nightly: .venv/dev       ## slow fuzzing
+	@HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m "fuzz" -q
+bench: .venv/run         ## measure this machine
+	@$(BIN)/haidang bench pipeline
+lock: .venv/dev          ## renew the lock files
+	@$(BIN)/uv pip compile -q pyproject.toml --group build --universal --no-emit-index-url --no-header --generate-hashes -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --group build --group dev --universal --no-emit-index-url --no-header --generate-hashes -o requirements-dev.lock
+wheel: .venv/dev         ## build the wheel
+	@$(BIN)/python -m build --wheel --no-isolation
+clean:           ## remove what was made here (never data)
+	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .coverage*
+
+.venv/run: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; say which: make PYTHON=python3.12 run"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python's venv is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . && touch $@
+.venv/dev: .venv/run requirements-dev.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock && touch $@
+.PHONY: help run test check format nightly bench lock wheel clean
