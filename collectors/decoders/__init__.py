@@ -58,9 +58,7 @@ _BY_PROGRAM: dict[str, tuple[Decoder, ...]] = {
     for decoder in DECODERS
     for program in decoder.programs
 }
-_BY_CONTENT = tuple(
-    (decoder.looks_like, decoder) for decoder in DECODERS if decoder.looks_like is not None
-)
+_BY_CONTENT = tuple((decoder.looks_like, decoder) for decoder in DECODERS if decoder.looks_like is not None)
 
 SNIFFED = 1000
 """Characters by which a decoder is chosen; no format needs more to show itself."""

@@ -216,6 +216,4 @@ def _tidy(fields: Fields) -> None:
 
 def read_time(text: str, timezone: tzinfo, received: datetime) -> str | None:
     """Epoch milliseconds, ISO, or "MMM dd [yyyy] HH:mm:ss[.SSS] [zone]"."""
-    return (
-        from_epoch(text) or from_iso(text, timezone) or from_month_first(text, timezone, received)
-    )
+    return from_epoch(text) or from_iso(text, timezone) or from_month_first(text, timezone, received)

@@ -139,9 +139,7 @@ def decode(message: str, context: Context) -> Fields | None:
     return _decode_object(obj, context.timezone, context.received, message)
 
 
-def _decode_object(
-    obj: Mapping[str, Any], timezone: tzinfo, received: datetime, text: str | None
-) -> Fields:
+def _decode_object(obj: Mapping[str, Any], timezone: tzinfo, received: datetime, text: str | None) -> Fields:
     if isinstance(obj.get("Event"), Mapping) and "System" in obj["Event"]:
         return decode_windows(obj)
     if isinstance(obj.get("System"), Mapping) and ("EventData" in obj or "UserData" in obj):
@@ -210,11 +208,7 @@ def _time(value: object, timezone: tzinfo, received: datetime) -> str | None:
         return None
     if value.isdigit() and len(value) < 9:
         return None
-    return (
-        from_iso(value, timezone)
-        or from_epoch(value)
-        or from_month_first(value, timezone, received)
-    )
+    return from_iso(value, timezone) or from_epoch(value) or from_month_first(value, timezone, received)
 
 
 # -- flattening ------------------------------------------------------------------------------------
@@ -237,9 +231,7 @@ def _flat(obj: Mapping[str, Any]) -> Fields:
     return fields
 
 
-def _flatten(
-    fields: Fields, overflow: Fields, prefix: str, obj: Mapping[str, Any], depth: int
-) -> None:
+def _flatten(fields: Fields, overflow: Fields, prefix: str, obj: Mapping[str, Any], depth: int) -> None:
     for name, value in obj.items():
         key = prefix + str(name)
         if isinstance(value, Mapping):
@@ -434,9 +426,9 @@ def _is_windows(fields: Fields) -> bool:
     """An event id with a channel or a provider, or Sysmon's own field names."""
     if "EventID" not in fields and "EventId" not in fields:
         return False
-    return any(
-        name in fields for name in ("Channel", "SourceName", "ProviderName", "Provider_Name")
-    ) or any(name in fields for name in ("Image", "SourceImage", "ProcessGuid"))
+    return any(name in fields for name in ("Channel", "SourceName", "ProviderName", "Provider_Name")) or any(
+        name in fields for name in ("Image", "SourceImage", "ProcessGuid")
+    )
 
 
 def _flattened_windows(raw: Fields, timezone: tzinfo, received: datetime) -> Fields:

@@ -120,12 +120,10 @@ def decode(message: str, context: Context) -> Fields | None:
     """ "date=2026-11-24 time=05:17:44 devname="FG1" …" or "level=info msg="done" took=3ms" """
     values: dict[str, str] = {}
     covered = 0
-    for count, match in enumerate(_PAIR.finditer(message)):
-        if count >= MAX_PAIRS:
-            break
-        name, quoted, bare = match.groups()
-        values[name] = bare if quoted is None else _unescape(quoted)
-        covered += match.end() - match.start() + 1
+    for name, quoted, bare in _PAIR.findall(message)[:MAX_PAIRS]:
+        value = bare or (_ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted)
+        values[name] = value
+        covered += len(name) + len(bare or quoted) + (2 if bare else 4)  # "=", the gap, quotes
     asked = context.dataset == "key_value"
     if len(values) < (1 if asked else LEAST_PAIRS):
         return None
@@ -134,10 +132,6 @@ def decode(message: str, context: Context) -> Fields | None:
     if "logid" in values and ("devname" in values or "devid" in values):
         return _fortigate(values, context)
     return _common(values, context)
-
-
-def _unescape(text: str) -> str:
-    return _ESCAPE.sub(r"\1", text) if "\\" in text else text
 
 
 def _fortigate(values: dict[str, str], context: Context) -> Fields:

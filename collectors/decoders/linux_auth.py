@@ -44,9 +44,7 @@ def decode(message: str, context: Context) -> Fields | None:
     return fields
 
 
-def _event(
-    action: str, outcome: str | None, category: str = "authentication", kind: str = "start"
-) -> Fields:
+def _event(action: str, outcome: str | None, category: str = "authentication", kind: str = "start") -> Fields:
     fields: Fields = {
         "event.category": [category],
         "event.type": [kind],
@@ -345,9 +343,7 @@ def _account(action: str, kind: str, what: str = "user") -> _Reader:
         fields = _event(action, "success", "iam", kind)
         fields["event.type"] = [what, kind]
         if parts.get("user"):
-            fields["user.name" if what == "user" and kind != "change" else "user.target.name"] = (
-                parts["user"]
-            )
+            fields["user.name" if what == "user" and kind != "change" else "user.target.name"] = parts["user"]
             fields.setdefault("user.name", parts["user"])
         for name, key in (
             ("uid", "user.id"),
@@ -391,9 +387,7 @@ _RECEIVED = _rule(
     _ssh_connection("ssh_disconnect", "end"),
 )
 _WHO = r"(?:(?:(?P<who>invalid|authenticating) )?user (?P<user>.*) )?"
-_PAM_MODULE = _rule(
-    r"(?P<module>pam_\w+)(?:\((?P<service>[^):]*):?\w*\))?(?:\[\d+\])?: (?P<text>.*)$", _pam
-)
+_PAM_MODULE = _rule(r"(?P<module>pam_\w+)(?:\((?P<service>[^):]*):?\w*\))?(?:\[\d+\])?: (?P<text>.*)$", _pam)
 _ACCOUNT_NAME = r"['`\"]?(?P<user>[^\s'`\",]{1,256})['`\",]?"
 
 _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
@@ -402,9 +396,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
     "Postponed": (_RESULT,),
     "Partial": (_RESULT,),
     "Invalid": (_rule(r"Invalid user (.*) from (\S+)(?: port (\d+))?$", _ssh_invalid),),
-    "input_userauth_request:": (
-        _rule(r"input_userauth_request: invalid user (.*)()()$", _ssh_invalid),
-    ),
+    "input_userauth_request:": (_rule(r"input_userauth_request: invalid user (.*)()()$", _ssh_invalid),),
     "Illegal": (_rule(r"Illegal user (.*) from (\S+)(?: port (\d+))?$", _ssh_invalid),),
     "Received": (
         _RECEIVED,
@@ -473,9 +465,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
             _ssh_connection("ssh_connect", "start"),
         ),
         _rule(
-            r"Connection (?P<reason>closed|reset) by "
-            + _WHO
-            + r"(?P<host>\S+) port (?P<port>\d+)$",
+            r"Connection (?P<reason>closed|reset) by " + _WHO + r"(?P<host>\S+) port (?P<port>\d+)$",
             _ssh_connection("ssh_disconnect", "end"),
         ),
         _rule(
@@ -528,9 +518,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
             _ssh_reverse,
         ),
     ),
-    "Address": (
-        _rule(r"Address (?P<host>\S+) maps to (?P<name>\S+), but this does not map", _ssh_reverse),
-    ),
+    "Address": (_rule(r"Address (?P<host>\S+) maps to (?P<name>\S+), but this does not map", _ssh_reverse),),
     "User": (
         _rule(
             r"User (?P<user>.*) from (?P<host>\S+) not allowed because (?P<reason>.*)$",
@@ -561,9 +549,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
     "Server": (_rule(r"Server listening on .*", _ssh_server),),
     "PAM": (
         _rule(r"PAM (?P<count>\d+) more (?P<text>authentication failures?; .*)$", _pam_more),
-        _rule(
-            r"(?P<module>PAM) (?P<service>)(?P<text>service\(\w+\) ignoring max retries.*)$", _pam
-        ),
+        _rule(r"(?P<module>PAM) (?P<service>)(?P<text>service\(\w+\) ignoring max retries.*)$", _pam),
     ),
     "FAILED": (
         _rule(
@@ -578,9 +564,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
         ),
     ),
     "Successful": (_rule(r"Successful su for (?P<target>\S+) by (?P<user>\S+)", _su),),
-    "'su": (
-        _rule(r"'su (?P<target>[^']+)' (?P<failed>failed) for (?P<user>\S+) on (?P<tty>\S+)", _su),
-    ),
+    "'su": (_rule(r"'su (?P<target>[^']+)' (?P<failed>failed) for (?P<user>\S+) on (?P<tty>\S+)", _su),),
     "BAD": (_rule(r"(?P<failed>BAD) SU (?P<user>\S+) to (?P<target>\S+) on (?P<tty>\S+)", _su),),
     "(to": (_rule(r"\(to (?P<target>\S+)\) (?P<user>\S+) on (?P<tty>\S+)", _su),),
     "+": (_rule(r"\+ (?P<tty>\S+) (?P<user>[^\s:]+):(?P<target>\S+)", _su),),

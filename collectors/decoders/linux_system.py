@@ -25,9 +25,7 @@ _UNIT = re.compile(
     r"(.{1,512}?)\.*(?: -.*)?$",
     re.DOTALL,
 )
-_UNIT_STATE = re.compile(
-    r"([\w@\\:.-]{1,255}\.(?:service|socket|timer|mount|scope|slice)): (.*)$", re.DOTALL
-)
+_UNIT_STATE = re.compile(r"([\w@\\:.-]{1,255}\.(?:service|socket|timer|mount|scope|slice)): (.*)$", re.DOTALL)
 _SERVICE_KINDS = {
     "Started": ("service_started", "start"),
     "Starting": ("service_starting", "info"),

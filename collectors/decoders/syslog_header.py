@@ -41,18 +41,14 @@ _USUAL = re.compile(
 """RFC 3164 as sshd and its like write it, with or without <PRI>."""
 
 _PRIORITY = re.compile(r"<(\d{1,3})>", re.ASCII)
-_VERSION_1 = re.compile(
-    r"(\d{1,2}) (\S+) (\S{1,255}) (\S{1,128}) (\S{1,128}) (\S{1,64}) ?", re.ASCII
-)
+_VERSION_1 = re.compile(r"(\d{1,2}) (\S+) (\S{1,255}) (\S{1,128}) (\S{1,128}) (\S{1,64}) ?", re.ASCII)
 _SEQUENCE = re.compile(r"(\d{1,10}): ", re.ASCII)
 _STAMP = re.compile(
     r"[*.:]?([A-Z][a-z]{2} {1,2}\d{1,2}(?: \d{4})? \d\d:\d\d:\d\d(?:\.\d{1,9})?(?: \d{4}(?=[ :]))?)"
     r"(?: ([A-Z]{2,5})(?=:))?",
     re.ASCII,
 )
-_ISO_STAMP = re.compile(
-    r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))(?= )", re.ASCII
-)
+_ISO_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d))(?= )", re.ASCII)
 _HOST = re.compile(r" ([\w.:-]{1,255}) (?=\S)", re.ASCII)
 _TAG = re.compile(
     r"([^\s:\[\]()<>=\"{}%|]{1,64})(?:\([^()\s]{0,64}\))?"
@@ -65,9 +61,7 @@ _REPEATED = re.compile(r"message repeated (\d{1,9}) times: \[ ?(.*)\]$", re.ASCI
 
 _FORMATS = ("CEF:", "LEEF:", "@cee:", "{")
 
-_LEVELS = frozenset(
-    ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE")
-)
+_LEVELS = frozenset(("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "FATAL", "CRITICAL", "SEVERE"))
 """Words that stand behind the time stamp of a program's own log, where syslog has the host."""
 
 
@@ -153,9 +147,7 @@ def _put_program(fields: Fields, program: str, pid: str | None) -> None:
 # -- RFC 3164 and its many dialects ----------------------------------------------------------------
 
 
-def _parse_3164(
-    fields: Fields, text: str, at: int, timezone: tzinfo, received: datetime
-) -> tuple[Fields, int] | None:
+def _parse_3164(fields: Fields, text: str, at: int, timezone: tzinfo, received: datetime) -> tuple[Fields, int] | None:
     had_priority = at > 0
     sequence = _SEQUENCE.match(text, at)
     if sequence is not None:
@@ -237,9 +229,7 @@ def _put_cisco(fields: Fields, match: re.Match[str]) -> None:
 # -- RFC 5424 --------------------------------------------------------------------------------------
 
 
-def _parse_5424(
-    fields: Fields, text: str, match: re.Match[str], timezone: tzinfo
-) -> tuple[Fields, int] | None:
+def _parse_5424(fields: Fields, text: str, match: re.Match[str], timezone: tzinfo) -> tuple[Fields, int] | None:
     version, stamp, host, name, process, message_id = match.groups()
     fields["log.syslog.version"] = version
     if stamp != "-":

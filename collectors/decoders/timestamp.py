@@ -180,6 +180,4 @@ def _zone(offset: str) -> tzinfo:
     if match is None:
         return UTC
     sign, hours, minutes = match.groups()
-    return (
-        datetime.fromisoformat(f"2000-01-01T00:00:00{sign}{hours}:{minutes or '00'}").tzinfo or UTC
-    )
+    return datetime.fromisoformat(f"2000-01-01T00:00:00{sign}{hours}:{minutes or '00'}").tzinfo or UTC

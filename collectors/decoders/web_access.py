@@ -21,9 +21,7 @@ _LINE = re.compile(
     re.ASCII | re.DOTALL,
 )
 _METHOD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}")
-_ABSOLUTE = re.compile(
-    r"([a-z][a-z0-9+.-]{1,15})://([^/?#]{1,512})(.*)$", re.DOTALL | re.IGNORECASE
-)
+_ABSOLUTE = re.compile(r"([a-z][a-z0-9+.-]{1,15})://([^/?#]{1,512})(.*)$", re.DOTALL | re.IGNORECASE)
 _MONTH_NUMBERS = {name: f"{number:02d}" for name, number in MONTHS.items()}
 _ESCAPE = re.compile(r"\\([\"\\])")
 
@@ -40,9 +38,7 @@ def decode(message: str, context: Context) -> Fields | None:
     match = _LINE.match(message)
     if match is None:
         return None
-    vhost, vport, host, user, day, month, year, time, zone, request, status, size = match.groups()[
-        :12
-    ]
+    vhost, vport, host, user, day, month, year, time, zone, request, status, size = match.groups()[:12]
     referrer, agent, forwarded = match.groups()[12:]
     fields: Fields = {
         "event.dataset": _dataset(context),
@@ -50,9 +46,7 @@ def decode(message: str, context: Context) -> Fields | None:
         "event.type": ["access"],
         "event.action": "http_request",
     }
-    stamp = from_iso(
-        f"{year}-{_MONTH_NUMBERS.get(month, '00')}-{day} {time}{zone or ''}", context.timezone
-    )
+    stamp = from_iso(f"{year}-{_MONTH_NUMBERS.get(month, '00')}-{day} {time}{zone or ''}", context.timezone)
     if stamp is None:
         fields["error.message"] = f"time stamp not understood: '{day}/{month}/{year}:{time}'"
     else:

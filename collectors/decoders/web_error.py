@@ -23,9 +23,7 @@ _NGINX = re.compile(
     r"(?:\*(\d{1,20}) )?",
     re.ASCII,
 )
-_NGINX_PART = re.compile(
-    r", (client|server|request|upstream|host|referrer): (\"[^\"]*\"|[^,\s]+)", re.ASCII
-)
+_NGINX_PART = re.compile(r", (client|server|request|upstream|host|referrer): (\"[^\"]*\"|[^,\s]+)", re.ASCII)
 _REQUEST = re.compile(r"([A-Z]{1,32}) (\S{1,8192})(?: HTTP/(\d(?:\.\d)?))?", re.ASCII)
 
 

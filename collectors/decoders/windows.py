@@ -203,9 +203,7 @@ def _cut(fields: Fields, data: EventData) -> None:
     """More named values than any real event has: the rest stays as one JSON text."""
     rest = {name: data.pop(name) for name in list(data)[MAX_DATA:]}
     fields["labels.overflow"] = to_json(rest)
-    fields["error.message"] = (
-        f"more than {MAX_DATA} values: {len(rest)} kept as JSON text in labels.overflow"
-    )
+    fields["error.message"] = f"more than {MAX_DATA} values: {len(rest)} kept as JSON text in labels.overflow"
 
 
 def _put_copies(fields: Fields, data: EventData, dataset: str) -> None:

@@ -137,14 +137,10 @@ _GROUP_EVENTS = frozenset(code for change in _GROUP_ACTIONS.values() for code in
     "4799",
 }
 _MEANINGS.update(
-    (code, (("iam",), ("group", kind), action))
-    for action, (kind, codes) in _GROUP_ACTIONS.items()
-    for code in codes
+    (code, (("iam",), ("group", kind), action)) for action, (kind, codes) in _GROUP_ACTIONS.items() for code in codes
 )
 
-_BY_TARGET = frozenset(
-    ("4624", "4625", "4634", "4647", "4768", "4769", "4770", "4771", "4776", "4964")
-)
+_BY_TARGET = frozenset(("4624", "4625", "4634", "4647", "4768", "4769", "4770", "4771", "4776", "4964"))
 """Events whose `user` is the one who logs on, not the process that reports it."""
 _EFFECTIVE = frozenset(("4648", "4688"))
 """Events whose target is the identity that the subject takes on."""

@@ -148,11 +148,7 @@ def _put_hashes(fields: Fields, code: str, text: str) -> None:
     """ "SHA1=B4E5…,MD5=4289…,IMPHASH=40BE…" → lower-case hash fields of the right object.
 
     pySigma's `ecs_windows` looks for every Imphash in `file.pe.imphash`, a process's too."""
-    groups = [
-        group
-        for group, codes in (("process", _PROCESS_HASHES), ("file", _FILE_HASHES))
-        if code in codes
-    ]
+    groups = [group for group, codes in (("process", _PROCESS_HASHES), ("file", _FILE_HASHES)) if code in codes]
     if code == "7":
         groups.append("dll")
     for part in text.split(","):
