@@ -23,9 +23,7 @@ def by_path(ruleset: RuleSet) -> dict[str, Rule]:
 
 
 def vectors(path: Path) -> dict[str, list[dict[str, Any]]]:
-    loaded: dict[str, list[dict[str, Any]]] = yaml.safe_load(
-        path.with_suffix(".test.yml").read_text(encoding="utf-8")
-    )
+    loaded: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.with_suffix(".test.yml").read_text(encoding="utf-8"))
     return loaded
 
 
@@ -36,9 +34,7 @@ def test_all_rules_load_without_a_warning(ruleset: RuleSet) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_rule_fires_on_its_hits_only(
-    path: Path, ruleset: RuleSet, by_path: dict[str, Rule]
-) -> None:
+def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Rule]) -> None:
     rule = by_path[str(path)]
     events = vectors(path)
     assert events["hits"]
