@@ -39,7 +39,8 @@ def decode(message: str, context: Context) -> Fields | None:
             fields["event.dataset"] = DATASET
             return fields
     program = context.program or ""
-    fields = _sudo(text) if program in ("sudo", "sudo-rs") else _by_search(text, program)
+    is_sudo = program in ("sudo", "sudo-rs") and not looks_like(text)
+    fields = _sudo(text) if is_sudo else _by_search(text, program)
     fields["event.dataset"] = DATASET
     return fields
 
@@ -530,7 +531,7 @@ _BY_FIRST_WORD: dict[str, tuple[tuple[re.Pattern[str], _Reader], ...]] = {
             r"(?P<reason>ROOT LOGIN REFUSED) FROM (?P<host>\S+)(?: port (?P<port>\d+))?(?P<user>)",
             _ssh_refused,
         ),
-        _rule(r"ROOT LOGIN\s+ON (?P<tty>\S+)(?: FROM (?P<host>\S+))?", _login),
+        _rule(r"ROOT LOGIN\s+(?:ON|on) (?P<tty>\S+)(?: FROM (?P<host>\S+))?", _login),
     ),
     "Starting": (
         _rule(

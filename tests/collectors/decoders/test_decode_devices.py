@@ -48,8 +48,7 @@ LINES = [
         },
     ),
     (
-        "<13>Nov 24 05:17:43 relay CEF:0|A|B|1|2|N|3|rt=Nov 24 2026 05:17:44 UTC shost=pc1 "
-        "start=1795497464000",
+        "<13>Nov 24 05:17:43 relay CEF:0|A|B|1|2|N|3|rt=Nov 24 2026 05:17:44 UTC shost=pc1 start=1795497464000",
         {
             "host.name": "relay",
             "@timestamp": "2026-11-24T05:17:44.000Z",
@@ -59,8 +58,7 @@ LINES = [
         },
     ),
     (
-        "LEEF:1.0|Microsoft|MSExchange|4.0|15345|src=192.0.2.1\tdst=172.50.123.1\tsev=5\t"
-        "srcPort=81\tusrName=joe.black",
+        "LEEF:1.0|Microsoft|MSExchange|4.0|15345|src=192.0.2.1\tdst=172.50.123.1\tsev=5\tsrcPort=81\tusrName=joe.black",
         {
             "event.dataset": "leef",
             "observer.product": "MSExchange",
@@ -73,8 +71,7 @@ LINES = [
         },
     ),
     (
-        "LEEF:2.0|Lancope|StealthWatch|1.0|41|^|src=192.0.2.1^dst=192.0.2.2^proto=UDP"
-        "^devTime=Nov 24 2026 05:17:44",
+        "LEEF:2.0|Lancope|StealthWatch|1.0|41|^|src=192.0.2.1^dst=192.0.2.2^proto=UDP^devTime=Nov 24 2026 05:17:44",
         {
             "source.ip": "192.0.2.1",
             "destination.ip": "192.0.2.2",

@@ -56,8 +56,7 @@ AUTH = [
         {"event.action": "ssh_disconnect", "event.reason": "Bye Bye", "source.port": 55},
     ),
     (
-        SSHD + "reverse mapping checking getaddrinfo for a.example [203.0.113.7] failed - "
-        "POSSIBLE BREAK-IN ATTEMPT!",
+        SSHD + "reverse mapping checking getaddrinfo for a.example [203.0.113.7] failed - POSSIBLE BREAK-IN ATTEMPT!",
         {
             "event.action": "ssh_reverse_mapping",
             "source.ip": "203.0.113.7",
@@ -95,8 +94,7 @@ AUTH = [
         },
     ),
     (
-        "Nov 24 05:17:44 h CRON[9]: pam_unix(cron:session): session opened for user root(uid=0) "
-        "by nam(uid=1000)",
+        "Nov 24 05:17:44 h CRON[9]: pam_unix(cron:session): session opened for user root(uid=0) by nam(uid=1000)",
         {
             "event.dataset": "linux.auth",
             "event.action": "session_opened",
@@ -119,9 +117,26 @@ AUTH = [
         },
     ),
     (
-        "Nov 24 05:17:44 h sudo:      nam : user NOT in sudoers ; TTY=pts/0 ; PWD=/ ; USER=root ; "
-        "COMMAND=/bin/su",
+        "Nov 24 05:17:44 h sudo:      nam : user NOT in sudoers ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/su",
         {"event.outcome": "failure", "event.reason": "user NOT in sudoers", "user.name": "nam"},
+    ),
+    (
+        "Nov 24 05:17:44 h sudo: pam_unix(sudo:auth): authentication failure; logname=nam uid=1000 "
+        "euid=0 tty=/dev/pts/0 ruser=nam rhost=  user=nam",
+        {
+            "event.action": "pam_authentication",
+            "event.outcome": "failure",
+            "user.name": "nam",
+            "source.address": None,
+        },
+    ),
+    (
+        "Nov 24 05:17:44 h login[1]: ROOT LOGIN  on '/dev/tty1'",
+        {"event.action": "login", "user.name": "root", "process.tty.name": "/dev/tty1"},
+    ),
+    (
+        "Nov 24 05:17:44 h systemd-logind[1]: New session 5 of user nam.",
+        {"event.action": "session_opened", "user.name": "nam"},
     ),
     (
         "Nov 24 05:17:44 h su[1]: FAILED SU (to root) nam on pts/1",
@@ -132,8 +147,7 @@ AUTH = [
         {"event.outcome": "success", "user.effective.name": "root", "user.name": "nam"},
     ),
     (
-        "Nov 24 05:17:44 h login[1]: FAILED LOGIN (1) on '/dev/tty1' FOR 'root', Authentication "
-        "failure",
+        "Nov 24 05:17:44 h login[1]: FAILED LOGIN (1) on '/dev/tty1' FOR 'root', Authentication failure",
         {"event.action": "login", "event.outcome": "failure", "user.name": "root"},
     ),
     (

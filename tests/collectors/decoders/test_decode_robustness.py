@@ -119,9 +119,7 @@ LINES = st.one_of(
     st.text(max_size=300),
     st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=8).map("".join),
 )
-HINTS = st.builds(
-    Hints, dataset=st.sampled_from([*DATASETS, "text", "no.such"]), syslog=st.booleans()
-)
+HINTS = st.builds(Hints, dataset=st.sampled_from([*DATASETS, "text", "no.such"]), syslog=st.booleans())
 NAME_TEXT = """
 Event System EventData UserData winlog channel EventID Channel @timestamp host Keywords Provider
 #attributes #text Data event_data Image message

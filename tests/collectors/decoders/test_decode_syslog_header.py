@@ -143,9 +143,7 @@ YEARS = [
 
 
 @pytest.mark.parametrize(("stamp", "now", "expected"), YEARS)
-def test_missing_year_is_the_nearest_and_at_most_a_day_ahead(
-    stamp: str, now: str, expected: str
-) -> None:
+def test_missing_year_is_the_nearest_and_at_most_a_day_ahead(stamp: str, now: str, expected: str) -> None:
     fields = decode(f"{stamp} h x: y", PLAIN, _moment(now))
     assert fields["@timestamp"] == expected
 
@@ -170,8 +168,7 @@ def test_broken_structured_data_stays_in_the_message(received: datetime) -> None
 
 def test_repeated_message_is_read_and_counted(received: datetime) -> None:
     fields = decode(
-        "Nov 24 05:17:44 h sshd[1]: message repeated 5 times: "
-        "[ Failed password for root from 192.0.2.4 port 5 ssh2]",
+        "Nov 24 05:17:44 h sshd[1]: message repeated 5 times: [ Failed password for root from 192.0.2.4 port 5 ssh2]",
         PLAIN,
         received,
     )

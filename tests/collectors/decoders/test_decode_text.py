@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from collectors.decoders.text import to_text
 from collectors.decoders.vietnamese import TCVN3, TCVN3_LETTERS, VNI, plausibility
 
-SENTENCES = (
-    Path(__file__).with_name("vietnamese_sentences.txt").read_text("utf-8").strip().split("\n")
-)
+SENTENCES = Path(__file__).with_name("vietnamese_sentences.txt").read_text("utf-8").strip().split("\n")
 VOWELS = "aăâeêioôơuưy"
 LOWER = "".join(
     unicodedata.normalize("NFC", vowel + tone)
@@ -69,9 +67,7 @@ def test_tcvn3_has_every_small_letter_and_seven_capitals() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS))
-def test_encodings_are_told_apart_on_single_sentences(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_encodings_are_told_apart_on_single_sentences(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     sentences = [sentence for sentence in SENTENCES if not sentence.isascii()]
     wrong = [sentence for sentence in sentences if to_text(ENCODERS[name](sentence))[0] != sentence]
     with capsys.disabled():
@@ -131,9 +127,7 @@ def test_noise_is_no_text(seed: int) -> None:
     assert to_text(random.Random(seed).randbytes(300)) == (None, "binary")
 
 
-@pytest.mark.parametrize(
-    "raw", [b"\x7fELF\x02\x01\x01\x00\x00\x00", b"\x00\x01\x02\x03", b"\x01\x02"]
-)
+@pytest.mark.parametrize("raw", [b"\x7fELF\x02\x01\x01\x00\x00\x00", b"\x00\x01\x02\x03", b"\x01\x02"])
 def test_binary_heads_are_no_text(raw: bytes) -> None:
     assert to_text(raw)[0] is None
 

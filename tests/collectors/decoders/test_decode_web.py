@@ -69,9 +69,7 @@ def test_access_line(line: str, expected: dict[str, object], received: datetime)
     assert {key: fields.get(key) for key in expected} == expected
 
 
-@pytest.mark.parametrize(
-    "hints", [Hints(dataset="nginx.access"), Hints(dataset="nginx.access", syslog=True)]
-)
+@pytest.mark.parametrize("hints", [Hints(dataset="nginx.access"), Hints(dataset="nginx.access", syslog=True)])
 def test_settings_tell_nginx_from_apache(hints: Hints, received: datetime) -> None:
     assert decode(ACCESS[0][0], hints, received)["event.dataset"] == "nginx.access"
 

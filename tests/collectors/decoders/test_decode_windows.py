@@ -101,9 +101,7 @@ def test_values_are_text_as_windows_renders_them() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "data", [{"Data": {"#text": ["a", "b"]}}, {"Data": ["a", "b"]}, {"#text": ["a", "b"]}]
-)
+@pytest.mark.parametrize("data", [{"Data": {"#text": ["a", "b"]}}, {"Data": ["a", "b"]}, {"#text": ["a", "b"]}])
 def test_values_without_names_become_params(data: dict[str, Any]) -> None:
     fields = decode_windows(record("Application", 18456, data))
     assert fields["winlog.event_data.param1"] == "a"
@@ -112,9 +110,7 @@ def test_values_without_names_become_params(data: dict[str, Any]) -> None:
 
 def test_user_data_is_flattened_and_copied() -> None:
     event = record("Security", 1102, {})
-    event["Event"]["UserData"] = {
-        "LogFileCleared": {"#attributes": {"x": 1}, "SubjectUserName": "nam", "A": {"B": 2}}
-    }
+    event["Event"]["UserData"] = {"LogFileCleared": {"#attributes": {"x": 1}, "SubjectUserName": "nam", "A": {"B": 2}}}
     fields = decode_windows(event)
     assert fields["winlog.user_data.xml_name"] == "LogFileCleared"
     assert fields["winlog.user_data.SubjectUserName"] == "nam"
@@ -338,9 +334,7 @@ def test_powershell_script_block() -> None:
 
 
 def test_classic_powershell_details_are_split() -> None:
-    details = (
-        "\tNewEngineState=Available\r\n\r\n\tHostApplication=powershell -enc a=b\r\n\tUserId=A\\b"
-    )
+    details = "\tNewEngineState=Available\r\n\r\n\tHostApplication=powershell -enc a=b\r\n\tUserId=A\\b"
     data = {"Data": {"#text": ["Available", "None", details]}}
     fields = decode_windows(record("Windows PowerShell", 400, data))
     assert fields["powershell.engine.new_state"] == "Available"
@@ -426,9 +420,7 @@ def test_every_field_of_pysigma_s_mapping_is_filled(name: str, target: str) -> N
     if name == "Imphash":
         fields = decode_windows(record(SYSMON, 1, {"Hashes": "IMPHASH=0a"}))
     else:
-        channel, code = next(
-            (where for start, where in CHANNELS.items() if target.startswith(start)), ("X", 1)
-        )
+        channel, code = next((where for start, where in CHANNELS.items() if target.startswith(start)), ("X", 1))
         if name in POWERSHELL_ONLY:
             channel, code = "Windows PowerShell", 400
         if name == "Destination":
