@@ -208,6 +208,8 @@ def _time(value: object, timezone: tzinfo, received: datetime) -> str | None:
         return None
     if value.isdigit() and len(value) < 9:
         return None
+    if value.startswith("/Date("):  # .NET's JSON: milliseconds since 1970
+        return from_epoch(value[6:].partition(")")[0].partition("+")[0])
     return from_iso(value, timezone) or from_epoch(value) or from_month_first(value, timezone, received)
 
 
@@ -360,6 +362,7 @@ def _beats(fields: Fields, timezone: tzinfo, received: datetime) -> Fields:
 
 _ENVELOPE: dict[str, str] = {
     "Channel": "winlog.channel",
+    "LogName": "winlog.channel",
     "SourceName": "winlog.provider_name",
     "ProviderName": "winlog.provider_name",
     "Provider_Name": "winlog.provider_name",
@@ -423,7 +426,10 @@ _NESTED_DATA = ("EventData.", "Event.EventData.", "event_data.", "EventData_")
 
 
 def _is_windows(fields: Fields) -> bool:
-    """An event id with a channel or a provider, or Sysmon's own field names."""
+    """An event id with a channel or a provider, or Sysmon's own field names; PowerShell's
+    `Get-WinEvent | ConvertTo-Json` calls them Id and LogName."""
+    if "Id" in fields and "LogName" in fields and "ProviderName" in fields:
+        return True
     if "EventID" not in fields and "EventId" not in fields:
         return False
     return any(name in fields for name in ("Channel", "SourceName", "ProviderName", "Provider_Name")) or any(
@@ -436,7 +442,7 @@ def _flattened_windows(raw: Fields, timezone: tzinfo, received: datetime) -> Fie
 
     NXLog's EventTime is local time of its machine; its `Keywords` is a signed number."""
     fields: Fields = {key: value for key, value in raw.items() if "." in key and key in _KEEP}
-    put_code(fields, _word(raw.get("EventID", raw.get("EventId"))))
+    put_code(fields, _word(raw.get("EventID", raw.get("EventId", raw.get("Id")))))
     sysmon = "Channel" not in raw and any(name in raw for name in ("ProcessGuid", "SourceImage"))
     for name, key in _ENVELOPE.items():
         value = raw.get(name)

@@ -299,7 +299,7 @@ _SYSTEM_TEXTS = (
 
 def put_code(fields: Fields, value: object) -> None:
     if isinstance(value, dict):
-        value = value.get("#text")
+        value = value.get("#text", value.get("Value"))
     if value is not None:
         fields["event.code"] = fields["winlog.event_id"] = str(value)
 
@@ -348,16 +348,27 @@ def _event_data(data: EventData, name: str, value: object) -> None:
     if name == "#attributes" or value is None:
         return
     if name in _UNNAMED:
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not {"Name", "@Name"} & value.keys():
             value = value.get("#text")
         for number, item in enumerate(value if isinstance(value, list) else [value], 1):
-            if item is not None:
-                data[f"param{number}"] = _text(item)
+            _data_item(data, number, item)
         return
     if isinstance(value, dict):
         _flatten(data, name, value, MAX_NESTING)
     else:
         data[name] = _text(value)
+
+
+def _data_item(data: EventData, number: int, item: object) -> None:
+    """One <Data>: a bare value, or {"@Name": "x", "#text": "y"} of other converters."""
+    if isinstance(item, dict):
+        name = item.get("@Name", item.get("Name"))
+        if isinstance(name, str):
+            text = item.get("#text", item.get("Value"))
+            data[name] = "" if text is None else _text(text)
+            return
+    if item is not None:
+        data[f"param{number}"] = _text(item)
 
 
 def _flatten(data: EventData, prefix: str, value: object, depth: int) -> None:
@@ -405,12 +416,15 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _attributes(element: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """<Provider Name="x"/> is {"Provider": {"#attributes": {"Name": "x"}}}."""
+    """<Provider Name="x"/> is {"Provider": {"#attributes": {"Name": "x"}}}; other converters of
+    the event's XML write {"@Name": "x"} or {"Name": "x"}."""
     value = element.get(name)
     if not isinstance(value, dict):
         return _NOTHING
-    inner = value.get("#attributes", value)
-    return inner if isinstance(inner, dict) else _NOTHING
+    inner = value.get("#attributes")
+    if isinstance(inner, dict):
+        return inner
+    return {str(key).lstrip("@"): item for key, item in value.items()}
 
 
 _NOTHING: Mapping[str, Any] = {}

@@ -173,6 +173,35 @@ WINLOGBEAT = {
         "event_data": {"TargetUserName": "nam", "IpAddress": "10.0.0.9"},
     },
 }
+XML_ATTRIBUTES = {
+    "Event": {
+        "System": {
+            "Provider": {"@Name": "Microsoft-Windows-Security-Auditing"},
+            "EventID": {"Value": "4625"},
+            "TimeCreated": {"@SystemTime": "2026-11-24T05:17:44.000Z"},
+            "Channel": "Security",
+            "Computer": "pc1",
+            "Keywords": "0x8010000000000000",
+        },
+        "EventData": {
+            "Data": [
+                {"@Name": "TargetUserName", "#text": "nam"},
+                {"@Name": "IpAddress", "#text": "10.0.0.9"},
+            ]
+        },
+    }
+}
+GET_WINEVENT = {
+    "Id": 4625,
+    "LogName": "Security",
+    "ProviderName": "Microsoft-Windows-Security-Auditing",
+    "TimeCreated": "/Date(1795497464000)/",
+    "MachineName": "pc1",
+    "Keywords": -9218868437227405312,
+    "Message": "An account failed to log on.",
+    "TargetUserName": "nam",
+    "IpAddress": "10.0.0.9",
+}
 FLAT = {
     "EventID": "4625",
     "Channel": "Security",
@@ -186,8 +215,8 @@ FLAT = {
 
 @pytest.mark.parametrize(
     "obj",
-    [EVTX, EVTX["Event"], NXLOG, WINLOGBEAT, FLAT],
-    ids=["evtx", "bare", "nxlog", "beat", "flat"],
+    [EVTX, EVTX["Event"], NXLOG, WINLOGBEAT, FLAT, XML_ATTRIBUTES, GET_WINEVENT],
+    ids=["evtx", "bare", "nxlog", "beat", "flat", "xml", "get-winevent"],
 )
 def test_windows_shapes_become_one_event(obj: dict[str, Any], received: datetime) -> None:
     fields = decode_object(obj, HINTS, received)
@@ -206,7 +235,11 @@ def test_windows_shapes_become_one_event(obj: dict[str, Any], received: datetime
     assert {key: fields.get(key) for key in expected} == expected
 
 
-@pytest.mark.parametrize("obj", [NXLOG, WINLOGBEAT, FLAT], ids=["nxlog", "beat", "flat"])
+@pytest.mark.parametrize(
+    "obj",
+    [NXLOG, WINLOGBEAT, FLAT, XML_ATTRIBUTES, GET_WINEVENT],
+    ids=["nxlog", "beat", "flat", "xml", "get-winevent"],
+)
 def test_windows_shapes_keep_outcome_and_time(obj: dict[str, Any], received: datetime) -> None:
     fields = decode_object(obj, HINTS, received)
     assert fields["event.outcome"] == "failure"
