@@ -24,9 +24,7 @@ def in_network(network: IPv4Network | IPv6Network) -> Callable[[str], bool]:
     """
 
     def accepts(text: str) -> bool:
-        return any(
-            address.version == network.version and address in network for address in addresses(text)
-        )
+        return any(address.version == network.version and address in network for address in addresses(text))
 
     return accepts
 

@@ -72,9 +72,7 @@ class _Automaton:
         after: dict[int, list[int]] = defaultdict(list)
         for before, behind in self.follow:
             after[before].append(behind)
-        component = _components(
-            {(p, p): [(q, q) for q in after[p]] for p in range(len(self.accepts))}
-        )
+        component = _components({(p, p): [(q, q) for q in after[p]] for p in range(len(self.accepts))})
         for (p, q), ways in self.follow.items():
             if ways > 1 and component[(p, p)] == component[(q, q)]:
                 return True
@@ -92,10 +90,7 @@ class _Automaton:
             if steps > MAX_STEPS:
                 return True
             graph[pair] = [
-                (p, q)
-                for p in after[pair[0]]
-                for q in after[pair[1]]
-                if p == q or self.accepts[p] & self.accepts[q]
+                (p, q) for p in after[pair[0]] for q in after[pair[1]] if p == q or self.accepts[p] & self.accepts[q]
             ]
             waiting.extend(graph[pair])
         component = _components(graph)
@@ -129,9 +124,7 @@ class _Automaton:
         if code is codes.BRANCH:
             return _either([self.sequence(branch) for branch in argument[1]])
         if code is codes.GROUPREF_EXISTS:
-            return _either(
-                [self.sequence(branch) for branch in _children(code, argument)] + [_EMPTY]
-            )
+            return _either([self.sequence(branch) for branch in _children(code, argument)] + [_EMPTY])
         if code is codes.SUBPATTERN:
             self.flags |= argument[1]  # taken for the rest too: at worst more looks ambiguous
         if children := _children(code, argument):
@@ -181,9 +174,7 @@ def _class(items: Any, flags: int) -> list[frozenset[str]]:
         else:
             found.append(_characters(code, argument, flags))
     if flags & re.IGNORECASE:
-        found = [
-            frozenset(c for one in chars for c in (one.lower(), one.upper())) for chars in found
-        ]
+        found = [frozenset(c for one in chars for c in (one.lower(), one.upper())) for chars in found]
     if negated:
         return [frozenset(_SAMPLE).difference(*found)]
     return found

@@ -46,9 +46,7 @@ class Filter:
     def fits(self, rule: Rule) -> bool:
         if not self.logsource.items() <= rule.logsource.items():
             return False
-        return (
-            self.rules is None or rule.id in self.rules or bool({rule.name} & {*self.rules} - {""})
-        )
+        return self.rules is None or rule.id in self.rules or bool({rule.name} & {*self.rules} - {""})
 
 
 class Compiler:
@@ -71,8 +69,7 @@ class Compiler:
         node, warnings = compile_detection(document["detection"], self._field_of(logsource))
         if not route.known:
             warnings.append(
-                f"unknown log source {logsource}; "
-                "the rule sees only events with an event.dataset of that name"
+                f"unknown log source {logsource}; the rule sees only events with an event.dataset of that name"
             )
         if parsed.id is None:
             warnings.append("the rule has no identifier; one was made from its title")
@@ -154,9 +151,7 @@ def _filtered(content: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     names = [rules] if isinstance(rules, str) else rules
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RuleRefused(
-            f"a filter needs 'rules': 'any', or identifiers or names of rules, not {rules!r}"
-        )
+        raise RuleRefused(f"a filter needs 'rules': 'any', or identifiers or names of rules, not {rules!r}")
     return tuple(_canonical(name) for name in names)
 
 

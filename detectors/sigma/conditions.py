@@ -140,9 +140,7 @@ class _Parser:
         pattern = self.tokens.pop()
         wanted = "*" if pattern == "them" and "them" not in self.selections else pattern
         names = [
-            name
-            for name in self.selections
-            if fnmatchcase(name, wanted) and (wanted[:1] == "_" or name[:1] != "_")
+            name for name in self.selections if fnmatchcase(name, wanted) and (wanted[:1] == "_" or name[:1] != "_")
         ]
         if not names:
             raise RuleRefused(

@@ -23,9 +23,7 @@ _LIST_MODIFIERS = ("all", "neq")
 _SCALARS = (str, int, float, bool, type(None))
 
 
-def compile_detection(
-    detection: Any, field_of: FieldOf, reserved: tuple[str, ...] = ()
-) -> tuple[Node, list[str]]:
+def compile_detection(detection: Any, field_of: FieldOf, reserved: tuple[str, ...] = ()) -> tuple[Node, list[str]]:
     """The node of a detection, and warnings. `reserved` keys beside `condition` are no selections.
 
     Raises `RuleRefused` for anything that cannot be evaluated as written.
@@ -33,9 +31,7 @@ def compile_detection(
     if not isinstance(detection, Mapping):
         raise RuleRefused(f"the detection must be a map of selections, not {detection!r}")
     if "timeframe" in detection:
-        raise RuleRefused(
-            "'timeframe' belongs to the aggregations of Sigma 1; a correlation rule says that now"
-        )
+        raise RuleRefused("'timeframe' belongs to the aggregations of Sigma 1; a correlation rule says that now")
     parts = {str(k): v for k, v in detection.items() if k not in ("condition", *reserved)}
     if not parts:
         raise RuleRefused("the detection has no selection")

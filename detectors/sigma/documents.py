@@ -80,9 +80,7 @@ def read_documents(path: Path) -> Iterator[Document]:
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
-            yield Document(
-                str(path), error=f"the file has {size} bytes, at most {MAX_FILE} are read"
-            )
+            yield Document(str(path), error=f"the file has {size} bytes, at most {MAX_FILE} are read")
             return
         text = path.read_text(encoding="utf-8-sig")
         _refuse_deep_nesting(text)

@@ -117,9 +117,7 @@ def _joined(parts: Sequence[str | Wild]) -> tuple[str | Wild, ...]:
     return tuple(joined)
 
 
-def _pattern_leaves(
-    selection: str, on: Field, patterns: list[tuple[str | Wild, ...]]
-) -> list[Node]:
+def _pattern_leaves(selection: str, on: Field, patterns: list[tuple[str | Wild, ...]]) -> list[Node]:
     equal: set[str] = set()
     starts: list[str] = []
     ends: list[str] = []

@@ -33,9 +33,7 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
     Raises `RuleRefused` for one that is invalid, too long, or exponential and not linear either.
     """
     if len(pattern) > MAX_EXPRESSION:
-        raise RuleRefused(
-            f"regular expression of {len(pattern)} characters; at most {MAX_EXPRESSION} are allowed"
-        )
+        raise RuleRefused(f"regular expression of {len(pattern)} characters; at most {MAX_EXPRESSION} are allowed")
     try:
         search = re.compile(pattern, flags).search
     except (re.error, OverflowError, RecursionError) as error:

@@ -9,9 +9,9 @@ from detectors.sigma.view import Event, View
 LEVELS = ("informational", "low", "medium", "high", "critical")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A compiled Sigma rule.
+    """A compiled Sigma rule; equal to itself only, so that it can be a key.
 
     `logsource` holds product, category and service as far as the rule gives them; `extra` the keys
     that Sigma does not know (such as `title_vi`). `node` and `route` are its compiled detection and
@@ -31,8 +31,8 @@ class Rule:
     logsource: dict[str, str]
     name: str = ""
     extra: dict[str, object] = field(default_factory=dict)
-    node: Node = field(repr=False, compare=False, kw_only=True)
-    route: Route = field(repr=False, compare=False, kw_only=True)
+    node: Node = field(repr=False, kw_only=True)
+    route: Route = field(repr=False, kw_only=True)
 
     def applies(self, event: Event) -> bool:
         """Whether the event comes from the rule's log source."""

@@ -124,9 +124,7 @@ class _Loading:
         if document.error:
             return self.refuse(path, "", document.error)
         if not isinstance(content, dict):
-            return self.refuse(
-                path, "", f"expected a map of a rule's attributes, not {content!r:.100}"
-            )
+            return self.refuse(path, "", f"expected a map of a rule's attributes, not {content!r:.100}")
         name = str(content.get("title") or content.get("id") or "")
         try:
             if "filter" in content:

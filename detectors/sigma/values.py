@@ -152,9 +152,7 @@ def _cidr(raw: Raw) -> Value:
     try:
         return Network(ip_network(str(raw)))
     except ValueError as error:
-        raise RuleRefused(
-            f"modifier 'cidr' expects a network such as 10.0.0.0/8: {error}"
-        ) from error
+        raise RuleRefused(f"modifier 'cidr' expects a network such as 10.0.0.0/8: {error}") from error
 
 
 def _exists(raw: Raw) -> Value:
@@ -233,10 +231,7 @@ def _windash(value: Value) -> list[Value]:
 
 def _utf16(codec: str, mark: str, value: Value) -> list[Value]:
     pattern = _pattern(value, codec)
-    parts = [
-        part if isinstance(part, Wild) else part.encode(codec).decode("latin-1")
-        for part in pattern.parts
-    ]
+    parts = [part if isinstance(part, Wild) else part.encode(codec).decode("latin-1") for part in pattern.parts]
     return [replace(pattern, parts=(mark, *parts) if mark else tuple(parts), octets=True)]
 
 
@@ -248,9 +243,7 @@ def _base64_offset(value: Value) -> list[Value]:
     results: list[Value] = []
     for data in _octets(value, "base64offset"):
         if len(data) < MIN_OFFSET_BYTES:
-            raise RuleRefused(
-                f"modifier 'base64offset' expects at least {MIN_OFFSET_BYTES} bytes, not {data!r}"
-            )
+            raise RuleRefused(f"modifier 'base64offset' expects at least {MIN_OFFSET_BYTES} bytes, not {data!r}")
         for offset in range(3):
             encoded = b64encode(b" " * offset + data).decode()
             start = (0, 2, 3)[offset]
@@ -266,9 +259,7 @@ def _octets(value: Value, modifier: str) -> list[bytes]:
         raise RuleRefused(f"modifier {modifier!r} expects text without wildcards")
     choices = [tuple(DASHES) if part is Wild.DASH else (str(part),) for part in pattern.parts]
     if len(DASHES) ** pattern.parts.count(Wild.DASH) > MAX_DASH_VARIANTS:
-        raise RuleRefused(
-            f"'windash' before {modifier!r} gives more than {MAX_DASH_VARIANTS} variants"
-        )
+        raise RuleRefused(f"'windash' before {modifier!r} gives more than {MAX_DASH_VARIANTS} variants")
     codec = "latin-1" if pattern.octets else "utf-8"
     return ["".join(variant).encode(codec) for variant in product(*choices)]
 
@@ -294,9 +285,7 @@ def _pattern(value: Value, modifier: str) -> Pattern:
 def _why_not(name: str, modifiers: list[str]) -> str:
     if name in _FIRST:
         return f"modifier {name!r} must come first, not in {'|'.join(modifiers)}"
-    return (
-        f"unknown modifier {name!r}; known are {', '.join(sorted({*_FIRST, *_MODIFIERS} - {''}))}"
-    )
+    return f"unknown modifier {name!r}; known are {', '.join(sorted({*_FIRST, *_MODIFIERS} - {''}))}"
 
 
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -306,10 +295,7 @@ _FIRST: dict[str, Callable[[Raw], Value]] = {
     "exists": _exists,
     "fieldref": _reference,
     **{name: partial(_compare, sign) for name, sign in _OPERATORS.items()},
-    **{
-        part: partial(_time_part, part)
-        for part in ("minute", "hour", "day", "week", "month", "year")
-    },
+    **{part: partial(_time_part, part) for part in ("minute", "hour", "day", "week", "month", "year")},
 }
 _MODIFIERS: dict[str, Callable[[Value], list[Value]]] = {
     **{place: partial(_place, place) for place in ("contains", "startswith", "endswith")},

@@ -11,9 +11,7 @@ from typing import Any, TypeAlias
 Event: TypeAlias = Mapping[str, Any]
 
 # Added by the receiver, not part of what the source said: a keyword must not match on them.
-RECEIVER_FIELDS = frozenset(
-    {"@timestamp", "event.id", "event.ingested", "event.dataset", "event.kind"}
-)
+RECEIVER_FIELDS = frozenset({"@timestamp", "event.id", "event.ingested", "event.dataset", "event.kind"})
 RECEIVER_PREFIXES = ("observer.", "organization.", "labels.")
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 MAX_DEPTH = 20  # levels of nested objects walked; docs/events.md flattens to the same depth

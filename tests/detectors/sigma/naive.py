@@ -55,9 +55,7 @@ class Naive:
         if isinstance(tree, ConditionFieldEqualsValueExpression):
             return self.has(tree.value, self.values(tree.field, event), event)
         if isinstance(tree, ConditionValueExpression):
-            return any(
-                keyword(tree.value, str(value)) for key, value in event.items() if key not in OURS
-            )
+            return any(keyword(tree.value, str(value)) for key, value in event.items() if key not in OURS)
         raise TypeError(tree)
 
     def values(self, name: str, event: Mapping[str, Any]) -> list[Any]:

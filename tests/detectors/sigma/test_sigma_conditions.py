@@ -117,6 +117,4 @@ def test_nesting_is_bounded() -> None:
 
 def test_unused_selection_is_a_warning(detection: Any) -> None:
     ruleset = detection(SELECTIONS + "condition: a and b and c")
-    assert [w.text for w in ruleset.warnings if "_d" in w.text] == [
-        "the condition does not use the selection '_d'"
-    ]
+    assert [w.text for w in ruleset.warnings if "_d" in w.text] == ["the condition does not use the selection '_d'"]

@@ -25,9 +25,7 @@ filter:
 """
 
 
-def filter_text(
-    condition: str = "not selection", rules: str = "any", logsource: str = "{product: app}"
-) -> str:
+def filter_text(condition: str = "not selection", rules: str = "any", logsource: str = "{product: app}") -> str:
     return FILTER.format(condition=condition, rules=rules, logsource=logsource)
 
 
@@ -66,9 +64,7 @@ def test_bare_selection_restricts_and_warns(ruleset_of: Any) -> None:
         ("any", "{product: app, category: x}", False),
     ],
 )
-def test_which_rules_a_filter_fits(
-    ruleset_of: Any, rules: str, logsource: str, applies: bool
-) -> None:
+def test_which_rules_a_filter_fits(ruleset_of: Any, rules: str, logsource: str, applies: bool) -> None:
     ruleset = ruleset_of(RULE, filter_text(rules=rules, logsource=logsource))
     assert ruleset.refused == ()
     assert matches(ruleset, "a", "adm_lan") is not applies
@@ -94,9 +90,7 @@ def test_two_filters_both_hold_and_keep_their_own_selections(ruleset_of: Any) ->
         ("title: F\nfilter: {rules: any}\n", "log source"),
     ],
 )
-def test_broken_filters_are_refused_and_the_rule_stays(
-    ruleset_of: Any, text: str, word: str
-) -> None:
+def test_broken_filters_are_refused_and_the_rule_stays(ruleset_of: Any, text: str, word: str) -> None:
     ruleset = ruleset_of(RULE, text)
     assert word in ruleset.refused[0].reason
     assert matches(ruleset, "a", "adm_lan")

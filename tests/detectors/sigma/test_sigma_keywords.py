@@ -57,8 +57,6 @@ def test_a_rule_that_matches_by_absence_still_gives_a_reason(rule_of: Any) -> No
     assert len(rule.explain({"event.dataset": "app", "a": "hay"})) == 1
 
 
-@pytest.mark.parametrize(
-    "keywords", ["[null]", "{'|cidr': 10.0.0.0/8}", "{'|gt': 5}", "{'|exists': true}", "[]", "{}"]
-)
+@pytest.mark.parametrize("keywords", ["[null]", "{'|cidr': 10.0.0.0/8}", "{'|gt': 5}", "{'|exists': true}", "[]", "{}"])
 def test_values_that_need_a_field_are_refused(refusal_of: Any, keywords: str) -> None:
     assert "keywords" in refusal_of(f"keywords: {keywords}\ncondition: keywords")

@@ -166,12 +166,8 @@ detection: {s: {Badge: 7}, condition: s}
 
 def test_a_rule_directory_can_bring_fields_and_log_sources(tmp_path: Path) -> None:
     (tmp_path / "rule.yml").write_text(RULE)
-    (tmp_path / "fields.toml").write_text(
-        '[[map]]\nproduct = "door"\n[map.fields]\nBadge = ["rfid.tag"]\n'
-    )
-    (tmp_path / "logsources.toml").write_text(
-        '[[source]]\nproduct = "door"\ndatasets = ["rfid.gate*"]\n'
-    )
+    (tmp_path / "fields.toml").write_text('[[map]]\nproduct = "door"\n[map.fields]\nBadge = ["rfid.tag"]\n')
+    (tmp_path / "logsources.toml").write_text('[[source]]\nproduct = "door"\ndatasets = ["rfid.gate*"]\n')
     ruleset = RuleSet.load(tmp_path)
     assert ruleset.refused == ruleset.warnings == ()
     assert ruleset.evaluate({"event.dataset": "rfid.gate-2", "rfid.tag": "7"})
@@ -225,18 +221,12 @@ def test_routing_by_event_code_only_narrows_what_is_certain(
     ruleset_of: Any, detection: str, codes: set[str] | None
 ) -> None:
     ruleset = ruleset_of(
-        RULE.replace("product: door", "product: windows").replace(
-            "{s: {Badge: 7}, condition: s}", detection
-        )
+        RULE.replace("product: door", "product: windows").replace("{s: {Badge: 7}, condition: s}", detection)
     )
     (rule,) = ruleset.rules
     for code in ("5", 6, "7", None):
         for extra in ({}, {"a": "b"}):
             event = {"winlog.channel": "System", "event.code": code, **extra}
             assert (rule in ruleset.evaluate(event)) is rule.matches(event)
-    kept = [
-        c
-        for c in ("5", "6", "7")
-        if ruleset.candidates({"winlog.channel": "System", "event.code": c})
-    ]
+    kept = [c for c in ("5", "6", "7") if ruleset.candidates({"winlog.channel": "System", "event.code": c})]
     assert set(kept) == (codes if codes is not None else {"5", "6", "7"})

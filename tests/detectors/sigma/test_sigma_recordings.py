@@ -45,11 +45,7 @@ def cases(shared: Path) -> list[tuple[str, int | None, list[Event]]]:
 @pytest.fixture(scope="module")
 def attacks(shared: Path) -> list[Event]:
     """Windows events of many attacks."""
-    return [
-        event
-        for path in sorted((shared / "evtx").rglob("*.evtx"))[::4]
-        for event in windows_events(path)
-    ]
+    return [event for path in sorted((shared / "evtx").rglob("*.evtx"))[::4] for event in windows_events(path)]
 
 
 def test_every_rule_loads_or_is_refused_for_a_true_reason(sigmahq: RuleSet) -> None:
@@ -107,9 +103,7 @@ def test_pysigma_reads_the_same_rules_the_same_way(
     assert compared > 10_000
 
 
-def test_no_rule_floods_and_the_time_of_an_event_stays_small(
-    sigmahq: RuleSet, attacks: list[Event]
-) -> None:
+def test_no_rule_floods_and_the_time_of_an_event_stays_small(sigmahq: RuleSet, attacks: list[Event]) -> None:
     counts: Counter[str] = Counter()
     start = time.perf_counter()
     for event in attacks:

@@ -156,9 +156,7 @@ def test_order_is_the_order_of_paths(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(
-            GOOD.replace("2222-", f"222{len(str(name))}-").replace(
-                "222222222222", f"{abs(hash(name)) % 10**12:012d}"
-            )
+            GOOD.replace("2222-", f"222{len(str(name))}-").replace("222222222222", f"{abs(hash(name)) % 10**12:012d}")
         )
     names = [Path(rule.path).name for rule in RuleSet.load(tmp_path).rules]
     assert names == ["9.yml", "1.yml", "2.yml"]

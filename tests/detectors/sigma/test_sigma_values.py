@@ -238,9 +238,7 @@ def test_modifiers(rule_of: Any, item: str, value: Any, expected: bool) -> None:
         ("f|exists: false", "x", False),
     ],
 )
-def test_null_empty_and_existing_differ(
-    rule_of: Any, item: str, value: Any, expected: bool
-) -> None:
+def test_null_empty_and_existing_differ(rule_of: Any, item: str, value: Any, expected: bool) -> None:
     check(rule_of, item, value, expected)
 
 
@@ -342,9 +340,7 @@ def test_nested_fields(rule_of: Any, event: dict[str, Any], expected: bool) -> N
 
 
 def test_explanation_names_the_value_that_matched(rule_of: Any) -> None:
-    rule = rule_of(
-        "one:\n  f|endswith: b\ntwo:\n  g: 5\nnever:\n  h: x\ncondition: one and two and not never"
-    )
+    rule = rule_of("one:\n  f|endswith: b\ntwo:\n  g: 5\nnever:\n  h: x\ncondition: one and two and not never")
     reasons = rule.explain({"event.dataset": "app", "f": ["aa", "AB"], "g": 5})
     assert [(r.selection, r.field, r.value) for r in reasons] == [
         ("one", "f", "AB"),
