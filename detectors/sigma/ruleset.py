@@ -149,9 +149,6 @@ class _Loading:
         for rule in self.rules.values():
             fitting = [each for each in self.filters if each.fits(rule)]
             idle = [each for each in idle if each not in fitting]
-            try:
-                rules.append(self.compiler.filtered(rule, fitting))
-            except RuleRefused as refusal:
-                self.refuse(rule.path, rule.title, f"a filter of the rule: {refusal}")
+            rules.append(self.compiler.filtered(rule, fitting))
         self.warnings += [Warned(f.path, f.title, "the filter fits no rule") for f in idle]
         return rules
