@@ -60,7 +60,9 @@ def _add_documentation(app: FastAPI) -> None:
         )  # fmt: skip
 
     for name in _SWAGGER_FILES:
-        app.get(f"/docs/{name}", include_in_schema=False, dependencies=[Depends(needs("viewer"))])(_file(_SWAGGER / name))
+        app.get(f"/docs/{name}", include_in_schema=False, dependencies=[Depends(needs("viewer"))])(
+            _file(_SWAGGER / name)
+        )
 
 
 def _file(path: Path) -> Callable[[], FileResponse]:

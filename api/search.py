@@ -18,7 +18,10 @@ Collection = Literal["events", "alerts"]
 class SearchBody(BaseModel):
     """A search body as Elasticsearch takes it, in the subset of docs/search.md."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"query": {"query_string": {"query": "user.name:root"}}, "size": 10}})
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"example": {"query": {"query_string": {"query": "user.name:root"}}, "size": 10}},
+    )
     query: dict[str, Any] = Field(default_factory=lambda: {"match_all": {}})
 
 

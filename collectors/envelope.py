@@ -2,9 +2,8 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +17,11 @@ from pipeline.messages import HaidangError
 _AHEAD = timedelta(days=1)
 #: Bytes of an unreadable record that are kept.
 _MAX_BINARY = 131_072
+_EARLIEST_TEXT = format_time(EARLIEST)
+
+
+Position = tuple[str | bytes | int, ...]
+"""What makes an event's id within its source: a place in a file, a number in a connection, the content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,11 @@ class Origin:
     source: str
     observer: str
     organization: str
-    hints: Hints = Hints()
+    hints: Hints = field(default_factory=Hints)
     encoding: str = "auto"
 
-    def event(self, raw: bytes, position: tuple[str | bytes | int, ...], received: datetime, **more: Any) -> bytes:
-        """Return the event of one record of text. `position` makes its id; `more` are further fields (`_` for `.`)."""
+    def event(self, raw: bytes, position: Position, received: datetime, more: Mapping[str, Any]) -> bytes:
+        """Return the event of one record of text. `position` makes its id; `more` are further fields."""
         text, _ = to_text(raw, self.encoding)
         if text is None:
             fields: Fields = {
@@ -46,29 +50,21 @@ class Origin:
         return self.complete(fields, position, received, more)
 
     def object_event(
-        self, obj: Mapping[str, Any], position: tuple[str | bytes | int, ...], received: datetime, **more: Any
+        self, obj: Mapping[str, Any], position: Position, received: datetime, more: Mapping[str, Any]
     ) -> bytes:
         """Return the event of one JSON object that a sender gave."""
         return self.complete(decode_object(obj, self.hints, received), position, received, more)
 
-    def complete(
-        self, fields: Fields, position: tuple[str | bytes | int, ...], received: datetime, more: Mapping[str, Any]
-    ) -> bytes:
-        """Put the envelope around decoded fields."""
+    def complete(self, fields: Fields, position: Position, received: datetime, more: Mapping[str, Any]) -> bytes:
+        """Put the envelope around decoded fields. It comes last: no sender can say who it is or where it belongs."""
         ingested = _stamp(received)
-        event: Event = {
-            "@timestamp": ingested,
-            "event.id": event_id(self.source, *position),
-            "event.ingested": ingested,
-            "event.kind": "event",
-            "observer.name": self.observer,
-            "organization.id": self.organization,
-        }
-        for name, value in more.items():
-            event[name] = value
-        identifier = event["event.id"]
-        event.update(fields)
-        event["event.id"] = identifier
+        event: Event = {"@timestamp": ingested, "event.id": "", "event.kind": "event", **more, **fields}
+        if "error.message" in more and "error.message" in fields:
+            event["error.message"] = f"{more['error.message']}; {fields['error.message']}"
+        event["event.id"] = event_id(self.source, *position)
+        event["event.ingested"] = ingested
+        event["observer.name"] = self.observer
+        event["organization.id"] = self.organization
         event["labels.source"] = self.source
         if event["@timestamp"] is not ingested:
             _check_time(event, received, ingested)
@@ -78,10 +74,15 @@ class Origin:
 def _check_time(event: Event, received: datetime, ingested: str) -> None:
     """Replace a time that no working clock says by the time of receipt; keep what was claimed."""
     claimed = event["@timestamp"]
+    # Texts of one form and zone compare like their moments; only the rare rest is parsed.
+    if (
+        type(claimed) is str
+        and len(claimed) in (24, 27)
+        and claimed[-1] == "Z"
+        and _EARLIEST_TEXT <= claimed <= ingested
+    ):
+        return
     try:
-        # A text compares like its moment: all are in UTC and of one form. The rare rest is parsed.
-        if _plausible_text(claimed, received):
-            return
         moment = parse_time(claimed)
     except (ValueError, TypeError, OverflowError):
         moment = None
@@ -94,22 +95,7 @@ def _check_time(event: Event, received: datetime, ingested: str) -> None:
     event["error.message"] = f"{event['error.message']}; {note}" if "error.message" in event else note
 
 
-def _plausible_text(text: Any, received: datetime) -> bool:
-    return (
-        isinstance(text, str)
-        and text.endswith("Z")
-        and len(text) in (24, 27)
-        and "1990" <= text[:10] <= _day(received.year, received.month, received.day)
-        and text[:4].isdigit()
-    )
-
-
-@cache
-def _day(year: int, month: int, day: int) -> str:
-    return f"{year:04}-{month:02}-{day:02}"
-
-
-_last_stamp: tuple[datetime, str] = (datetime(1970, 1, 1, tzinfo=UTC), "")
+_last_stamp: tuple[datetime, str] = (EARLIEST, "")
 
 
 def _stamp(received: datetime) -> str:

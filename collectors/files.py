@@ -249,7 +249,9 @@ class Tailer:
             if len(raw) > self._limit:
                 more["error.message"] = f"record of {len(raw)} bytes cut at {self._limit}"
             line = raw[: self._limit]
-            events.append(_json_event(origin, line, position, received, more) or origin.event(line, position, received, **more))
+            events.append(
+                _json_event(origin, line, position, received, more) or origin.event(line, position, received, more)
+            )
         self._intake.take(self._source.name, events, str(file.path))
 
     async def _read_evtx(self, file: _File, status: os.stat_result) -> bool:
@@ -320,7 +322,7 @@ def _json_event(
     if line.lstrip()[:1] != b"{":
         return None
     try:
-        return origin.object_event(orjson.loads(line), position, received, **more)
+        return origin.object_event(orjson.loads(line), position, received, more)
     except orjson.JSONDecodeError:
         return None
 

@@ -59,7 +59,9 @@ async def listen(source: HttpSource, settings: Settings, intake: Intake, tls: ss
     except OSError as error:
         listening.failed(place, reason(error))
         return listening
-    listening.opened(f"{place.rpartition(':')[0]}:{opened.getsockname()[1]}", lambda: setattr(server, "should_exit", True))
+    listening.opened(
+        f"{place.rpartition(':')[0]}:{opened.getsockname()[1]}", lambda: setattr(server, "should_exit", True)
+    )
     listening.task(server.serve(sockets=[opened]))
     return listening
 
@@ -92,11 +94,17 @@ class _Endpoint:
         """Take one request's events in."""
         holder = self._holders.of(request.headers.get("authorization", ""))
         if holder is None:
-            return _answer(401, "a token for a source is needed: `haidang token create NAME`, then `Authorization: Bearer …`")
+            return _answer(
+                401, "a token for a source is needed: `haidang token create NAME`, then `Authorization: Bearer …`"
+            )
         if not self._intake.room:
             return _answer(429, "the pipeline holds intake; send again", {"Retry-After": str(_RETRY_AFTER_SECONDS)})
-        origin = Origin(holder, self._settings.observer, self._settings.organization, self._hints, self._source.encoding)
-        taking = _Taking(origin, self._intake, request.client.host if request.client else "", self._settings.limits.decode_bytes)
+        origin = Origin(
+            holder, self._settings.observer, self._settings.organization, self._hints, self._source.encoding
+        )
+        taking = _Taking(
+            origin, self._intake, request.client.host if request.client else "", self._settings.limits.decode_bytes
+        )
         encoding = request.headers.get("content-encoding", "").lower().strip()
         try:
             unpacker = Unpacker(encoding, self._source.max_request_bytes)
@@ -172,9 +180,9 @@ class _Taking:
         digest = hashlib.blake2b(line, digest_size=12).digest()
         self._seen[digest] += 1
         position: tuple[str | bytes | int, ...] = (digest, self._seen[digest])
-        more = {"log.source.address": self._peer}
+        more: dict[str, Any] = {"log.source.address": self._peer}
         if line.lstrip()[:1] != b"{":
-            return self._origin.event(line, (*position, self._received.isoformat()), self._received, **more)
+            return self._origin.event(line, (*position, self._received.isoformat()), self._received, more)
         try:
             obj = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -183,15 +191,25 @@ class _Taking:
             if len(self._unreadable) < _LISTED_FAULTS:
                 self._unreadable.append({"line": self._number, "error": fault})
             more["error.message"] = fault
-            return self._origin.event(line, position, self._received, **more)
+            return self._origin.event(line, position, self._received, more)
         if not _has_time(obj):
             position = (*position, self._received.isoformat())
-        return self._origin.object_event(obj, position, self._received, **more)
+        return self._origin.object_event(obj, position, self._received, more)
 
 
 def _has_time(obj: dict[str, Any]) -> bool:
     """Whether the object carries its own time: then its content alone makes its id, and a repeat is no second event."""
-    names = ("@timestamp", "timestamp", "time", "Event", "TimeCreated", "UtcTime", "EventTime", "EventRecordID", "event.id")
+    names = (
+        "@timestamp",
+        "timestamp",
+        "time",
+        "Event",
+        "TimeCreated",
+        "UtcTime",
+        "EventTime",
+        "EventRecordID",
+        "event.id",
+    )
     return any(name in obj for name in names)
 
 

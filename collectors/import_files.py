@@ -265,10 +265,14 @@ def _print(result: Result) -> None:
     show.table(say("command.import.done", seconds=result.seconds), ["", say("show.count")], rows, right=[1])
     reasons = [(reason, show.number(count)) for reason, count in result.reasons.most_common() if reason != "file"]
     if reasons:
-        show.table(say("show.unreadable"), [say("show.reason"), say("show.count")], reasons[:_LISTED_REASONS], right=[1])
+        show.table(
+            say("show.unreadable"), [say("show.reason"), say("show.count")], reasons[:_LISTED_REASONS], right=[1]
+        )
         if len(reasons) > _LISTED_REASONS:
             show.line(say("show.more", count=len(reasons) - _LISTED_REASONS))
     if result.alerts:
         found = [(show.number(count), level, name) for (level, name), count in result.alerts.most_common()]
-        show.table(say("command.import.alerts"), [say("show.alerts"), say("show.level"), say("show.rule")], found, right=[0])
+        show.table(
+            say("command.import.alerts"), [say("show.alerts"), say("show.level"), say("show.rule")], found, right=[0]
+        )
     show.line(say("command.import.next"))

@@ -54,10 +54,16 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
         raise Unreadable(str(error) or repr(error)) from error
 
 
-def _unpacked(path: Path, packed: BinaryIO, head: bytes, origin: Origin, limit: int) -> Iterator[tuple[list[bytes], int]]:
+def _unpacked(
+    path: Path, packed: BinaryIO, head: bytes, origin: Origin, limit: int
+) -> Iterator[tuple[list[bytes], int]]:
     """Unpack to a temporary file first: an `.evtx` needs to be read at any place, and a bomb is found before its content counts."""
     most = max(path.stat().st_size * _MAX_GROWTH, _MAX_SMALL)
-    stream: Any = gzip.open(packed) if head.startswith(GZIP_MAGIC) else zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    stream: Any = (
+        gzip.open(packed)
+        if head.startswith(GZIP_MAGIC)
+        else zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    )
     with tempfile.NamedTemporaryFile(prefix="haidang-") as plain:
         size = 0
         while piece := stream.read(_PIECE):
@@ -118,11 +124,11 @@ def _lines(lines: list[bytes], number: int, identity: str, path: Path, origin: O
         more = {"log.file.path": str(path), "event.sequence": number}
         if line.lstrip()[:1] == b"{":
             try:
-                events.append(origin.object_event(orjson.loads(line), (identity, number), received, **more))
+                events.append(origin.object_event(orjson.loads(line), (identity, number), received, more))
                 continue
             except orjson.JSONDecodeError as error:
                 more["error.message"] = f"no JSON object: {error}"
-        events.append(origin.event(line, (identity, number), received, **more))
+        events.append(origin.event(line, (identity, number), received, more))
     return events, number
 
 
@@ -132,9 +138,9 @@ def _objects(objects: list[Any], identity: str, path: Path, origin: Origin) -> l
     for number, item in enumerate(objects, 1):
         more = {"log.file.path": str(path), "event.sequence": number}
         if isinstance(item, dict):
-            events.append(origin.object_event(item, (identity, number), received, **more))
+            events.append(origin.object_event(item, (identity, number), received, more))
         else:
-            events.append(origin.event(orjson.dumps(item), (identity, number), received, **more))
+            events.append(origin.event(orjson.dumps(item), (identity, number), received, more))
     return events
 
 

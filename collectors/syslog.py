@@ -89,7 +89,9 @@ class _Datagrams(asyncio.DatagramProtocol):
         raw = data[: self._limit].rstrip(b"\r\n\0")
         if raw:
             position = ("udp", self._started, self._count, raw)
-            line = self._origin.event(raw, position, datetime.now(UTC), **{"log.source.address": f"{address[0]}:{address[1]}"})
+            line = self._origin.event(
+                raw, position, datetime.now(UTC), {"log.source.address": f"{address[0]}:{address[1]}"}
+            )
             self._intake.take(self._origin.source, [line], address[0])
 
 
@@ -146,7 +148,7 @@ class _Stream(asyncio.Protocol):
                 if len(raw) >= self._shared.limit:
                     more["error.message"] = f"message cut at {self._shared.limit} bytes"
                 position = (*self._position, self._count)
-                lines.append(self._shared.origin.event(raw, position, received, **more))
+                lines.append(self._shared.origin.event(raw, position, received, more))
         self._shared.intake.take(self._shared.origin.source, lines, self._host)
 
     def _resume(self) -> None:

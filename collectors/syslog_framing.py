@@ -46,7 +46,11 @@ class Framing:
             if buffer[at] in b"\r\n\0":
                 at += 1
                 continue
-            step = self._counted(buffer, at, messages) if buffer[at : at + 1].isdigit() else self._line(buffer, at, messages)
+            step = (
+                self._counted(buffer, at, messages)
+                if buffer[at : at + 1].isdigit()
+                else self._line(buffer, at, messages)
+            )
             if step is None:
                 break
             at = step

@@ -47,7 +47,12 @@ def read_evtx(
         except (ValueError, KeyError, TypeError) as error:
             yield _broken(origin, name, number, received, repr(error), record["data"])
             continue
-        position = (fields.get("winlog.computer_name", ""), fields.get("winlog.channel", ""), number, record["timestamp"])
+        position = (
+            fields.get("winlog.computer_name", ""),
+            fields.get("winlog.channel", ""),
+            number,
+            record["timestamp"],
+        )
         yield origin.complete(fields, position, received, {"log.file.path": name, "event.sequence": number})
 
 
@@ -56,4 +61,6 @@ def _broken(origin: Origin, name: str, number: int, received: datetime, reason: 
         "event.kind": "pipeline_error", "event.dataset": "windows.event",
         "error.message": f"record {number}: {reason[:1000]}", "message": data[:32_768],
     }  # fmt: skip
-    return origin.complete(fields, (name, "broken", number, reason), received, {"log.file.path": name, "event.sequence": number})
+    return origin.complete(
+        fields, (name, "broken", number, reason), received, {"log.file.path": name, "event.sequence": number}
+    )

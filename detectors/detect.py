@@ -42,7 +42,9 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
     consumer that has no position yet starts at that offset.
     """
     rules = RuleSet.load(*folders)
-    log("detectors").info("rules", loaded=len(rules.rules), refused=len(rules.refused), folders=[str(f) for f in folders])
+    log("detectors").info(
+        "rules", loaded=len(rules.rules), refused=len(rules.refused), folders=[str(f) for f in folders]
+    )
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
         consumer.start_at({0: start})

@@ -14,7 +14,9 @@ def start_log(data_dir: Path, stage: str, level: str) -> None:
     """Send this process's log to its file."""
     folder = data_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(folder / f"{stage}.log", maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8")
+    handler = RotatingFileHandler(
+        folder / f"{stage}.log", maxBytes=_FILE_BYTES, backupCount=_OLD_FILES, encoding="utf-8"
+    )
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -41,5 +41,7 @@ class _FromState(Collector):
             backlog.add_metric([name], stage["backlog_events"])
         yield up
         yield backlog
-        yield GaugeMetricFamily("haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"])
+        yield GaugeMetricFamily(
+            "haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"]
+        )
         yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))

@@ -28,7 +28,9 @@ def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
             event = decode(line)
             items.append((event, line) if _is_complete(event) else _completed(event, record, number))
         except ValueError as error:
-            log("records").error("not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error))
+            log("records").error(
+                "not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error)
+            )
             tally.add(record.source, DROPPED, 1, "not_an_event")
     return items
 

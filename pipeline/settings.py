@@ -89,12 +89,16 @@ class Bus(_Section):
 
 class Store(_Section):
     retention_days: int = Field(400, ge=1, description="days before an index is deleted, by the time of its events")
-    commit_seconds: float = Field(1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come")
+    commit_seconds: float = Field(
+        1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come"
+    )
     memory_mb: int = Field(100, ge=20, le=4000, description="memory of the index writer, in megabytes")
 
 
 class Detectors(_Section):
-    rules: list[Path] = Field(default_factory=list, description="folders of Sigma rules; the rules we ship when left out")
+    rules: list[Path] = Field(
+        default_factory=list, description="folders of Sigma rules; the rules we ship when left out"
+    )
 
 
 class Limits(_Section):
@@ -111,14 +115,20 @@ class Settings(BaseSettings):
     """All settings of one data directory."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HAIDANG_", env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+        env_prefix="HAIDANG_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     data_dir: Path = Field(description="where everything is kept (only from the environment: HAIDANG_DATA_DIR)")
     language: Literal["auto", "vi", "en"] = Field("auto", description="language of commands, pages and messages")
     organization: str = Field("vn", description="`organization.id` of this site's events")
     observer: str = Field(default_factory=socket.gethostname, description="`observer.name` of this machine's events")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="detail of the program's own log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="detail of the program's own log"
+    )
     sources: list[Source] = Field(default_factory=lambda: list(_DEFAULT_SOURCES), description="where events come from")
     api: Api = Field(default_factory=Api)
     tls: Tls = Field(default_factory=Tls)
@@ -208,7 +218,12 @@ def _fault(item: Any) -> str:
     }.get(item["type"])  # fmt: skip
     if expected is None:
         return say("settings.fault", place=place, value=_shown(item["input"]), expected=item["msg"])
-    return say("settings.fault", place=place, value=_shown(item["input"]), expected=say(expected, **_limits(item.get("ctx", {}))))
+    return say(
+        "settings.fault",
+        place=place,
+        value=_shown(item["input"]),
+        expected=say(expected, **_limits(item.get("ctx", {}))),
+    )
 
 
 def _limits(context: dict[str, Any]) -> dict[str, Any]:
@@ -221,5 +236,16 @@ def _shown(value: Any) -> str:
 
 
 def _known_names() -> list[str]:
-    sections: list[type[BaseModel]] = [Settings, SyslogSource, FilesSource, HttpSource, Api, Tls, Bus, Store, Detectors, Limits]
+    sections: list[type[BaseModel]] = [
+        Settings,
+        SyslogSource,
+        FilesSource,
+        HttpSource,
+        Api,
+        Tls,
+        Bus,
+        Store,
+        Detectors,
+        Limits,
+    ]
     return sorted({name for section in sections for name in section.model_fields})

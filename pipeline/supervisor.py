@@ -103,6 +103,7 @@ class Supervisor:
         environment = dict(os.environ)
         environment[SUPERVISOR_VARIABLE] = str(os.getpid())
         environment["HAIDANG_DATA_DIR"] = str(self.data_dir)
+        environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy only counts bits here
         with (self.data_dir / "logs" / f"{child.name}.stderr").open("wb") as errors:
             child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 child.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,

@@ -66,7 +66,9 @@ def set_password(connection: Connection, name: str, password: str | None = None)
         HaidangError: there is no such user, or the password is too short.
     """
     chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
-    change = update(users).where(users.c.name == name).values(password=_hasher.hash(chosen), failures=0, locked_until=0.0)
+    change = (
+        update(users).where(users.c.name == name).values(password=_hasher.hash(chosen), failures=0, locked_until=0.0)
+    )
     if not connection.execute(change).rowcount:
         raise HaidangError("user.unknown", name=name)
     connection.execute(delete(sessions).where(sessions.c.user == name))
@@ -89,7 +91,11 @@ def log_in(engine: Engine, name: str, password: str, address: str, settings: Api
             if row is not None and not locked and not fits:
                 _count_failure(connection, name, now, settings)
             note(connection, name[:100], address, "login_failed", locked=locked)
-            refused = LoginRefused("user.locked", minutes=settings.lockout_minutes) if locked else LoginRefused("user.refused")
+            refused = (
+                LoginRefused("user.locked", minutes=settings.lockout_minutes)
+                if locked
+                else LoginRefused("user.refused")
+            )
         else:
             secret = secrets.token_urlsafe(32)
             connection.execute(update(users).where(users.c.name == name).values(failures=0, locked_until=0.0))

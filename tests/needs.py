@@ -21,7 +21,9 @@ _SYSLOG_NG_PACKAGES = ("syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "l
 def main() -> int:
     """Install or list what is missing; 0 when everything is there."""
     missing = [package for program, package in PROGRAMS.items() if shutil.which(program, path=_path()) is None]
-    missing += [package for file, package in FILES.items() if not Path(file).exists() and Path("/etc/debian_version").exists()]
+    missing += [
+        package for file, package in FILES.items() if not Path(file).exists() and Path("/etc/debian_version").exists()
+    ]
     unpacked = (_SYSLOG_NG / "usr/sbin/syslog-ng").exists()
     if not missing and unpacked:
         return 0

@@ -82,19 +82,21 @@ class SqliteBus:
 
     def backlog(self, topic: str, positions: Positions) -> tuple[int, int]:
         with self._lock:
-            row = self._open(topic).execute(
-                "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM frames WHERE offset >= ?",
-                (positions.get(PARTITION, 0),),
-            ).fetchone()
+            row = (
+                self._open(topic)
+                .execute(
+                    "SELECT coalesce(sum(events), 0), coalesce(sum(size), 0) FROM frames WHERE offset >= ?",
+                    (positions.get(PARTITION, 0),),
+                )
+                .fetchone()
+            )
         return row[0], row[1]
 
     def trim(self, topic: str, positions: Positions) -> int:
         with self._lock:
             database = self._open(topic)
             with database:
-                return database.execute(
-                    "DELETE FROM frames WHERE offset < ?", (positions.get(PARTITION, 0),)
-                ).rowcount
+                return database.execute("DELETE FROM frames WHERE offset < ?", (positions.get(PARTITION, 0),)).rowcount
 
     def close(self) -> None:
         with self._lock:

@@ -87,7 +87,9 @@ def run(chosen: argparse.Namespace) -> int:
             _play(chapters, syslog, web, token, 0 if chosen.fast else _SECONDS / sent, quiet=chosen.json)
         found, raised = _outcome(settings, engine, started, sent, before)
     if chosen.json:
-        show.json_line({"sent": sent, "searchable": found, "alerts": [{"rule": name, "count": n} for name, n in raised]})
+        show.json_line(
+            {"sent": sent, "searchable": found, "alerts": [{"rule": name, "count": n} for name, n in raised]}
+        )
     else:
         _print(sent, found, raised)
     return 0 if found >= sent and raised else 1
@@ -96,7 +98,11 @@ def run(chosen: argparse.Namespace) -> int:
 def story() -> tuple[Chapter, ...]:
     """Return the attack, chapter by chapter."""
     guesses = tuple(
-        Line(10, f"sshd[{4100 + number}]", f"Failed password for invalid user {name} from {_ATTACKER} port {40210 + number} ssh2")
+        Line(
+            10,
+            f"sshd[{4100 + number}]",
+            f"Failed password for invalid user {name} from {_ATTACKER} port {40210 + number} ssh2",
+        )
         for number, name in enumerate(("admin", "test", "oracle", "ubnd", "postgres", "nguyenvana"))
     )
     strangers = tuple(
@@ -190,7 +196,9 @@ def _post(port: int, token: str, item: Sysmon, number: int) -> None:
         raise HaidangError("command.demo.refused", status=response.status, answer=answer[:300])
 
 
-def _outcome(settings: Settings, engine: Engine, started: float, sent: int, before: int) -> tuple[int, list[tuple[str, int]]]:
+def _outcome(
+    settings: Settings, engine: Engine, started: float, sent: int, before: int
+) -> tuple[int, list[tuple[str, int]]]:
     """Wait until all is searchable and no further alert comes; return how many events and which alerts there are."""
     reader = store.open_reader(settings.data_dir)
     names = {"terms": {"host.name": [_WEB, _CLERK]}}
@@ -265,6 +273,11 @@ def _pipeline(settings: Settings, engine: Engine) -> Iterator[None]:
 
 def _print(sent: int, found: int, raised: list[tuple[str, int]]) -> None:
     if raised:
-        show.table(say("command.demo.alerts"), [say("show.count"), say("show.rule")], [(n, name) for name, n in raised], right=[0])
+        show.table(
+            say("command.demo.alerts"),
+            [say("show.count"), say("show.rule")],
+            [(n, name) for name, n in raised],
+            right=[0],
+        )
     show.line(say("command.demo.done", sent=sent, found=found, alerts=sum(count for _, count in raised)))
     show.line(say("command.demo.next", attacker=_ATTACKER))

@@ -50,7 +50,10 @@ def run(chosen: argparse.Namespace) -> int:
         for finding in findings:
             show.json_line({"status": finding.status, "part": finding.part, "what": finding.what, "todo": finding.todo})
     else:
-        rows = [(say(f"doctor.{item.status}"), item.part, f"{item.what}\n→ {item.todo}" if item.todo else item.what) for item in findings]
+        rows = [
+            (say(f"doctor.{item.status}"), item.part, f"{item.what}\n→ {item.todo}" if item.todo else item.what)
+            for item in findings
+        ]
         show.table("", ["", say("doctor.part"), say("doctor.found")], rows)
         faults = sum(item.status == FAULT for item in findings)
         show.line(say("doctor.faults", count=faults) if faults else say("doctor.all_good"))
@@ -64,7 +67,9 @@ def _look() -> Iterator[Finding]:
         yield Finding(FAULT, say("doctor.settings"), str(error), say("doctor.mend_settings"))
         return
     choose_language(settings.language)
-    yield Finding(GOOD, say("doctor.settings"), str(settings_file()) if settings_file().is_file() else say("doctor.defaults"))
+    yield Finding(
+        GOOD, say("doctor.settings"), str(settings_file()) if settings_file().is_file() else say("doctor.defaults")
+    )
     yield _python()
     yield from _disk(settings)
     yield _clock()
@@ -91,7 +96,12 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         probe.write_bytes(b"x" * 4096)
         probe.unlink()
     except OSError as error:
-        yield Finding(FAULT, part, say("doctor.not_writable", folder=folder, fault=error.strerror or error), say("doctor.choose_folder"))
+        yield Finding(
+            FAULT,
+            part,
+            say("doctor.not_writable", folder=folder, fault=error.strerror or error),
+            say("doctor.choose_folder"),
+        )
         return
     usage = shutil.disk_usage(folder)
     what = say("doctor.free", folder=folder, free=round(usage.free / 1e9, 1), total=round(usage.total / 1e9, 1))
@@ -127,9 +137,16 @@ def _services(settings: Settings) -> Iterator[Finding]:
     for name, stage in now["stages"].items():
         part = say("doctor.stage", name=name)
         if not stage["up"]:
-            yield Finding(FAULT, part, say("doctor.silent", seconds=stage["seen_seconds_ago"]), say("doctor.see_log", log=settings.data_dir / "logs" / f"{name}.log"))
+            yield Finding(
+                FAULT,
+                part,
+                say("doctor.silent", seconds=stage["seen_seconds_ago"]),
+                say("doctor.see_log", log=settings.data_dir / "logs" / f"{name}.log"),
+            )
         else:
-            yield Finding(GOOD, part, say("doctor.alive", pid=stage["pid"], waiting=show.number(stage["backlog_events"])))
+            yield Finding(
+                GOOD, part, say("doctor.alive", pid=stage["pid"], waiting=show.number(stage["backlog_events"]))
+            )
         yield from _stage_faults(part, stage)
 
 
@@ -189,14 +206,23 @@ def _udp_buffer(settings: Settings) -> Iterator[Finding]:
     except (OSError, ValueError):
         return
     if size < _UDP_BUFFER_BYTES:
-        yield Finding(ATTENTION, "UDP", say("doctor.small_buffer", size=show.number(size)), say("doctor.larger_buffer", size=16_777_216))
+        yield Finding(
+            ATTENTION,
+            "UDP",
+            say("doctor.small_buffer", size=show.number(size)),
+            say("doctor.larger_buffer", size=16_777_216),
+        )
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
     for source in settings.sources:
         if isinstance(source, FilesSource):
             for pattern in source.paths:
-                found = [path for path in Path("/").glob(pattern.lstrip("/")) if path.is_file()] if pattern.startswith("/") else []
+                found = (
+                    [path for path in Path("/").glob(pattern.lstrip("/")) if path.is_file()]
+                    if pattern.startswith("/")
+                    else []
+                )
                 denied = [path for path in found if not _readable(path)]
                 part = say("doctor.source", name=source.name)
                 if denied:

@@ -74,7 +74,10 @@ def wait_ready(supervisor: Supervisor, engine: Engine, since: float, stopping: t
             return True
         _report(supervisor.check())
         if time.monotonic() > deadline:
-            sys.stderr.write(say("command.run.not_ready", stages=", ".join(sorted(missing)), folder=supervisor.data_dir / "logs") + "\n")
+            sys.stderr.write(
+                say("command.run.not_ready", stages=", ".join(sorted(missing)), folder=supervisor.data_dir / "logs")
+                + "\n"
+            )
             return True
         stopping.wait(_LOOK_SECONDS)
     return False
@@ -91,10 +94,18 @@ def _first_password(engine: Engine) -> str | None:
 
 def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
     with engine.connect().execution_options(read_only=True) as connection:
-        details: dict[str, Any] = {name: detail for name, detail in connection.execute(select(stages.c.stage, stages.c.detail))}
+        details: dict[str, Any] = {
+            name: detail for name, detail in connection.execute(select(stages.c.stage, stages.c.detail))
+        }
     collectors = details.get("collectors", {})
     places = [f"    {place}" for group in collectors.get("listening", {}).values() for place in group]
-    show.line(say("command.run.ready", address=details.get("api", {}).get("address", "-"), listening="\n".join(places) or "    -"))
+    show.line(
+        say(
+            "command.run.ready",
+            address=details.get("api", {}).get("address", "-"),
+            listening="\n".join(places) or "    -",
+        )
+    )
     if password is not None:
         show.line(say("command.run.password", user=_ADMIN, password=password))
     for place, why in collectors.get("failures", {}).items():
@@ -107,6 +118,12 @@ def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
 
 def _report(ended: list[Child]) -> None:
     for child in ended:
-        sys.stderr.write(say("command.run.ended", stage=child.name, seconds=round(child.restart_at - time.monotonic()), words=child.last_words.rpartition("\n")[2]) + "\n")
-
-
+        sys.stderr.write(
+            say(
+                "command.run.ended",
+                stage=child.name,
+                seconds=round(child.restart_at - time.monotonic()),
+                words=child.last_words.rpartition("\n")[2],
+            )
+            + "\n"
+        )

@@ -29,7 +29,10 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.action == "list":
         query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.revoked).order_by(tokens.c.name)
         with engine.connect().execution_options(read_only=True) as connection:
-            rows = [(name, kind, role, say("show.revoked") if gone else "") for name, kind, role, gone in connection.execute(query)]
+            rows = [
+                (name, kind, role, say("show.revoked") if gone else "")
+                for name, kind, role, gone in connection.execute(query)
+            ]
         show.table("", [say("show.token"), say("show.kind"), say("show.role"), ""], rows)
         return 0
     if not chosen.name:

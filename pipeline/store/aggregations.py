@@ -16,7 +16,15 @@ MAX_BUCKETS = 65_535
 _MAX_DEPTH = 6
 _UNIT_MICROS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 CALENDAR = ("minute", "hour", "day", "week", "month", "quarter", "year")
-_CALENDAR_SHORT = {"1m": "minute", "1h": "hour", "1d": "day", "1w": "week", "1M": "month", "1q": "quarter", "1y": "year"}
+_CALENDAR_SHORT = {
+    "1m": "minute",
+    "1h": "hour",
+    "1d": "day",
+    "1w": "week",
+    "1M": "month",
+    "1q": "quarter",
+    "1y": "year",
+}
 _DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 
 _BUCKETS = {
@@ -73,7 +81,9 @@ def _parse_one(name: str, content: Any, place: str, depth: int) -> Aggregation:
     kinds = [key for key in content if key not in ("aggs", "aggregations", "meta")]
     known = {**_BUCKETS, **_NUMBERS}
     if len(kinds) != 1 or kinds[0] not in known:
-        raise SearchError("search.unknown_aggregation", place=place, value=", ".join(kinds) or "-", known=", ".join(known))
+        raise SearchError(
+            "search.unknown_aggregation", place=place, value=", ".join(kinds) or "-", known=", ".join(known)
+        )
     kind = kinds[0]
     options = content[kind]
     below = content.get("aggs", content.get("aggregations"))
@@ -86,7 +96,9 @@ def _parse_one(name: str, content: Any, place: str, depth: int) -> Aggregation:
         raise SearchError("search.want_object", place=f"{place}.{kind}", value=repr(options)[:100])
     for key in options:
         if key not in known[kind]:
-            raise SearchError("search.unknown_key", place=f"{place}.{kind}", value=key, known=", ".join(sorted(known[kind])))
+            raise SearchError(
+                "search.unknown_key", place=f"{place}.{kind}", value=key, known=", ".join(sorted(known[kind]))
+            )
     if kind == "filters":
         conditions = _named_filters(options.get("filters"), place)
     _check(kind, options, f"{place}.{kind}")
@@ -166,7 +178,7 @@ def order_buckets(buckets: list[dict[str, Any]], order: Any) -> list[dict[str, A
     ordered = sorted(buckets, key=lambda bucket: _sortable(bucket["key"]))
     for rule in reversed(rules):
         ((path, direction),) = rule.items()
-        ordered.sort(key=lambda bucket: _order_value(bucket, path), reverse=str(direction).lower() == "desc")  # noqa: B023
+        ordered.sort(key=lambda bucket: _order_value(bucket, path), reverse=str(direction).lower() == "desc")
     return ordered
 
 

@@ -150,7 +150,9 @@ def time_span(condition: Condition) -> tuple[int | None, int | None]:
 
 def _parse(body: Any, limits: _Limits) -> Condition:
     if not isinstance(body, dict) or len(body) != 1:
-        raise SearchError("search.one_query", place=limits.place or "query", value=_short(body), known=", ".join(_PARSERS))
+        raise SearchError(
+            "search.one_query", place=limits.place or "query", value=_short(body), known=", ".join(_PARSERS)
+        )
     ((kind, content),) = body.items()
     parser = _PARSERS.get(kind)
     if parser is None:
@@ -239,7 +241,9 @@ def _range(content: Any, limits: _Limits) -> Condition:
     ((name, bounds),) = content.items()
     unknown = set(bounds) - {"gt", "gte", "lt", "lte", "format", "time_zone", "boost"}
     if unknown:
-        raise SearchError("search.unknown_key", place=f"{limits.place}.{name}", value=sorted(unknown)[0], known="gt, gte, lt, lte")
+        raise SearchError(
+            "search.unknown_key", place=f"{limits.place}.{name}", value=sorted(unknown)[0], known="gt, gte, lt, lte"
+        )
     low, high = bounds.get("gte", bounds.get("gt")), bounds.get("lte", bounds.get("lt"))
     return within(name, low, high, "gt" not in bounds, "lt" not in bounds, limits.place)
 

@@ -28,7 +28,9 @@ class QueryFault(SearchError):
     """A text that is no query. `position` counts characters from 0; `reason` says what was expected there."""
 
     def __init__(self, text: str, position: int, reason: str) -> None:
-        super().__init__("search.fault_at", position=position + 1, reason=reason, text=text, pointer=" " * position + "^")
+        super().__init__(
+            "search.fault_at", position=position + 1, reason=reason, text=text, pointer=" " * position + "^"
+        )
         self.position = position
         self.reason = reason
 
@@ -171,7 +173,9 @@ class _Parser:
         low, high = (value, None) if sign[0] == ">" else (None, value)
         return self.ranged(field, low, high, sign == ">=", sign == "<=", start)
 
-    def ranged(self, field: str, low: str | None, high: str | None, at_low: bool, at_high: bool, start: int) -> q.Condition:
+    def ranged(
+        self, field: str, low: str | None, high: str | None, at_low: bool, at_high: bool, start: int
+    ) -> q.Condition:
         try:
             return q.within(field, _number(low), _number(high), at_low, at_high, field)
         except SearchError as error:

@@ -27,7 +27,19 @@ from pipeline.store.aggregations import (
 from pipeline.store.tantivy_query import IndexQuery, column, count_of
 
 #: Tantivy answers each of these in one call, also below buckets.
-_NATIVE = {"terms", "multi_terms", "date_histogram", "histogram", "range", "avg", "sum", "min", "max", "stats", "value_count"}
+_NATIVE = {
+    "terms",
+    "multi_terms",
+    "date_histogram",
+    "histogram",
+    "range",
+    "avg",
+    "sum",
+    "min",
+    "max",
+    "stats",
+    "value_count",
+}
 #: These only for one index: their answers cannot be added up.
 _NATIVE_ALONE = {"cardinality", "percentiles"}
 _STATS = ("avg", "sum", "min", "max", "stats")
@@ -70,9 +82,7 @@ class Aggregator:
             extra = agg.conditions[0][1] if agg.conditions else q.Combined(must_not=(q.Exists(agg.field),))
             return self._bucket(agg, q.Combined(must=(condition, extra)))
         if agg.kind == "filters":
-            named = {
-                name: self._bucket(agg, q.Combined(must=(condition, extra))) for name, extra in agg.conditions
-            }
+            named = {name: self._bucket(agg, q.Combined(must=(condition, extra))) for name, extra in agg.conditions}
             listed = isinstance(agg.options["filters"], list)
             return {"buckets": list(named.values()) if listed else named}
         if agg.kind == "top_hits":
@@ -109,7 +119,11 @@ class Aggregator:
         step = (high - low) / _PERCENTILE_STEPS or 1.0
         scale = Aggregation("a", "histogram", {"field": agg.field, "interval": step, "offset": low, "min_doc_count": 1})
         buckets = self._native([scale], condition)["a"]["buckets"]
-        return {"values": {str(percent): _percentile(buckets, percent, step, low, high) for percent in percents(agg.options)}}
+        return {
+            "values": {
+                str(percent): _percentile(buckets, percent, step, low, high) for percent in percents(agg.options)
+            }
+        }
 
     def _calendar(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         spread = self._native([Aggregation("a", "stats", {"field": q.TIME})], condition)["a"]
@@ -191,7 +205,9 @@ def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _merge_buckets(agg: Aggregation, group: list[dict[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {name: group[0][name] for name in ("key", "key_as_string", "from", "to") if name in group[0]}
+    merged: dict[str, Any] = {
+        name: group[0][name] for name in ("key", "key_as_string", "from", "to") if name in group[0]
+    }
     merged["doc_count"] = sum(bucket["doc_count"] for bucket in group)
     for below in agg.below:
         merged[below.name] = _merge(below, [bucket[below.name] for bucket in group])
@@ -336,7 +352,12 @@ def _floor(moment: datetime, unit: str) -> datetime:
 
 
 def _next(moment: datetime, unit: str) -> datetime:
-    steps = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+    steps = {
+        "minute": timedelta(minutes=1),
+        "hour": timedelta(hours=1),
+        "day": timedelta(days=1),
+        "week": timedelta(weeks=1),
+    }
     if unit in steps:
         return moment + steps[unit]
     months = {"month": 1, "quarter": 3, "year": 12}[unit]

@@ -101,7 +101,7 @@ def _hits(parts: Sequence[_Part], request: Request) -> dict[str, Any]:
         total += count
         rows += found
     for number, order in reversed(list(enumerate(request.order))):
-        rows.sort(key=lambda row: _rank(row[0][number], order.descending), reverse=order.descending)  # noqa: B023
+        rows.sort(key=lambda row: _rank(row[0][number], order.descending), reverse=order.descending)
     hits = [
         {"_id": event["event.id"], "_source": only(event, request.fields), "sort": list(sort)}
         for sort, event in rows[request.offset : wanted]
@@ -110,7 +110,9 @@ def _hits(parts: Sequence[_Part], request: Request) -> dict[str, Any]:
 
 
 def _top_hits(parts: Sequence[_Part], condition: q.Condition, options: dict[str, Any]) -> dict[str, Any]:
-    request = Request(condition, int(options.get("size", 3)), int(options.get("from", 0)), parse_order(options.get("sort")), (), None)
+    request = Request(
+        condition, int(options.get("size", 3)), int(options.get("from", 0)), parse_order(options.get("sort")), (), None
+    )
     return _hits(parts, request)
 
 

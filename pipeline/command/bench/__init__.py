@@ -31,6 +31,9 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.json:
         show.json_line(figures)
     else:
-        rows = [(name, show.number(round(value, 3)) if isinstance(value, (int, float)) else value) for name, value in figures.items()]
+        rows = [
+            (name, show.number(round(value, 3)) if isinstance(value, (int, float)) else value)
+            for name, value in figures.items()
+        ]
         show.table(say(f"command.bench.{chosen.what}"), [say("show.figure"), say("show.value")], rows, right=[1])
     return 0

@@ -22,7 +22,13 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     count = chosen.events or _EVENTS
     texts, origin = syslog_lines(chosen.logs)
     lines = [
-        encode({"@timestamp": "2026-11-24T02:00:00.000Z", "event.id": event_id("bench", number), "message": text.decode("utf-8", "replace")})
+        encode(
+            {
+                "@timestamp": "2026-11-24T02:00:00.000Z",
+                "event.id": event_id("bench", number),
+                "message": text.decode("utf-8", "replace"),
+            }
+        )
         for number, text in enumerate(texts)
     ]
     folder = default_data_dir()

@@ -64,7 +64,11 @@ def _made_lines(count: int) -> Iterator[bytes]:
 
 
 def _made_record(number: int) -> dict[str, Any]:
-    images = ["C:\\Windows\\System32\\svchost.exe", "C:\\Windows\\explorer.exe", "C:\\Program Files\\Office\\WINWORD.EXE"]
+    images = [
+        "C:\\Windows\\System32\\svchost.exe",
+        "C:\\Windows\\explorer.exe",
+        "C:\\Program Files\\Office\\WINWORD.EXE",
+    ]
     return {
         "Event": {
             "System": {

@@ -24,8 +24,8 @@ from sqlalchemy import Engine, func, select
 from pipeline import access, store
 from pipeline.bus import EVENTS, open_bus
 from pipeline.command.bench.lateness import late_seconds
-from pipeline.command.bench.sender import MARK
 from pipeline.command.bench.samples import syslog_lines, windows_records
+from pipeline.command.bench.sender import MARK
 from pipeline.messages import HaidangError
 from pipeline.settings import default_data_dir
 from pipeline.state import open_state, positions
@@ -133,7 +133,9 @@ def _wait_for(site: _Site, count: int) -> None:
     raise HaidangError("command.bench.too_slow", seconds=int(_LIMIT_SECONDS))
 
 
-def _send(site: _Site, lines: Path, records: Path, count: int, rate: int = 0, alert_every: int = 0) -> "subprocess.Popen[bytes]":
+def _send(
+    site: _Site, lines: Path, records: Path, count: int, rate: int = 0, alert_every: int = 0
+) -> "subprocess.Popen[bytes]":
     arguments = [
         sys.executable, "-m", "pipeline.command.bench.sender", str(site.syslog), str(site.http), str(lines), str(records),
         str(count), str(rate), str(alert_every),
