@@ -6,6 +6,9 @@ The catalogues are `pipeline/locale/vi.json` and `en.json`; a test holds both to
 import json
 import locale
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from typing import Any
 LANGUAGES = ("vi", "en")
 _FOLDER = Path(__file__).parent / "locale"
 _chosen: str | None = None
+#: The language of the person who is being answered now, where that is not the process's own.
+_spoken: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 class HaidangError(Exception):
@@ -38,10 +43,24 @@ def choose_language(setting: str = "auto") -> str:
     return wanted
 
 
-def say(key: str, /, language: str | None = None, **values: Any) -> str:
-    """Return the sentence `key` with its values filled in, in `language` or the process's own."""
-    chosen = language or _chosen or choose_language()
-    return catalogue(chosen)[key].format(**values)
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Answer in this language within the block, in this task or thread alone: one process serves many people."""
+    token = _spoken.set(language)
+    try:
+        yield
+    finally:
+        _spoken.reset(token)
+
+
+def language() -> str:
+    """Return the language that is spoken here and now."""
+    return _spoken.get() or _chosen or choose_language()
+
+
+def say(key: str, /, **values: Any) -> str:
+    """Return the sentence `key` with its values filled in, in the language that is spoken here and now."""
+    return catalogue(language())[key].format(**values)
 
 
 @cache

@@ -67,21 +67,24 @@ def _save(connection: Connection, rows: list[dict[str, Any]]) -> None:
     new = {row["id"]: row for row in rows if row["id"] not in known}
     insert_new(connection, alerts, list(new.values()), key=["id"])
     if new:
-        connection.execute(outbox.insert(), [{"kind": INDEX, "body": row["document"]} for row in new.values()])
+        connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
 
 
 def _send_copies(stage: Stage) -> int:
+    """Hand the store a copy of each alert that the outbox names, as it is now."""
     query = select(outbox.c.id, outbox.c.body).where(outbox.c.kind == INDEX).order_by(outbox.c.id).limit(_BATCH)
     with stage.engine.connect().execution_options(read_only=True) as connection:
-        rows = connection.execute(query).all()
-    if not rows:
-        return 0
+        asked = {number: alert for number, alert in connection.execute(query)}
+        if not asked:
+            return 0
+        rows = select(alerts.c.document, alerts.c.status).where(alerts.c.id.in_(asked.values()))
+        copies = [encode({**document, "alert.status": status}) for document, status in connection.execute(rows)]
     try:
-        stage.bus.publish(bus.ALERT_UPDATES, list(pack("alerts", (encode(body) for _, body in rows))))
+        stage.bus.publish(bus.ALERT_UPDATES, list(pack("alerts", copies)))
     except SlowDown as error:
         log("response").warning("copies_held", reason=str(error))
         time.sleep(_SLOW_DOWN_SECONDS)
         return 0
     with stage.engine.begin() as connection:
-        connection.execute(delete(outbox).where(outbox.c.id.in_([identifier for identifier, _ in rows])))
-    return len(rows)
+        connection.execute(delete(outbox).where(outbox.c.id.in_(asked)))
+    return len(asked)

@@ -3,10 +3,10 @@
 SQLAlchemy Core on SQLite (embedded) or PostgreSQL; the tables are in `tables.py`, their history in `migrations/`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,7 +20,8 @@ def open_state(data_dir: Path) -> Engine:
     data_dir.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         f"sqlite:///{data_dir / 'state.db'}",
-        json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
+        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_deserializer=orjson.loads,
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)

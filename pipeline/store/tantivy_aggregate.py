@@ -4,13 +4,13 @@ What Tantivy can do itself is one call for each index, merged (`_native`). What 
 distinct values and percentiles of several indexes) is composed: the buckets first, then a search in each.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-import tantivy
 
 from pipeline.event import from_micros
 from pipeline.store import SearchError
@@ -24,7 +24,8 @@ from pipeline.store.aggregations import (
     order_buckets,
     percents,
 )
-from pipeline.store.tantivy_query import IndexQuery, column, count_of
+from pipeline.store.tantivy_part import SCANNED, Key, Part
+from pipeline.store.tantivy_schema import column, has_column
 
 #: Tantivy answers each of these in one call, also below buckets.
 _NATIVE = {
@@ -51,9 +52,9 @@ TopHits = Callable[[q.Condition, dict[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
-    """Answers aggregations over `indexes`; `top_hits` is how the caller searches."""
+    """Answers aggregations over `parts`; `top_hits` is how the caller searches."""
 
-    indexes: Sequence[tuple[IndexQuery, tantivy.Searcher]]
+    parts: Sequence[Part]
     top_hits: TopHits
 
     def run(self, aggregations: Sequence[Aggregation], condition: q.Condition) -> dict[str, Any]:
@@ -66,15 +67,17 @@ class Aggregator:
         return {agg.name: answers[agg.name] for agg in aggregations}
 
     def _is_native(self, agg: Aggregation) -> bool:
-        able = agg.kind in _NATIVE or (agg.kind in _NATIVE_ALONE and len(self.indexes) == 1)
+        if not all(has_column(field) for field in agg.fields):
+            return False
+        able = agg.kind in _NATIVE or (agg.kind in _NATIVE_ALONE and len(self.parts) == 1)
         return able and not (agg.kind == "date_histogram" and calendar_unit(agg.options)) and all(
             self._is_native(below) for below in agg.below
         )  # fmt: skip
 
     def _native(self, aggregations: Sequence[Aggregation], condition: q.Condition) -> dict[str, Any]:
-        many = len(self.indexes) > 1
+        many = len(self.parts) > 1
         body = {agg.name: _native_body(agg, many) for agg in aggregations}
-        parts = [searcher.aggregate(query.translate(condition), body) for query, searcher in self.indexes]
+        parts = [part.aggregate(condition, body) for part in self.parts]
         return {agg.name: _merge(agg, [part[agg.name] for part in parts]) for agg in aggregations}
 
     def _composed(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
@@ -94,22 +97,42 @@ class Aggregator:
         if agg.kind == "date_histogram" and calendar_unit(agg.options):
             return self._calendar(agg, condition)
         alone = Aggregation(agg.name, agg.kind, agg.options)
-        answer: dict[str, Any] = self._native([alone], condition)[agg.name]
-        for bucket in answer["buckets"]:
+        if agg.kind in ("terms", "multi_terms", "value_count") and not all(has_column(field) for field in agg.fields):
+            answer = self._scanned(alone, condition)
+        else:  # a number of a field of texts: nothing is counted, as in Elasticsearch where nothing is mapped
+            answer = self._native([alone], condition)[agg.name]
+        for bucket in answer.get("buckets", []) if agg.below else []:
             bucket.update(self.run(agg.below, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
         return answer
 
     def _bucket(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
-        count = sum(count_of(searcher.search(query.translate(condition), limit=1)) for query, searcher in self.indexes)
+        count = sum(part.count(condition) for part in self.parts)
         return {"doc_count": count, **self.run(agg.below, condition)}
 
     def _distinct(self, field: str, condition: q.Condition) -> set[Any]:
+        if not has_column(field):
+            return {key[0] for part in self.parts for key in part.scan([field], condition)}
         body = {"a": {"terms": {"field": column(field), "size": MAX_BUCKETS}}}
-        return {
-            bucket["key"]
-            for query, searcher in self.indexes
-            for bucket in searcher.aggregate(query.translate(condition), body)["a"]["buckets"]
-        }
+        answers = [part.aggregate(condition, body) for part in self.parts]
+        return {bucket["key"] for answer in answers for bucket in answer["a"]["buckets"]}
+
+    def _scanned(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
+        """Answer `terms`, `multi_terms` and `value_count` of a field without a column, from the events themselves."""
+        counts: Counter[Key] = sum((part.scan(agg.fields, condition) for part in self.parts), Counter())
+        if agg.kind == "value_count":
+            return {"value": counts.total()}
+        if agg.kind == "terms":
+            buckets = [{"key": key[0], "doc_count": count} for key, count in counts.items()]
+        else:
+            buckets = [
+                {"key": list(key), "key_as_string": "|".join(str(part) for part in key), "doc_count": count}
+                for key, count in counts.items()
+            ]
+        answer = _finish_terms(agg, buckets, [])
+        left = sum(max(part.count(condition) - SCANNED, 0) for part in self.parts)
+        if left:
+            answer["not_scanned"] = left
+        return answer
 
     def _percentiles(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         spread = self._native([Aggregation("a", "stats", {"field": agg.field})], condition)["a"]
@@ -131,7 +154,7 @@ class Aggregator:
             return {"buckets": []}
         zone = _zone(agg.options.get("time_zone", "UTC"))
         edges = _calendar_edges(int(spread["min"]), int(spread["max"]), str(calendar_unit(agg.options)), zone)
-        ranges = [{"from": low, "to": high} for low, high in zip(edges, edges[1:], strict=False)]
+        ranges = [{"from": low, "to": high} for low, high in pairwise(edges)]
         counted = Aggregation("a", "range", {"field": q.TIME, "ranges": ranges})
         buckets = []
         for bucket in self._native([counted], condition)["a"]["buckets"]:

@@ -1,13 +1,14 @@
 """The embedded index's schema: how an event's fields lie in Tantivy, the same for its writer and its readers.
 
-`t`: microseconds since 1970, for ranges, sorting and histograms. `id`: event.id. `f`: every field, exact: indexed
-without case and diacritics, kept as it is in the columns that aggregations read. `text`: the words of the original
-line, without case and diacritics (Tantivy's ascii_fold also folds Vietnamese letters, `Đ` among them).
-`src`: the event's JSON line as it came.
+`t`: microseconds since 1970, for ranges, sorting and histograms. `id`: event.id. `f`: fields, exact: indexed without case
+and diacritics, and kept as they are in the columns that aggregations read. `k`: the same without columns, for fields
+that are searched but seldom counted: a column costs as much time as all the rest of a field. `text`: the words of the
+original line, without case and diacritics (Tantivy's ascii_fold also folds Vietnamese letters, `Đ` among them).
+`at`: where the event's line lies (`blocks.py`).
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import tantivy
@@ -15,6 +16,7 @@ from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 
 #: An event this much older than now goes to the index of its month: history is sparse, and an index costs files.
 _DAYS_APART = timedelta(days=31)
+DAY_MICROS = 86_400_000_000
 _FOLDED, _WORDS = "folded", "words"
 
 
@@ -37,9 +39,54 @@ def schema() -> tantivy.Schema:
     builder.add_integer_field("t", indexed=True, fast=True)
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
     builder.add_json_field("f", fast=True, tokenizer_name=_FOLDED, index_option="basic", expand_dots_enabled=True)
+    builder.add_json_field("k", tokenizer_name=_FOLDED, index_option="basic", expand_dots_enabled=True)
     builder.add_text_field("text", tokenizer_name=_WORDS, index_option="position")
-    builder.add_bytes_field("src", stored=True)
+    builder.add_integer_field("at", fast=True)
     return builder.build()
+
+
+#: Fields without a column, by their start: copies of ECS fields, identifiers, and what a device says of its own format.
+#: An aggregation of one of them reads the events instead (`tantivy_aggregate.py`).
+_COLUMNLESS_STARTS = ("winlog.event_data.", "winlog.user_data.", "system.auth.", "log.syslog.structured_data.")
+_COLUMNLESS = frozenset(
+    {
+        "event.provider",
+        "log.source.address",
+        "winlog.activity_id",
+        "winlog.computer_name",
+        "winlog.event_id",
+        "winlog.keywords",
+        "winlog.level",
+        "winlog.opcode",
+        "winlog.provider_guid",
+        "winlog.record_id",
+        "winlog.task",
+    }
+)
+
+
+@lru_cache(maxsize=10_000)
+def has_column(field: str) -> bool:
+    """Say whether aggregations read this field from a column."""
+    return field not in _COLUMNLESS and not field.startswith(_COLUMNLESS_STARTS)
+
+
+@lru_cache(maxsize=10_000)
+def may_hold_columnless(field: str) -> bool:
+    """Say whether a field without a column may lie below this one (`winlog` holds `winlog.task`)."""
+    return any(name.startswith(f"{field}.") for name in (*_COLUMNLESS, *_COLUMNLESS_STARTS))
+
+
+def column(field: str) -> str:
+    """Return the name under which Tantivy knows a field."""
+    if field == "@timestamp":
+        return "t"
+    return f"f.{field}" if has_column(field) else f"k.{field}"
+
+
+def blocks_path(path: Path) -> Path:
+    """Return the file of an index's event lines."""
+    return path / "events.blocks"
 
 
 def open_index(path: Path) -> tantivy.Index:

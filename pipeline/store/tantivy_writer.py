@@ -4,7 +4,6 @@ One index a day of event time (a month for history); one process writes. An even
 left out, so a frame read twice after a crash changes nothing.
 """
 
-import base64
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,8 +13,9 @@ import orjson
 
 from pipeline.event import Event, to_micros
 from pipeline.store import ALERTS
+from pipeline.store.blocks import BlockWriter
 from pipeline.store.seen import Seen
-from pipeline.store.tantivy_schema import covers, index_name, open_index
+from pipeline.store.tantivy_schema import DAY_MICROS, blocks_path, covers, has_column, index_name, open_index
 
 #: Indexes open for writing at once: today, yesterday's late events, and two of history that is being imported.
 _OPEN_AT_ONCE = 4
@@ -23,7 +23,27 @@ _OPEN_AT_ONCE = 4
 _LEAST_MEMORY = 15_000_000
 #: Fields that are not indexed one by one: their words are in `text`, and as terms they would be the bulk of the index.
 _WORDS_ONLY = ("event.original", "message", "event.original_base64", "alert.evidence")
-_NOT_EXACT = frozenset((*_WORDS_ONLY, "@timestamp", "event.id"))
+_OTHERWISE = frozenset((*_WORDS_ONLY, "@timestamp", "event.id"))
+_COLUMN, _COLUMNLESS, _NOT_EXACT = "column", "columnless", "not exact"
+_KINDS: dict[str, str] = {}
+_MOST_KINDS = 20_000
+#: Fields whose texts are no words that anybody looks for without naming the field.
+_WORDLESS = frozenset(
+    {
+        "@timestamp",
+        "alert.evidence",
+        "event.id",
+        "event.ingested",
+        "event.kind",
+        "event.original_base64",
+        "log.source.address",
+        "winlog.activity_id",
+        "winlog.opcode",
+        "winlog.provider_guid",
+        "winlog.record_id",
+        "winlog.task",
+    }
+)
 #: Only texts up to this length can be looked up exactly, in bytes; longer ones by their words.
 _LONGEST_EXACT = 8_000
 
@@ -42,9 +62,12 @@ class TantivyWriter:
         now = datetime.now(UTC)
         existing = self._names(collection)
         by_index: dict[str, list[tuple[Event, bytes, int]]] = {}
+        names: dict[int, str] = {}
         for event, line in items:
             micros = to_micros(event["@timestamp"])
-            by_index.setdefault(index_name(micros, now, existing), []).append((event, line, micros))
+            day = micros // DAY_MICROS
+            name = names.get(day) or names.setdefault(day, index_name(micros, now, existing))
+            by_index.setdefault(name, []).append((event, line, micros))
         return sum(self._writer(collection, name).add(group) for name, group in by_index.items())
 
     def commit(self) -> None:
@@ -93,6 +116,7 @@ class _IndexWriter:
         self._index.config_reader("manual")
         self._writer = self._index.writer(heap_size=memory, num_threads=1)
         self._searcher = self._index.searcher()
+        self._blocks = BlockWriter(blocks_path(path))
         self._seen = Seen()
         self._uncommitted: set[str] = set()
         self._read_ids()
@@ -105,19 +129,21 @@ class _IndexWriter:
                 repeated += 1
                 continue
             self._uncommitted.add(identifier)
-            self._writer.add_json(_document(event, line, micros))
+            self._writer.add_json(_document(event, micros, self._blocks.add(line), len(line)))
         return repeated
 
     def replace(self, items: Sequence[tuple[Event, bytes]]) -> int:
         for event, line in items:
             self._writer.delete_documents_by_term("id", event["event.id"])
-            self._writer.add_json(_document(event, line, to_micros(event["@timestamp"])))
+            address = self._blocks.add(line)
+            self._writer.add_json(_document(event, to_micros(event["@timestamp"]), address, len(line)))
             self._uncommitted.add(event["event.id"])
         return 0
 
     def commit(self) -> None:
         if not self._uncommitted:
             return
+        self._blocks.sync()  # before the commit that names their addresses
         self._writer.commit()
         self._uncommitted.clear()
         self._index.reload()
@@ -125,6 +151,7 @@ class _IndexWriter:
 
     def close(self) -> None:
         self.commit()
+        self._blocks.close()
         self._writer.wait_merging_threads()
 
     def _read_ids(self) -> None:
@@ -134,36 +161,53 @@ class _IndexWriter:
             self._seen.add([term for term, _ in self._searcher.terms_with_prefix("id", f"{first:02x}")])
 
 
-def _document(event: Event, line: bytes, micros: int) -> str:
-    """Return the index's document as JSON, which Tantivy reads in one call."""
-    exact = {name: value for name, value in event.items() if name not in _NOT_EXACT}
-    if len(line) > _LONGEST_EXACT:
-        exact = {name: value for name, value in exact.items() if type(value) is not str or len(value) <= _LONGEST_EXACT}
+def _document(event: Event, micros: int, address: int, size: int) -> str:
+    """Return the index's document as JSON, which Tantivy reads in one call. `size` is the line's."""
+    columns, others = {}, {}
+    for name, value in event.items():
+        kind = _KINDS.get(name) or _kind(name)
+        if kind == _COLUMN:
+            columns[name] = value
+        elif kind == _COLUMNLESS:
+            others[name] = value
+    if size > _LONGEST_EXACT:
+        columns, others = _short(columns), _short(others)
     return (
-        b'{"t":%d,"id":%b,"f":%b,"text":%b,"src":"%b"}'
+        b'{"t":%d,"at":%d,"id":%b,"f":%b,"k":%b,"text":%b}'
         % (
             micros,
+            address,
             orjson.dumps(event["event.id"]),
-            orjson.dumps(exact),
+            orjson.dumps(columns),
+            orjson.dumps(others),
             orjson.dumps(_words_of(event)),
-            base64.b64encode(line),
         )
     ).decode()
 
 
+def _kind(name: str) -> str:
+    """Return what is done with a field, and remember it; names are few, but a sender may send any number of them."""
+    kind = _NOT_EXACT if name in _OTHERWISE else _COLUMN if has_column(name) else _COLUMNLESS
+    if len(_KINDS) < _MOST_KINDS:
+        _KINDS[name] = kind
+    return kind
+
+
+def _short(fields: Event) -> Event:
+    return {name: value for name, value in fields.items() if type(value) is not str or len(value) <= _LONGEST_EXACT}
+
+
 def _words_of(event: Event) -> str:
-    """Return the text whose words are searched: the line as it came, or every text of an event that never was a line."""
+    """Return the text whose words are searched: the line as it came, or the texts of an event that never was a line."""
     original = event.get("event.original")
     if type(original) is str:
         return original
-    return "\n".join(_texts(event))
-
-
-def _texts(event: Event) -> list[str]:
-    texts: list[str] = []
+    texts: dict[str, None] = {}  # each text once: copies of a field under another name add no word
     for name, value in event.items():
+        if name in _WORDLESS:
+            continue
         if type(value) is str:
-            texts.append(value)
-        elif type(value) is list and name not in _WORDS_ONLY:
-            texts += [item for item in value if type(item) is str]
-    return texts
+            texts[value] = None
+        elif type(value) is list:
+            texts.update((item, None) for item in value if type(item) is str)
+    return "\n".join(texts)
