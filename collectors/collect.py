@@ -1,14 +1,17 @@
 """The collectors' stage: the sources of the settings enter, the topic `events` leaves."""
 
 import asyncio
-import ssl
+import re
+import resource
 
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
 
-from collectors import files, http, syslog, tls
+from collectors import files, http, syslog
 from collectors.intake import Intake
 from collectors.listening import Listening
 from pipeline.logs import log
+from pipeline.messages import HaidangError
 from pipeline.settings import FilesSource, HttpSource, Source, SyslogSource
 from pipeline.stage import Stage
 
@@ -18,44 +21,53 @@ _LOOK_SECONDS = 0.1
 
 def collect(stage: Stage) -> None:
     """Listen to all sources until the stage is stopped."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file; the usual 1024 are too few
     uvloop.run(_collect(stage))
 
 
 async def _collect(stage: Stage) -> None:
     asyncio.get_running_loop().set_exception_handler(_note_fault)
     intake = Intake(stage)
-    context = tls.server_context(stage.settings)
     publishing = asyncio.create_task(intake.run())
-    open_sources = [await _open(source, stage, intake, context) for source in stage.settings.sources]
-    await asyncio.to_thread(stage.beat, 0, _detail(open_sources, intake), True)
+    open_sources = [await _open(source, stage, intake) for source in stage.settings.sources]
+    await _beat(stage, open_sources, intake, now=True)
     while not stage.stopping.is_set():
         await asyncio.sleep(_LOOK_SECONDS)
         if publishing.done():
             publishing.result()
-        await asyncio.to_thread(stage.beat, 0, _detail(open_sources, intake))
-    for source in open_sources:
-        await source.close()
-    await publishing
-    await intake.finish()
+        await _beat(stage, open_sources, intake)
+    await asyncio.gather(*(source.close() for source in open_sources))
+    await intake.finish(publishing)
 
 
-async def _open(source: Source, stage: Stage, intake: Intake, context: ssl.SSLContext) -> Listening:
-    match source:
-        case SyslogSource():
-            return await syslog.listen(source, stage.settings, intake, context)
-        case HttpSource():
-            return await http.listen(source, stage.settings, intake, context)
-        case FilesSource():
-            return await files.listen(source, stage.settings, intake)
+async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
+    """Open one source; what is wrong with it is noted and touches no other."""
+    try:
+        match source:
+            case SyslogSource():
+                return await syslog.listen(source, stage.settings, intake)
+            case HttpSource():
+                return await http.listen(source, stage.settings, intake)
+            case FilesSource():
+                return await files.listen(source, stage.settings, intake)
+    except (HaidangError, OSError, re.error) as error:
+        listening = Listening(source.name)
+        listening.failed(source.name, str(error))
+        return listening
 
 
-def _detail(open_sources: list[Listening], intake: Intake) -> dict[str, object]:
-    return {
+async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now: bool = False) -> None:
+    detail = {
         "ready": True,
         "listening": {source.source: source.places for source in open_sources},
         "failures": {place: why for source in open_sources for place, why in source.failures.items()},
         "held": intake.held_because,
     }
+    try:
+        await asyncio.to_thread(stage.beat, 0, detail, now)
+    except SQLAlchemyError as error:  # a full disk holds intake; it must not cost what is in memory
+        log("collectors").error("cannot_beat", reason=str(error))
 
 
 def _note_fault(_loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -4,9 +4,10 @@
 wait and send again. The same request sent twice gives the same event ids.
 """
 
+import asyncio
 import hashlib
+import re
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -18,7 +19,6 @@ import orjson
 import uvicorn
 from sqlalchemy import Engine
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -27,8 +27,10 @@ from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
+from collectors.tls import server_context
 from collectors.unpacking import Lines, TooLarge, Unpacker
 from pipeline import access
+from pipeline.event import MAX_EVENT_BYTES
 from pipeline.settings import HttpSource, Settings
 
 #: How long a token's holder is remembered before it is looked up again, in seconds: so long a revoked one still works.
@@ -38,31 +40,51 @@ _RETRY_AFTER_SECONDS = 2
 _LISTED_FAULTS = 10
 #: A JSON array must be read whole; a larger request is to be lines.
 _MAX_ARRAY_BYTES = 16_000_000
+#: Bytes by which a body shows whether it is an array of objects; a line of text may start with `[` too.
+_START_BYTES = 1000
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*[{\]]")
+_UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?\s*\[?\s*\Z")
+_BOM = b"\xef\xbb\xbf"
+#: Lines that are decoded before others have their turn.
+_AT_ONCE = 500
+#: Connections of one source at once; more are told 503.
+_MAX_CONNECTIONS = 1000
+#: How long requests that are on their way at the end may take, in seconds.
+_LAST_REQUESTS_SECONDS = 4
 
 
-async def listen(source: HttpSource, settings: Settings, intake: Intake, tls: ssl.SSLContext) -> Listening:
-    """Open the source's port and take in what comes, until `Listening.close`."""
+async def listen(source: HttpSource, settings: Settings, intake: Intake) -> Listening:
+    """Open the source's port and take in what comes, until `Listening.close`.
+
+    Raises:
+        HaidangError: its time zone is unknown, or the certificate cannot be used.
+    """
     listening = Listening(source.name)
     endpoint = _Endpoint(source, settings, intake)
     app = Starlette(routes=[Route("/v1/events", endpoint.post, methods=["POST"])])
     config = uvicorn.Config(
         app, host=source.host, port=source.port, log_config=None, access_log=False, lifespan="off", server_header=False,
-        timeout_keep_alive=30, h11_max_incomplete_event_size=65_536,
+        timeout_keep_alive=30, h11_max_incomplete_event_size=65_536, limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_LAST_REQUESTS_SECONDS,
     )  # fmt: skip
     config.load()
     if source.tls:
-        config.ssl = tls
+        config.ssl = server_context(settings)
     server = _Server(config)
-    place = f"{'https' if source.tls else 'http'} {source.host}:{source.port}"
+    scheme = "https" if source.tls else "http"
     try:
         opened = _bind(source)
     except OSError as error:
-        listening.failed(place, reason(error))
+        listening.failed(f"{scheme} {source.host}:{source.port}", reason(error))
         return listening
-    listening.opened(
-        f"{place.rpartition(':')[0]}:{opened.getsockname()[1]}", lambda: setattr(server, "should_exit", True)
-    )
-    listening.task(server.serve(sockets=[opened]))
+    listening.opened(f"{scheme} {source.host}:{opened.getsockname()[1]}")
+    serving = listening.task(server.serve(sockets=[opened]))
+
+    async def close() -> None:
+        server.should_exit = True
+        await asyncio.wait([serving])
+
+    listening.on_close(close)
     return listening
 
 
@@ -110,53 +132,59 @@ class _Endpoint:
             unpacker = Unpacker(encoding, self._source.max_request_bytes)
             async for chunk in request.stream():
                 for piece in unpacker.feed(chunk):
-                    taking.piece(piece)
-            taking.end()
+                    await taking.piece(piece)
+            unpacker.end()
+            await taking.end()
         except TooLarge as error:
             return await taking.answer(413, str(error))
         except ClientDisconnect:
             return await taking.answer(400, "the client went away")
-        except (ValueError, HTTPException) as error:
+        except ValueError as error:
             return await taking.answer(400, str(error))
         return await taking.answer(200, "")
 
 
 class _Taking:
-    """One request: pieces of its body enter, event lines go to the intake."""
+    """One request: pieces of its body enter, event lines go to the intake, which holds the request when it is full."""
 
     def __init__(self, origin: Origin, intake: Intake, peer: str, limit: int) -> None:
-        self._origin, self._intake, self._peer = origin, intake, peer
-        self._lines = Lines(max(limit, 1_000_000))
+        self._origin, self._intake, self._peer, self._limit = origin, intake, peer, limit
+        self._lines = Lines(MAX_EVENT_BYTES)
         self._received = datetime.now(UTC)
         self._seen: Counter[bytes] = Counter()
+        self._start: bytes | None = b""  # until it shows whether this is an array
         self._array: bytearray | None = None
-        self._first = True
         self._number = 0
         self._accepted = 0
         self._unreadable: list[dict[str, Any]] = []
         self._unreadable_count = 0
 
-    def piece(self, data: bytes) -> None:
-        if self._first and data.strip():
-            self._first = False
-            if data.lstrip()[:1] == b"[":
+    async def piece(self, data: bytes) -> None:
+        if self._start is not None:
+            data = self._start + data
+            self._start = data if len(data) < _START_BYTES and _UNDECIDED.match(data) else None
+            if self._start is not None:
+                return
+            if _ARRAY.match(data):
                 self._array = bytearray()
         if self._array is None:
-            self._take(self._lines.feed(data))
+            await self._take(self._lines.feed(data))
             return
         self._array += data
         if len(self._array) > _MAX_ARRAY_BYTES:
             raise TooLarge(f"a JSON array of more than {_MAX_ARRAY_BYTES} bytes; send JSON lines")
 
-    def end(self) -> None:
+    async def end(self) -> None:
+        if self._start:
+            await self._take(self._lines.feed(self._start))
         if self._array is None:
-            self._take(self._lines.end())
+            await self._take(self._lines.end())
             return
         try:
-            items = orjson.loads(bytes(self._array))
+            items = orjson.loads(bytes(self._array).removeprefix(_BOM))
         except orjson.JSONDecodeError as error:
             raise ValueError(f"not a JSON array: {error}") from error
-        self._take([orjson.dumps(item) for item in items])
+        await self._take([orjson.dumps(item) for item in items])
 
     async def answer(self, status: int, error: str) -> Response:
         if self._accepted:
@@ -168,33 +196,39 @@ class _Taking:
             body["error"] = error
         return JSONResponse(body, status)
 
-    def _take(self, lines: list[bytes]) -> None:
-        events = []
-        for line in lines:
-            self._number += 1
-            events.append(self._event(line))
-        self._accepted += len(events)
-        self._intake.take(self._origin.source, events, self._peer)
+    async def _take(self, lines: list[bytes]) -> None:
+        for at in range(0, len(lines), _AT_ONCE):
+            await asyncio.sleep(0)  # other senders' turn
+            await self._intake.has_room()
+            events = [self._event(line) for line in lines[at : at + _AT_ONCE]]
+            self._accepted += len(events)
+            self._intake.take(self._origin.source, events, self._peer)
 
     def _event(self, line: bytes) -> bytes:
+        self._number += 1
         digest = hashlib.blake2b(line, digest_size=12).digest()
         self._seen[digest] += 1
         position: tuple[str | bytes | int, ...] = (digest, self._seen[digest])
         more: dict[str, Any] = {"log.source.address": self._peer}
         if line.lstrip()[:1] != b"{":
-            return self._origin.event(line, (*position, self._received.isoformat()), self._received, more)
+            return self._text(line, (*position, self._received.isoformat()), more)
         try:
             obj = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             self._unreadable_count += 1
-            fault = f"no JSON object: {error}"
+            more["error.message"] = f"no JSON object: {error}"
             if len(self._unreadable) < _LISTED_FAULTS:
-                self._unreadable.append({"line": self._number, "error": fault})
-            more["error.message"] = fault
-            return self._origin.event(line, position, self._received, more)
+                self._unreadable.append({"line": self._number, "error": more["error.message"]})
+            return self._text(line, position, more)
         if not _has_time(obj):
             position = (*position, self._received.isoformat())
         return self._origin.object_event(obj, position, self._received, more)
+
+    def _text(self, line: bytes, position: tuple[str | bytes | int, ...], more: dict[str, Any]) -> bytes:
+        if len(line) > self._limit:
+            note = f"line longer than {self._limit} bytes; the rest was left out"
+            more["error.message"] = f"{more['error.message']}; {note}" if "error.message" in more else note
+        return self._origin.event(line[: self._limit], position, self._received, more)
 
 
 def _has_time(obj: dict[str, Any]) -> bool:

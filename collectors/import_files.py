@@ -1,4 +1,4 @@
-"""`haidang import FILE…`: files enter, their events and alerts are in the store when it ends; works beside a running pipeline or alone."""
+"""`haidang import FILE…`: files enter; when it ends their events and alerts are in the store. With or without `run`."""
 
 import argparse
 import contextlib
@@ -47,6 +47,7 @@ class Result:
     """What became of an import."""
 
     files: int = 0
+    failed: int = 0
     read: int = 0
     stored: int = 0
     already_stored: int = 0
@@ -87,7 +88,7 @@ def run(chosen: argparse.Namespace) -> int:
         show.json_line(_as_json(result))
     else:
         _print(result)
-    return 1 if result.reasons["file"] else 0
+    return 1 if result.failed else 0
 
 
 def _import(
@@ -159,8 +160,8 @@ def _read_all(
                     advanced += min(used, size - advanced)
                     advance(min(used, size))
             except Unreadable as error:
+                result.failed += 1
                 result.unreadable += 1
-                result.reasons["file"] += 1
                 result.reasons[f"{path}: {error}"] += 1
             with engine.begin() as connection:
                 tally.save(connection, "collectors")
@@ -248,11 +249,11 @@ def _progress(total: int) -> Iterator[Any]:
 
 def _as_json(result: Result) -> dict[str, Any]:
     rules = [{"rule": name, "level": level, "alerts": count} for (level, name), count in result.alerts.most_common()]
-    reasons = [{"reason": reason, "records": count} for reason, count in result.reasons.items() if reason != "file"]
+    reasons = [{"reason": reason, "records": count} for reason, count in result.reasons.items()]
     return {
         "files": result.files, "read": result.read, "stored": result.stored, "already_stored": result.already_stored,
-        "unreadable": result.unreadable, "reasons": reasons, "alerts": sum(result.alerts.values()), "alerts_by_rule": rules,
-        "seconds": result.seconds,
+        "failed": result.failed, "unreadable": result.unreadable, "reasons": reasons,
+        "alerts": sum(result.alerts.values()), "alerts_by_rule": rules, "seconds": result.seconds,
     }  # fmt: skip
 
 
@@ -263,7 +264,7 @@ def _print(result: Result) -> None:
     ]
     rows.append((say("show.alerts"), show.number(sum(result.alerts.values()))))
     show.table(say("command.import.done", seconds=result.seconds), ["", say("show.count")], rows, right=[1])
-    reasons = [(reason, show.number(count)) for reason, count in result.reasons.most_common() if reason != "file"]
+    reasons = [(reason, show.number(count)) for reason, count in result.reasons.most_common()]
     if reasons:
         show.table(
             say("show.unreadable"), [say("show.reason"), say("show.count")], reasons[:_LISTED_REASONS], right=[1]

@@ -1,15 +1,18 @@
 """Intake: event lines of all sources enter, frames on the topic `events` leave, durable before a sender hears "yes".
 
-Lines wait in memory for 50 ms or a frame's worth, whichever is less, then go to the bus in one transaction. When the bus
-or the disk will not take them they stay, and `room` says no: TCP and HTTP senders are held, files wait, and what a UDP
-sender sends meanwhile is counted as dropped.
+Lines wait in memory for 50 ms or a frame's worth, whichever is less, then go to the bus in one transaction. When the
+bus or the disk will not take them they stay, and `room` says no: TCP and HTTP senders are held, files wait, and what a
+UDP sender sends meanwhile is counted as dropped.
 """
 
 import asyncio
+import contextlib
 import sqlite3
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.bus import EVENTS, SlowDown
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
@@ -20,11 +23,15 @@ from pipeline.stage import Stage
 #: How long a line waits for others, in seconds.
 _GATHER_SECONDS = 0.05
 #: Bytes of lines in memory from which senders are held.
-_HIGH_WATER = 16_000_000
+HIGH_WATER = 16_000_000
 #: Bytes of lines in memory from which they may go on.
 _LOW_WATER = 4_000_000
 _RETRY_SECONDS = 0.5
 _LEDGER_SECONDS = 1.0
+#: How long a stopping stage tries to bring what it holds to the bus, in seconds; the supervisor kills it after 20.
+_LAST_TRY_SECONDS = 8.0
+
+_Groups = dict[tuple[str, str], list[bytes]]
 
 
 class Intake:
@@ -32,7 +39,7 @@ class Intake:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._lines: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        self._lines: _Groups = defaultdict(list)
         self._bytes = 0
         self._flight = 0
         self._wake = asyncio.Event()
@@ -40,12 +47,18 @@ class Intake:
         self._taken = self._done = 0
         self._tally = Tally()
         self._open_again: list[Callable[[], None]] = []
+        self._closing = False
         self.held_because = ""
 
     @property
     def room(self) -> bool:
         """Whether senders that can wait may send on."""
-        return self._bytes + self._flight < _HIGH_WATER and not self.held_because
+        return self._bytes + self._flight < HIGH_WATER and not self.held_because
+
+    @property
+    def taken(self) -> int:
+        """How many lines have been taken in since the start."""
+        return self._taken
 
     def take(self, source: str, lines: list[bytes], key: str = "") -> None:
         """Take event lines in; they are safe when `durable` returns."""
@@ -64,8 +77,15 @@ class Intake:
         self._tally.add(source, DROPPED, records, reason)
 
     def when_open(self, resume: Callable[[], None]) -> None:
-        """Call `resume` once, as soon as there is room again."""
+        """Call `resume` once, as soon as there is room again; for those who found that there is none."""
         self._open_again.append(resume)
+
+    async def has_room(self) -> None:
+        """Wait until there is room."""
+        while not self.room:
+            opened = asyncio.Event()
+            self.when_open(opened.set)
+            await opened.wait()
 
     async def durable(self) -> None:
         """Wait until everything taken in so far is on the bus."""
@@ -75,49 +95,59 @@ class Intake:
             await self._published.wait_for(lambda: self._done >= mark)
 
     async def run(self) -> None:
-        """Publish until the stage stops, and then what is left."""
+        """Publish until `finish`."""
         saved = time.monotonic()
-        while not self.stage.stopping.is_set():
-            try:
+        while not self._closing:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), _GATHER_SECONDS)
-            except TimeoutError:
-                pass
             self._wake.clear()
             await self._publish()
             if time.monotonic() - saved >= _LEDGER_SECONDS:
                 saved = time.monotonic()
                 await self._save()
 
-    async def finish(self) -> None:
-        """Publish and count what is left; for the end."""
+    async def finish(self, running: "asyncio.Task[None]") -> None:
+        """End `run`, which goes on in the task `running`; publish and count what is left."""
+        self._closing = True
+        self._wake.set()
+        await running
         await self._publish()
         await self._save()
 
     async def _publish(self) -> None:
-        if not self._lines:
-            return
-        lines, self._lines = self._lines, defaultdict(list)
-        self._flight, self._bytes = self._bytes, 0
-        counts: dict[str, int] = defaultdict(int)
-        for (source, _), group in lines.items():
-            counts[source] += len(group)
-        await asyncio.to_thread(self._pack_and_publish, lines)
-        for source, count in counts.items():
-            self._tally.add(source, OUT, count)
-        self._flight = 0
-        async with self._published:
-            self._done += sum(counts.values())
-            self._published.notify_all()
-        if self._bytes < _LOW_WATER:
+        if self._lines:
+            lines, self._lines = self._lines, defaultdict(list)
+            self._flight, self._bytes = self._bytes, 0
+            counts: Counter[str] = Counter()
+            for (source, _), group in lines.items():
+                counts[source] += len(group)
+            published = await asyncio.to_thread(self._pack_and_publish, lines)
+            self._flight = 0
+            for source, count in counts.items():
+                self._tally.add(source, OUT if published else DROPPED, count, "" if published else "stopped_while_held")
+            if published:
+                async with self._published:
+                    self._done += counts.total()
+                    self._published.notify_all()
+        if self._bytes < _LOW_WATER and not self.held_because:
             waiting, self._open_again = self._open_again, []
             for resume in waiting:
                 resume()
 
-    def _pack_and_publish(self, lines: dict[tuple[str, str], list[bytes]]) -> None:
+    def _pack_and_publish(self, lines: _Groups) -> bool:
         frames = [frame for (source, key), group in lines.items() for frame in pack(source, group, key)]
+        last_try = float("inf")
         while not self._try(frames):
+            if self.stage.stopping.is_set():
+                last_try = min(last_try, time.monotonic() + _LAST_TRY_SECONDS)
+            if time.monotonic() > last_try:
+                log("intake").error("dropped", events=sum(frame.events for frame in frames), reason=self.held_because)
+                return False
             time.sleep(_RETRY_SECONDS)
+        if self.held_because:
+            log("intake").info("goes_on")
         self.held_because = ""
+        return True
 
     def _try(self, frames: list[Frame]) -> bool:
         try:
@@ -125,13 +155,12 @@ class Intake:
         except (SlowDown, sqlite3.OperationalError, OSError) as error:  # full, locked, or the disk
             if not self.held_because:
                 log("intake").error("held", reason=str(error))
-            self.held_because = str(error)
-            if self.stage.stopping.is_set():
-                raise
+            self.held_because = str(error) or repr(error)
             return False
         return True
 
     async def _save(self) -> None:
+        """Add the counts to the ledger; on a full disk they wait for the next time."""
         tally, self._tally = self._tally, Tally()
         if not tally.counts:
             return
@@ -140,4 +169,9 @@ class Intake:
             with self.stage.engine.begin() as connection:
                 tally.save(connection, "collectors")
 
-        await asyncio.to_thread(save)
+        try:
+            await asyncio.to_thread(save)
+        except SQLAlchemyError as error:
+            log("intake").error("ledger_waits", reason=str(error))
+            for (source, outcome, reason), count in tally.counts.items():
+                self._tally.add(source, outcome, count, reason)

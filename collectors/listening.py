@@ -1,13 +1,19 @@
 """What a source has open: ports and tasks enter, one handle to show and close them leaves."""
 
 import asyncio
+import contextlib
 import errno
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.logs import log
 from pipeline.messages import say
+
+#: How long a source may take to close before its tasks are ended, in seconds.
+_CLOSE_SECONDS = 5.0
+#: Failures of one source that health shows; a folder of 10,000 unreadable files is one fault.
+_MAX_FAILURES = 100
 
 
 @dataclass(slots=True)
@@ -17,35 +23,49 @@ class Listening:
     source: str
     places: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    _closers: list[Callable[[], object]] = field(default_factory=list)
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
-    def opened(self, place: str, close: Callable[[], object]) -> None:
+    def opened(self, place: str) -> None:
         """Note an open port or file pattern."""
         self.places.append(place)
-        self._closers.append(close)
         log("collectors").info("listening", source=self.source, place=place)
 
     def failed(self, place: str, why: str) -> None:
-        """Note what could not be opened; the other sources go on, and health shows it."""
-        self.failures[place] = why
-        log("collectors").error("cannot_listen", source=self.source, place=place, reason=why)
+        """Note what does not work; the other sources go on, and health shows it until `mended`."""
+        if self.failures.get(place) != why:
+            log("collectors").error("cannot_listen", source=self.source, place=place, reason=why)
+        if place in self.failures or len(self.failures) < _MAX_FAILURES:
+            self.failures[place] = why
 
-    def task(self, work: Coroutine[Any, Any, None]) -> None:
+    def mended(self, place: str) -> None:
+        """Note that it works again."""
+        if self.failures.pop(place, None) is not None:
+            log("collectors").info("mended", source=self.source, place=place)
+
+    def on_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call `close` at the end: it takes in what has come, and takes no more."""
+        self._closers.append(close)
+
+    def task(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Run something for as long as the source is open."""
         task = asyncio.get_running_loop().create_task(work)
         task.add_done_callback(self._ended)
         self._tasks.append(task)
+        return task
 
     async def close(self) -> None:
         """Close the ports and end the tasks."""
-        for close in self._closers:
-            close()
+        closing = asyncio.gather(*(close() for close in self._closers), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            for result in await asyncio.wait_for(closing, _CLOSE_SECONDS):
+                if isinstance(result, Exception):
+                    log("collectors").error("cannot_close", source=self.source, fault=repr(result))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
             self.failed(self.source, repr(task.exception()))
 

@@ -6,8 +6,8 @@ UDP (RFC 5426), TCP with both framings (RFC 6587) and TLS (RFC 5425); the messag
 import asyncio
 import itertools
 import socket
-import ssl
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -17,7 +17,9 @@ from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
 from collectors.syslog_framing import Framing
+from collectors.tls import server_context
 from pipeline.logs import log
+from pipeline.messages import HaidangError
 from pipeline.settings import Settings, SyslogSource
 
 #: Room for datagrams in the kernel while we are busy, in bytes (the kernel grants at most net.core.rmem_max).
@@ -26,40 +28,72 @@ _UDP_BUFFER = 16_000_000
 _DROPS_SECONDS = 2.0
 #: How long a TLS client may take to shake hands, in seconds.
 _HANDSHAKE_SECONDS = 10.0
+#: How long a connection may be silent before the kernel asks whether its sender is still there, in seconds.
+_KEEP_ALIVE_SECONDS = 60
+#: At the end: nothing for this long means that all is read; and how long to go on reading at the most, in seconds.
+_QUIET_SECONDS, _LAST_READ_SECONDS = 0.1, 2.0
+#: How often refused connections are told in the log, in seconds.
+_TELL_SECONDS = 10.0
 _connections = itertools.count()
 
 
-async def listen(source: SyslogSource, settings: Settings, intake: Intake, tls: ssl.SSLContext) -> Listening:
-    """Open the source's ports and take in what comes, until `Listening.close`."""
+async def listen(source: SyslogSource, settings: Settings, intake: Intake) -> Listening:
+    """Open the source's ports and take in what comes, until `Listening.close`.
+
+    Raises:
+        HaidangError: its time zone is unknown.
+    """
     hints = Hints(dataset=source.dataset, timezone=zone(source.timezone), syslog=True)
     origin = Origin(source.name, settings.observer, settings.organization, hints, source.encoding)
-    loop = asyncio.get_running_loop()
     listening = Listening(source.name)
-    limit = settings.limits.decode_bytes
     if source.udp_port is not None:
-        where = f"udp {source.host}:{source.udp_port}"
-        try:
-            port = _udp_socket(source.host, source.udp_port)
-            await loop.create_datagram_endpoint(lambda: _Datagrams(origin, intake, limit), sock=port)
-        except OSError as error:
-            listening.failed(where, reason(error))
-        else:
-            listening.opened(f"udp {source.host}:{port.getsockname()[1]}", port.close)
-            listening.task(_count_kernel_drops(port, origin.source, intake))
-    streams = _Streams(origin, intake, limit, source.max_connections)
-    for name, number, context in (("tcp", source.tcp_port, None), ("tls", source.tls_port, tls)):
-        if number is None:
-            continue
-        try:
-            server = await loop.create_server(
-                lambda: _Stream(streams), source.host, number, ssl=context, backlog=512,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
-            )  # fmt: skip
-        except OSError as error:
-            listening.failed(f"{name} {source.host}:{number}", reason(error))
-        else:
-            listening.opened(f"{name} {source.host}:{server.sockets[0].getsockname()[1]}", server.close)
+        await _open_udp(source, origin, intake, settings.limits.decode_bytes, listening)
+    streams = _Streams(origin, intake, settings.limits.decode_bytes, source.max_connections)
+    for name, number in (("tcp", source.tcp_port), ("tls", source.tls_port)):
+        if number is not None:
+            await _open_stream(name, number, source, settings, streams, listening)
+    listening.on_close(streams.close)
     return listening
+
+
+async def _open_udp(source: SyslogSource, origin: Origin, intake: Intake, limit: int, listening: Listening) -> None:
+    try:
+        port = _udp_socket(source.host, source.udp_port or 0)
+    except OSError as error:
+        listening.failed(f"udp {source.host}:{source.udp_port}", reason(error))
+        return
+    address = f"{source.host}:{port.getsockname()[1]}"
+    loop = asyncio.get_running_loop()
+    datagrams = _Datagrams(origin, intake, limit)
+    transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, sock=port)
+    listening.opened(f"udp {address}")
+    drops = _KernelDrops(port, origin.source, intake)
+    listening.task(drops.run())
+
+    async def close() -> None:
+        await _until_quiet(lambda: datagrams.count)
+        drops.count()
+        transport.close()
+
+    listening.on_close(close)
+
+
+async def _open_stream(
+    name: str, number: int, source: SyslogSource, settings: Settings, streams: "_Streams", listening: Listening
+) -> None:
+    try:
+        context = server_context(settings) if name == "tls" else None
+        server = await asyncio.get_running_loop().create_server(
+            lambda: _Stream(streams), source.host, number, ssl=context, backlog=512,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS if context else None,
+        )  # fmt: skip
+    except HaidangError as error:
+        listening.failed(f"{name} {source.host}:{number}", str(error))
+    except OSError as error:
+        listening.failed(f"{name} {source.host}:{number}", reason(error))
+    else:
+        streams.servers.append(server)
+        listening.opened(f"{name} {source.host}:{server.sockets[0].getsockname()[1]}")
 
 
 def _udp_socket(host: str, port: int) -> socket.socket:
@@ -75,32 +109,63 @@ def _udp_socket(host: str, port: int) -> socket.socket:
     return udp
 
 
+async def _until_quiet(count: Callable[[], int]) -> None:
+    """Wait until what lies in the kernel's buffers has been read: nothing more has come for a moment."""
+    deadline = time.monotonic() + _LAST_READ_SECONDS
+    seen = -1
+    while seen != count() and time.monotonic() < deadline:
+        seen = count()
+        await asyncio.sleep(_QUIET_SECONDS)
+
+
 class _Datagrams(asyncio.DatagramProtocol):
     def __init__(self, origin: Origin, intake: Intake, limit: int) -> None:
         self._origin, self._intake, self._limit = origin, intake, limit
         self._started = time.time_ns()
-        self._count = 0
+        self.count = 0
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        raw = data.rstrip(b"\r\n\0")
+        if not raw:
+            return
+        self.count += 1
         if not self._intake.room:
             self._intake.drop(self._origin.source, "intake_held")
             return
-        self._count += 1
-        raw = data[: self._limit].rstrip(b"\r\n\0")
-        if raw:
-            position = ("udp", self._started, self._count, raw)
-            line = self._origin.event(
-                raw, position, datetime.now(UTC), {"log.source.address": f"{address[0]}:{address[1]}"}
-            )
-            self._intake.take(self._origin.source, [line], address[0])
+        position = ("udp", self._started, self.count, raw)
+        event = _event(self._origin, raw, position, datetime.now(UTC), _address(address), self._limit)
+        self._intake.take(self._origin.source, [event], address[0])
 
 
 class _Streams:
-    """What the connections of one source share."""
+    """The listening sockets and connections of one source, and what they share."""
 
     def __init__(self, origin: Origin, intake: Intake, limit: int, most: int) -> None:
         self.origin, self.intake, self.limit, self.most = origin, intake, limit, most
-        self.open = 0
+        self.servers: list[asyncio.Server] = []
+        self.open: set[_Stream] = set()
+        self.received = 0
+        self._refused = 0
+        self._told = -_TELL_SECONDS
+
+    def refuse(self, peer: str) -> None:
+        """Note a connection that is one too many; the log is not for a flood to fill."""
+        self._refused += 1
+        if time.monotonic() - self._told >= _TELL_SECONDS:
+            self._told = time.monotonic()
+            log("syslog").warning("refused", peer=peer, connections=self._refused, most=self.most)
+            self._refused = 0
+
+    async def close(self) -> None:
+        """Take no more connections, read what the others have sent, and end them."""
+        for server in self.servers:
+            server.close()
+        if self.open:
+            await _until_quiet(lambda: self.received)
+        for stream in list(self.open):
+            stream.close()
+        while self.open:
+            await asyncio.sleep(_QUIET_SECONDS)
 
 
 class _Stream(asyncio.Protocol):
@@ -108,69 +173,102 @@ class _Stream(asyncio.Protocol):
         self._shared = shared
         self._framing = Framing(shared.limit)
         self._count = 0
-        self._refused = False
+        self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
-        self._host, self._peer = str(peer[0]), f"{peer[0]}:{peer[1]}"
+        self._host, self._peer = str(peer[0]), _address(peer)
         self._position = (self._peer, time.time_ns(), next(_connections))
-        self._shared.open += 1
-        if self._shared.open > self._shared.most:
-            log("syslog").warning("refused", peer=self._peer, open=self._shared.open, most=self._shared.most)
-            self._refused = True
+        if len(self._shared.open) >= self._shared.most:
+            self._shared.refuse(self._peer)
             self._transport.abort()
+            return
+        self._shared.open.add(self)
+        _keep_alive(transport.get_extra_info("socket"))
+        self._wait_for_room()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return
-        self._take(self._framing.feed(data))
-        if not self._shared.intake.room:
-            self._transport.pause_reading()
-            self._shared.intake.when_open(self._resume)
+        if self in self._shared.open:
+            self._shared.received += len(data)
+            self._take(self._framing.feed(data))
+            self._wait_for_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._shared.open -= 1
-        if not self._refused:
+        if self in self._shared.open:
+            self._shared.open.discard(self)
             self._take(self._framing.end())
-        if self._framing.cut:
-            log("syslog").warning("cut", peer=self._peer, bytes=self._framing.cut, limit=self._shared.limit)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._transport.abort()
 
     def _take(self, messages: list[bytes]) -> None:
         if not messages:
             return
         received = datetime.now(UTC)
-        lines = []
-        for raw in messages:
-            self._count += 1
-            if raw:
-                more = {"log.source.address": self._peer}
-                if len(raw) >= self._shared.limit:
-                    more["error.message"] = f"message cut at {self._shared.limit} bytes"
-                position = (*self._position, self._count)
-                lines.append(self._shared.origin.event(raw, position, received, more))
-        self._shared.intake.take(self._shared.origin.source, lines, self._host)
+        shared = self._shared
+        first = self._count + 1
+        self._count += len(messages)
+        lines = [
+            _event(shared.origin, raw, (*self._position, number), received, self._peer, shared.limit)
+            for number, raw in enumerate(messages, first)
+        ]
+        shared.intake.take(shared.origin.source, lines, self._host)
+
+    def _wait_for_room(self) -> None:
+        if not self._shared.intake.room and not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+            self._shared.intake.when_open(self._resume)
 
     def _resume(self) -> None:
+        self._paused = False
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
 
-async def _count_kernel_drops(udp: socket.socket, source: str, intake: Intake) -> None:
-    """Count the datagrams that the kernel threw away because its buffer was full (`drops` in /proc/net/udp)."""
-    counted = 0
-    while True:
-        await asyncio.sleep(_DROPS_SECONDS)
-        drops = kernel_drops(udp)
-        if drops > counted:
-            intake.drop(source, "kernel_buffer_full", drops - counted)
-            counted = drops
+def _event(
+    origin: Origin, raw: bytes, position: tuple[str | bytes | int, ...], received: datetime, peer: str, limit: int
+) -> bytes:
+    more = {"log.source.address": peer}
+    if len(raw) > limit:
+        more["error.message"] = f"message longer than {limit} bytes; the rest was left out"
+    return origin.event(raw[:limit], position, received, more)
+
+
+def _address(peer: tuple[str, int]) -> str:
+    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+
+
+def _keep_alive(connection: socket.socket | None) -> None:
+    """Let the kernel find out that a sender is gone (power, firewall): to be silent is no fault."""
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_SECONDS)
+
+
+class _KernelDrops:
+    """Counts the datagrams that the kernel threw away because its buffer was full."""
+
+    def __init__(self, udp: socket.socket, source: str, intake: Intake) -> None:
+        self._udp, self._source, self._intake = udp, source, intake
+        self._counted = 0
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_DROPS_SECONDS)
+            self.count()
+
+    def count(self) -> None:
+        drops = kernel_drops(self._udp)
+        if drops > self._counted:
+            self._intake.drop(self._source, "kernel_buffer_full", drops - self._counted)
+            self._counted = drops
 
 
 def kernel_drops(udp: socket.socket) -> int:
-    """Return how many datagrams the kernel has dropped for a socket; 0 where it does not say."""
-    if udp.fileno() < 0:
-        return 0
+    """Return how many datagrams the kernel dropped for a socket (`drops` in /proc/net/udp); 0 where it does not say."""
     inode = str(Path(f"/proc/self/fd/{udp.fileno()}").stat().st_ino)
     table = Path("/proc/net/udp6" if udp.family == socket.AF_INET6 else "/proc/net/udp")
     try:

@@ -1,6 +1,7 @@
-"""The listeners' certificate: settings enter, a TLS context leaves; without a certificate one is made at the first start."""
+"""The listeners' certificate: settings enter, a TLS context leaves; where they name no certificate, one is made."""
 
 import os
+import re
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -17,6 +18,7 @@ from pipeline.settings import Settings
 
 #: How long a certificate of our own is good, in days; it is made anew 30 days before its end.
 _DAYS, _RENEW_DAYS = 825, 30
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
 
 
 def server_context(settings: Settings) -> ssl.SSLContext:
@@ -25,14 +27,16 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     Raises:
         HaidangError: the certificate or key of the settings cannot be used.
     """
-    certificate, key = settings.tls.certificate, settings.tls.key
-    if certificate is None or key is None:
-        certificate, key = own_certificate(settings.data_dir / "tls", settings.observer)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    certificate, key = settings.tls.certificate, settings.tls.key
     try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
+        if certificate is None and key is None:
+            certificate, key = own_certificate(settings.data_dir / "tls", settings.observer)
+        if certificate is None:
+            raise FileNotFoundError("[tls] names a key and no certificate")
+        context.load_cert_chain(certificate, key, password="")  # a key with a password is refused, not asked for
+    except OSError as error:  # also ssl.SSLError
         raise HaidangError("collectors.bad_certificate", certificate=certificate, key_file=key, fault=error) from error
     return context
 
@@ -40,30 +44,29 @@ def server_context(settings: Settings) -> ssl.SSLContext:
 def own_certificate(folder: Path, host: str) -> tuple[Path, Path]:
     """Return the paths of a self-signed certificate and its key, made when missing or nearly over."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    if not (key.exists() and certificate.exists() and _good(certificate)):
+    if not _good(certificate, key):
         folder.mkdir(parents=True, exist_ok=True)
         _make(certificate, key, host)
         log("tls").info("certificate_made", path=str(certificate))
     return certificate, key
 
 
-def _good(path: Path) -> bool:
+def _good(certificate: Path, key: Path) -> bool:
     try:
-        end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
-    except ValueError:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)  # they belong together
+        end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
         return False
     return end - datetime.now(UTC) > timedelta(days=_RENEW_DAYS)
 
 
 def _make(certificate: Path, key_path: Path, host: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "localhost")])
     now = datetime.now(UTC)
-    names: list[x509.GeneralName] = [
-        x509.DNSName(host),
-        x509.DNSName("localhost"),
-        x509.IPAddress(ip_address("127.0.0.1")),
-    ]
+    names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    if _HOST_NAME.fullmatch(host) and host != "localhost":  # an observer may also be called "UBND xã Đông Hà"
+        names.append(x509.DNSName(host))
     signed = (
         x509.CertificateBuilder()
         .subject_name(name)

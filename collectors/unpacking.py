@@ -1,12 +1,16 @@
-"""Compressed bytes enter piece by piece, plain bytes leave piece by piece, never more than a limit: a bomb stays small."""
+"""Compressed bytes enter, plain bytes or lines leave, piece by piece, never more than a limit: a bomb stays small."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import zstandard
 
 #: The most that one step gives out, in bytes.
 _STEP = 262_144
+#: zstd has no such step; this many bytes in become at most 8 MiB (64 blocks of 128 KiB, RFC 8878 section 3.1.1.2).
+_ZSTD_BITE = 256
+#: The memory that a zstd frame may ask for: what RFC 8878 section 3.1.1.1.2 recommends to support.
+_ZSTD_WINDOW = 1 << 23
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -16,19 +20,22 @@ class TooLarge(ValueError):
 
 
 class Unpacker:
-    """One stream: `none`, `gzip`, `deflate` or `zstd` in, at most `limit` plain bytes out.
+    """One stream: `gzip`, `deflate`, `zstd` or `identity` in, at most `limit` plain bytes out.
 
-    Raises (from `feed`): ValueError for an unknown or broken compression, TooLarge past the limit.
+    Gzip members and zstd frames may be joined (RFC 1952 section 2.2, RFC 8878 section 3.1).
+
+    Raises: ValueError for an unknown or broken compression, TooLarge past the limit.
     """
 
     def __init__(self, encoding: str, limit: int) -> None:
         self._left = self._limit = limit
         self._encoding = encoding
+        self._begun = False  # a member or frame has begun and not ended
         if encoding in ("gzip", "x-gzip", "deflate"):
-            self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib header
+            self._zlib = _zlib()
         elif encoding == "zstd":
-            self._zstd = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-        elif encoding not in ("", "identity", "none"):
+            self._zstd = _zstd()
+        elif encoding not in ("", "identity"):
             raise ValueError(f"content encoding {encoding!r} is not one of gzip, deflate, zstd, identity")
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -40,72 +47,90 @@ class Unpacker:
             if piece:
                 yield piece
 
+    def end(self) -> None:
+        """Say that no more comes: a stream that was cut off is broken."""
+        if self._begun:
+            raise ValueError(f"broken {self._encoding}: it ends in the middle")
+
     def _pieces(self, data: bytes) -> Iterator[bytes]:
-        if self._encoding in ("", "identity", "none"):
-            yield data
-        elif self._encoding == "zstd":
-            # zstandard has no step limit of its own; small bites keep what one can become bounded (1 KiB -> 32 MiB at worst)
-            try:
-                for at in range(0, len(data), 1024):
-                    yield self._zstd.decompress(data[at : at + 1024])
-            except zstandard.ZstdError as error:
-                raise ValueError(f"broken zstd: {error}") from error
-        else:
-            yield from self._inflate(data)
+        try:
+            if self._encoding in ("", "identity"):
+                for at in range(0, len(data), _STEP):
+                    yield data[at : at + _STEP]
+            elif self._encoding == "zstd":
+                for at in range(0, len(data), _ZSTD_BITE):
+                    yield from self._unzstd(data[at : at + _ZSTD_BITE])
+            else:
+                yield from self._inflate(data)
+        except (zlib.error, zstandard.ZstdError) as error:
+            raise ValueError(f"broken {self._encoding}: {error}") from error
+
+    def _unzstd(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if not self._begun:
+                self._zstd = _zstd()
+            yield self._zstd.decompress(data)
+            self._begun = not self._zstd.eof
+            data = self._zstd.unused_data if self._zstd.eof else b""
 
     def _inflate(self, data: bytes) -> Iterator[bytes]:
-        try:
-            while data:
-                yield self._zlib.decompress(data, _STEP)
-                while not self._zlib.eof and self._zlib.unconsumed_tail:
-                    yield self._zlib.decompress(self._zlib.unconsumed_tail, _STEP)
-                data = self._zlib.unused_data.lstrip(b"\0")
-                if self._zlib.eof and data:  # gzip files may be joined (RFC 1952 section 2.2)
-                    self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 32)
-        except zlib.error as error:
-            raise ValueError(f"broken gzip: {error}") from error
+        while data := data if self._begun else data.lstrip(b"\0"):  # zeros between members are padding
+            if not self._begun:
+                self._zlib = _zlib()
+            yield self._zlib.decompress(data, _STEP)
+            while not self._zlib.eof and self._zlib.unconsumed_tail:
+                yield self._zlib.decompress(self._zlib.unconsumed_tail, _STEP)
+            self._begun = not self._zlib.eof
+            data = self._zlib.unused_data
 
 
 class Lines:
-    """Plain pieces enter, whole lines leave; a longer one than `limit` is cut and the cut counted."""
+    """Plain pieces enter, whole lines leave; of a longer one its first `limit` + 1 bytes, so that one sees it."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._size = 0
         self._skip = False
-        self.cut = 0
+        self._begun = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that are whole now."""
-        if self._skip:
-            end = data.find(b"\n")
-            self.cut += len(data) if end < 0 else end
-            if end < 0:
-                return []
-            data, self._skip = data[end + 1 :], False
-        lines = (self._rest + data).split(b"\n")
-        self._rest = lines.pop()
-        lines = [self._short(line) for line in lines]
-        if len(self._rest) > self._limit:
-            lines.append(self._short(self._rest))
-            self._rest, self._skip = b"", True
-        return [line for line in lines if line.strip()]
+        """Return the lines that are whole now; lines of nothing but blanks are left out."""
+        head, end, tail = data.partition(b"\n")
+        lines: list[bytes] = []
+        if not self._skip:
+            self._rest.append(head)
+            self._size += len(head)
+        if end:
+            lines = [*self._whole(), *tail.split(b"\n")]
+            self._skip = False
+            rest = lines.pop()
+            self._rest, self._size = [rest], len(rest)
+        if self._size > self._limit:
+            lines += self._whole()
+            self._skip = True
+        return self._shown(lines)
 
     def end(self) -> list[bytes]:
         """Return the last line, which lacks its end."""
-        rest, self._rest = self._rest, b""
-        return [rest] if rest.strip() else []
+        return self._shown(self._whole())
+
+    def _whole(self) -> list[bytes]:
+        rest, self._rest, self._size = self._rest, [], 0
+        return [b"".join(rest)] if rest else []
+
+    def _shown(self, lines: list[bytes]) -> list[bytes]:
+        return [short for line in lines if (short := self._short(line)).strip()]
 
     def _short(self, line: bytes) -> bytes:
-        if len(line) > self._limit:
-            self.cut += len(line) - self._limit
-            return line[: self._limit]
-        return line.removesuffix(b"\r")
+        if not self._begun:  # a mark of UTF-8, as Windows programs write it
+            line, self._begun = line.removeprefix(b"\xef\xbb\xbf"), True
+        return line[: self._limit + 1].removesuffix(b"\r")
 
 
-def lines_of(pieces: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:
-    """Yield the lines of a stream of plain pieces, a list for each piece."""
-    lines = Lines(limit)
-    for piece in pieces:
-        yield lines.feed(piece)
-    yield lines.end()
+def _zlib() -> "zlib._Decompress":
+    return zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib header
+
+
+def _zstd() -> "zstandard.ZstdDecompressionObj":
+    return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()

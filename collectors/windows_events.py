@@ -1,4 +1,4 @@
-"""Windows event logs: an `.evtx` file enters, events in Winlogbeat's layout leave; a record that cannot be read, with its reason."""
+"""Windows event logs: an `.evtx` file enters, events in Winlogbeat's layout leave; what is broken, with its reason."""
 
 import warnings
 from collections.abc import Iterator

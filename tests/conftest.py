@@ -1,0 +1,39 @@
+"""What all tests share: data that nobody in this project wrote, one language, and waiting for a condition."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+T = TypeVar("T")
+
+os.environ["HAIDANG_LANGUAGE"] = "en"
+
+
+def need(there: bool, what: str) -> None:
+    """Skip a test whose needs are not met here, and say which; where everything must run (CI=true), fail."""
+    if there:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"not here: {what}")
+    pytest.skip(f"not here: {what}")
+
+
+def eventually(found: Callable[[], T], seconds: float = 15.0, pause: float = 0.1) -> T:
+    """Ask until the answer is true, and return it; fail with the last answer after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
+        time.sleep(pause)
+    return answer
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of shared test data."""
+    need(SHARED.is_dir(), f"the shared test data, {SHARED}")
+    return SHARED
