@@ -1,37 +1,53 @@
 """Alert routes: the queue's rows leave."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from api.access import State, Viewer
 from pipeline.messages import say
 from pipeline.state.tables import alerts
+from pipeline.store import query as q
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
+Level = Literal["informational", "low", "medium", "high", "critical"]
 
 
 @router.get("")
 def list_alerts(
     state: State,
     _user: Viewer,
-    level: str | None = None,
-    rule: str | None = None,
+    level: Level | None = None,
+    rule: Annotated[str | None, Query(max_length=500)] = None,
+    start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> dict[str, Any]:
-    """Return alerts, newest first, without their evidence; `total` counts all that fit."""
-    query = select(alerts.c.document, alerts.c.status)
-    if level:
-        query = query.where(alerts.c.level == level)
+    """Return alerts, newest first, without their evidence.
+
+    `level` is a rule's level, `rule` its id or its whole name; times are ISO 8601 or `now-1h`. `total` counts all that
+    fit, `levels` counts them by level (of every level, whatever `level` asks for).
+    """
+    fits = _in_time(start, end)
     if rule:
-        query = query.where(alerts.c.rule_id == rule)
-    page = query.order_by(alerts.c.time.desc(), alerts.c.id).limit(limit).offset(offset)
+        fits.append((alerts.c.rule_id == rule) | (alerts.c.rule_name == rule))
+    counted = select(alerts.c.level, func.count()).where(*fits).group_by(alerts.c.level)
+    if level:
+        fits.append(alerts.c.level == level)
+    page = (
+        select(alerts.c.document, alerts.c.status)
+        .where(*fits)
+        .order_by(alerts.c.time.desc(), alerts.c.id)
+        .limit(limit)
+        .offset(offset)
+    )
     with state.connect().execution_options(read_only=True) as connection:
-        total = connection.scalar(select(func.count()).select_from(query.subquery()))
+        levels: dict[str, int] = {name: count for name, count in connection.execute(counted)}
         rows = [_short(document, status) for document, status in connection.execute(page)]
-    return {"total": total, "alerts": rows}
+    total = levels.get(level, 0) if level else sum(levels.values())
+    return {"total": total, "levels": levels, "alerts": rows}
 
 
 @router.get("/{identifier}")
@@ -43,6 +59,15 @@ def alert(identifier: str, state: State, _user: Viewer) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, say("api.no_alert", id=identifier[:200]))
     return {**row.document, "alert.status": row.status}
+
+
+def _in_time(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
+    fits: list[ColumnElement[bool]] = []
+    if start:
+        fits.append(alerts.c.time >= q.moment(start, "from"))
+    if end:
+        fits.append(alerts.c.time <= q.moment(end, "to"))
+    return fits
 
 
 def _short(document: dict[str, Any], status: str) -> dict[str, Any]:

@@ -1,35 +1,72 @@
-"""The pages that come with the API: a log-in, and an overview of alerts, sources and search, without scripts from outside."""
+"""The pages that come with the API: the overview, with its log-in, and the API's own description; nothing from outside."""
 
 import json
+from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse
+import fastapi_offline
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import HTTPException
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
-from pipeline.messages import LANGUAGES, catalogue
+from api.access import Viewer, needs, user_of
+from pipeline.messages import LANGUAGES, catalogue, language, say
 
 router = APIRouter(include_in_schema=False)
 _STATIC = Path(__file__).parent / "static"
+_SWAGGER = Path(fastapi_offline.__file__).parent / "static"
+#: What the API's description loads besides our own files: it works with no internet.
+_SWAGGER_FILES = ("swagger-ui-bundle.js", "swagger-ui.css")
 _PREFIX = "page."
 
 
 @router.get("/")
-def overview(request: Request, lang: str = "") -> HTMLResponse:
+def overview(request: Request, lang: Annotated[str, Query(max_length=10)] = "") -> HTMLResponse:
     """Return the page; what it shows comes from the API, so without a log-in it shows the log-in alone."""
-    language = lang if lang in LANGUAGES else _accepted(request)
-    words = {key.removeprefix(_PREFIX): text for key, text in catalogue(language).items() if key.startswith(_PREFIX)}
-    data = json.dumps({"language": language, "words": words}, ensure_ascii=False).replace("<", "\\u003c")
-    page = (_STATIC / "overview.html").read_text("utf-8")
-    return HTMLResponse(page.replace("{{language}}", language).replace("{{data}}", data))
+    spoken = lang if lang in LANGUAGES else language()
+    words = {key.removeprefix(_PREFIX): text for key, text in catalogue(spoken).items() if key.startswith(_PREFIX)}
+    user = user_of(request)
+    data = {"language": spoken, "words": words, "user": user.name if user else None}
+    # In a data block `<` could end the script element; as an escape it cannot.
+    text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    return HTMLResponse(_overview().replace("{{language}}", spoken).replace("{{data}}", text))
 
 
 @router.get("/static/{name}")
 def static(name: str) -> FileResponse:
-    """Return one of the page's files."""
-    known = {path.name: path for path in _STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}
-    return FileResponse(known[name]) if name in known else FileResponse(known["favicon.svg"], 404)
+    """Return one of the pages' files."""
+    path = _static_files().get(name)
+    if path is None:
+        raise HTTPException(404, say("api.no_page", path=f"/static/{name[:200]}"))
+    return FileResponse(path)
 
 
-def _accepted(request: Request) -> str:
-    wanted = request.headers.get("accept-language", "")
-    return "en" if wanted.lower().startswith("en") else "vi"
+@router.get("/openapi.json")
+def openapi(request: Request, _user: Viewer) -> JSONResponse:
+    """Return the API's description (OpenAPI 3.1)."""
+    return JSONResponse(request.app.openapi())
+
+
+@router.get("/docs")
+def docs(_user: Viewer) -> FileResponse:
+    """Return the page that shows the description and tries it out."""
+    return FileResponse(_STATIC / "docs.html")
+
+
+@router.get("/docs/{name}", dependencies=[Depends(needs("viewer"))])
+def docs_file(name: str) -> FileResponse:
+    """Return one of Swagger UI's files."""
+    if name not in _SWAGGER_FILES:
+        raise HTTPException(404, say("api.no_page", path=f"/docs/{name[:200]}"))
+    return FileResponse(_SWAGGER / name)
+
+
+@cache
+def _overview() -> str:
+    return (_STATIC / "overview.html").read_text("utf-8")
+
+
+@cache
+def _static_files() -> dict[str, Path]:
+    return {path.name: path for path in _STATIC.iterdir() if path.suffix in (".js", ".css", ".svg")}

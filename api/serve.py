@@ -6,11 +6,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import make_app
+from api.searching import Searching
 from pipeline import store
 from pipeline.messages import HaidangError
 from pipeline.stage import HEARTBEAT_SECONDS, Stage
+
+#: Connections that are served at once; more are answered 503 at once.
+_CONNECTIONS = 256
+#: How long open answers may take when the stage is stopped, in seconds.
+_GRACE_SECONDS = 5
 
 
 class Server(uvicorn.Server):
@@ -34,8 +41,8 @@ def serve(stage: Stage) -> None:
 async def _serve(stage: Stage) -> None:
     settings = stage.settings.api
     reader = store.open_reader(stage.settings.data_dir)
-    app = make_app(stage.settings, stage.engine, reader)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+    searching = Searching()
+    config = configuration(make_app(stage.settings, stage.engine, reader, searching))
     listener = _listen(settings.host, settings.port)
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -49,7 +56,16 @@ async def _serve(stage: Stage) -> None:
             await asyncio.sleep(0.1)
     server.should_exit = True
     await serving
+    searching.close()
     reader.close()
+
+
+def configuration(app: FastAPI) -> uvicorn.Config:
+    """Return how the application is served. A proxy on this machine may say whom it asks for (`X-Forwarded-For`)."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
+        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
+    )  # fmt: skip
 
 
 def _listen(host: str, port: int) -> socket.socket:

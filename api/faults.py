@@ -1,0 +1,62 @@
+"""What is wrong with a request enters, a text in the language of the one who asks leaves, always as `{"detail": …}`."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from pipeline.messages import say
+from pipeline.store import SearchError
+
+#: Kinds of Pydantic's faults and our sentences for them; any other one is `api.invalid`.
+_SENTENCES = {
+    "missing": "api.missing",
+    "json_invalid": "api.not_json",
+    "literal_error": "api.want_one_of",
+    "int_parsing": "api.want_int",
+    "int_type": "api.want_int",
+    "greater_than_equal": "api.want_ge",
+    "less_than_equal": "api.want_le",
+    "string_type": "api.want_text",
+    "string_too_long": "api.want_shorter",
+    "dict_type": "api.want_object",
+    "model_attributes_type": "api.want_object",
+}
+
+
+def answer_faults(app: FastAPI) -> None:
+    """Register the answers."""
+    app.add_exception_handler(SearchError, _search)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _refused)
+
+
+async def _search(_request: Request, error: Exception) -> JSONResponse:
+    """A fault in a query text has a `position` (characters from 0) and a `reason`."""
+    body = {"detail": str(error), "position": getattr(error, "position", None)}
+    reason = getattr(error, "reason", None)
+    return JSONResponse(body if reason is None else {**body, "reason": reason}, 400)
+
+
+async def _validation(_request: Request, error: Exception) -> JSONResponse:
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"detail": " ".join(_sentence(fault) for fault in faults[:10])}, 422)
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    """Name the place and what is expected there; never the value, which may be a password."""
+    place = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
+    context = fault.get("ctx", {})
+    limit = next((context[name] for name in ("ge", "le", "max_length", "expected") if name in context), "")
+    return say(_SENTENCES.get(fault["type"], "api.invalid"), place=place[:100], limit=limit)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    status = getattr(error, "status_code", 500)
+    plain = {404: "api.no_page", 405: "api.wrong_method", 400: "api.unreadable"}
+    detail = str(getattr(error, "detail", ""))
+    if status in plain and detail in ("Not Found", "Method Not Allowed", "There was an error parsing the body"):
+        detail = say(plain[status], path=request.url.path[:200], method=request.method)
+    return JSONResponse({"detail": detail}, status, getattr(error, "headers", None))

@@ -1,0 +1,110 @@
+"""The API's outer wall: every request enters with its language and a limit, every answer leaves with the headers that
+tell a browser to load nothing from elsewhere; a fault of ours becomes an answer that says so."""
+
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pipeline.logs import log
+from pipeline.messages import LANGUAGES, language, say, speaking
+
+#: A request's body may not be longer, in bytes: the longest query text is 10,000 characters, the rest is room for the DSL.
+MAX_BODY_BYTES = 1_000_000
+#: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+}
+
+
+class Guard:
+    """The middleware of all routes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        with speaking(accepted_language(headers.get("accept-language", ""))):
+            await self._answer(scope, _Limited(headers, receive), _Headed(send))
+
+    async def _answer(self, scope: Scope, receive: "_Limited", send: "_Headed") -> None:
+        if receive.too_long:
+            refused = _too_long()
+            await JSONResponse({"detail": refused.detail}, 413, refused.headers)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            log("api").exception("fault", method=scope["method"], path=scope["path"][:500])
+            if not send.started:
+                await JSONResponse({"detail": say("api.fault")}, 500)(scope, receive, send)
+
+
+def _too_long() -> HTTPException:
+    return HTTPException(413, say("api.too_long", limit=MAX_BODY_BYTES), {"Connection": "close"})
+
+
+class _Limited:
+    """The receiving side, which counts the body."""
+
+    def __init__(self, headers: Headers, receive: Receive) -> None:
+        stated = headers.get("content-length", "")
+        self.too_long = stated.isdigit() and int(stated[:20]) > MAX_BODY_BYTES
+        self._receive = receive
+        self._size = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > MAX_BODY_BYTES:
+            raise _too_long()
+        return message
+
+
+class _Headed:
+    """The sending side, which adds the headers."""
+
+    def __init__(self, send: Send) -> None:
+        self.started = False
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers: Any = MutableHeaders(scope=message)
+            for name, value in _HEADERS.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def accepted_language(header: str) -> str:
+    """Return the language of an `Accept-Language` header (RFC 9110 section 12.5.4) that we speak, else the site's own."""
+    best, weight = "", 0.0
+    for item in header[:1000].split(","):
+        tag, _, parameter = item.strip().partition(";")
+        name = tag.strip().lower().partition("-")[0]
+        try:
+            quality = float(parameter.strip().removeprefix("q=") or 1)
+        except ValueError:
+            continue
+        if name in LANGUAGES and quality > weight:
+            best, weight = name, quality
+    return best or language()
