@@ -1,0 +1,32 @@
+"""Sources, health and metrics over HTTP."""
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def test_the_ledger_says_where_everything_went(viewer: httpx.Client) -> None:
+    (source,) = viewer.get("/api/v1/sources").json()
+    assert (source["source"], source["received"], source["stored"], source["dropped"]) == ("syslog", 125, 123, 2)
+    assert source["reasons"] == {"not_an_event": 2}
+
+
+def test_health_is_one_account_of_all_stages(viewer: httpx.Client) -> None:
+    health = viewer.get("/api/v1/health").json()
+    assert health["status"] == "ok"
+    assert health["problems"] == []
+    assert set(health["stages"]) == {"collectors", "detectors", "response", "store", "api"}
+
+
+def test_metrics_are_what_prometheus_reads(viewer: httpx.Client) -> None:
+    answer = viewer.get("/api/v1/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    found = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    counted = {
+        (sample.labels["stage"], sample.labels["outcome"], sample.labels["reason"]): sample.value
+        for sample in found["haidang_events"].samples
+        if sample.name == "haidang_events_total"
+    }
+    assert counted["collectors", "in", ""] == 125
+    assert counted["store", "dropped", "not_an_event"] == 2
+    assert {sample.labels["stage"] for sample in found["haidang_stage_up"].samples} >= {"store", "api"}
+    assert found["haidang_disk_free_bytes"].samples[0].value > 0
