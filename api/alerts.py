@@ -33,7 +33,7 @@ def list_alerts(
     fits = _in_time(start, end)
     if rule:
         fits.append((alerts.c.rule_id == rule) | (alerts.c.rule_name == rule))
-    counted = select(alerts.c.level, func.count()).where(*fits).group_by(alerts.c.level)
+    counted = select(alerts.c.level, func.count().label("events")).where(*fits).group_by(alerts.c.level)
     if level:
         fits.append(alerts.c.level == level)
     page = (
@@ -44,7 +44,7 @@ def list_alerts(
         .offset(offset)
     )
     with state.connect().execution_options(read_only=True) as connection:
-        levels: dict[str, int] = {name: count for name, count in connection.execute(counted)}
+        levels: dict[str, int] = {row.level: row.events for row in connection.execute(counted)}
         rows = [_short(document, status) for document, status in connection.execute(page)]
     total = levels.get(level, 0) if level else sum(levels.values())
     return {"total": total, "levels": levels, "alerts": rows}

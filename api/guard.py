@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.logs import log
 from pipeline.messages import LANGUAGES, language, say, speaking
 
-#: A request's body may not be longer, in bytes: the longest query text is 10,000 characters, the rest is room for the DSL.
+#: A request's body may not be longer, in bytes; the longest query text is 10,000 characters, the rest is for the DSL.
 MAX_BODY_BYTES = 1_000_000
 #: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
 _POLICY = (
@@ -96,7 +96,7 @@ class _Headed:
 
 
 def accepted_language(header: str) -> str:
-    """Return the language of an `Accept-Language` header (RFC 9110 section 12.5.4) that we speak, else the site's own."""
+    """Return the language of an `Accept-Language` header (RFC 9110 section 12.5.4) that we speak, else the site's."""
     best, weight = "", 0.0
     for item in header[:1000].split(","):
         tag, _, parameter = item.strip().partition(";")

@@ -1,4 +1,4 @@
-"""The pages that come with the API: the overview, with its log-in, and the API's own description; nothing from outside."""
+"""The pages that come with the API: the overview with its log-in, and the API's description; nothing from outside."""
 
 import json
 from functools import cache

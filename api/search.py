@@ -16,7 +16,9 @@ from pipeline.store.request import MAX_WINDOW
 router = APIRouter(tags=["search"])
 Collection = Literal["events", "alerts"]
 _EXAMPLE = {"query": {"query_string": {"query": "user.name:root"}}, "size": 10}
-_BODY = Body(description="A search body as Elasticsearch takes it, in the subset of docs/search.md", examples=[_EXAMPLE])
+_BODY = Body(
+    description="A search body as Elasticsearch takes it, in the subset of docs/search.md", examples=[_EXAMPLE]
+)
 
 
 def reader_of(request: Request) -> store.Reader:

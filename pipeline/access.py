@@ -1,4 +1,4 @@
-"""Tokens: a name enters and a secret leaves once; later the secret enters and its holder leaves. Only digests are kept."""
+"""Tokens: a name enters and a secret leaves once; later the secret enters, its holder leaves. Only digests are kept."""
 
 import hashlib
 import secrets

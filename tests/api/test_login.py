@@ -123,7 +123,9 @@ def test_a_flood_of_guesses_is_turned_away_and_holds_nobody_else_up(site: Site, 
     assert waited < 2
 
 
-@pytest.mark.parametrize(("language", "words"), [("vi-VN,vi;q=0.9,en;q=0.5", "Tên hoặc mật khẩu"), ("en", "name or the")])
+@pytest.mark.parametrize(
+    ("language", "words"), [("vi-VN,vi;q=0.9,en;q=0.5", "Tên hoặc mật khẩu"), ("en", "name or the")]
+)
 def test_refusals_speak_the_language_of_the_one_who_asks(site: Site, language: str, words: str) -> None:
     assert words in _log_in(site, "nobody", language=language).json()["detail"]
 

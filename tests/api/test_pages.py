@@ -22,7 +22,9 @@ class _Loaded(HTMLParser):
         held = dict(attrs)
         self.addresses += [held[name] or "" for name in ("src", "href", "action", "srcset") if name in held]
         self.inline += [f"{tag} {name}" for name in held if name.startswith("on") or name == "style"]
-        self._runs = tag == "style" or (tag == "script" and "src" not in held and held.get("type") != "application/json")
+        self._runs = tag == "style" or (
+            tag == "script" and "src" not in held and held.get("type") != "application/json"
+        )
 
     def handle_data(self, data: str) -> None:
         if self._runs and data.strip():
@@ -52,7 +54,12 @@ def test_the_description_works_with_no_internet(viewer: httpx.Client) -> None:
     assert "http" not in json.dumps(description.get("servers", []))
     assert viewer.get("/docs/swagger-ui-bundle.js").headers["content-type"].startswith("text/javascript")
     assert viewer.get("/docs/swagger-ui.css").headers["content-type"].startswith("text/css")
-    for path in ("/docs/redoc.standalone.js", "/docs/..%2f..%2fetc%2fpasswd", "/static/overview.html", "/static/..%2fapp.py"):
+    for path in (
+        "/docs/redoc.standalone.js",
+        "/docs/..%2f..%2fetc%2fpasswd",
+        "/static/overview.html",
+        "/static/..%2fapp.py",
+    ):
         assert viewer.get(path).status_code == 404
 
 

@@ -75,7 +75,9 @@ def test_faults_name_what_is_expected_in_both_languages(site: Site, viewer: http
     assert "does not take PUT" in viewer.put("/api/v1/login").json()["detail"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"size":' + b"9" * 5000 + b"}", b"null", b"[1]", b""])
+@pytest.mark.parametrize(
+    "body", [b"{", b"\xff\xfe", b"[" * 100_000, b'{"size":' + b"9" * 5000 + b"}", b"null", b"[1]", b""]
+)
 def test_garbage_instead_of_json_is_refused_in_words(viewer: httpx.Client, body: bytes) -> None:
     answer = viewer.post("/api/v1/search/events", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in (400, 422)

@@ -20,8 +20,15 @@ _ROOT = Path(__file__).parents[2]
 
 
 def _start(folder: Path, port: int) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "HAIDANG_DATA_DIR": str(folder), "HAIDANG_API__PORT": str(port), "HAIDANG_LANGUAGE": "en"}
-    return subprocess.Popen([sys.executable, "-m", "api"], cwd=_ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    environment = {
+        **os.environ,
+        "HAIDANG_DATA_DIR": str(folder),
+        "HAIDANG_API__PORT": str(port),
+        "HAIDANG_LANGUAGE": "en",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "api"], cwd=_ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture
