@@ -1,7 +1,7 @@
 """The queue over HTTP: lists, filters, pages, and one alert with its evidence."""
 
 import httpx
-from conftest import Site
+from sites import Site
 
 
 def test_alerts_come_newest_first_without_their_evidence(viewer: httpx.Client) -> None:

@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import httpx
-from conftest import PASSWORD, Site
+from sites import PASSWORD, Site
 
 
 class _Loaded(HTMLParser):

@@ -1,18 +1,21 @@
 """What holds for every route: rights, headers, limits, languages, and answers to requests that make no sense."""
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Site, serving
+import structlog
+from sites import Site, serving
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.app import make_app
 from api.guard import MAX_BODY_BYTES, accepted_language
 from api.searching import Searching
 from pipeline import store
+from pipeline.logs import start_log
 from pipeline.messages import speaking
 
 OPEN = {("POST", "/api/v1/login"), ("GET", "/"), ("GET", "/static/{name}")}
@@ -96,18 +99,31 @@ def test_a_body_has_a_limit_stated_or_not(viewer: httpx.Client) -> None:
         assert str(MAX_BODY_BYTES) in answer.json()["detail"]
 
 
-def test_a_fault_of_ours_says_so_and_keeps_its_cause_for_the_log(tmp_path: Path) -> None:
-    with serving(tmp_path, lambda _settings, _engine: []) as broken:
+@pytest.fixture
+def own_log(tmp_path: Path) -> Iterator[Path]:
+    """The program's own log, as a stage writes it."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    start_log(tmp_path, "api", "info")
+    yield tmp_path / "logs" / "api.log"
+    root.handlers[0].close()
+    root.handlers, root.level = before
+    structlog.reset_defaults()
+
+
+def test_a_fault_of_ours_says_so_and_keeps_its_cause_in_the_log(tmp_path: Path, own_log: Path) -> None:
+    with serving(tmp_path / "site", lambda _settings, _engine: []) as broken:
         secret = broken.token("x", "viewer")
-        folder = broken.settings.data_dir / "index" / "events" / "all"
+        folder = broken.settings.data_dir / "index" / "events" / "2026.11.24"
         folder.mkdir(parents=True)
         (folder / "meta.json").write_text("{")
         with broken.client(secret) as client:
             answer = client.get("/api/v1/search/events")
             assert (answer.status_code, "fault of Hải Đăng" in answer.json()["detail"]) == (500, True)
-            assert "meta" not in answer.text
+            assert "meta.json" not in answer.text
             assert "content-security-policy" in answer.headers
             assert client.get("/api/v1/me").status_code == 200
+    assert "/api/v1/search/events" in own_log.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import NOW, Site
+from sites import NOW, Site
 from fastapi import HTTPException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -104,7 +104,7 @@ _BODY = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.dictionaries(st.sampled_from(["query", "aggs", "size", "sort", "from", "_source"]), _BODY, max_size=3))
 def test_no_body_is_answered_with_a_fault_of_ours(viewer: httpx.Client, body: dict[str, Any]) -> None:
     answer = viewer.post("/api/v1/search/events", json=body)

@@ -1,0 +1,148 @@
+"""Sites for the tests of the API: a data directory with events and alerts, and the API served from it over a real socket."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from sqlalchemy import Engine
+
+from api.app import make_app
+from api.searching import Searching
+from api.serve import configuration
+from pipeline import access, store, users
+from pipeline.event import Event, encode, event_id, format_time, to_micros
+from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.settings import Api, Settings, Store
+from pipeline.state import open_state, upsert
+from pipeline.state.tables import alerts, stages
+
+PASSWORD = "một mật khẩu dài"
+#: Values that a page must show and never obey.
+UGLY = ("<script>document.title='owned'</script><img src=x onerror=alert(1)>", "x" * 10_000, "مرحبا \u202eexe.gnp")
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A data directory, what it was filled with, and where its API answers."""
+
+    settings: Settings
+    engine: Engine
+    address: str
+    events: list[Event]
+
+    def client(self, secret: str = "", language: str = "en") -> httpx.Client:
+        """Return a client; `secret` is a session or a token."""
+        headers = {"Accept-Language": language}
+        if secret:
+            headers["Authorization"] = f"Bearer {secret}"
+        return httpx.Client(base_url=self.address, headers=headers, timeout=30)
+
+    def user(self, name: str, role: str = "viewer") -> None:
+        """Make a user with `PASSWORD`."""
+        with self.engine.begin() as connection:
+            users.create_user(connection, name, role, PASSWORD)
+
+    def token(self, name: str, role: str) -> str:
+        """Return a new token that reads the API."""
+        with self.engine.begin() as connection:
+            return access.create_token(connection, name, access.API, role)
+
+
+def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> Any:
+    """Return a context in which the API of a new data directory is served."""
+    return _Serving(folder, filled_by)
+
+
+class _Serving:
+    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> None:
+        self._settings = Settings(data_dir=folder, api=Api(lockout_failures=3), sources=[])
+        self._engine = open_state(folder)
+        self._events = filled_by(self._settings, self._engine)
+        self._reader = store.open_reader(folder)
+        self._searching = Searching()
+        app = make_app(self._settings, self._engine, self._reader, self._searching)
+        self._server = uvicorn.Server(configuration(app))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+
+    def __enter__(self) -> Site:
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        port = self._socket.getsockname()[1]
+        return Site(self._settings, self._engine, f"http://127.0.0.1:{port}", self._events)
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._socket.close()
+        self._searching.close()
+        self._reader.close()
+        self._engine.dispose()
+
+
+def day(settings: Settings, engine: Engine) -> list[Event]:
+    events = [_event(number) for number in range(120)] + [_ugly(number) for number in range(len(UGLY))]
+    writer = store.open_writer(settings.data_dir, Store(memory_mb=20))
+    raised = [_alert(number, event) for number, event in enumerate(events[:7] + events[120:])]
+    writer.add(store.EVENTS, [(event, encode(event)) for event in events])
+    writer.add(store.ALERTS, [(alert, encode(alert)) for alert in raised])
+    writer.commit()
+    writer.close()
+    rows = [
+        {
+            "id": alert["event.id"], "time": to_micros(alert["@timestamp"]), "created": time.time(),
+            "rule_id": alert["rule.id"], "rule_name": alert["rule.name"], "level": alert["rule.level"],
+            "source": "syslog", "document": alert,
+        }
+        for alert in raised
+    ]  # fmt: skip
+    heard = {"pid": 1, "started": time.time(), "seen": time.time() + 3600, "backlog_events": 0}
+    tally = Tally()
+    tally.add("syslog", IN, 125)
+    with engine.begin() as connection:
+        connection.execute(alerts.insert(), rows)
+        names = ("collectors", "detectors", "response", "store", "api")
+        upsert(connection, stages, [{**heard, "stage": name, "detail": {"ready": True}} for name in names], ["stage"])
+        tally.save(connection, "collectors")
+        tally.clear()
+        tally.add("syslog", OUT, 123)
+        tally.add("syslog", DROPPED, 2, "not_an_event")
+        tally.save(connection, "store")
+    return events
+
+
+def _event(number: int) -> Event:
+    moment = NOW - timedelta(minutes=number)
+    user = "root" if number % 3 == 0 else f"canbo{number % 3}"
+    text = f"Đăng nhập thất bại lần {number} của {user}"
+    return {
+        "@timestamp": format_time(moment), "event.id": event_id("test", number), "event.dataset": "linux.auth",
+        "event.kind": "event", "event.original": text, "message": text, "host.name": f"may-{number % 2}",
+        "user.name": user, "source.ip": f"203.0.113.{number}", "labels.source": "syslog", "organization.id": "vn",
+    }  # fmt: skip
+
+
+def _ugly(number: int) -> Event:
+    event = _event(200 + number)
+    value = UGLY[number]
+    return {**event, "host.name": value, "user.name": value, "message": value, "event.original": value}
+
+
+def _alert(number: int, event: Event) -> Event:
+    level = ("critical", "high", "medium", "low", "informational")[number % 5]
+    return {
+        "@timestamp": event["@timestamp"], "event.id": event_id("alert", number), "event.kind": "alert",
+        "rule.id": f"rule-{level}", "rule.name": f"Rule of level {level}", "rule.level": level,
+        "rule.description": event["message"], "alert.status": "new", "alert.count": 1,
+        "alert.matches": [{"selection": "selection", "field": "message", "value": event["message"]}],
+        "alert.evidence": [event], "host.name": event["host.name"], "user.name": event["user.name"],
+    }  # fmt: skip

@@ -1,0 +1,153 @@
+"""Both catalogues have the same keys with the same values, every key that is used, and none that is not."""
+
+import ast
+import json
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.messages import LANGUAGES, HaidangError, language, say, speaking
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
+#: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
+_BUILT = {
+    "command.{}": r"command\.(run|import|search|alerts|sources|doctor|demo|config|user|token|bench)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline)",
+    "doctor.{}": r"doctor\.(good|attention|fault)",
+    "show.{}": r"show\.(files|read|unreadable|received|stored|already_stored|dropped|examined|alerts)",
+}
+#: Keys of the page that are put together in its scripts.
+_PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new)\.\w+")
+#: Names, keywords and units that stay as they are in Vietnamese.
+_TERMS = frozenset(("check", "false", "from", "ms", "now", "shell", "show", "size", "tls", "utf", "web"))
+
+
+def catalogue(name: str) -> dict[str, str]:
+    """Read a catalogue as it lies on the disk."""
+    sentences: dict[str, str] = json.loads((ROOT / "pipeline" / "locale" / f"{name}.json").read_text("utf-8"))
+    return sentences
+
+
+def _texts_of_code() -> Iterator[str]:
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text("utf-8"))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
+
+
+def _keys_of_calls() -> Iterator[tuple[str, str]]:
+    """Yield the first argument of every `say`, `fault` and error of ours, with its place."""
+    speakers = {"say", "fault", "HaidangError", "SearchError", "LoginRefused"}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.Call) or not node.args:
+                    continue
+                name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                first = node.args[0]
+                if name in speakers and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    yield first.value, f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def _keys_of_page() -> set[str]:
+    """Return the keys in the page's scripts: every text that stands where a key stands."""
+    keys = set()
+    for path in (ROOT / "api" / "static").glob("*.js"):
+        text = path.read_text("utf-8")
+        keys |= {f"page.{key}" for key in re.findall(r"""["`]([a-z_0-9]+(?:\.[a-z_0-9]+)*)["`]""", text)}
+    return keys
+
+
+def test_both_languages_have_the_same_keys_sorted_one_a_line() -> None:
+    vietnamese, english = catalogue("vi"), catalogue("en")
+    assert list(vietnamese) == list(english) == sorted(english)
+    for name in LANGUAGES:
+        text = (ROOT / "pipeline" / "locale" / f"{name}.json").read_text("utf-8")
+        assert text == json.dumps(catalogue(name), ensure_ascii=False, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("key", sorted(catalogue("en")))
+def test_both_languages_fill_in_the_same_values(key: str) -> None:
+    def values(text: str) -> set[str]:
+        if key.startswith("argparse."):
+            return set(re.findall(r"%(?:\(\w+\))?\w", text))
+        return {f"{name}!{how or ''}" for _, name, _, how in string.Formatter().parse(text) if name is not None}
+
+    vietnamese, english = catalogue("vi")[key], catalogue("en")[key]
+    assert values(vietnamese) == values(english)
+    assert vietnamese.strip() or key.startswith("show.thousands")
+
+
+def test_every_key_that_is_used_exists() -> None:
+    known = catalogue("en")
+    missing = [f"{place}: {key}" for key, place in _keys_of_calls() if key not in known]
+    assert missing == []
+
+
+def test_no_key_is_unused() -> None:
+    texts = set(_texts_of_code())
+    built = re.compile("|".join(pattern for start, pattern in _BUILT.items() if start in texts))
+    page = _keys_of_page()
+    unused = [
+        key
+        for key in catalogue("en")
+        if key not in texts and not built.fullmatch(key) and key not in page and not _PAGE_BUILT.fullmatch(key)
+    ]
+    assert unused == []
+
+
+def test_every_word_of_the_page_exists() -> None:
+    known = catalogue("en")
+    used = set()
+    for path in (ROOT / "api" / "static").glob("*.js"):
+        used |= {f"page.{key}" for key in re.findall(r"""\bsay\("([\w.]+)\"""", path.read_text("utf-8"))}
+    assert len(used) > 40
+    assert used - set(known) == set()
+
+
+def test_vietnamese_is_vietnamese() -> None:
+    english = catalogue("en")
+    same = {
+        key for key, text in catalogue("vi").items() if text == english[key] and re.search(r"[a-z]{4}", _prose(text))
+    }
+    assert same <= {"command.import.encoding"}  # nothing but names of encodings
+    foreign = {
+        key: words
+        for key, text in catalogue("vi").items()
+        if key != "page.other_language" and (words := [word for word in _words(text) if _is_foreign(word)])
+    }
+    assert foreign == {}
+
+
+def _prose(text: str) -> str:
+    """Return a sentence without its values, commands, names of fields and examples."""
+    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", _prose(text))
+
+
+def _is_foreign(word: str) -> bool:
+    """Say whether no Vietnamese word is written so: it has no f, j, w and z, and ends in one of few consonants."""
+    plain = word.lower()
+    impossible = re.search(r"[fjwz]|(?:[bcdgklmnpqrstvx]s|ed|er|ck|st|ll|ss|tion)$", plain)
+    return impossible is not None and plain.isascii() and plain not in _TERMS
+
+
+def test_one_process_speaks_many_languages_at_once() -> None:
+    with speaking("vi"):
+        error = HaidangError("user.unknown", name="x")
+        assert str(error) == "Không có người dùng 'x'."
+        with speaking("en"):
+            assert language() == "en"
+            assert str(error) == "There is no user named 'x'."
+        assert say("show.level") == "mức"
