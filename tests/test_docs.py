@@ -17,9 +17,11 @@ from pydantic_core import PydanticUndefined
 
 from pipeline import settings, store
 from pipeline.command import COMMANDS
-from pipeline.event import Event, encode, event_id, format_time
+from pipeline.event import Event, event_id, format_time
 from pipeline.messages import speaking
 from pipeline.settings import Settings
+from pipeline.state import open_state
+from tests.api.sites import index
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -185,10 +187,10 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store.Reader]:
         _event(3, message="1", process__executable="C:\\Windows\\System32\\powershell.exe", host__name="may-01"),
     ]  # fmt: skip
     folder = tmp_path_factory.mktemp("docs")
-    writer = store.open_writer(folder, settings.Store(memory_mb=20))
-    writer.add(store.EVENTS, [(event, encode(event)) for event in events])
-    writer.commit()
-    writer.close()
+    site = Settings(data_dir=folder, store=settings.Store(memory_mb=20, commit_seconds=0.1), sources=[])
+    engine = open_state(folder)
+    index(site, engine, events)
+    engine.dispose()
     opened = store.open_reader(folder)
     yield opened
     opened.close()

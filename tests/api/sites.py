@@ -1,9 +1,9 @@
-"""Sites for the tests of the API: a data directory with events and alerts, and the API served from it over a real socket."""
+"""Sites for the tests of the API: a data directory with events and alerts, and the API served from it over a socket."""
 
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,12 +16,16 @@ from sqlalchemy import Engine
 from api.app import make_app
 from api.searching import Searching
 from api.serve import configuration
-from pipeline import access, store, users
+from pipeline import access, bus, store, users
+from pipeline.bus import open_bus
 from pipeline.event import Event, encode, event_id, format_time, to_micros
-from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.frame import pack
+from pipeline.ledger import DROPPED, IN, Tally
 from pipeline.settings import Api, Settings, Store
+from pipeline.stage import Stage
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import alerts, stages
+from pipeline.store.indexer import index_topics
 
 PASSWORD = "một mật khẩu dài"
 #: Values that a page must show and never obey.
@@ -63,7 +67,9 @@ def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) 
 
 class _Serving:
     def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> None:
-        self._settings = Settings(data_dir=folder, api=Api(lockout_failures=3), sources=[])
+        self._settings = Settings(
+            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[]
+        )
         self._engine = open_state(folder)
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder)
@@ -89,14 +95,30 @@ class _Serving:
         self._engine.dispose()
 
 
+def index(settings: Settings, engine: Engine, events: list[Event], copies: Sequence[Event] = ()) -> None:
+    """Make events and copies of alerts searchable, by way of the bus and the store's own stage."""
+    queue = open_bus(settings.data_dir, 100_000_000)
+    queue.publish(bus.EVENTS, list(pack("syslog", map(encode, events))))
+    queue.publish(bus.ALERT_UPDATES, list(pack("alerts", map(encode, copies))))
+    stage = Stage("store", settings, engine, queue)
+    reader = store.open_reader(settings.data_dir)
+    running = threading.Thread(target=index_topics, args=(stage,))
+    running.start()
+    for collection, wanted in ((store.EVENTS, events), (store.ALERTS, copies)):
+        while reader.search(collection, {"size": 0})["hits"]["total"]["value"] < len(wanted):
+            assert running.is_alive()
+            time.sleep(0.02)
+    stage.stopping.set()
+    running.join()
+    reader.close()
+    queue.close()
+
+
 def day(settings: Settings, engine: Engine) -> list[Event]:
+    """Fill a site with 120 events of the last two hours, three with hostile values, and ten alerts."""
     events = [_event(number) for number in range(120)] + [_ugly(number) for number in range(len(UGLY))]
-    writer = store.open_writer(settings.data_dir, Store(memory_mb=20))
     raised = [_alert(number, event) for number, event in enumerate(events[:7] + events[120:])]
-    writer.add(store.EVENTS, [(event, encode(event)) for event in events])
-    writer.add(store.ALERTS, [(alert, encode(alert)) for alert in raised])
-    writer.commit()
-    writer.close()
+    index(settings, engine, events, raised)
     rows = [
         {
             "id": alert["event.id"], "time": to_micros(alert["@timestamp"]), "created": time.time(),
@@ -114,7 +136,6 @@ def day(settings: Settings, engine: Engine) -> list[Event]:
         upsert(connection, stages, [{**heard, "stage": name, "detail": {"ready": True}} for name in names], ["stage"])
         tally.save(connection, "collectors")
         tally.clear()
-        tally.add("syslog", OUT, 123)
         tally.add("syslog", DROPPED, 2, "not_an_event")
         tally.save(connection, "store")
     return events

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from sites import PASSWORD, UGLY, Site
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from sites import PASSWORD, UGLY, Site
 
 pytestmark = pytest.mark.slow
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from sites import Site, serving
 from fastapi.routing import APIRoute, iter_route_contexts
+from sites import Site, serving
 
 from api.app import make_app
 from api.guard import MAX_BODY_BYTES, accepted_language

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from sites import NOW, Site
 from fastapi import HTTPException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sites import NOW, Site
 
 from api.searching import AT_ONCE, Searching
 from pipeline.messages import language, say, speaking
