@@ -74,6 +74,11 @@ class _File:
     skip: bool = False  # what is there now is not wanted
     syslog: bool | None = None
 
+    @property
+    def shown(self) -> str:
+        """The path as text; a file's name may be any bytes."""
+        return os.fsencode(self.path).decode("utf-8", "replace")
+
     def close(self) -> None:
         if self.handle is not None:
             os.close(self.handle)
@@ -148,10 +153,10 @@ class Tailer:
             try:
                 more = await self._look_at(key, file, found.get(key)) or more
             except OSError as error:
-                self._listening.failed(file.path, str(error))
+                self._listening.failed(file.shown, str(error))
             except RuntimeError as error:  # not before it changes
                 file.unread = False
-                self._listening.failed(file.path, str(error))
+                self._listening.failed(file.shown, str(error))
         await self._save()
         self._close_some()
         return more
@@ -181,7 +186,7 @@ class Tailer:
 
     def _fresh(self, path: str, key: _Key) -> _File:
         """Return a file that was never read; its id tells it from an earlier one of the same name or inode."""
-        identity = event_id("file", self._origin.observer, path, key[1], time.time_ns())
+        identity = event_id("file", self._origin.observer, os.fsencode(path), key[1], time.time_ns())
         return _File(identity, path, unsaved=True)
 
     def _follow(self, missing: list[_Key]) -> None:
@@ -222,7 +227,7 @@ class Tailer:
             file.grown = time.monotonic()
         if file.unread and self._open(key, file):
             more = await self._read(key, file)
-            self._listening.mended(file.path)
+            self._listening.mended(file.shown)
             return more
         if file.gone and time.monotonic() - file.grown > GONE_SECONDS:
             file.close()
@@ -239,7 +244,7 @@ class Tailer:
         if file.skip:
             file.offset, file.skip = file.state[0], False
         elif os.fstat(file.handle).st_size < file.offset or not same:
-            log("files").warning("starts_anew", path=file.path, read=file.offset)
+            log("files").warning("starts_anew", path=file.shown, read=file.offset)
             fresh = self._fresh(file.path, key)
             file.file_id, file.offset, file.fingerprint_bytes, file.unsaved = fresh.file_id, 0, 0, True
             await self._save()
@@ -276,11 +281,11 @@ class Tailer:
         events = []
         for record in records:
             position = (file.file_id, record.place, record.raw)
-            more: dict[str, str | int] = {"log.file.path": file.path, "log.offset": record.place}
+            more: dict[str, str | int] = {"log.file.path": file.shown, "log.offset": record.place}
             if len(record.raw) > self._limit:
                 more["error.message"] = f"record longer than {self._limit} bytes; the rest was left out"
             events.append(_event(origin, record.raw[: self._limit], position, received, more))
-        self._intake.take(self._source.name, events, file.path)
+        self._intake.take(self._source.name, events, file.shown)
 
     async def _read_evtx(self, file: _File) -> bool:
         if time.monotonic() - file.grown < _SETTLED_SECONDS:
@@ -295,15 +300,15 @@ class Tailer:
         highest = 0
         events: list[bytes] = []
         content = Path(f"/proc/self/fd/{file.handle}")  # whatever it is called by now
-        for event in read_evtx(content, self._origin, datetime.now(UTC), after=after, shown=Path(file.path)):
+        for event in read_evtx(content, self._origin, datetime.now(UTC), after=after, shown=Path(file.shown)):
             events.append(event)
             highest = max(highest, orjson.loads(event).get("event.sequence", 0))
             if len(events) >= 500:
-                self._intake.take(self._source.name, events, file.path)
+                self._intake.take(self._source.name, events, file.shown)
                 events = []
                 await asyncio.sleep(0)
                 await self._intake.has_room()
-        self._intake.take(self._source.name, events, file.path)
+        self._intake.take(self._source.name, events, file.shown)
         file.offset, file.unsaved = max(after, highest), True
         return False
 
@@ -323,7 +328,7 @@ class Tailer:
         rows = [
             {
                 "source": self._source.name, "file_id": file.file_id,
-                "path": os.fsencode(file.path).decode("utf-8", "replace"), "device": device,
+                "path": file.shown, "device": device,
                 "inode": inode, "offset": file.offset, "fingerprint": file.fingerprint,
                 "fingerprint_bytes": file.fingerprint_bytes, "seen": time.time(),
             }

@@ -96,15 +96,16 @@ class Intake:
 
     async def run(self) -> None:
         """Publish until `finish`."""
-        saved = time.monotonic()
-        while not self._closing:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _GATHER_SECONDS)
-            self._wake.clear()
-            await self._publish()
-            if time.monotonic() - saved >= _LEDGER_SECONDS:
-                saved = time.monotonic()
-                await self._save()
+        counting = asyncio.create_task(self._save_often())  # also while the bus is full: then drops are counted
+        try:
+            while not self._closing:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _GATHER_SECONDS)
+                self._wake.clear()
+                await self._publish()
+        finally:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
 
     async def finish(self, running: "asyncio.Task[None]") -> None:
         """End `run`, which goes on in the task `running`; publish and count what is left."""
@@ -158,6 +159,11 @@ class Intake:
             self.held_because = str(error) or repr(error)
             return False
         return True
+
+    async def _save_often(self) -> None:
+        while True:
+            await asyncio.sleep(_LEDGER_SECONDS)
+            await asyncio.shield(self._save())
 
     async def _save(self) -> None:
         """Add the counts to the ledger; on a full disk they wait for the next time."""

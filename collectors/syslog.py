@@ -157,11 +157,10 @@ class _Streams:
             self._refused = 0
 
     async def close(self) -> None:
-        """Take no more connections, read what the others have sent, and end them."""
+        """Read what has been sent, also by those who wait to be accepted; then end the connections."""
+        await _until_quiet(lambda: self.received + len(self.open))
         for server in self.servers:
             server.close()
-        if self.open:
-            await _until_quiet(lambda: self.received)
         for stream in list(self.open):
             stream.close()
         while self.open:

@@ -62,7 +62,8 @@ def _good(certificate: Path, key: Path) -> bool:
 
 def _make(certificate: Path, key_path: Path, host: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "localhost")])
+    short = host.encode()[:64].decode("utf-8", "ignore") or "localhost"  # ub-common-name, RFC 5280 appendix A.1
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)])
     now = datetime.now(UTC)
     names: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     if _HOST_NAME.fullmatch(host) and host != "localhost":  # an observer may also be called "UBND xã Đông Hà"
