@@ -17,6 +17,8 @@ CUT_TEXT_TO = 32_768
 #: Time stamps before this are taken for the fault of a clock (1970 is what a dead battery says).
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
+#: Long texts, last in a line: they are searched by their words, not as values.
+TEXTS = ("message", "event.original", "event.original_base64", "alert.evidence")
 _MICROSECOND = 1_000_000
 
 

@@ -88,7 +88,9 @@ class Bus(_Section):
 
 
 class Store(_Section):
-    retention_days: int = Field(400, ge=1, description="days before an index is deleted, by the time of its events")
+    retention_days: int = Field(
+        400, ge=1, description="days that an event is kept, counted from the later of its time and its receipt"
+    )
     commit_seconds: float = Field(
         1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come"
     )

@@ -136,6 +136,8 @@ _COPIES: Copies = {
 _SECURITY_COPIES = {name: copy for name, copy in _COPIES.items() if not copy[0].startswith("user.")}
 """In the Security log which of several accounts is the user depends on the event."""
 _EMPTY = frozenset(("", "-"))
+MAX_SPOKEN = 16_000
+"""Characters of the values that stand in `message`; whole they are in winlog.event_data."""
 
 
 def decode_windows(record: Mapping[str, Any]) -> Fields:
@@ -195,8 +197,14 @@ def complete(fields: Fields, data: EventData, user_data: EventData | None = None
     _put_names(fields, data)
     if "message" not in fields:
         title = fields.get("event.action") or fields.get("event.provider") or channel
-        fields["message"] = f"{fields.get('event.code', '?')} {title}"
+        fields["message"] = f"{fields.get('event.code', '?')} {title}{_spoken(user_data or {})}{_spoken(data)}"
     return fields
+
+
+def _spoken(data: EventData) -> str:
+    """The named values as a person reads them, each value once: the words by which the event is found."""
+    told = {text: name for name, text in data.items() if text not in _EMPTY}
+    return "".join([f"\n{name}: {text}" for text, name in told.items()])[:MAX_SPOKEN]
 
 
 def _cut(fields: Fields, data: EventData) -> None:

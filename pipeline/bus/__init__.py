@@ -69,6 +69,6 @@ class Bus(Protocol):
 
 def open_bus(data_dir: Path, limit_bytes: int) -> Bus:
     """Open the bus that the settings name (embedded: SQLite files under `data_dir`)."""
-    from pipeline.bus.sqlite import SqliteBus  # noqa: PLC0415 - a stage on another bus need not load it
+    from pipeline.bus.sqlite import SqliteBus
 
     return SqliteBus(data_dir / "bus", limit_bytes)

@@ -12,7 +12,7 @@ from pipeline.event import parse_time
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
     """Print a table; `right` names the columns of numbers. Cells are shown as they are: no mark-up, no control characters."""
-    from rich import box  # noqa: PLC0415 - 40 ms, only when there is a table
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -41,7 +41,7 @@ def line(text: str) -> None:
 
 def number(value: float) -> str:
     """Write a number with its thousands apart, as the language does."""
-    from pipeline.messages import say  # noqa: PLC0415
+    from pipeline.messages import say
 
     return f"{value:,}".replace(",", say("show.thousands"))
 

@@ -25,7 +25,7 @@ def open_state(data_dir: Path) -> Engine:
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    from pipeline.state.upgrade import upgrade  # noqa: PLC0415 - Alembic is heavy, and most processes find nothing to do
+    from pipeline.state.upgrade import upgrade
 
     upgrade(engine)
     return engine

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pipeline.event import Event
 from pipeline.messages import HaidangError
 from pipeline.settings import Store as StoreSettings
+from pipeline.store.document import Document
 
 #: The two collections: events by the day they happened, alerts as the queue holds them.
 EVENTS = "events"
@@ -25,15 +26,17 @@ class SearchError(HaidangError):
 class Writer(Protocol):
     """The one writing end. What was added is searchable after `commit`, and only then safe."""
 
-    def add(self, collection: str, items: Sequence[tuple[Event, bytes]]) -> int:
-        """Add events (each with its JSON line); one whose `event.id` is there already replaces it (alerts) or changes
-        nothing (events). Returns how many were there already."""
+    def add(self, collection: str, documents: Sequence[Document]) -> int:
+        """Add events; one whose `event.id` is there already replaces it (alerts) or changes nothing (events).
+
+        Returns how many were there already.
+        """
 
     def commit(self) -> None:
         """Make everything added so far durable and searchable."""
 
     def expire(self, days: int) -> list[str]:
-        """Delete what is older than `days`; return the names of the indexes that went."""
+        """Delete the indexes whose events and whose last write are older than `days`; return their names."""
 
     def close(self) -> None:
         """Commit and let go."""
@@ -58,13 +61,13 @@ class Reader(Protocol):
 
 def open_writer(data_dir: Path, settings: StoreSettings) -> Writer:
     """Open the writing end (embedded: Tantivy indexes under `data_dir`)."""
-    from pipeline.store.tantivy_writer import TantivyWriter  # noqa: PLC0415 - not needed where another store is used
+    from pipeline.store.tantivy_writer import TantivyWriter
 
     return TantivyWriter(data_dir / "index", memory_bytes=settings.memory_mb * 1_000_000)
 
 
 def open_reader(data_dir: Path) -> Reader:
     """Open a reading end."""
-    from pipeline.store.tantivy_reader import TantivyReader  # noqa: PLC0415 - not needed where another store is used
+    from pipeline.store.tantivy_reader import TantivyReader
 
     return TantivyReader(data_dir / "index")

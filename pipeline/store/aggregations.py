@@ -61,13 +61,6 @@ class Aggregation:
         """The field it is made of; empty where it has none."""
         return str(self.options.get("field", ""))
 
-    @property
-    def fields(self) -> list[str]:
-        """All the fields it is made of."""
-        if self.kind == "multi_terms":
-            return [term["field"] for term in self.options["terms"]]
-        return [self.field] if self.field else []
-
 
 def parse_aggregations(body: Any, place: str = "aggs", depth: int = 0) -> tuple[Aggregation, ...]:
     """Read the content of `aggs`.

@@ -7,11 +7,14 @@ the frames again, and the store leaves out the ids that it holds.
 import time
 
 from pipeline import bus, store
-from pipeline.ledger import OUT
+from pipeline.bus import Record
+from pipeline.frame import unpack
+from pipeline.ledger import IN, OUT, Tally
 from pipeline.logs import log
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 from pipeline.state import positions
+from pipeline.store.document import Document, document
 
 #: Events that are committed together at the most; more wait for the next commit.
 _COMMIT_EVENTS = 100_000
@@ -60,12 +63,21 @@ def _commit(writer: store.Writer, consumers: dict[str, Consumer]) -> None:
 def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> int:
     count = 0
     for record in consumer.read():
-        items = readable(record, consumer.tally)
-        repeated = writer.add(collection, items)
-        consumer.tally.add(record.source, OUT, len(items) - repeated)
+        documents = _documents(record, consumer.tally)
+        repeated = writer.add(collection, documents)
+        consumer.tally.add(record.source, OUT, len(documents) - repeated)
         consumer.tally.add(record.source, OUT, repeated, "already_stored")
-        count += len(items)
+        count += len(documents)
     return count
+
+
+def _documents(record: Record, tally: Tally) -> list[Document]:
+    try:
+        documents = [document(None, line) for line in unpack(record.payload)]
+    except (ValueError, KeyError, TypeError, AttributeError):  # a foreign producer's: one by one, each with its reason
+        return [document(event, line) for event, line in readable(record, tally)]
+    tally.add(record.source, IN, len(documents))
+    return documents
 
 
 def _clean(stage: Stage, writer: store.Writer) -> None:

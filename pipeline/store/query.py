@@ -332,7 +332,7 @@ def _clauses(content: dict[str, Any], name: str, limits: _Limits) -> Iterator[Co
 
 
 def _query_string(content: Any, limits: _Limits) -> Condition:
-    from pipeline.store.query_string import parse_text  # noqa: PLC0415 - the two grammars contain each other
+    from pipeline.store.query_string import parse_text
 
     text = content.get("query") if isinstance(content, dict) else None
     if not isinstance(text, str):

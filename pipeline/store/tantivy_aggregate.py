@@ -4,7 +4,6 @@ What Tantivy can do itself is one call for each index, merged (`_native`). What 
 distinct values and percentiles of several indexes) is composed: the buckets first, then a search in each.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,8 +23,8 @@ from pipeline.store.aggregations import (
     order_buckets,
     percents,
 )
-from pipeline.store.tantivy_part import SCANNED, Key, Part
-from pipeline.store.tantivy_schema import column, has_column
+from pipeline.store.tantivy_part import Part
+from pipeline.store.tantivy_schema import column
 
 #: Tantivy answers each of these in one call, also below buckets.
 _NATIVE = {
@@ -67,8 +66,6 @@ class Aggregator:
         return {agg.name: answers[agg.name] for agg in aggregations}
 
     def _is_native(self, agg: Aggregation) -> bool:
-        if not all(has_column(field) for field in agg.fields):
-            return False
         able = agg.kind in _NATIVE or (agg.kind in _NATIVE_ALONE and len(self.parts) == 1)
         return able and not (agg.kind == "date_histogram" and calendar_unit(agg.options)) and all(
             self._is_native(below) for below in agg.below
@@ -97,11 +94,8 @@ class Aggregator:
         if agg.kind == "date_histogram" and calendar_unit(agg.options):
             return self._calendar(agg, condition)
         alone = Aggregation(agg.name, agg.kind, agg.options)
-        if agg.kind in ("terms", "multi_terms", "value_count") and not all(has_column(field) for field in agg.fields):
-            answer = self._scanned(alone, condition)
-        else:  # a number of a field of texts: nothing is counted, as in Elasticsearch where nothing is mapped
-            answer = self._native([alone], condition)[agg.name]
-        for bucket in answer.get("buckets", []) if agg.below else []:
+        answer: dict[str, Any] = self._native([alone], condition)[agg.name]
+        for bucket in answer["buckets"]:
             bucket.update(self.run(agg.below, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
         return answer
 
@@ -110,29 +104,9 @@ class Aggregator:
         return {"doc_count": count, **self.run(agg.below, condition)}
 
     def _distinct(self, field: str, condition: q.Condition) -> set[Any]:
-        if not has_column(field):
-            return {key[0] for part in self.parts for key in part.scan([field], condition)}
         body = {"a": {"terms": {"field": column(field), "size": MAX_BUCKETS}}}
         answers = [part.aggregate(condition, body) for part in self.parts]
         return {bucket["key"] for answer in answers for bucket in answer["a"]["buckets"]}
-
-    def _scanned(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
-        """Answer `terms`, `multi_terms` and `value_count` of a field without a column, from the events themselves."""
-        counts: Counter[Key] = sum((part.scan(agg.fields, condition) for part in self.parts), Counter())
-        if agg.kind == "value_count":
-            return {"value": counts.total()}
-        if agg.kind == "terms":
-            buckets = [{"key": key[0], "doc_count": count} for key, count in counts.items()]
-        else:
-            buckets = [
-                {"key": list(key), "key_as_string": "|".join(str(part) for part in key), "doc_count": count}
-                for key, count in counts.items()
-            ]
-        answer = _finish_terms(agg, buckets, [])
-        left = sum(max(part.count(condition) - SCANNED, 0) for part in self.parts)
-        if left:
-            answer["not_scanned"] = left
-        return answer
 
     def _percentiles(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         spread = self._native([Aggregation("a", "stats", {"field": agg.field})], condition)["a"]

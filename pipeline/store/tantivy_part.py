@@ -1,6 +1,5 @@
 """One embedded index as of its last commit: conditions enter, counts, events and raw aggregations leave."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,14 +12,10 @@ from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
 from pipeline.store.request import Order
 from pipeline.store.tantivy_query import IndexQuery, count_of
-from pipeline.store.tantivy_schema import column, has_column
+from pipeline.store.tantivy_schema import column
 
-#: The newest events that are read where a field without a column is counted; an answer that hit this bound says so.
-SCANNED = 50_000
 #: Distinct values looked at when sorting by a field other than the time.
 _SORT_VALUES = 10_000
-#: Values of one event of one field or several, as a bucket's key.
-Key = tuple[Any, ...]
 
 
 class Part:
@@ -29,9 +24,7 @@ class Part:
     def __init__(self, index: tantivy.Index, blocks: BlockReader) -> None:
         self._searcher = index.searcher()
         self._blocks = blocks
-        self._query = IndexQuery(
-            index, self._searcher, lambda field: (key[0] for key in self.scan([field], q.Exists(field)))
-        )
+        self._query = IndexQuery(index, self._searcher)
         self.events = self._searcher.num_docs
 
     def count(self, condition: q.Condition) -> int:
@@ -74,28 +67,8 @@ class Part:
             events += self.ordered(without, wanted - len(events), order[1:])
         return events
 
-    def scan(self, fields: Sequence[str], condition: q.Condition) -> Counter[Key]:
-        """Count the values of fields by reading the newest `SCANNED` events; an event without one of them does not count."""
-        counts: Counter[Key] = Counter()
-        for event in self.newest(condition, SCANNED)[1]:
-            for key in _keys([event.get(field) for field in fields]):
-                counts[key] += 1
-        return counts
-
     def _values_in_order(self, order: Order, condition: q.Condition, size: int) -> list[q.Value]:
-        if not has_column(order.field):
-            values = [key[0] for key in self.scan([order.field], condition)]
-            return sorted(values, key=lambda value: (isinstance(value, str), value), reverse=order.descending)[:size]
         direction = "desc" if order.descending else "asc"
         terms = {"field": column(order.field), "size": size, "order": {"_key": direction}}
         buckets = self.aggregate(condition, {"a": {"terms": terms}})["a"]["buckets"]
         return [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
-
-
-def _keys(values: list[Any]) -> list[Key]:
-    """Return every combination of the values; a list stands for any of its elements."""
-    keys: list[Key] = [()]
-    for value in values:
-        items = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
-        keys = [(*key, item) for key in keys for item in dict.fromkeys(items)]
-    return keys

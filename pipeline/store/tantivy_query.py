@@ -1,7 +1,6 @@
 """Conditions enter, Tantivy's query objects for one embedded index leave."""
 
 import re
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -11,7 +10,7 @@ from tantivy import FieldType, Occur, Query
 
 from pipeline.event import format_time, parse_time
 from pipeline.store import query as q
-from pipeline.store.tantivy_schema import column, folded, has_column, may_hold_columnless, schema, words
+from pipeline.store.tantivy_schema import column, folded, schema, words
 
 #: Distinct values of a field that are compared with a CIDR block or the bounds of a text, at most.
 _MAX_VALUES = 65_000
@@ -23,15 +22,11 @@ _STEP, _TEXT_FOLLOWS = "\x01", "\x00s"
 
 
 class IndexQuery:
-    """Translates for one index: its searcher answers which addresses there are, its parser reads numeric ranges.
+    """Translates for one index: its searcher answers which values there are, its parser reads numeric ranges."""
 
-    `scan` returns the distinct values of a field that has no column.
-    """
-
-    def __init__(self, index: tantivy.Index, searcher: tantivy.Searcher, scan: Callable[[str], Iterable[Any]]) -> None:
+    def __init__(self, index: tantivy.Index, searcher: tantivy.Searcher) -> None:
         self._index = index
         self._searcher = searcher
-        self.scan = scan
 
     def translate(self, condition: q.Condition) -> Query:
         """Return Tantivy's query for a condition."""
@@ -78,7 +73,7 @@ class IndexQuery:
         if low is None and high is None:
             return exists(condition.field)
         bounds = [_bound(low), _bound(high)]
-        if None in bounds or not has_column(condition.field):
+        if None in bounds:
             return self._within_text(condition)
         left = "[" if condition.include_low else "{"
         right = "]" if condition.include_high else "}"
@@ -104,8 +99,6 @@ class IndexQuery:
 
     def _values(self, field: str) -> list[Any]:
         """Return the distinct values of a field, at most `_MAX_VALUES`."""
-        if not has_column(field):
-            return list(self.scan(field))
         body = {"a": {"terms": {"field": column(field), "size": _MAX_VALUES}}}
         buckets = self._searcher.aggregate(exists(field), body)["a"]["buckets"]
         return [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
@@ -113,19 +106,7 @@ class IndexQuery:
 
 def exists(field: str) -> Query:
     """Return the query for events in which the field, or one below it, has a value."""
-    queries = []
-    if has_column(field):
-        queries.append(Query.exists_query(f"f.{field}", json_subpaths=True))
-    if not has_column(field) or may_hold_columnless(field):
-        queries.append(_term_pattern("k", field, "(.|\n)*", below=True))
-    return _any(queries)
-
-
-def _term_pattern(json_field: str, field: str, pattern: str, below: bool = False) -> Query:
-    """Return the query for terms of a JSON field: its path, and a regular expression of the value."""
-    path = _REGEX_SIGNS.sub(r"\\\g<0>", field.replace(".", _STEP))
-    deeper = f"({_STEP}[^\x00]*)?" if below else ""
-    return Query.regex_query(schema(), json_field, f"{path}{deeper}{_TEXT_FOLLOWS}{pattern}")
+    return Query.exists_query(column(field), json_subpaths=True)
 
 
 def count_of(result: tantivy.SearchResult) -> int:
@@ -192,7 +173,8 @@ def _like(condition: q.Like) -> Query:
     pattern = "".join(_regex_part(token) for token in re.findall(r"\\.|.", condition.pattern, re.DOTALL))
     if condition.field is None:
         return Query.regex_query(schema(), "text", pattern)
-    return _term_pattern("f" if has_column(condition.field) else "k", condition.field, pattern)
+    path = _REGEX_SIGNS.sub(r"\\\g<0>", condition.field.replace(".", _STEP))
+    return Query.regex_query(schema(), "f", f"{path}{_TEXT_FOLLOWS}{pattern}")
 
 
 def _regex_part(token: str) -> str:

@@ -1,14 +1,13 @@
 """The embedded index's schema: how an event's fields lie in Tantivy, the same for its writer and its readers.
 
-`t`: microseconds since 1970, for ranges, sorting and histograms. `id`: event.id. `f`: fields, exact: indexed without case
-and diacritics, and kept as they are in the columns that aggregations read. `k`: the same without columns, for fields
-that are searched but seldom counted: a column costs as much time as all the rest of a field. `text`: the words of the
-original line, without case and diacritics (Tantivy's ascii_fold also folds Vietnamese letters, `Đ` among them).
-`at`: where the event's line lies (`blocks.py`).
+`t`: microseconds since 1970, for ranges, sorting and histograms. `id`: event.id. `f`: every field but these and the
+texts, exact: indexed without case and diacritics, and kept as they are in the columns that aggregations read. `text`:
+the words of the line as it came, or else of the message, without case and diacritics (Tantivy's ascii_fold also folds
+Vietnamese letters, `Đ` among them). `at`: where the event's line lies (`blocks.py`).
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import tantivy
@@ -39,49 +38,14 @@ def schema() -> tantivy.Schema:
     builder.add_integer_field("t", indexed=True, fast=True)
     builder.add_text_field("id", tokenizer_name="raw", index_option="basic")
     builder.add_json_field("f", fast=True, tokenizer_name=_FOLDED, index_option="basic", expand_dots_enabled=True)
-    builder.add_json_field("k", tokenizer_name=_FOLDED, index_option="basic", expand_dots_enabled=True)
     builder.add_text_field("text", tokenizer_name=_WORDS, index_option="position")
     builder.add_integer_field("at", fast=True)
     return builder.build()
 
 
-#: Fields without a column, by their start: copies of ECS fields, identifiers, and what a device says of its own format.
-#: An aggregation of one of them reads the events instead (`tantivy_aggregate.py`).
-_COLUMNLESS_STARTS = ("winlog.event_data.", "winlog.user_data.", "system.auth.", "log.syslog.structured_data.")
-_COLUMNLESS = frozenset(
-    {
-        "event.provider",
-        "log.source.address",
-        "winlog.activity_id",
-        "winlog.computer_name",
-        "winlog.event_id",
-        "winlog.keywords",
-        "winlog.level",
-        "winlog.opcode",
-        "winlog.provider_guid",
-        "winlog.record_id",
-        "winlog.task",
-    }
-)
-
-
-@lru_cache(maxsize=10_000)
-def has_column(field: str) -> bool:
-    """Say whether aggregations read this field from a column."""
-    return field not in _COLUMNLESS and not field.startswith(_COLUMNLESS_STARTS)
-
-
-@lru_cache(maxsize=10_000)
-def may_hold_columnless(field: str) -> bool:
-    """Say whether a field without a column may lie below this one (`winlog` holds `winlog.task`)."""
-    return any(name.startswith(f"{field}.") for name in (*_COLUMNLESS, *_COLUMNLESS_STARTS))
-
-
 def column(field: str) -> str:
     """Return the name under which Tantivy knows a field."""
-    if field == "@timestamp":
-        return "t"
-    return f"f.{field}" if has_column(field) else f"k.{field}"
+    return "t" if field == "@timestamp" else f"f.{field}"
 
 
 def blocks_path(path: Path) -> Path:

@@ -9,43 +9,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import orjson
-
-from pipeline.event import Event, to_micros
 from pipeline.store import ALERTS
 from pipeline.store.blocks import BlockWriter
+from pipeline.store.document import Document
 from pipeline.store.seen import Seen
-from pipeline.store.tantivy_schema import DAY_MICROS, blocks_path, covers, has_column, index_name, open_index
+from pipeline.store.tantivy_schema import DAY_MICROS, blocks_path, covers, index_name, open_index
 
-#: Indexes open for writing at once: today, yesterday's late events, and two of history that is being imported.
-_OPEN_AT_ONCE = 4
-#: Tantivy's least memory for a writing thread, in bytes.
-_LEAST_MEMORY = 15_000_000
-#: Fields that are not indexed one by one: their words are in `text`, and as terms they would be the bulk of the index.
-_WORDS_ONLY = ("event.original", "message", "event.original_base64", "alert.evidence")
-_OTHERWISE = frozenset((*_WORDS_ONLY, "@timestamp", "event.id"))
-_COLUMN, _COLUMNLESS, _NOT_EXACT = "column", "columnless", "not exact"
-_KINDS: dict[str, str] = {}
-_MOST_KINDS = 20_000
-#: Fields whose texts are no words that anybody looks for without naming the field.
-_WORDLESS = frozenset(
-    {
-        "@timestamp",
-        "alert.evidence",
-        "event.id",
-        "event.ingested",
-        "event.kind",
-        "event.original_base64",
-        "log.source.address",
-        "winlog.activity_id",
-        "winlog.opcode",
-        "winlog.provider_guid",
-        "winlog.record_id",
-        "winlog.task",
-    }
-)
-#: Only texts up to this length can be looked up exactly, in bytes; longer ones by their words.
-_LONGEST_EXACT = 8_000
+#: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
+_OPEN_AT_ONCE = 8
+
 
 
 class TantivyWriter:
@@ -56,18 +28,17 @@ class TantivyWriter:
         self._memory = memory_bytes
         self._open: dict[tuple[str, str], _IndexWriter] = {}
 
-    def add(self, collection: str, items: Sequence[tuple[Event, bytes]]) -> int:
+    def add(self, collection: str, documents: Sequence[Document]) -> int:
         if collection == ALERTS:
-            return self._writer(collection, "all").replace(items)
+            return self._writer(collection, "all").replace(documents)
         now = datetime.now(UTC)
         existing = self._names(collection)
-        by_index: dict[str, list[tuple[Event, bytes, int]]] = {}
+        by_index: dict[str, list[Document]] = {}
         names: dict[int, str] = {}
-        for event, line in items:
-            micros = to_micros(event["@timestamp"])
-            day = micros // DAY_MICROS
-            name = names.get(day) or names.setdefault(day, index_name(micros, now, existing))
-            by_index.setdefault(name, []).append((event, line, micros))
+        for document in documents:
+            day = document.micros // DAY_MICROS
+            name = names.get(day) or names.setdefault(day, index_name(document.micros, now, existing))
+            by_index.setdefault(name, []).append(document)
         return sum(self._writer(collection, name).add(group) for name, group in by_index.items())
 
     def commit(self) -> None:
@@ -79,7 +50,7 @@ class TantivyWriter:
         gone = []
         for path in sorted(self._folder.glob("*/*")):
             span = covers(path.name)
-            if span is not None and span[1] <= limit:
+            if span is not None and span[1] <= limit and _last_written(path) <= limit:
                 writer = self._open.pop((path.parent.name, path.name), None)
                 if writer is not None:
                     writer.close()
@@ -101,11 +72,17 @@ class TantivyWriter:
         if writer is None:
             while len(self._open) >= _OPEN_AT_ONCE:
                 self._open.pop(next(iter(self._open))).close()
-            whole = covers(name) is not None and name.count(".") == 2
-            memory = self._memory if whole else max(_LEAST_MEMORY, self._memory // 4)
-            writer = _IndexWriter(self._folder / collection / name, memory)
+            writer = _IndexWriter(self._folder / collection / name, self._memory)
         self._open[key] = writer  # last used, last closed
         return writer
+
+
+def _last_written(path: Path) -> int:
+    """Return when an index last took something in, in microseconds: history that is imported today is kept from today."""
+    try:
+        return (path / "meta.json").stat().st_mtime_ns // 1000
+    except OSError:
+        return int(path.stat().st_mtime_ns // 1000)
 
 
 class _IndexWriter:
@@ -121,23 +98,23 @@ class _IndexWriter:
         self._uncommitted: set[str] = set()
         self._read_ids()
 
-    def add(self, items: Sequence[tuple[Event, bytes, int]]) -> int:
+    def add(self, documents: Sequence[Document]) -> int:
         repeated = 0
-        ids = [item[0]["event.id"] for item in items]
-        for (event, line, micros), identifier, known in zip(items, ids, self._seen.add(ids), strict=True):
+        ids = [document.identifier for document in documents]
+        for document, known in zip(documents, self._seen.add(ids), strict=True):
+            identifier = document.identifier
             if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
                 repeated += 1
                 continue
             self._uncommitted.add(identifier)
-            self._writer.add_json(_document(event, micros, self._blocks.add(line), len(line)))
+            self._writer.add_json(document.json(self._blocks.add(document.line)))
         return repeated
 
-    def replace(self, items: Sequence[tuple[Event, bytes]]) -> int:
-        for event, line in items:
-            self._writer.delete_documents_by_term("id", event["event.id"])
-            address = self._blocks.add(line)
-            self._writer.add_json(_document(event, to_micros(event["@timestamp"]), address, len(line)))
-            self._uncommitted.add(event["event.id"])
+    def replace(self, documents: Sequence[Document]) -> int:
+        for document in documents:
+            self._writer.delete_documents_by_term("id", document.identifier)
+            self._writer.add_json(document.json(self._blocks.add(document.line)))
+            self._uncommitted.add(document.identifier)
         return 0
 
     def commit(self) -> None:
@@ -159,55 +136,3 @@ class _IndexWriter:
             return
         for first in range(256):  # in slices, so that the list of a day's ids never lies in memory whole
             self._seen.add([term for term, _ in self._searcher.terms_with_prefix("id", f"{first:02x}")])
-
-
-def _document(event: Event, micros: int, address: int, size: int) -> str:
-    """Return the index's document as JSON, which Tantivy reads in one call. `size` is the line's."""
-    columns, others = {}, {}
-    for name, value in event.items():
-        kind = _KINDS.get(name) or _kind(name)
-        if kind == _COLUMN:
-            columns[name] = value
-        elif kind == _COLUMNLESS:
-            others[name] = value
-    if size > _LONGEST_EXACT:
-        columns, others = _short(columns), _short(others)
-    return (
-        b'{"t":%d,"at":%d,"id":%b,"f":%b,"k":%b,"text":%b}'
-        % (
-            micros,
-            address,
-            orjson.dumps(event["event.id"]),
-            orjson.dumps(columns),
-            orjson.dumps(others),
-            orjson.dumps(_words_of(event)),
-        )
-    ).decode()
-
-
-def _kind(name: str) -> str:
-    """Return what is done with a field, and remember it; names are few, but a sender may send any number of them."""
-    kind = _NOT_EXACT if name in _OTHERWISE else _COLUMN if has_column(name) else _COLUMNLESS
-    if len(_KINDS) < _MOST_KINDS:
-        _KINDS[name] = kind
-    return kind
-
-
-def _short(fields: Event) -> Event:
-    return {name: value for name, value in fields.items() if type(value) is not str or len(value) <= _LONGEST_EXACT}
-
-
-def _words_of(event: Event) -> str:
-    """Return the text whose words are searched: the line as it came, or the texts of an event that never was a line."""
-    original = event.get("event.original")
-    if type(original) is str:
-        return original
-    texts: dict[str, None] = {}  # each text once: copies of a field under another name add no word
-    for name, value in event.items():
-        if name in _WORDLESS:
-            continue
-        if type(value) is str:
-            texts[value] = None
-        elif type(value) is list:
-            texts.update((item, None) for item in value if type(item) is str)
-    return "\n".join(texts)

@@ -30,7 +30,7 @@ def windows_records(given: str | None) -> tuple[list[dict[str, Any]], str]:
 
 
 def _read_evtx(folder: Path) -> Iterator[dict[str, Any]]:
-    from evtx import PyEvtxParser  # noqa: PLC0415 - only where there are files
+    from evtx import PyEvtxParser
 
     count = 0
     for path in sorted(folder.rglob("*.evtx")):

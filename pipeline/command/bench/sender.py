@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -76,9 +77,10 @@ def _post(client: http.client.HTTPConnection, records: list[dict[str, object]], 
 
 
 def _numbered(record: dict[str, object], number: int) -> bytes:
-    """Return the record with a number of its own: two equal records would be one event."""
+    """Return the record as if it happened now, with a number of its own: two equal records would be one event."""
     event = dict(record["Event"])  # type: ignore[call-overload]
-    event["System"] = {**event["System"], "EventRecordID": number}
+    created = {"#attributes": {"SystemTime": datetime.now(UTC).isoformat().replace("+00:00", "Z")}}
+    event["System"] = {**event["System"], "EventRecordID": number, "TimeCreated": created}
     return orjson.dumps({"Event": event}) + b"\n"
 
 

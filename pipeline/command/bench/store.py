@@ -15,6 +15,7 @@ from pipeline.command.bench.samples import syslog_lines
 from pipeline.event import Event, encode, event_id, format_time
 from pipeline.settings import Store as StoreSettings
 from pipeline.settings import default_data_dir
+from pipeline.store.document import Document, document
 
 _EVENTS = 1_000_000
 _BATCH = 5_000
@@ -50,11 +51,11 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
         writer = store.open_writer(Path(scratch), StoreSettings())
         bytes_in, busy = 0, 0.0
-        batch: list[tuple[Event, bytes]] = []
+        batch: list[Document] = []
         for number, event in enumerate(_events(texts, count), 1):
             line = encode(event)
             bytes_in += len(line)
-            batch.append((event, line))
+            batch.append(document(event, line))
             if len(batch) == _BATCH or number == count:
                 started = time.perf_counter()
                 writer.add(store.EVENTS, batch)

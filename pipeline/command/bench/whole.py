@@ -38,7 +38,7 @@ _EVENTS = 600_000
 _ALERT_EVERY = 200
 _LATENCY_SECONDS = 20
 _SAMPLE_SECONDS = 0.1
-_LIMIT_SECONDS = 600.0
+_LIMIT_SECONDS = 40.0
 #: What starting costs does not count: processor time is taken from this long after everything is ready, in seconds.
 _SETTLE_SECONDS = 1.0
 
