@@ -6,6 +6,7 @@ import * as sheet from "/static/sheet.js";
 import { duration, known, language, make, moment, number, plain, rich, say, severity, time, user } from "/static/words.js";
 
 const REFRESH_MS = 5000;
+const LEDGER_MS = 30000;
 const PAGE = 50;
 const WINDOW = 10000; // as the API's: from + size
 const SENDING_MINUTES = 15;
@@ -19,7 +20,8 @@ const OWN = new Set(["alerts", "haidang"]);
 const state = { view: "alerts", q: "", time: "24h", level: "" };
 const parts = {};
 let shown = { alerts: [], total: 0, newest: "" };
-let events = { hits: [], total: 0, end: 0 };
+let events = { hits: [], total: 0 };
+let ledger = { at: 0, rows: [] };
 let asked = 0;
 let timer = 0;
 
@@ -308,7 +310,7 @@ function summary(event) {
 // ---------------------------------------------------------------- sources and stages
 
 async function loadSources(turn) {
-  const [sources, health] = await Promise.all([ask("/sources"), ask("/health")]);
+  const [sources, health] = await Promise.all([sourcesOf(false), ask("/health")]);
   if (turn !== asked) return;
   parts.views.sources.replaceChildren(...drawSources(sources), ...drawStages(health));
 }
@@ -365,7 +367,7 @@ async function refresh(now = false) {
       ask(withParameters("/alerts", { from: "now-24h", limit: 0 })),
       ask(alertsPath({ limit: 1 })),
       ask("/health"),
-      ask("/sources"),
+      sourcesOf(now),
     ]);
     drawStatus(day, sources, health);
     drawCounts(inRange, sources);
@@ -374,6 +376,12 @@ async function refresh(now = false) {
   } catch (error) {
     trouble(error);
   }
+}
+
+/** Return the ledger, asked for twice a minute: it is summed anew each time. */
+async function sourcesOf(now) {
+  if (now || Date.now() - ledger.at > LEDGER_MS) ledger = { at: Date.now(), rows: await ask("/sources") };
+  return ledger.rows;
 }
 
 async function lookForNew(inRange) {
@@ -385,7 +393,7 @@ async function lookForNew(inRange) {
     const answer = await ask("/search/events", body({ size: 0 }));
     if (answer.hits.total.value > events.total) offer("events", answer.hits.total.value - events.total);
   }
-  if (state.view === "sources" && !sheet.isOpen() && getSelection().isCollapsed) await loadSources(asked);
+  if (state.view === "sources" && getSelection().isCollapsed) await loadSources(asked);
 }
 
 function offer(name, count) {
