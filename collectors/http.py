@@ -47,6 +47,7 @@ _UNDECIDED = re.compile(rb"(?:\xef(?:\xbb\xbf?)?)?\s*\[?\s*\Z")
 _BOM = b"\xef\xbb\xbf"
 #: Lines that are decoded before others have their turn.
 _AT_ONCE = 500
+_BACKLOG = 512
 #: Connections of one source at once; more are told 503.
 _MAX_CONNECTIONS = 1000
 #: How long requests that are on their way at the end may take, in seconds.
@@ -94,6 +95,7 @@ def _bind(source: HttpSource) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         opened.bind((source.host, source.port))
+        opened.listen(_BACKLOG)  # whoever is told that it is open may send
     except OSError:
         opened.close()
         raise

@@ -1,0 +1,116 @@
+"""Files read whole: every format by its content, packed or not; the same content gives the same ids."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import zstandard
+
+from collectors.decoders import Hints
+from collectors.envelope import Origin
+from collectors.reading import Unreadable, read_file
+
+_SYSLOG = "Nov 24 12:00:00 may-chu sshd[7]: Failed password for root from 203.0.113.9 port 4 ssh2\n"
+
+
+def _read(path: Path, encoding: str = "auto", limit: int = 131_072) -> list[dict[str, Any]]:
+    origin = Origin("import", "may-thu", "vn", Hints(), encoding)
+    return [orjson.loads(line) for lines, _ in read_file(path, origin, limit) for line in lines]
+
+
+def _write(path: Path, content: bytes | str) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "dataset", "count"),
+    [
+        (_SYSLOG * 3, "linux.auth", 3),
+        ('{"n": 1}\n{"n": 2}\n', "json", 2),
+        ('[{"n": 1},\n {"n": 2}, 3]', "json", 3),
+        ('{\n "n": 1\n}', "json", 1),
+        ("CEF:0|Hãng|Tường lửa|1|100|Chặn|5|src=203.0.113.9\n", "cef", 1),
+        ("một dòng\nhai dòng", "text", 2),
+        ("[2026-11-24] không phải JSON\n", "text", 1),
+    ],
+)
+def test_each_format_is_known_by_its_content(tmp_path: Path, content: str, dataset: str, count: int) -> None:
+    events = _read(_write(tmp_path / "file", content))
+    assert len(events) == count
+    assert events[0]["event.dataset"] == dataset
+    for name, packed in (("gz", gzip.compress), ("zst", zstandard.compress)):
+        same = _read(_write(tmp_path / f"file.{name}", packed(content.encode())))
+        assert [event["event.id"] for event in same] == [event["event.id"] for event in events]
+    with_mark = _read(_write(tmp_path / "mark", b"\xef\xbb\xbf" + content.encode()))
+    assert [event["event.dataset"] for event in with_mark] == [event["event.dataset"] for event in events]
+    wide = _read(_write(tmp_path / "wide", "\ufeff".encode("utf-16-le") + content.encode("utf-16-le")))
+    assert [event.get("message") for event in wide] == [event.get("message") for event in events]
+
+
+def test_the_same_content_under_another_name_gives_the_same_ids(tmp_path: Path) -> None:
+    first, second = (_read(_write(tmp_path / name, _SYSLOG * 2)) for name in ("a", "b"))
+    assert [event["event.id"] for event in first] == [event["event.id"] for event in second]
+    assert len({event["event.id"] for event in first}) == 2
+
+
+def test_utf_16_without_a_mark_is_read_when_told(tmp_path: Path) -> None:
+    events = _read(_write(tmp_path / "a", "một\r\nhai\r\n".encode("utf-16-be")), encoding="utf-16-be")
+    assert [event["message"] for event in events] == ["một", "hai"]
+
+
+def test_windows_records_are_read_packed_too(tmp_path: Path, shared_data: Path) -> None:
+    small = min((shared_data / "evtx" / "EVTX-ATTACK-SAMPLES").rglob("*.evtx"), key=lambda path: path.stat().st_size)
+    events = _read(small)
+    packed = _read(_write(tmp_path / "a.evtx.gz", gzip.compress(small.read_bytes())))
+    assert events
+    assert [event["event.id"] for event in packed] == [event["event.id"] for event in events]
+    assert packed[0]["log.file.path"] == str(tmp_path / "a.evtx.gz")
+
+
+def test_what_came_before_the_break_is_taken(tmp_path: Path) -> None:
+    packed = gzip.compress("".join(f"line {number}\n" for number in range(50_000)).encode())
+    path = _write(tmp_path / "a.gz", packed[: len(packed) // 2])
+    found = []
+    with pytest.raises(Unreadable, match=r"ends in the middle; what came before is taken in"):
+        for lines, _ in read_file(path, Origin("import", "m", "vn"), 1000):
+            found += lines
+    assert 10_000 < len(found) < 50_000
+
+
+def test_a_broken_line_says_so_and_a_long_one_too(tmp_path: Path) -> None:
+    events = _read(_write(tmp_path / "a", b'{"n": 1}\n{"n": \n' + b"x" * 5000 + b"\nend\n"), limit=1000)
+    assert "no JSON object" in events[1]["error.message"]
+    assert (len(events[2]["message"]), events[3]["message"]) == (1000, "end")
+    assert "longer than 1000 bytes" in events[2]["error.message"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (bytes(range(256)) * 100, "neither text nor a format that is known"),
+        (b"\x7fELF" + bytes(1000), "neither text"),
+        (b"ElfFile\0" + b"broken" * 100, r"."),
+        (b"\x1f\x8bnot gzip after all", "broken gzip"),
+        (b"\x28\xb5\x2f\xfdnot zstd after all", "broken zstd"),
+    ],
+)
+def test_a_file_of_no_known_kind_is_refused_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        _read(_write(tmp_path / "a", content))
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collectors.reading._MAX_SMALL", 1_000_000)
+    with pytest.raises(Unreadable, match="bomb"):
+        _read(_write(tmp_path / "a.gz", gzip.compress(bytes(10_000_000))))
+
+
+def test_an_empty_file_has_no_events(tmp_path: Path) -> None:
+    assert _read(_write(tmp_path / "a", "")) == []
+    assert _read(_write(tmp_path / "b", "\n\n  \n")) == []
+    assert _read(_write(tmp_path / "c.gz", gzip.compress(b""))) == []
+    assert _read(_write(tmp_path / "d", json.dumps([]))) == []
