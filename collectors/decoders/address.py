@@ -38,14 +38,16 @@ def as_port(text: str) -> int | None:
 
 
 def put_host(fields: dict[str, object], group: str, text: str) -> None:
-    """An address or a name of `source` / `destination` → `<group>.address` and ip or domain."""
+    """What stands for a host of `source` / `destination` → `<group>.ip`, or `.domain` and `.address` for a name.
+
+    ECS would repeat an address in `.address`; a field more in nearly every event is not worth it."""
     if not text or text == "-":
         return
     address = as_ip(text)
     if address is None:
         fields[group + ".address"] = fields[group + ".domain"] = text
     else:
-        fields[group + ".address"] = fields[group + ".ip"] = address
+        fields[group + ".ip"] = address
 
 
 def split_port(text: str) -> tuple[str, int | None]:

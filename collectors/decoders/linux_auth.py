@@ -75,7 +75,6 @@ def _ssh_result(match: re.Match[str]) -> Fields:
     fields = _event("ssh_login" if outcome else "ssh_login_step", outcome)
     fields["user.name"] = user
     fields["system.auth.ssh.method"] = method
-    fields["system.auth.ssh.event"] = word
     fields["network.protocol"] = "ssh"
     _put_source(fields, host, port)
     if invalid:

@@ -54,7 +54,7 @@ def decode(message: str, _context: Context) -> Fields | None:
     }
     _put_action(fields, prefix)
     if source:
-        fields["source.ip"] = fields["source.address"] = source
+        fields["source.ip"] = source
     if destination:
         fields["destination.ip"] = fields["destination.address"] = destination
     _put_rest(fields, values)

@@ -7,6 +7,7 @@ reference (a body of key=value right behind <PRI>).
 
 import re
 from datetime import datetime, tzinfo
+from functools import lru_cache
 
 from collectors.decoders.address import as_ip
 from collectors.decoders.contract import Fields
@@ -29,6 +30,9 @@ SEVERITIES = (
 )
 
 MAX_PRIORITY = 191
+
+CACHED_ORIGINS = 4096
+"""Combinations of priority, host and program whose fields are remembered."""
 
 MAX_ELEMENTS = 200
 """Structured-data parameters of one line that are read; the rest stays in the message."""
@@ -81,21 +85,31 @@ def parse(text: str, timezone: tzinfo, received: datetime) -> tuple[Fields, int]
     if match is None:
         return _parse_unusual(text, timezone, received)
     priority, stamp, host, program, pid = match.groups()
-    fields: Fields = {}
-    if priority is not None and not _put_priority(fields, int(priority)):
+    origin = _origin(priority, host, program)
+    if origin is None:
         return None
+    fields = origin.copy()
     when = nearest_year(stamp, timezone, received)
     if when is None:
         fields["error.message"] = f"time stamp not understood: {stamp!r}"
     else:
         fields["@timestamp"] = when
+    if pid is not None:
+        fields["process.pid"] = int(pid)
+    return fields, match.end()
+
+
+@lru_cache(maxsize=CACHED_ORIGINS)
+def _origin(priority: str | None, host: str, program: str) -> Fields | None:
+    """What a header says that is the same for all messages of one program; to be copied, never changed."""
+    fields: Fields = {}
+    if priority is not None and not _put_priority(fields, int(priority)):
+        return None
     fields["host.name"] = host
     if host[:1].isdigit() or ":" in host:
         _put_host(fields, host)
     fields["process.name"] = program
-    if pid is not None:
-        fields["process.pid"] = int(pid)
-    return fields, match.end()
+    return fields
 
 
 def unrepeat(message: str) -> tuple[str, int]:
@@ -122,7 +136,6 @@ def _put_priority(fields: Fields, priority: int) -> bool:
     if priority > MAX_PRIORITY:
         return False
     facility, severity = divmod(priority, 8)
-    fields["log.syslog.priority"] = priority
     fields["log.syslog.facility.code"] = facility
     fields["log.syslog.facility.name"] = FACILITIES[facility]
     fields["log.syslog.severity.code"] = severity

@@ -19,7 +19,6 @@ from pipeline.store.tantivy_schema import DAY_MICROS, blocks_path, covers, index
 _OPEN_AT_ONCE = 8
 
 
-
 class TantivyWriter:
     """`Writer` on Tantivy indexes in `folder`; see the module's text."""
 

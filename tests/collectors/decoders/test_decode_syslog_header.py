@@ -13,7 +13,7 @@ HEADERS = [
     (
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
         {
-            "log.syslog.priority": 34,
+            "log.syslog.facility.code": 4,
             "log.syslog.facility.code": 4,
             "log.syslog.facility.name": "auth",
             "log.syslog.severity.code": 2,
@@ -99,7 +99,7 @@ HEADERS = [
         "Nov  4 05:17:44 fe80::1 tag: x",
         {"host.ip": "fe80::1", "@timestamp": "2026-11-04T05:17:44.000Z"},
     ),
-    ("<13>no header at all", {"log.syslog.priority": 13, "message": "no header at all"}),
+    ("<13>no header at all", {"log.syslog.facility.code": 1, "message": "no header at all"}),
 ]
 
 
