@@ -369,6 +369,7 @@ async function refresh(now = false) {
       ask("/health"),
       sourcesOf(now),
     ]);
+    if (!byId("status")) return; // logged out meanwhile
     drawStatus(day, sources, health);
     drawCounts(inRange, sources);
     if (!now && turn === asked) await lookForNew(inRange);
@@ -455,6 +456,7 @@ function clearFault() {
 /** Show what failed where it belongs: a query's fault under its character, a lost connection over everything. */
 function trouble(error) {
   if (!(error instanceof Refused)) throw error;
+  if (!byId("status")) return null; // logged out already
   if (error.status === 401) showLogIn();
   else if (error.status === 0) {
     document.body.classList.add("stale");

@@ -189,6 +189,18 @@ def test_new_alerts_are_offered_and_move_nothing(opened: Opened, site: Site) -> 
     expect(page.locator("#new")).to_be_hidden()
 
 
+def test_a_session_that_ended_leads_to_the_log_in_and_back(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("het-phien")
+    opened.log_in("het-phien")
+    page.click("#tab-events")
+    expect(page.locator("#view-events tbody tr").first).to_be_visible()
+    page.context.clear_cookies()
+    expect(page.locator("#log-in")).to_be_visible(timeout=15_000)
+    opened.log_in("het-phien")
+    expect(page.locator("#view-events tbody tr").first).to_be_visible()
+
+
 def test_a_lost_connection_is_said_and_what_is_known_stays(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("mat-mang")
