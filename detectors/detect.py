@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detectors.alerts import alert, refused_alert
-from detectors.sigma import Refused, RuleSet
+from detectors.sigma import Refused, Rule, RuleSet
 from pipeline import bus
 from pipeline.bus import Record, SlowDown
 from pipeline.event import Event, encode
 from pipeline.frame import Frame, pack
 from pipeline.ledger import OUT
 from pipeline.logs import log
-from pipeline.records import readable
+from pipeline.records import complete, parsed
 from pipeline.settings import Settings
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
@@ -72,15 +72,19 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
     consumer.commit()
 
 
-def alerts_of(events: Sequence[Event], rules: RuleSet) -> list[Event]:
-    """Return the alerts that the rules raise on these events."""
-    return [alert(rule, [event], rule.explain(event)) for event in events for rule in rules.evaluate(event)]
+def alerts_of(event: Event, rules: Sequence[Rule]) -> list[Event]:
+    """Return the alerts of the rules that match an event."""
+    return [alert(rule, [event], rule.explain(event)) for rule in rules]
 
 
 def _alerts_of(record: Record, rules: RuleSet, consumer: Consumer) -> list[bytes]:
-    raised = alerts_of([event for event, _ in readable(record, consumer.tally)], rules)
+    raised = []
+    for number, _, event in parsed(record, consumer.tally):
+        matching = rules.evaluate(event)
+        if matching:
+            raised += [encode(item) for item in alerts_of(complete(event, record, number), matching)]
     consumer.tally.add(record.source, OUT, len(raised))
-    return [encode(item) for item in raised]
+    return raised
 
 
 def _publish(stage: Stage, frames: list[Frame]) -> None:

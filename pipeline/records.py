@@ -1,5 +1,6 @@
 """A bus record enters, its events leave; what is no event is counted as dropped, with the reason."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from pipeline.bus import Record
@@ -14,28 +15,39 @@ def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
 
     A foreign producer's event that lacks an id or a time gets one: the id from its place, the time from now.
     """
+    return [
+        (event, line) if is_complete(event) else _completed(event, record, number)
+        for number, line, event in parsed(record, tally)
+    ]
+
+
+def parsed(record: Record, tally: Tally) -> Iterator[tuple[int, bytes, Event]]:
+    """Yield number, line and object of each line that is one, and count them all as taken in."""
     try:
         lines = unpack(record.payload)
     except PoisonFrame as error:
         log("records").error("poison_frame", topic=record.topic, offset=record.offset, error=str(error))
         tally.add(record.source, IN, max(record.events, 1))
         tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
-        return []
+        return
     tally.add(record.source, IN, len(lines))
-    items = []
     for number, line in enumerate(lines):
         try:
-            event = decode(line)
-            items.append((event, line) if _is_complete(event) else _completed(event, record, number))
+            yield number, line, decode(line)
         except ValueError as error:
             log("records").error(
                 "not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error)
             )
             tally.add(record.source, DROPPED, 1, "not_an_event")
-    return items
 
 
-def _is_complete(event: Event) -> bool:
+def complete(event: Event, record: Record, number: int) -> Event:
+    """Return the event with an id and a time, those it has or new ones."""
+    return event if is_complete(event) else _completed(event, record, number)[0]
+
+
+def is_complete(event: Event) -> bool:
+    """Say whether an event has an id and a readable time."""
     if not isinstance(event.get("event.id"), str):
         return False
     try:

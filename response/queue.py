@@ -24,6 +24,8 @@ INDEX = "index"
 #: Outbox rows carried out together.
 _BATCH = 500
 _SLOW_DOWN_SECONDS = 0.2
+#: How often the outbox is looked at when no alert came, in seconds: for what an earlier run left.
+_LOOK_SECONDS = 1.0
 _NEEDED = ("rule.id", "rule.name", "rule.level")
 
 
@@ -31,9 +33,13 @@ def queue_alerts(stage: Stage) -> None:
     """Take alerts in and carry out what they cause, until the stage is stopped."""
     consumer = Consumer(stage, bus.ALERTS)
     stage.beat(now=True, detail={"ready": True})
+    looked = 0.0
     while not stage.stopping.is_set():
         taken = _take(consumer)
-        sent = _send_copies(stage)
+        sent = 0
+        if taken or time.monotonic() - looked >= _LOOK_SECONDS:
+            sent = _send_copies(stage)
+            looked = 0.0 if sent else time.monotonic()
         if not taken and not sent:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(backlog_events=consumer.backlog() if taken else 0, detail={"ready": True})
