@@ -261,6 +261,8 @@ def _parse_5424(fields: Fields, text: str, match: re.Match[str], timezone: tzinf
         at += 1
     if text.startswith("\ufeff", at):
         at += 1
+    if text.startswith(" ", at):  # rsyslog hands on the space behind the tag of RFC 3164
+        at += 1
     return fields, at
 
 

@@ -189,7 +189,8 @@ async def test_intake_that_is_held_says_429_and_a_request_under_way_waits(make_b
 
 async def test_a_client_that_goes_away_half_way_disturbs_nobody(bench: Bench) -> None:
     async with _listening(bench) as sender:
-        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sender.token}\r\nContent-Length: 1000\r\n\r\n"
+        token = f"Authorization: Bearer {sender.token}"
+        head = f"POST /v1/events HTTP/1.1\r\nHost: x\r\n{token}\r\nContent-Length: 1000\r\n\r\n"
         half = socket.create_connection(("127.0.0.1", sender.port))
         half.sendall(head.encode() + _json_lines({"n": "whole"}) + b'{"n": "ha')
         await until(lambda: sender.intake.taken == 1)
