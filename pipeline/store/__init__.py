@@ -7,7 +7,7 @@ One contract, implementations beside it (`tantivy_writer.py`, `tantivy_reader.py
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipeline.event import Event
 from pipeline.messages import HaidangError
@@ -23,14 +23,18 @@ class SearchError(HaidangError):
     """A request that the store cannot answer; nothing is wrong with the store."""
 
 
+class Added(NamedTuple):
+    """What became of documents beside being added: those there already, and those that are no valid JSON."""
+
+    repeated: int = 0
+    refused: int = 0
+
+
 class Writer(Protocol):
     """The one writing end. What was added is searchable after `commit`, and only then safe."""
 
-    def add(self, collection: str, documents: Sequence[Document]) -> int:
-        """Add events; one whose `event.id` is there already replaces it (alerts) or changes nothing (events).
-
-        Returns how many were there already.
-        """
+    def add(self, collection: str, documents: Sequence[Document]) -> Added:
+        """Add events; one whose `event.id` is there already replaces it (alerts) or changes nothing (events)."""
 
     def commit(self) -> None:
         """Make everything added so far durable and searchable."""

@@ -25,6 +25,8 @@ _CALENDAR_SHORT = {
     "1q": "quarter",
     "1y": "year",
 }
+#: What can be asked of `@timestamp`; numbers of it are milliseconds since 1970, as in Elasticsearch.
+_OF_TIME = frozenset({"date_histogram", "avg", "min", "max", "stats", "value_count", "missing"})
 _DEFAULT_PERCENTS = (1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0)
 
 _BUCKETS = {
@@ -116,6 +118,10 @@ def _named_filters(filters: Any, place: str) -> tuple[tuple[str, q.Condition], .
 def _check(kind: str, options: dict[str, Any], place: str) -> None:
     if "field" in {**_BUCKETS, **_NUMBERS}[kind] and not isinstance(options.get("field"), str):
         raise SearchError("search.missing", place=place, name="field")
+    if options.get("field") == q.TIME and kind not in _OF_TIME:
+        raise SearchError("search.not_of_time", place=f"{place}.field", known=", ".join(sorted(_OF_TIME)))
+    if not isinstance(options.get("time_zone", "UTC"), str):
+        raise SearchError("search.unknown_zone", value=options["time_zone"])
     if kind == "multi_terms" and not all(
         isinstance(term, dict) and isinstance(term.get("field"), str) for term in options.get("terms") or [None]
     ):
@@ -124,6 +130,8 @@ def _check(kind: str, options: dict[str, Any], place: str) -> None:
         size = options.get("size", 10)
         if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= MAX_BUCKETS:
             raise SearchError("search.want_count", place=f"{place}.size", value=repr(size))
+    if kind in ("terms", "multi_terms"):
+        _check_order(options.get("order", {"_count": "desc"}), place)
     if kind == "date_histogram":
         if options["field"] != q.TIME:
             raise SearchError("search.time_only", place=f"{place}.field", value=options["field"])
@@ -132,6 +140,12 @@ def _check(kind: str, options: dict[str, Any], place: str) -> None:
         raise SearchError("search.want_interval", place=f"{place}.interval", value=repr(options.get("interval")))
     if kind == "range" and not (isinstance(options.get("ranges"), list) and options["ranges"]):
         raise SearchError("search.missing", place=place, name="ranges")
+
+
+def _check_order(order: Any, place: str) -> None:
+    for rule in order if isinstance(order, list) else [order]:
+        if not isinstance(rule, dict) or len(rule) != 1 or next(iter(rule.values())) not in ("asc", "desc"):
+            raise SearchError("search.want_sort", place=f"{place}.order", value=repr(rule)[:100])
 
 
 def calendar_unit(options: dict[str, Any], place: str = "") -> str | None:

@@ -9,7 +9,7 @@ import time
 from pipeline import bus, store
 from pipeline.bus import Record
 from pipeline.frame import unpack
-from pipeline.ledger import IN, OUT, Tally
+from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.logs import log
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
@@ -64,9 +64,10 @@ def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> in
     count = 0
     for record in consumer.read():
         documents = _documents(record, consumer.tally)
-        repeated = writer.add(collection, documents)
-        consumer.tally.add(record.source, OUT, len(documents) - repeated)
-        consumer.tally.add(record.source, OUT, repeated, "already_stored")
+        added = writer.add(collection, documents)
+        consumer.tally.add(record.source, OUT, len(documents) - added.repeated - added.refused)
+        consumer.tally.add(record.source, OUT, added.repeated, "already_stored")
+        consumer.tally.add(record.source, DROPPED, added.refused, "not_an_event")
         count += len(documents)
     return count
 

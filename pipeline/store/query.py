@@ -244,6 +244,9 @@ def _range(content: Any, limits: _Limits) -> Condition:
         raise SearchError(
             "search.unknown_key", place=f"{limits.place}.{name}", value=sorted(unknown)[0], known="gt, gte, lt, lte"
         )
+    for value in bounds.values():
+        if value is not None:
+            _scalar(value, limits)
     low, high = bounds.get("gte", bounds.get("gt")), bounds.get("lte", bounds.get("lt"))
     return within(name, low, high, "gt" not in bounds, "lt" not in bounds, limits.place)
 

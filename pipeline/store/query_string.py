@@ -258,12 +258,12 @@ def _pattern(raw: str) -> str | None:
     """Return the word as a pattern of `q.Like`, or None where it has no wildcard."""
     parts: list[str] = []
     wild = False
-    for token in re.findall(r"\\.|.", raw, re.DOTALL):
-        if token in "*?":
+    for sign in re.findall(r"\\.|.", raw, re.DOTALL):
+        if sign in "*?":
             wild = True
-            parts.append(token)
+            parts.append(sign)
         else:
-            parts.append(q.escape(_unescape(token)))
+            parts.append(q.escape(_unescape(sign)))
     return "".join(parts) if wild else None
 
 

@@ -127,7 +127,8 @@ class Aggregator:
         if not spread["count"]:
             return {"buckets": []}
         zone = _zone(agg.options.get("time_zone", "UTC"))
-        edges = _calendar_edges(int(spread["min"]), int(spread["max"]), str(calendar_unit(agg.options)), zone)
+        low, high = int(spread["min"] * 1000), int(spread["max"] * 1000)
+        edges = _calendar_edges(low, high, str(calendar_unit(agg.options)), zone)
         ranges = [{"from": low, "to": high} for low, high in pairwise(edges)]
         counted = Aggregation("a", "range", {"field": q.TIME, "ranges": ranges})
         buckets = []
@@ -163,7 +164,7 @@ def _native_body(agg: Aggregation, many: bool) -> dict[str, Any]:
         size = int(options.get("size", 10))
         body["size"] = min(size * 3 + 50, MAX_BUCKETS) if many else size
         if "order" in options:
-            body["order"] = options["order"]
+            body["order"] = _native_order(agg)
         if kind == "terms":
             body["field"] = column(agg.field)
         else:
@@ -180,9 +181,22 @@ def _native_body(agg: Aggregation, many: bool) -> dict[str, Any]:
     return native
 
 
+def _native_order(agg: Aggregation) -> Any:
+    """Return the order with the names that the numbers below have in Tantivy, where each of them is a `stats`."""
+    order = agg.options["order"]
+    kinds = {below.name: below.kind for below in agg.below}
+
+    def renamed(rule: dict[str, str]) -> dict[str, str]:
+        return {f"{path}.{kinds[path]}" if kinds.get(path) in _STATS else path: how for path, how in rule.items()}
+
+    return [renamed(rule) for rule in order] if isinstance(order, list) else renamed(order)
+
+
 def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
     if agg.kind in _STATS:
         stats = merge_stats(parts) if parts else {"count": 0, "sum": 0.0, "min": None, "max": None, "avg": None}
+        if agg.field == q.TIME:
+            stats = {name: value / 1000 if name != "count" and value else value for name, value in stats.items()}
         return stats if agg.kind == "stats" else {"value": stats[agg.kind]}
     if agg.kind == "value_count":
         return {"value": sum(part["value"] for part in parts)}
@@ -254,9 +268,7 @@ def _fill(agg: Aggregation, buckets: list[dict[str, Any]], interval: float) -> l
     to_key = (lambda value: q.moment(value, "extended_bounds")) if agg.kind == "date_histogram" else float
     shift = _offset(agg.options) if agg.kind == "date_histogram" else float(agg.options.get("offset", 0))
     keys = [bucket["key"] for bucket in buckets]
-    for name in ("min", "max"):
-        if name in bounds:
-            keys.append((to_key(bounds[name]) - shift) // interval * interval + shift)
+    keys += [(to_key(bounds[name]) - shift) // interval * interval + shift for name in ("min", "max") if name in bounds]
     if not keys:
         return []
     first, steps = min(keys), round((max(keys) - min(keys)) / interval) + 1

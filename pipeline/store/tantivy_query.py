@@ -177,12 +177,12 @@ def _like(condition: q.Like) -> Query:
     return Query.regex_query(schema(), "f", f"{path}{_TEXT_FOLLOWS}{pattern}")
 
 
-def _regex_part(token: str) -> str:
-    if token == "*":
+def _regex_part(sign: str) -> str:
+    if sign == "*":
         return "(.|\n)*"
-    if token == "?":
+    if sign == "?":
         return "(.|\n)"
-    literal = _fold(token[-1]) if token[-1].strip() else token[-1]
+    literal = _fold(sign[-1]) if sign[-1].strip() else sign[-1]
     return _REGEX_SIGNS.sub(r"\\\g<0>", literal)
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import tantivy
 from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
 
+from pipeline.messages import HaidangError
+
 #: An event this much older than now goes to the index of its month: history is sparse, and an index costs files.
 _DAYS_APART = timedelta(days=31)
 DAY_MICROS = 86_400_000_000
@@ -54,9 +56,16 @@ def blocks_path(path: Path) -> Path:
 
 
 def open_index(path: Path) -> tantivy.Index:
-    """Open an index, made when it is not there."""
+    """Open an index, made when it is not there.
+
+    Raises:
+        HaidangError: it is damaged, or of a version of this program with another schema.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    index = tantivy.Index(schema(), path=str(path))
+    try:
+        index = tantivy.Index(schema(), path=str(path))
+    except ValueError as error:
+        raise HaidangError("store.unreadable_index", path=path, fault=error) from error
     index.register_tokenizer(_FOLDED, folded())
     index.register_tokenizer(_WORDS, words())
     index.register_fast_field_tokenizer(_FOLDED, TextAnalyzerBuilder(Tokenizer.raw()).build())

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pipeline.store import ALERTS
+from pipeline.logs import log
+from pipeline.store import ALERTS, Added
 from pipeline.store.blocks import BlockWriter
 from pipeline.store.document import Document
 from pipeline.store.seen import Seen
@@ -27,7 +28,7 @@ class TantivyWriter:
         self._memory = memory_bytes
         self._open: dict[tuple[str, str], _IndexWriter] = {}
 
-    def add(self, collection: str, documents: Sequence[Document]) -> int:
+    def add(self, collection: str, documents: Sequence[Document]) -> Added:
         if collection == ALERTS:
             return self._writer(collection, "all").replace(documents)
         now = datetime.now(UTC)
@@ -38,7 +39,8 @@ class TantivyWriter:
             day = document.micros // DAY_MICROS
             name = names.get(day) or names.setdefault(day, index_name(document.micros, now, existing))
             by_index.setdefault(name, []).append(document)
-        return sum(self._writer(collection, name).add(group) for name, group in by_index.items())
+        parts = [self._writer(collection, name).add(group) for name, group in by_index.items()]
+        return Added(sum(part.repeated for part in parts), sum(part.refused for part in parts))
 
     def commit(self) -> None:
         for writer in self._open.values():
@@ -77,7 +79,7 @@ class TantivyWriter:
 
 
 def _last_written(path: Path) -> int:
-    """Return when an index last took something in, in microseconds: history that is imported today is kept from today."""
+    """Return when an index last took something in, in microseconds: imported history is kept from its import."""
     try:
         return (path / "meta.json").stat().st_mtime_ns // 1000
     except OSError:
@@ -97,24 +99,35 @@ class _IndexWriter:
         self._uncommitted: set[str] = set()
         self._read_ids()
 
-    def add(self, documents: Sequence[Document]) -> int:
-        repeated = 0
+    def add(self, documents: Sequence[Document]) -> Added:
+        repeated = refused = 0
         ids = [document.identifier for document in documents]
         for document, known in zip(documents, self._seen.add(ids), strict=True):
             identifier = document.identifier
             if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
                 repeated += 1
                 continue
-            self._uncommitted.add(identifier)
-            self._writer.add_json(document.json(self._blocks.add(document.line)))
-        return repeated
+            if self._put(document):
+                self._uncommitted.add(identifier)
+            else:
+                refused += 1
+        return Added(repeated, refused)
 
-    def replace(self, documents: Sequence[Document]) -> int:
+    def replace(self, documents: Sequence[Document]) -> Added:
+        refused = 0
         for document in documents:
             self._writer.delete_documents_by_term("id", document.identifier)
-            self._writer.add_json(document.json(self._blocks.add(document.line)))
             self._uncommitted.add(document.identifier)
-        return 0
+            refused += not self._put(document)
+        return Added(0, refused)
+
+    def _put(self, document: Document) -> bool:
+        try:
+            self._writer.add_json(document.json(self._blocks.add(document.line)))
+        except ValueError as error:  # a line that was cut out without being parsed, and is no JSON
+            log("store").error("not_an_event", id=document.identifier, error=str(error)[:300])
+            return False
+        return True
 
     def commit(self) -> None:
         if not self._uncommitted:

@@ -1,0 +1,340 @@
+"""What every store must do (`pipeline.store`). A subclass gives the fixtures `writer` and `reader` of one empty store."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.event import Event, encode, event_id
+from pipeline.store import ALERTS, EVENTS, Reader, SearchError, Writer
+from pipeline.store.document import document
+
+Body = dict[str, Any]
+
+
+def event(number: int, **fields: Any) -> Event:
+    """Return an event of today at noon and `number` seconds; `user__name` is `user.name`."""
+    clock = f"{12 + number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}"
+    return {
+        "@timestamp": f"2026-11-24T{clock}.000Z",
+        "event.id": event_id("contract", number),
+        **{name.replace("__", "."): value for name, value in fields.items()},
+    }
+
+
+def put(writer: Writer, *events: Event, collection: str = EVENTS) -> int:
+    """Add events and commit; return how many were there already."""
+    added = writer.add(collection, [document(item, encode(item)) for item in events])
+    assert added.refused == 0
+    writer.commit()
+    return added.repeated
+
+
+def numbers(reader: Reader, query: Body, **more: Any) -> set[int]:
+    """Return the field `n` of the events that a query finds."""
+    answer = reader.search(EVENTS, {"query": query, "size": 100, **more})
+    hits = answer["hits"]["hits"]
+    assert answer["hits"]["total"]["value"] == len(hits)
+    return {hit["_source"]["n"] for hit in hits}
+
+
+def text(query: str) -> Body:
+    """Return the DSL query of a query text."""
+    return {"query_string": {"query": query}}
+
+
+SAMPLE = (
+    event(0, n=0, user__name="root", source__ip="10.0.0.1", source__port=22, host__name="web", message="Failed password for root", event__category=["authentication"], ok=False),
+    event(1, n=1, user__name="Nguyễn Văn Đăng", source__ip="10.0.1.7", source__port=443, host__name="web", message="Đăng nhập thất bại", ok=True),
+    event(2, n=2, user__name="admin", source__ip="192.168.1.9", source__port=8080, host__name="db", message="Accepted password for admin", event__category=["authentication", "session"]),
+    event(3, n=3, source__ip="2001:db8::5", host__name="db", event__code="4624", winlog__event_data__Image="C:\\Windows\\System32\\cmd.exe", message="shell"),
+    event(3700, n=4, user__name="ROOT", host__name="mail", ratio=0.5, event__original="password failed\nsecond line", message="short"),
+)  # fmt: skip
+
+
+class StoreContract:
+    """The suite."""
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ({"match_all": {}}, {0, 1, 2, 3, 4}),
+            ({"match_none": {}}, set()),
+            ({"term": {"user.name": "root"}}, {0, 4}),
+            ({"term": {"user.name": {"value": "Root"}}}, {0, 4}),
+            ({"term": {"user.name": "nguyen van dang"}}, {1}),
+            ({"term": {"user.name": "nguyen"}}, set()),
+            ({"term": {"source.port": 443}}, {1}),
+            ({"term": {"source.port": "443"}}, {1}),
+            ({"term": {"event.code": 4624}}, {3}),
+            ({"term": {"ok": True}}, {1}),
+            ({"term": {"ok": "false"}}, {0}),
+            ({"term": {"event.category": "session"}}, {2}),
+            ({"term": {"source.ip": "10.0.0.0/16"}}, {0, 1}),
+            ({"term": {"source.ip": "2001:db8::/32"}}, {3}),
+            ({"terms": {"host.name": ["web", "mail"]}}, {0, 1, 4}),
+            ({"terms": {"host.name": []}}, set()),
+            ({"range": {"source.port": {"gt": 22, "lte": 8080}}}, {1, 2}),
+            ({"range": {"source.port": {"gte": 22, "lt": 443}}}, {0}),
+            ({"range": {"ratio": {"gte": 0.25, "lte": 0.75}}}, {4}),
+            ({"range": {"host.name": {"gte": "db", "lt": "mail"}}}, {2, 3}),
+            ({"range": {"@timestamp": {"gte": "2026-11-24T13:00:00Z"}}}, {4}),
+            ({"range": {"@timestamp": {"gt": "2026-11-24T12:00:00Z", "lt": "2026-11-24T12:00:03Z"}}}, {1, 2}),
+            ({"exists": {"field": "user.name"}}, {0, 1, 2, 4}),
+            ({"exists": {"field": "winlog"}}, {3}),
+            ({"exists": {"field": "nothing"}}, set()),
+            ({"prefix": {"user.name": "RO"}}, {0, 4}),
+            ({"wildcard": {"winlog.event_data.Image": "*\\\\cmd.exe"}}, {3}),
+            ({"wildcard": {"user.name": {"value": "?dmi*"}}}, {2}),
+            ({"match": {"message": "accepted shell"}}, {2, 3}),
+            ({"match": {"message": {"query": "accepted admin", "operator": "and"}}}, {2}),
+            ({"match_phrase": {"message": "password for"}}, {0, 2}),
+            ({"match_phrase": {"message": "for password"}}, set()),
+            ({"ids": {"values": [SAMPLE[2]["event.id"], "f" * 24]}}, {2}),
+            ({"bool": {"must": [{"term": {"host.name": "db"}}], "must_not": [{"term": {"user.name": "admin"}}]}}, {3}),
+            ({"bool": {"must_not": [{"exists": {"field": "user.name"}}]}}, {3}),
+            ({"bool": {"should": [{"term": {"n": 1}}, {"term": {"n": 3}}]}}, {1, 3}),
+            ({"bool": {"should": [{"term": {"host.name": "db"}}, {"term": {"n": 2}}], "minimum_should_match": 2}}, {2}),
+            ({"bool": {"filter": {"term": {"host.name": "web"}}, "should": [{"term": {"n": 1}}]}}, {0, 1}),
+        ],
+    )
+    def test_queries(self, writer: Writer, reader: Reader, query: Body, expected: set[int]) -> None:
+        put(writer, *SAMPLE)
+        assert numbers(reader, query) == expected
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("", {0, 1, 2, 3, 4}),
+            ("password", {0, 2, 4}),
+            ("dang nhap", {1}),
+            ('"that bai"', {1}),
+            ("ĐĂNG", {1}),
+            ("pass*", {0, 2, 4}),
+            ("user.name:root", {0, 4}),
+            ("user.name:(root OR admin) AND host.name:db", {2}),
+            ("NOT user.name:*", {3}),
+            ("-host.name:web", {2, 3, 4}),
+            ("password !failed", {2}),
+            ("source.port:[22 TO 443}", {0}),
+            ("source.port:>=443", {1, 2}),
+            ("source.ip:10.0.0.0/8", {0, 1}),
+            ("source.ip:2001:db8::5", {3}),
+            ("_exists_:ratio", {4}),
+            ('winlog.event_data.Image:"C:\\Windows\\System32\\cmd.exe"', {3}),
+            ("winlog.event_data.Image:*cmd.exe", {3}),
+            ("message:shell || message:accepted", {2, 3}),
+            ("@timestamp:[2026-11-24T13:00:00Z TO *]", {4}),
+            ('"second line"', {4}),
+        ],
+    )
+    def test_query_texts(self, writer: Writer, reader: Reader, query: str, expected: set[int]) -> None:
+        put(writer, *SAMPLE)
+        assert numbers(reader, text(query)) == expected
+
+    def test_an_event_comes_back_as_it_went_in(self, writer: Writer, reader: Reader) -> None:
+        odd = event(
+            9,
+            n=9,
+            none=None,
+            nested={"a": [1, {"b": "c"}]},
+            big=2**63 - 1,
+            text="ƯƠ\u0000\u2028'\"\\<b>",
+            date="2026-11-24T00:00:00Z",
+        )
+        put(writer, odd)
+        assert reader.get(EVENTS, odd["event.id"]) == odd
+
+    def test_an_unknown_id_is_nothing(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE)
+        assert reader.get(EVENTS, "0" * 24) is None
+
+    def test_an_empty_store_answers(self, reader: Reader) -> None:
+        answer = reader.search(EVENTS, {"aggs": {"a": {"terms": {"field": "user.name"}}, "b": {"avg": {"field": "n"}}}})
+        assert answer["hits"]["total"]["value"] == 0
+        assert answer["aggregations"]["a"]["buckets"] == []
+        assert answer["aggregations"]["b"]["value"] is None
+
+    def test_nothing_is_there_before_the_commit(self, writer: Writer, reader: Reader) -> None:
+        writer.add(EVENTS, [document(SAMPLE[0], encode(SAMPLE[0]))])
+        assert numbers(reader, {"match_all": {}}) == set()
+        writer.commit()
+        assert numbers(reader, {"match_all": {}}) == {0}
+
+    def test_the_same_event_twice_is_one_event(self, writer: Writer, reader: Reader) -> None:
+        assert put(writer, SAMPLE[0], SAMPLE[0]) == 1
+        assert put(writer, *SAMPLE) == 1
+        assert numbers(reader, {"match_all": {}}) == {0, 1, 2, 3, 4}
+
+    def test_an_alert_that_comes_again_replaces_the_first(self, writer: Writer, reader: Reader) -> None:
+        for status in ("new", "closed"):
+            put(writer, event(1, n=1, alert__status=status), collection=ALERTS)
+        answer = reader.search(ALERTS, {})
+        assert [hit["_source"]["alert.status"] for hit in answer["hits"]["hits"]] == ["closed"]
+
+    def test_newest_first_and_in_pages(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE)
+        pages = [reader.search(EVENTS, {"size": 2, "from": start})["hits"]["hits"] for start in (0, 2, 4)]
+        assert [[hit["_source"]["n"] for hit in page] for page in pages] == [[4, 3], [2, 1], [0]]
+
+    @pytest.mark.parametrize(
+        ("sort", "expected"),
+        [
+            ([{"@timestamp": "asc"}], [0, 1, 2, 3, 4]),
+            ([{"source.port": "asc"}], [0, 1, 2]),
+            ([{"source.port": {"order": "desc"}}], [2, 1, 0]),
+            ([{"host.name": "asc"}, {"n": "desc"}], [3, 2, 4, 1, 0]),
+        ],
+    )
+    def test_sorting_puts_what_is_missing_last(
+        self, writer: Writer, reader: Reader, sort: list[Any], expected: list[int]
+    ) -> None:
+        put(writer, *SAMPLE)
+        found = [hit["_source"]["n"] for hit in reader.search(EVENTS, {"sort": sort})["hits"]["hits"]]
+        assert found[: len(expected)] == expected
+        assert len(found) == len(SAMPLE)
+
+    def test_fields_can_be_chosen(self, writer: Writer, reader: Reader) -> None:
+        put(writer, SAMPLE[0])
+        (hit,) = reader.search(EVENTS, {"_source": ["n", "source.*"]})["hits"]["hits"]
+        assert set(hit["_source"]) == {"n", "source.ip", "source.port"}
+
+    def test_days_are_one_store(self, writer: Writer, reader: Reader) -> None:
+        days = [
+            {**event(number, n=number, day="x"), "@timestamp": f"2026-11-{20 + number}T23:59:59.999Z"}
+            for number in range(4)
+        ]
+        old = {**event(9, n=9, day="x"), "@timestamp": "2019-02-01T00:00:00.000Z"}
+        put(writer, *days, old)
+        answer = reader.search(
+            EVENTS, {"size": 3, "aggs": {"a": {"terms": {"field": "day"}}, "c": {"cardinality": {"field": "n"}}}}
+        )
+        assert [hit["_source"]["n"] for hit in answer["hits"]["hits"]] == [3, 2, 1]
+        assert answer["hits"]["total"]["value"] == 5
+        assert answer["aggregations"]["a"]["buckets"] == [{"key": "x", "doc_count": 5}]
+        assert answer["aggregations"]["c"]["value"] == 5
+        assert numbers(reader, {"range": {"@timestamp": {"lt": "2026-11-21T00:00:00Z"}}}) == {0, 9}
+
+    @pytest.mark.parametrize(
+        ("aggregation", "expected"),
+        [
+            ({"terms": {"field": "host.name"}}, [("db", 2), ("web", 2), ("mail", 1)]),
+            ({"terms": {"field": "host.name", "size": 1, "order": {"_key": "desc"}}}, [("web", 2)]),
+            ({"terms": {"field": "event.category"}}, [("authentication", 2), ("session", 1)]),
+            ({"multi_terms": {"terms": [{"field": "host.name"}, {"field": "user.name"}], "size": 2, "order": {"_key": "asc"}}},
+             [(["db", "admin"], 1), (["mail", "ROOT"], 1)]),
+            ({"histogram": {"field": "source.port", "interval": 4000}}, [(0.0, 2), (4000.0, 0), (8000.0, 1)]),
+            ({"histogram": {"field": "source.port", "interval": 4000, "min_doc_count": 1}}, [(0.0, 2), (8000.0, 1)]),
+            ({"range": {"field": "source.port", "ranges": [{"to": 100}, {"from": 100, "to": 1000}, {"from": 9000}]}},
+             [("*-100.0", 1), ("100.0-1000.0", 1), ("9000.0-*", 0)]),
+            ({"date_histogram": {"field": "@timestamp", "fixed_interval": "30m"}},
+             [(1795521600000, 4), (1795523400000, 0), (1795525200000, 1)]),
+            ({"date_histogram": {"field": "@timestamp", "calendar_interval": "day", "time_zone": "Asia/Ho_Chi_Minh"}},
+             [(1795453200000, 5)]),
+            ({"date_histogram": {"field": "@timestamp", "fixed_interval": "1d", "time_zone": "+07:00"}}, [(1795453200000, 5)]),
+        ],
+    )  # fmt: skip
+    def test_buckets(self, writer: Writer, reader: Reader, aggregation: Body, expected: list[Any]) -> None:
+        put(writer, *SAMPLE)
+        answer = reader.search(EVENTS, {"size": 0, "aggs": {"a": aggregation}})["aggregations"]["a"]
+        assert [(bucket["key"], bucket["doc_count"]) for bucket in answer["buckets"]] == expected
+
+    @pytest.mark.parametrize(
+        ("aggregation", "expected"),
+        [
+            ({"avg": {"field": "n"}}, {"value": 2.0}),
+            ({"sum": {"field": "source.port"}}, {"value": 8545.0}),
+            ({"min": {"field": "source.port"}}, {"value": 22.0}),
+            ({"max": {"field": "source.port"}}, {"value": 8080.0}),
+            ({"value_count": {"field": "user.name"}}, {"value": 4}),
+            ({"cardinality": {"field": "host.name"}}, {"value": 3}),
+            ({"stats": {"field": "n"}}, {"count": 5, "min": 0.0, "max": 4.0, "avg": 2.0, "sum": 10.0}),
+        ],
+    )
+    def test_numbers(self, writer: Writer, reader: Reader, aggregation: Body, expected: Body) -> None:
+        put(writer, *SAMPLE)
+        assert reader.search(EVENTS, {"aggs": {"a": aggregation}})["aggregations"]["a"] == expected
+
+    def test_percentiles_are_within_a_percent(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *(event(number, n=number) for number in range(1001)))
+        answer = reader.search(EVENTS, {"aggs": {"a": {"percentiles": {"field": "n", "percents": [50, 99]}}}})
+        values = answer["aggregations"]["a"]["values"]
+        assert values["50.0"] == pytest.approx(500, rel=0.01)
+        assert values["99.0"] == pytest.approx(990, rel=0.01)
+
+    def test_filters_and_what_lies_below(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE)
+        aggregations = {
+            "named": {
+                "filters": {"filters": {"fails": text("failed"), "db": {"term": {"host.name": "db"}}}},
+                "aggs": {"hosts": {"terms": {"field": "host.name"}}},
+            },
+            "one": {"filter": {"term": {"host.name": "web"}}, "aggs": {"ports": {"sum": {"field": "source.port"}}}},
+            "none": {"missing": {"field": "user.name"}},
+        }
+        answer = reader.search(EVENTS, {"size": 0, "aggs": aggregations})["aggregations"]
+        assert {name: bucket["doc_count"] for name, bucket in answer["named"]["buckets"].items()} == {
+            "fails": 2,
+            "db": 2,
+        }
+        assert answer["named"]["buckets"]["db"]["hosts"]["buckets"] == [{"key": "db", "doc_count": 2}]
+        assert (answer["one"]["doc_count"], answer["one"]["ports"]["value"]) == (2, 465.0)
+        assert answer["none"]["doc_count"] == 1
+
+    def test_top_hits_in_buckets(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE)
+        aggregations = {"a": {"terms": {"field": "host.name"}, "aggs": {"last": {"top_hits": {"size": 1}}}}}
+        buckets = reader.search(EVENTS, {"size": 0, "aggs": aggregations})["aggregations"]["a"]["buckets"]
+        newest = {bucket["key"]: bucket["last"]["hits"]["hits"][0]["_source"]["n"] for bucket in buckets}
+        assert newest == {"db": 3, "web": 1, "mail": 4}
+
+    def test_terms_over_time(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE)
+        below = {
+            "time": {"date_histogram": {"field": "@timestamp", "fixed_interval": "1h"}},
+            "n": {"max": {"field": "n"}},
+        }
+        aggregations = {"a": {"terms": {"field": "host.name", "order": {"n": "desc"}}, "aggs": below}}
+        buckets = reader.search(EVENTS, {"size": 0, "aggs": aggregations})["aggregations"]["a"]["buckets"]
+        assert [(bucket["key"], bucket["n"]["value"]) for bucket in buckets] == [
+            ("mail", 4.0),
+            ("db", 3.0),
+            ("web", 1.0),
+        ]
+        assert [bucket["doc_count"] for bucket in buckets[1]["time"]["buckets"]] == [2]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"query": {"fuzzy": {"a": "b"}}},
+            {"query": {"term": {"a": "b", "c": "d"}}},
+            {"query": {"term": {"a": {"b": "c"}}}},
+            {"query": {"range": {"a": {"above": 1}}}},
+            {"query": {"range": {"@timestamp": {"gte": "yesterday"}}}},
+            {"query": {"bool": {"maybe": []}}},
+            {"query": {"bool": {"should": [], "minimum_should_match": "50%"}}},
+            {"query": [], "size": 1},
+            {"size": -1},
+            {"size": 10_001},
+            {"from": 9_999, "size": 2},
+            {"sort": [{"a": "up"}]},
+            {"knn": {}},
+            {"aggs": {"a": {"terms": {"field": "x", "script": "y"}}}},
+            {"aggs": {"a": {"geo": {}}}},
+            {"aggs": {"a": {"terms": {}}}},
+            {"aggs": {"a": {"terms": {"field": "x", "size": 0}}}},
+            {"aggs": {"a": {"date_histogram": {"field": "@timestamp", "fixed_interval": "soon"}}}},
+            {"aggs": {"a": {"date_histogram": {"field": "other", "fixed_interval": "1h"}}}},
+            {"aggs": {"a": {"avg": {"field": "x"}, "aggs": {"b": {"avg": {"field": "y"}}}}}},
+        ],
+    )
+    def test_what_is_not_of_the_subset_is_refused_with_its_place(self, reader: Reader, body: Body) -> None:
+        with pytest.raises(SearchError) as refused:
+            reader.search(EVENTS, body)
+        assert str(refused.value)
+
+    def test_a_tower_of_conditions_is_refused(self, reader: Reader) -> None:
+        query: Body = {"match_all": {}}
+        for _ in range(200):
+            query = {"bool": {"must": [query]}}
+        with pytest.raises(SearchError):
+            reader.search(EVENTS, {"query": query})
