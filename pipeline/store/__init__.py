@@ -1,7 +1,7 @@
 """The store: events enter, what a search asks leaves.
 
-One contract, implementations beside it (`tantivy_writer.py`, `tantivy_reader.py`), one contract suite
-(`tests/contract/store.py`). Requests and answers are Elasticsearch's JSON, in the subset that `request.py` (search body),
+One contract, implementations beside it (`tantivy_writer.py` and `tantivy_reader.py`), one contract suite
+(`tests/contract/store.py`). Requests and answers are Elasticsearch's JSON, in the subset that `request.py` (body),
 `query.py` (query DSL), `query_string.py` (Lucene-style text) and `aggregations.py` name; see `docs/search.md`.
 """
 

@@ -1,8 +1,8 @@
 """Aggregations: Elasticsearch's aggregation JSON enters, a checked tree leaves; and parts of answers become one.
 
 The subset (names and meaning as in Elasticsearch 8's aggregations reference): buckets `terms`, `multi_terms`,
-`date_histogram` (of `@timestamp`), `histogram`, `range`, `filter`, `filters`, `missing`; numbers `avg`, `sum`, `min`, `max`,
-`stats`, `value_count`, `cardinality`, `percentiles`; and `top_hits`.
+`date_histogram` (of `@timestamp`), `histogram`, `range`, `filter`, `filters`, `missing`; numbers `avg`, `sum`, `min`,
+`max`, `stats`, `value_count`, `cardinality`, `percentiles`; and `top_hits`.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ _BUCKETS = {
     "terms": {"field", "size", "order", "missing", "min_doc_count", "include", "exclude", "shard_size"},
     "multi_terms": {"terms", "size", "order", "min_doc_count", "shard_size"},
     "date_histogram": {
-        "field", "fixed_interval", "calendar_interval", "time_zone", "offset", "min_doc_count", "extended_bounds", "format",
+        "field", "fixed_interval", "calendar_interval", "time_zone", "offset", "min_doc_count", "extended_bounds",
+        "format",
     },
     "histogram": {"field", "interval", "offset", "min_doc_count", "extended_bounds"},
     "range": {"field", "ranges", "keyed"},
@@ -42,8 +43,9 @@ _BUCKETS = {
     "missing": {"field"},
 }  # fmt: skip
 _NUMBERS = {
-    "avg": {"field"}, "sum": {"field"}, "min": {"field"}, "max": {"field"}, "stats": {"field"}, "value_count": {"field"},
-    "cardinality": {"field", "precision_threshold"}, "percentiles": {"field", "percents", "keyed"},
+    "avg": {"field"}, "sum": {"field"}, "min": {"field"}, "max": {"field"}, "stats": {"field"},
+    "value_count": {"field"}, "cardinality": {"field", "precision_threshold"},
+    "percentiles": {"field", "percents", "keyed"},
     "top_hits": {"size", "sort", "_source", "from"},
 }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The events themselves: JSON lines enter, addresses leave; later an address enters and its line leaves.
 
-Lines are kept in blocks of 64 KiB, each compressed with zstd: measured on sshd and Windows events 5 % of the lines' size,
-at 1 µs an event in and 0.05 ms a block out. A block is its size (four bytes, little-endian) and a zstd frame; an
+Lines are kept in blocks of 64 KiB, each compressed with zstd: measured on sshd and Windows events 5 % of the lines'
+size, at 1 µs an event in and 0.05 ms a block out. A block is its size (four bytes, little-endian) and a zstd frame; an
 address is the block's place in the file, shifted by 16 bits, and the number of the line in it.
 """
 

@@ -1,8 +1,8 @@
 """What the embedded index holds of an event: its JSON line enters, the JSON document that Tantivy reads leaves.
 
-The lines that our own collectors write have one layout (`pipeline.event.encode`): `@timestamp` and `event.id` first, the
-texts last. Of such a line the document is cut out as it stands, without parsing: that halves the time of indexing. Any
-other line is parsed, and gives the same document.
+The lines that our own collectors write have one layout (`collectors/envelope.py`): `@timestamp` and `event.id` first,
+the texts last. Of such a line the document is cut out as it stands, without parsing: that takes a third of the time of
+parsing and writing it again. Any other line is parsed, and gives the same document.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """The query DSL: Elasticsearch's query JSON enters, a checked tree of plain conditions leaves.
 
 The subset (names and meaning as in Elasticsearch 8's Query DSL reference): `match_all`, `match_none`, `term`, `terms`,
-`range`, `exists`, `prefix`, `wildcard`, `ids`, `match`, `match_phrase`, `bool`, `query_string`. Every comparison of text
+`range`, `exists`, `prefix`, `wildcard`, `ids`, `match`, `match_phrase`, `bool`, `query_string`. Comparing texts
 ignores case and diacritics; `term` on an address field takes a CIDR block.
 """
 
@@ -205,7 +205,7 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def moment(value: Any, place: str) -> int:
-    """Return a time as microseconds since 1970: ISO 8601 text, `now`, `now-15m` (s m h d w), or milliseconds since 1970.
+    """Return a time as microseconds since 1970: ISO 8601 text, `now`, `now-15m` (s m h d w), or milliseconds.
 
     Raises:
         SearchError: it is neither.

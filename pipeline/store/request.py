@@ -57,7 +57,7 @@ def parse_request(body: dict[str, Any]) -> Request:
 
 
 def parse_order(sort: Any) -> tuple[Order, ...]:
-    """Read `sort`: `"field"`, `{"field": "asc"}`, `{"field": {"order": "asc"}}` or a list of these; newest first without."""
+    """Read `sort`: `"field"`, `{"field": "asc"}`, `{"field": {"order": "asc"}}` or a list; newest first without."""
     if sort is None:
         return (Order(q.TIME, True),)
     found = []

@@ -14,7 +14,6 @@ HEADERS = [
         "<34>Oct 11 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
         {
             "log.syslog.facility.code": 4,
-            "log.syslog.facility.code": 4,
             "log.syslog.facility.name": "auth",
             "log.syslog.severity.code": 2,
             "log.syslog.severity.name": "critical",
