@@ -29,6 +29,7 @@ def collect(stage: Stage) -> None:
 async def _collect(stage: Stage) -> None:
     asyncio.get_running_loop().set_exception_handler(_note_fault)
     intake = Intake(stage)
+    await asyncio.to_thread(intake.count_what_was_not)
     publishing = asyncio.create_task(intake.run())
     open_sources = [await _open(source, stage, intake) for source in stage.settings.sources]
     await _beat(stage, open_sources, intake, now=True)

@@ -163,8 +163,9 @@ def _read_all(
                 result.failed += 1
                 result.unreadable += 1
                 result.reasons[f"{path}: {error}"] += 1
-            with engine.begin() as connection:
-                tally.save(connection, "collectors")
+            finally:
+                with engine.begin() as connection:
+                    tally.save(connection, "collectors")
     return result
 
 

@@ -14,11 +14,12 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.bus import EVENTS, SlowDown
+from pipeline.bus import EVENTS, Positions, SlowDown
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.logs import log
 from pipeline.stage import Stage
+from pipeline.state import positions
 
 #: How long a line waits for others, in seconds.
 _GATHER_SECONDS = 0.05
@@ -30,6 +31,9 @@ _RETRY_SECONDS = 0.5
 _LEDGER_SECONDS = 1.0
 #: How long a stopping stage tries to bring what it holds to the bus, in seconds; the supervisor kills it after 20.
 _LAST_TRY_SECONDS = 8.0
+
+#: Sources whose own process counts them: `haidang import`.
+_COUNTED_BY_OTHERS = ("import",)
 
 _Groups = dict[tuple[str, str], list[bytes]]
 
@@ -46,6 +50,7 @@ class Intake:
         self._published = asyncio.Condition()
         self._taken = self._done = 0
         self._tally = Tally()
+        self._counted_to: Positions = {}
         self._open_again: list[Callable[[], None]] = []
         self._closing = False
         self.held_because = ""
@@ -67,7 +72,6 @@ class Intake:
         self._lines[source, key].extend(lines)
         self._bytes += sum(map(len, lines))
         self._taken += len(lines)
-        self._tally.add(source, IN, len(lines))
         if self._bytes >= MAX_FRAME_BYTES:
             self._wake.set()
 
@@ -93,6 +97,17 @@ class Intake:
         self._wake.set()
         async with self._published:
             await self._published.wait_for(lambda: self._done >= mark)
+
+    def count_what_was_not(self) -> None:
+        """Count what an earlier process brought to the bus and was killed before it could count; before `run`."""
+        place = positions.load(self.stage.engine, "collectors", EVENTS)
+        while place and (records := self.stage.bus.read(EVENTS, place)):
+            for record in records:
+                place[record.partition] = record.offset + 1
+                if record.source not in _COUNTED_BY_OTHERS:
+                    self._tally.add(record.source, IN, record.events)
+                    self._tally.add(record.source, OUT, record.events)
+        self._counted_to = self.stage.bus.ends(EVENTS)
 
     async def run(self) -> None:
         """Publish until `finish`."""
@@ -124,7 +139,9 @@ class Intake:
                 counts[source] += len(group)
             published = await asyncio.to_thread(self._pack_and_publish, lines)
             self._flight = 0
+            self._counted_to = self.stage.bus.ends(EVENTS)
             for source, count in counts.items():
+                self._tally.add(source, IN, count)
                 self._tally.add(source, OUT if published else DROPPED, count, "" if published else "stopped_while_held")
             if published:
                 async with self._published:
@@ -170,10 +187,12 @@ class Intake:
         tally, self._tally = self._tally, Tally()
         if not tally.counts:
             return
+        counted_to = self._counted_to
 
         def save() -> None:
             with self.stage.engine.begin() as connection:
                 tally.save(connection, "collectors")
+                positions.save(connection, "collectors", EVENTS, counted_to)
 
         try:
             await asyncio.to_thread(save)

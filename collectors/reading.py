@@ -46,6 +46,8 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
         Unreadable: the file cannot be read, from here on.
     """
     try:
+        if not path.is_file():  # a pipe or device has no end
+            raise Unreadable("not a regular file")
         with path.open("rb") as file:
             head = file.read(8)
             file.seek(0)

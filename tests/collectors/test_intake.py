@@ -11,6 +11,7 @@ import pytest
 from collectors import intake as intake_module
 from collectors.intake import HIGH_WATER
 from pipeline.bus import EVENTS
+from pipeline.frame import pack
 from tests.collectors.conftest import Bench, until
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,19 @@ async def test_what_is_durable_is_on_the_bus(bench: Bench) -> None:
         intake.drop("one", "intake_held", 4)
     assert bench.ledger("one") == {"in": 7, "out": 3, "intake_held": 4}
     assert bench.ledger("two") == {"in": 2, "out": 2}
+
+
+async def test_what_a_killed_process_could_not_count_is_counted_by_the_next(bench: Bench) -> None:
+    async with bench.intake() as intake:
+        intake.take("one", _lines(3))
+    bench.stage.bus.publish(EVENTS, list(pack("one", _lines(5, start=3))))  # and then it was killed
+    bench.stage.bus.publish(EVENTS, list(pack("import", _lines(2, start=8))))
+    assert bench.ledger("one") == {"in": 3, "out": 3}
+    for _ in range(2):
+        async with bench.intake() as intake:
+            intake.count_what_was_not()
+        assert bench.ledger("one") == {"in": 8, "out": 8}
+    assert bench.ledger("import") == {}
 
 
 async def test_a_full_bus_holds_senders_and_opens_again_when_it_is_read(make_bench: Callable[..., Bench]) -> None:

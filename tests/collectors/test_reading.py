@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,13 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("collectors.reading._MAX_SMALL", 1_000_000)
     with pytest.raises(Unreadable, match="bomb"):
         _read(_write(tmp_path / "a.gz", gzip.compress(bytes(10_000_000))))
+
+
+def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(Unreadable, match="not a regular file"):
+            _read(path)
 
 
 def test_an_empty_file_has_no_events(tmp_path: Path) -> None:
