@@ -79,9 +79,10 @@ class View(dict[Field, tuple[str, ...]]):
         return found or [(key, None) for key in field.keys if key in event][:1]
 
     def _has_objects(self) -> bool:
-        """Whether any value of the event is an object or list, so that a path can lead into it."""
+        """Whether any value of the event is an object, or a list with one, so that a path can lead into it."""
         if self._nests is None:
-            self._nests = not _SCALARS.issuperset(map(type, self.event.values()))
+            others = [value for value in self.event.values() if type(value) not in _SCALARS]
+            self._nests = not all(type(value) is list and _SCALARS.issuperset(map(type, value)) for value in others)
         return self._nests
 
 
