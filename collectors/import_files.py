@@ -240,8 +240,8 @@ def _progress(total: int) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield lambda _bytes: None
         return
-    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(say("command.import.reading"), total=total)

@@ -1,6 +1,7 @@
 """Compressed bytes enter, plain bytes or lines leave, piece by piece, never more than a limit: a bomb stays small."""
 
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 import zstandard
@@ -106,7 +107,7 @@ class Lines:
             self._skip = False
             rest = lines.pop()
             self._rest, self._size = [rest], len(rest)
-        if self._size > self._limit:
+        if self._size > self._limit + len(BOM_UTF8):
             lines += self._whole()
             self._skip = True
         return self._shown(lines)
@@ -124,7 +125,7 @@ class Lines:
 
     def _short(self, line: bytes) -> bytes:
         if not self._begun:  # a mark of UTF-8, as Windows programs write it
-            line, self._begun = line.removeprefix(b"\xef\xbb\xbf"), True
+            line, self._begun = line.removeprefix(BOM_UTF8), True
         return line[: self._limit + 1].removesuffix(b"\r")
 
 
