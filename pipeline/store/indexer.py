@@ -6,7 +6,7 @@ the frames again, and the store leaves out the ids that it holds.
 
 import time
 
-from pipeline import bus, store
+from pipeline import bus, ledger, store
 from pipeline.bus import Record
 from pipeline.frame import unpack
 from pipeline.ledger import DROPPED, IN, OUT, Tally
@@ -86,3 +86,4 @@ def _clean(stage: Stage, writer: store.Writer) -> None:
         log("store").warning("expired", index=name, retention_days=stage.settings.store.retention_days)
     for topic, readers in READERS.items():
         stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers))
+    ledger.roll_up(stage.engine)

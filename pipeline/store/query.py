@@ -127,12 +127,12 @@ class _Limits:
 
 
 def parse_query(body: Any) -> Condition:
-    """Read a query of the DSL.
+    """Read a query of the DSL; a condition is returned as it is.
 
     Raises:
         SearchError: names the place, what stands there and what is expected.
     """
-    return _parse(body, _Limits())
+    return body if isinstance(body, Condition) else _parse(body, _Limits())
 
 
 def time_span(condition: Condition) -> tuple[int | None, int | None]:

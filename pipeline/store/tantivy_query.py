@@ -78,7 +78,10 @@ class IndexQuery:
         left = "[" if condition.include_low else "{"
         right = "]" if condition.include_high else "}"
         name = re.sub(r"([^A-Za-z0-9_.])", r"\\\1", column(condition.field))
-        return self._index.parse_query(f"{name}:{left}{bounds[0]} TO {bounds[1]}{right}")
+        if low is None or high is None or _is_whole(low) == _is_whole(high):
+            return self._index.parse_query(f"{name}:{left}{bounds[0]} TO {bounds[1]}{right}")
+        # Tantivy 0.27 panics where one bound is a whole number and the other is not: so one after the other.
+        return self._index.parse_query(f"+{name}:{left}{bounds[0]} TO *}} +{name}:{{* TO {bounds[1]}{right}")
 
     def _within_text(self, condition: q.Within) -> Query:
         """Compare texts one by one: Tantivy's parser takes only numbers and times as bounds of a JSON field."""
@@ -107,6 +110,10 @@ class IndexQuery:
 def exists(field: str) -> Query:
     """Return the query for events in which the field, or one below it, has a value."""
     return Query.exists_query(column(field), json_subpaths=True)
+
+
+def _is_whole(value: q.Value) -> bool:
+    return isinstance(value, (int, float)) and value == int(value)
 
 
 def count_of(result: tantivy.SearchResult) -> int:

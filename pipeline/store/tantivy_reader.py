@@ -40,6 +40,10 @@ class TantivyReader:
                     answer["aggregations"] = aggregator.run(request.aggregations, request.condition)
             except ValueError as error:  # Tantivy's own refusals
                 raise SearchError("search.refused", reason=error) from error
+            except BaseException as error:
+                if type(error).__name__ != "PanicException":  # a fault in Tantivy: this search's alone
+                    raise
+                raise SearchError("search.refused", reason=error) from error
         return {"took": round((time.perf_counter() - started) * 1000), "timed_out": False, **answer}
 
     def get(self, collection: str, identifier: str) -> Event | None:
