@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from detectors.sigma import Match, Refused, Rule
 from pipeline.event import Event, event_id, format_time
+from pipeline.messages import LANGUAGES, say, speaking
 
 #: The events kept with an alert, at most.
 MAX_EVIDENCE = 100
@@ -12,7 +13,8 @@ MAX_EVIDENCE = 100
 SEVERITY = {"informational": 10, "low": 25, "medium": 50, "high": 75, "critical": 99}
 #: What an alert repeats of its event, so that alerts can be grouped and searched by who and where.
 _ENTITY_FIELDS = (
-    "host.name", "host.ip", "user.name", "user.domain", "source.ip", "source.port", "destination.ip", "destination.port",
+    "host.name", "host.ip", "user.name", "user.domain",
+    "source.ip", "source.port", "destination.ip", "destination.port",
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
     "labels.source", "labels.import_id", "log.file.path",
 )  # fmt: skip
@@ -44,27 +46,51 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
         "alert.matches": [{"selection": m.selection, "field": m.field, "value": m.value} for m in matches],
         "alert.evidence": list(events[:MAX_EVIDENCE]),
     }
+    for name, key in (("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi")):
+        if isinstance(rule.extra.get(key), str):
+            document[name] = rule.extra[key]
     document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
     return document
 
 
 def refused_alert(refused: Refused, observer: str) -> Event:
-    """Return the alert that a rule cannot run: detection never fails in silence."""
+    """Return the alert that a rule cannot be loaded: detection never fails in silence."""
+    return _own_alert(
+        "detectors.rule_refused", refused.rule or refused.path, f"{refused.path}: {refused.reason}", observer
+    )
+
+
+def failed_alert(rule: Rule, event: Event, fault: Exception, observer: str) -> Event:
+    """Return the alert that a rule failed on an event, once for each rule and kind of fault."""
+    alert = _own_alert("detectors.rule_failed", rule.title, f"{rule.path}: {type(fault).__name__}: {fault}", observer)
+    alert["event.id"] = event_id("alert", "haidang.rule_failed", rule.id, type(fault).__name__)
+    alert["alert.evidence"] = [event]
+    return alert
+
+
+def _own_alert(key: str, rule: str, reason: str, observer: str) -> Event:
+    """Return an alert of ours, about detection itself, with its words in both languages."""
     now = format_time(datetime.now(UTC))
+    identifier = f"haidang.{key.rpartition('.')[2]}"
+    names = {}
+    for language in LANGUAGES:
+        with speaking(language):
+            names[language] = say(key)
     return {
         "@timestamp": now,
-        "event.id": event_id("alert", "haidang.rule_refused", refused.path, refused.reason),
+        "event.id": event_id("alert", identifier, reason),
         "event.kind": "alert",
         "event.dataset": _DATASET,
         "event.created": now,
         "event.severity": SEVERITY["medium"],
-        "rule.id": "haidang.rule_refused",
-        "rule.name": "A detection rule cannot be loaded",
+        "rule.id": identifier,
+        "rule.name": names["en"],
+        "rule.name_vi": names["vi"],
         "rule.level": "medium",
-        "rule.description": f"{refused.path}: {refused.reason}",
+        "rule.description": reason,
         "alert.status": "new",
         "alert.count": 1,
-        "alert.matches": [{"selection": "", "field": "rule", "value": refused.rule or refused.path}],
+        "alert.matches": [{"selection": "", "field": "rule", "value": rule}],
         "alert.evidence": [],
         "observer.name": observer,
         "labels.source": "haidang",

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from detectors.alerts import alert, refused_alert
+from detectors.alerts import alert, failed_alert, refused_alert
 from detectors.sigma import Refused, Rule, RuleSet
 from pipeline import bus
 from pipeline.bus import Record, SlowDown
@@ -59,10 +59,10 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
             frame
             for record in records
             if only_source in (None, record.source)
-            for frame in pack(record.source, _alerts_of(record, rules, consumer))
+            for frame in pack(record.source, _alerts_of(record, rules, consumer, stage.settings.observer))
         ]
-        if alerts:
-            _publish(stage, alerts)
+        if alerts and not _publish(stage, alerts):
+            return  # told to stop while the bus was full: the next run reads these events again
         if alerts or time.monotonic() - committed >= _COMMIT_SECONDS:
             consumer.commit()
             committed = time.monotonic()
@@ -77,25 +77,44 @@ def alerts_of(event: Event, rules: Sequence[Rule]) -> list[Event]:
     return [alert(rule, [event], rule.explain(event)) for rule in rules]
 
 
-def _alerts_of(record: Record, rules: RuleSet, consumer: Consumer) -> list[bytes]:
+def _alerts_of(record: Record, rules: RuleSet, consumer: Consumer, observer: str) -> list[bytes]:
     raised = []
     for number, _, event in parsed(record, consumer.tally):
-        matching = rules.evaluate(event)
-        if matching:
-            raised += [encode(item) for item in alerts_of(complete(event, record, number), matching)]
+        try:
+            matching = rules.evaluate(event)
+            if matching:
+                raised += [encode(item) for item in alerts_of(complete(event, record, number), matching)]
+        except Exception:  # a fault of ours on one event must cost neither the others nor the other rules
+            log("detectors").exception("rule_failed", topic=record.topic, offset=record.offset, line=number)
+            found = one_by_one(complete(event, record, number), rules, observer)
+            raised += [encode(item) for item in found]
     consumer.tally.add(record.source, OUT, len(raised))
     return raised
 
 
-def _publish(stage: Stage, frames: list[Frame]) -> None:
-    while True:
+def one_by_one(event: Event, rules: RuleSet, observer: str) -> list[Event]:
+    """Return the alerts of each rule on its own; one that fails gives an alert that says so."""
+    found = []
+    for rule in rules.candidates(event):
+        try:
+            if rule.matches(event):
+                found += alerts_of(event, [rule])
+        except Exception as fault:
+            found.append(failed_alert(rule, event, fault, observer))
+    return found
+
+
+def _publish(stage: Stage, frames: list[Frame]) -> bool:
+    """Publish as soon as the bus takes it; False when the stage was told to stop before."""
+    while not stage.stopping.is_set():
         try:
             stage.bus.publish(bus.ALERTS, frames)
-            return
+            return True
         except SlowDown as error:
             log("detectors").warning("alerts_held", reason=str(error))
             stage.beat(detail={"ready": True, "held": str(error)})
-            time.sleep(_SLOW_DOWN_SECONDS)
+            stage.stopping.wait(_SLOW_DOWN_SECONDS)
+    return False
 
 
 def _report_refused(stage: Stage, refused: Sequence[Refused]) -> None:

@@ -1,6 +1,7 @@
 """Tokens: a name enters and a secret leaves once; later the secret enters, its holder leaves. Only digests are kept."""
 
 import hashlib
+import re
 import secrets
 import time
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, select, update
 
 from pipeline.messages import HaidangError
+from pipeline.settings import RESERVED_SOURCES, SOURCE_NAME
 from pipeline.state.tables import audit, tokens
 
 #: A token for a sender of events, or for a program that reads the API.
@@ -33,8 +35,10 @@ def create_token(connection: Connection, name: str, kind: str, role: str = "") -
     """Return a new token; it cannot be shown again.
 
     Raises:
-        HaidangError: there is a token of this name.
+        HaidangError: there is a token of this name, or the name cannot be a source's.
     """
+    if kind == SOURCE and (not re.fullmatch(SOURCE_NAME, name) or name in RESERVED_SOURCES):
+        raise HaidangError("token.bad_name", name=name, reserved=", ".join(sorted(RESERVED_SOURCES)))
     known = connection.execute(select(tokens.c.revoked).where(tokens.c.name == name)).first()
     if known is not None:
         raise HaidangError("token.exists", name=name)

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from pipeline import ledger
+from pipeline.settings import RESERVED_SOURCES
 
 _COLUMNS = {
     ("collectors", ledger.IN, ""): "received",
@@ -16,9 +17,14 @@ _COLUMNS = {
 
 
 def balances(engine: Engine) -> list[dict[str, Any]]:
-    """Return a row for each source: received, stored, already_stored, dropped, reasons, examined (by the detectors), alerts."""
+    """Return a row for each source of events; none for what the pipeline counts of itself.
+
+    received, stored, already_stored, dropped, reasons, examined (by the detectors), alerts, last_minute (since 1970).
+    """
     rows: dict[str, dict[str, Any]] = {}
     for line in ledger.sums(engine):
+        if line.source in RESERVED_SOURCES:
+            continue
         row = rows.setdefault(
             line.source,
             {

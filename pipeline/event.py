@@ -20,6 +20,9 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 #: Long texts, last in a line: they are searched by their words, not as values.
 TEXTS = ("message", "event.original", "event.original_base64", "alert.evidence")
 _MICROSECOND = 1_000_000
+#: Lists and maps within each other that a line may hold; orjson writes 254. What lies deeper becomes `_TOO_DEEP`.
+_MAX_DEPTH = 200
+_TOO_DEEP = "…"
 
 
 def event_id(source: str, *parts: str | bytes | int) -> str:
@@ -108,11 +111,13 @@ def decode(line: bytes) -> Event:
 def _dumps(event: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(event)
-    except TypeError:  # lone surrogates or integers past 64 bits: rare, so only then the slow way
+    except TypeError:  # lone surrogates, integers past 64 bits, deep nesting: rare, so only then the slow way
         return orjson.dumps(_plain(dict(event)), default=str)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = _MAX_DEPTH) -> Any:
+    if not depth:
+        return _TOO_DEEP
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, bool) or value is None:
@@ -120,9 +125,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, dict):
-        return {_plain(str(key)): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth - 1) for item in value]
     return value
 
 

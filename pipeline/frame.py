@@ -56,11 +56,13 @@ def unpack(payload: bytes) -> list[bytes]:
     """
     if payload[:4] == _MAGIC:
         try:
-            payload = zstandard.ZstdDecompressor().decompress(payload, MAX_UNPACKED_BYTES)
+            size = zstandard.frame_content_size(payload)  # -1 where the frame does not say
+            if size > MAX_UNPACKED_BYTES:  # the decompressor believes it, and would take that much memory
+                raise PoisonFrame(f"unpacks to {size} bytes, at most {MAX_UNPACKED_BYTES} are taken")
+            unpacker = zstandard.ZstdDecompressor()
+            payload = unpacker.decompress(payload, MAX_UNPACKED_BYTES, allow_extra_data=False)
         except zstandard.ZstdError as error:
-            raise PoisonFrame(f"not a zstd frame of at most {MAX_UNPACKED_BYTES} bytes: {error}") from error
-        if len(payload) > MAX_UNPACKED_BYTES:
-            raise PoisonFrame(f"unpacks to {len(payload)} bytes, at most {MAX_UNPACKED_BYTES} are taken")
+            raise PoisonFrame(f"not one zstd frame of at most {MAX_UNPACKED_BYTES} bytes: {error}") from error
     return [line for line in payload.split(b"\n") if line]
 
 

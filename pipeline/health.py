@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
 
-#: A stage that said nothing for this long counts as down, in seconds.
+#: A stage that said nothing for this long counts as down, in seconds: a full disk or a large commit may take a while.
 SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
 #: Less free disk than this is a fault, in bytes.
 LOW_DISK_BYTES = 1_000_000_000

@@ -5,15 +5,18 @@ A stage counts in a `Tally` and saves it in the transaction that saves its posit
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, delete, func, insert, select
 
 from pipeline.state import upsert
 from pipeline.state.tables import ledger
 
 IN, OUT, DROPPED = "in", "out", "dropped"
+#: How long minutes are kept apart, in minutes; older ones become one row a day.
+KEEP_MINUTES = 48 * 60
+_DAY = 24 * 60
+_KEY = (ledger.c.source, ledger.c.stage, ledger.c.outcome, ledger.c.reason)
 
 
 @dataclass(slots=True)
@@ -55,18 +58,39 @@ class Line:
     last_minute: int
 
 
-def sums(engine: Engine, sources: Iterable[str] | None = None, since_minute: int = 0) -> list[Line]:
-    """Return the ledger summed over time, in a fixed order."""
-    query = (
-        select(
-            ledger.c.stage, ledger.c.source, ledger.c.outcome, ledger.c.reason,
-            func.sum(ledger.c.events), func.max(ledger.c.minute),
-        )
-        .where(ledger.c.minute >= since_minute)
-        .group_by(ledger.c.stage, ledger.c.source, ledger.c.outcome, ledger.c.reason)
-        .order_by(ledger.c.source, ledger.c.stage, ledger.c.outcome, ledger.c.reason)
-    )  # fmt: skip
-    if sources is not None:
-        query = query.where(ledger.c.source.in_(list(sources)))
+def sums(engine: Engine) -> list[Line]:
+    """Return the ledger summed over all of time, in a fixed order."""
+    query = select(*_KEY, func.sum(ledger.c.events), func.max(ledger.c.minute)).group_by(*_KEY).order_by(*_KEY)
     with engine.connect().execution_options(read_only=True) as connection:
-        return [Line(*row) for row in connection.execute(query)]
+        return [
+            Line(stage, source, outcome, reason, events, last)
+            for source, stage, outcome, reason, events, last in connection.execute(query)
+        ]
+
+
+def roll_up(engine: Engine) -> int:
+    """Merge the oldest day of minutes that are past `KEEP_MINUTES`; return how many rows went.
+
+    What is left of a day is its last minute with all of the day's events, so no sum and no last minute changes. One day
+    a call: a ledger of years that was never merged must not hold up the stages that write to it.
+    """
+    day = ledger.c.minute // _DAY
+    before = (int(time.time() // 60) - KEEP_MINUTES) // _DAY * _DAY
+    oldest = (
+        select(day).where(ledger.c.minute < before).group_by(day, *_KEY).having(func.count() > 1).order_by(day).limit(1)
+    )
+    with engine.connect().execution_options(read_only=True) as connection:
+        found = connection.scalar(oldest)
+    if found is None:
+        return 0
+    with engine.begin() as connection:
+        within = ledger.c.minute.between(found * _DAY, found * _DAY + _DAY - 1)
+        merged = (
+            select(*_KEY, func.max(ledger.c.minute).label("minute"), func.sum(ledger.c.events).label("events"))
+            .where(within)
+            .group_by(*_KEY)
+        )
+        rows = [dict(row) for row in connection.execute(merged).mappings()]
+        gone = connection.execute(delete(ledger).where(within)).rowcount
+        connection.execute(insert(ledger), rows)
+    return gone - len(rows)

@@ -5,23 +5,34 @@ Environment over file over default. The file is `HAIDANG_CONFIG`, else `haidang.
 """
 
 import difflib
+import json
 import os
 import socket
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from pipeline.messages import HaidangError, say
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+#: What the pipeline itself counts under in the ledger; no source of events may be called so.
+RESERVED_SOURCES = frozenset(("alerts", "haidang"))
+SOURCE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
+SourceName = Annotated[str, Field(pattern=SOURCE_NAME)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SyslogSource(_Section):
@@ -107,6 +118,8 @@ class Limits(_Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
 
 
+_SECTIONS = (Api, Tls, Bus, Store, Detectors, Limits)
+_PREFIX = "haidang_"
 _DEFAULT_SOURCES: list[Any] = [
     SyslogSource(udp_port=5514, tcp_port=5514, tls_port=6514),
     HttpSource(),
@@ -117,7 +130,7 @@ class Settings(BaseSettings):
     """All settings of one data directory."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HAIDANG_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -144,13 +157,16 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
-    @model_validator(mode="after")
-    def _names_differ(self) -> "Settings":
-        names = [source.name for source in self.sources]
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, value: list[Source]) -> list[Source]:
+        names = [source.name for source in value]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(say("settings.source_twice", names=", ".join(sorted(twice))))
-        return self
+        if taken := RESERVED_SOURCES.intersection(names):
+            raise ValueError(say("settings.source_reserved", names=", ".join(sorted(taken))))
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -192,44 +208,91 @@ def load_settings() -> Settings:
     if os.environ.get("HAIDANG_CONFIG") and not file.is_file():
         raise HaidangError("settings.no_file", file=file)
     try:
-        return Settings(data_dir=default_data_dir())
+        faults = [*_unknown_variables(), *_misplaced(file)]
+        settings = Settings(data_dir=default_data_dir())
     except ValidationError as error:
-        faults = "\n".join(f"  {_fault(item)}" for item in error.errors())
-        raise HaidangError("settings.invalid", file=file, faults=faults) from error
+        faults += [_fault(item) for item in error.errors()]
     except tomllib.TOMLDecodeError as error:
         raise HaidangError("settings.not_toml", file=file, fault=error) from error
     except (OSError, UnicodeDecodeError) as error:
         raise HaidangError("settings.unreadable", file=file, fault=error) from error
-    except Exception as error:  # pydantic-settings wraps a variable that is no JSON in an error of its own
-        raise HaidangError("settings.invalid", file=file, faults=f"  {error}") from error
+    except SettingsError:
+        faults += _not_json()
+    if faults:
+        raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in faults))
+    return settings
+
+
+def _unknown_variables() -> Iterator[str]:
+    """Yield a fault for each variable that means a setting and misses it; what pydantic-settings passes over.
+
+    A name that resembles no setting is left alone: Kubernetes makes `HAIDANG_PORT_8088_TCP` and the like of its own.
+    """
+    known = {*Settings.model_fields, "config"}
+    for variable in sorted(os.environ):
+        name, nested, _ = variable.lower().removeprefix(_PREFIX).partition("__")
+        if variable.lower().startswith(_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if nested else 0.85)
+            if near or nested:
+                yield _unknown(variable, [f"{_PREFIX}{close}".upper() for close in near])
+
+
+def _misplaced(file: Path) -> Iterator[str]:
+    """Yield a fault for what the file cannot say: where the file lies."""
+    if file.exists() and "data_dir" in tomllib.loads(file.read_text("utf-8")):
+        yield say("settings.data_dir_in_file")
+
+
+def _not_json() -> Iterator[str]:
+    """Yield a fault for each variable that should be JSON and is not: those of lists and of whole sections."""
+    lists = {"sources", "detectors__rules"}
+    sections = {name for name, field in Settings.model_fields.items() if field.default_factory in _SECTIONS}
+    for variable, value in sorted(os.environ.items()):
+        name = variable.lower().removeprefix(_PREFIX)
+        if variable.lower().startswith(_PREFIX) and name in lists | sections:
+            try:
+                json.loads(value)
+            except ValueError:
+                yield say("settings.fault", place=variable, value=_shown(value), expected=say("settings.want_json"))
+
+
+#: Our words for pydantic's kinds of fault.
+_EXPECTED = {
+    "int_parsing": "settings.want_int", "int_type": "settings.want_int", "int_from_float": "settings.want_int",
+    "float_parsing": "settings.want_number", "float_type": "settings.want_number",
+    "finite_number": "settings.want_number", "int_parsing_size": "settings.want_int",
+    "bool_parsing": "settings.want_bool", "bool_type": "settings.want_bool",
+    "string_type": "settings.want_text", "path_type": "settings.want_text", "list_type": "settings.want_list",
+    "missing": "settings.want_value", "too_short": "settings.want_value", "literal_error": "settings.want_one_of",
+    "greater_than_equal": "settings.want_ge", "less_than_equal": "settings.want_le", "greater_than": "settings.want_gt",
+    "union_tag_invalid": "settings.want_kind", "union_tag_not_found": "settings.want_kind",
+    "string_pattern_mismatch": "settings.want_name", "model_type": "settings.want_section",
+    "model_attributes_type": "settings.want_section",
+}  # fmt: skip
 
 
 def _fault(item: Any) -> str:
-    place = ".".join(str(part) for part in item["loc"]) or "haidang.toml"
+    loc = item["loc"]
+    # Behind a source's number pydantic names its kind, which no file says.
+    place = ".".join(str(part) for number, part in enumerate(loc) if not number or not isinstance(loc[number - 1], int))
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(item["loc"][-1]), _known_names(), n=1)
-        return say("settings.unknown", place=place, hint=say("settings.did_you_mean", name=near[0]) if near else "")
-    expected = {
-        "int_parsing": "settings.want_int", "int_type": "settings.want_int", "int_from_float": "settings.want_int",
-        "float_parsing": "settings.want_number", "float_type": "settings.want_number",
-        "bool_parsing": "settings.want_bool", "bool_type": "settings.want_bool",
-        "string_type": "settings.want_text", "list_type": "settings.want_list", "missing": "settings.want_value",
-        "literal_error": "settings.want_one_of", "greater_than_equal": "settings.want_ge",
-        "less_than_equal": "settings.want_le", "greater_than": "settings.want_gt", "union_tag_invalid": "settings.want_kind",
-        "union_tag_not_found": "settings.want_kind", "string_pattern_mismatch": "settings.want_name", "too_short": "settings.want_value",
-    }.get(item["type"])  # fmt: skip
-    if expected is None:
-        return say("settings.fault", place=place, value=_shown(item["input"]), expected=item["msg"])
-    return say(
-        "settings.fault",
-        place=place,
-        value=_shown(item["input"]),
-        expected=say(expected, **_limits(item.get("ctx", {}))),
-    )
+        return _unknown(place, difflib.get_close_matches(str(loc[-1]), _known_names(), n=1))
+    context = item.get("ctx", {})
+    key = _EXPECTED.get(item["type"])
+    if item["type"] == "value_error":
+        return f"{place}: {context['error']}"
+    expected = say(key, **_limits(context)) if key else item["msg"]
+    return say("settings.fault", place=place, value=_shown(item["input"]), expected=expected)
+
+
+def _unknown(place: str, near: list[str]) -> str:
+    hint = say("settings.did_you_mean", name=near[0]) if near else ""
+    return say("settings.unknown", place=place, hint=hint)
 
 
 def _limits(context: dict[str, Any]) -> dict[str, Any]:
-    return {"limit": next((context[name] for name in ("ge", "le", "gt", "expected") if name in context), "")}
+    limit = next((context[name] for name in ("ge", "le", "gt", "expected") if name in context), "")
+    return {"limit": str(limit).replace(" or ", ", ")}
 
 
 def _shown(value: Any) -> str:
@@ -238,16 +301,5 @@ def _shown(value: Any) -> str:
 
 
 def _known_names() -> list[str]:
-    sections: list[type[BaseModel]] = [
-        Settings,
-        SyslogSource,
-        FilesSource,
-        HttpSource,
-        Api,
-        Tls,
-        Bus,
-        Store,
-        Detectors,
-        Limits,
-    ]
+    sections: tuple[type[BaseModel], ...] = (Settings, SyslogSource, FilesSource, HttpSource, *_SECTIONS)
     return sorted({name for section in sections for name in section.model_fields})

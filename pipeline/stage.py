@@ -23,12 +23,14 @@ from pipeline.state import open_state, upsert
 from pipeline.state import positions as saved
 from pipeline.state.tables import stages
 
-#: How often a stage says that it lives, in seconds; the health page calls it silent after three of these.
+#: How often a stage says that it lives, in seconds.
 HEARTBEAT_SECONDS = 2.0
 #: How long a stage that finds nothing to read waits before it looks again, in seconds.
 IDLE_SECONDS = 0.03
 #: How long a starting stage waits for an earlier one of its kind to let go of the data directory, in seconds.
 LOCK_SECONDS = 20.0
+#: What a lock is waited for at the least, in seconds: `is_running` holds it for a moment when it looks.
+_LOCK_MOMENT = 0.3
 #: Set by the supervisor: a stage whose supervisor is gone stops.
 SUPERVISOR_VARIABLE = "HAIDANG_SUPERVISOR_PID"
 
@@ -63,7 +65,7 @@ class Stage:
 
 
 class Consumer:
-    """A stage's reading end of one topic. `read`, act on the records, `commit`: position and counts in one transaction."""
+    """A stage's reading end of one topic: `read`, act on it, `commit`: position and counts in one transaction."""
 
     def __init__(self, stage: Stage, topic: str, name: str | None = None) -> None:
         self.topic = topic
@@ -72,6 +74,16 @@ class Consumer:
         self._name = name or stage.name
         self._next = saved.load(stage.engine, self._name, topic)
         self._dirty = False
+        self._go_back_to_ends()
+
+    def _go_back_to_ends(self) -> None:
+        """Read from the start where a position lies past the end: the topic was lost, and fills again from below it."""
+        for partition, end in self._stage.bus.ends(self.topic).items():
+            if self._next.get(partition, 0) > end:
+                log("stage").error("topic_lost", topic=self.topic, position=self._next[partition], end=end)
+                self._next[partition] = 0
+                self._dirty = True
+        self.commit()
 
     def start_at(self, offsets: Positions) -> None:
         """Begin at these offsets in the partitions that were never read."""
@@ -109,6 +121,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
     Exit status: 0 after a clean stop, 2 for settings that a person must mend, 1 for a fault of ours (the supervisor
     starts the stage again).
     """
+    os.umask(0o077)  # nobody else reads a site's data
     try:
         settings = load_settings()
         choose_language(settings.language)
@@ -118,7 +131,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         stage = Stage(name, settings, engine, bus)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stage.stopping.set())
-        # Almost nothing that a stage makes refers to itself, and what it loads at the start stays: look for garbage rarely.
+        # Almost nothing that a stage makes refers to itself, and what it loads at the start stays: look rarely.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         with only_one(settings.data_dir, name):
@@ -144,7 +157,7 @@ def only_one(data_dir: Path, name: str, wait_seconds: float = LOCK_SECONDS) -> I
     folder = data_dir / "run"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.lock").open("a+") as file:
-        deadline = time.monotonic() + wait_seconds
+        deadline = time.monotonic() + max(wait_seconds, _LOCK_MOMENT)
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,7 +166,7 @@ def only_one(data_dir: Path, name: str, wait_seconds: float = LOCK_SECONDS) -> I
                 if time.monotonic() >= deadline:
                     file.seek(0)
                     raise HaidangError("stage.locked", part=name, data_dir=data_dir, pid=file.read().strip()) from error
-                time.sleep(0.1)
+                time.sleep(0.05)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -34,6 +34,7 @@ _WELL_AFTER = 60.0
 STOP_SECONDS = 20.0
 #: A stage that ended with this status will not run until somebody mends the settings.
 _NOT_MENDED_BY_RESTART = 2
+_LAST_WORDS_BYTES = 2000
 
 
 @dataclass(slots=True)
@@ -47,7 +48,13 @@ class Child:
     delay: float = _FIRST_DELAY
     restart_at: float = 0.0
     restarts: int = 0
+    status: int = 0
     last_words: str = ""
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Say whether it ended for settings that a restart does not mend; its last words are then for the user."""
+        return self.status == _NOT_MENDED_BY_RESTART
 
 
 @dataclass(slots=True)
@@ -79,8 +86,10 @@ class Supervisor:
                 if time.monotonic() >= child.restart_at:
                     child.restarts += 1
                     self._launch(child)
+                if child.process is None:
+                    ended.append(child)
             elif child.process.poll() is not None:
-                self._ended(child, child.process.returncode)
+                self._ended(child, child.process.returncode, self._words(child))
                 ended.append(child)
         return ended
 
@@ -104,22 +113,45 @@ class Supervisor:
         environment[SUPERVISOR_VARIABLE] = str(os.getpid())
         environment["HAIDANG_DATA_DIR"] = str(self.data_dir)
         environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy only counts bits here
-        with (self.data_dir / "logs" / f"{child.name}.stderr").open("wb") as errors:
-            child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                child.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                start_new_session=True,
-            )  # fmt: skip
         child.started = time.monotonic()
+        try:
+            with self._stderr(child).open("wb") as errors:
+                child.process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                    child.arguments, env=environment, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:  # no memory, no process, no disk: a reason to try again, not to end the others
+            self._ended(child, 1, str(error))
 
-    def _ended(self, child: Child, status: int) -> None:
+    def _ended(self, child: Child, status: int, words: str) -> None:
         if time.monotonic() - child.started > _WELL_AFTER:
             child.delay = _FIRST_DELAY
-        errors = (self.data_dir / "logs" / f"{child.name}.stderr").read_text("utf-8", "replace").strip()
-        child.last_words = errors[-2000:] or f"signal {signal.Signals(-status).name}" if status < 0 else errors[-2000:]
-        child.restart_at = time.monotonic() + (_LONGEST_DELAY if status == _NOT_MENDED_BY_RESTART else child.delay)
-        log("supervisor").error("ended", stage=child.name, status=status, again_in=child.delay, words=child.last_words)
+        child.status = status
+        child.last_words = words or (f"signal {_signal_name(-status)}" if status < 0 else "")
+        again_in = _LONGEST_DELAY if child.needs_a_person else child.delay
+        child.restart_at = time.monotonic() + again_in
+        log("supervisor").error("ended", stage=child.name, status=status, again_in=again_in, words=child.last_words)
         child.delay = min(child.delay * 2, _LONGEST_DELAY)
         child.process = None
+
+    def _stderr(self, child: Child) -> Path:
+        return self.data_dir / "logs" / f"{child.name}.stderr"
+
+    def _words(self, child: Child) -> str:
+        """Return the end of what a stage wrote to its standard error."""
+        try:
+            with self._stderr(child).open("rb") as errors:
+                errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS_BYTES))
+                return errors.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have none
+        return str(number)
 
 
 def ready(engine: Engine, names: Sequence[str], since: float) -> set[str]:

@@ -21,11 +21,18 @@ from pipeline.state.tables import alerts, outbox
 
 #: The outbox's kind of row that asks for the alert's copy in the store.
 INDEX = "index"
-#: Outbox rows carried out together.
+#: Alerts that one statement names, and outbox rows carried out together.
 _BATCH = 500
+#: Compressed bytes read together; alerts of a burst are alike, and unpack to some thirty times that.
+_READ_BYTES = 500_000
+#: The longest `event.id` that is taken; ours have 24 characters.
+_MAX_ID = 24
+#: As much of a rule's id as the queue can be asked for; the document holds all of it.
+_MAX_RULE_ID = 200
 _SLOW_DOWN_SECONDS = 0.2
 #: How often the outbox is looked at when no alert came, in seconds: for what an earlier run left.
 _LOOK_SECONDS = 1.0
+_MAX_LEVEL = 20
 _NEEDED = ("rule.id", "rule.name", "rule.level")
 
 
@@ -47,9 +54,9 @@ def queue_alerts(stage: Stage) -> None:
 
 def _take(consumer: Consumer) -> int:
     rows = []
-    for record in consumer.read():
+    for record in consumer.read(_READ_BYTES):
         for event, _ in readable(record, consumer.tally):
-            if all(isinstance(event.get(name), str) for name in _NEEDED):
+            if is_alert(event):
                 rows.append(_row(event, record.source))
                 consumer.tally.add(record.source, OUT)
             else:
@@ -59,28 +66,36 @@ def _take(consumer: Consumer) -> int:
     return len(rows)
 
 
+def is_alert(event: Event) -> bool:
+    """Say whether an event has what the queue needs of an alert."""
+    return all(isinstance(event.get(name), str) for name in _NEEDED) and len(event["event.id"]) <= _MAX_ID
+
+
 def _row(event: Event, source: str) -> dict[str, Any]:
     return {
         "id": event["event.id"], "time": to_micros(event["@timestamp"]), "created": time.time(),
-        "rule_id": event["rule.id"], "rule_name": event["rule.name"], "level": event["rule.level"],
-        "status": "new", "source": source, "document": event,
+        "rule_id": event["rule.id"][:_MAX_RULE_ID], "rule_name": event["rule.name"],
+        "level": event["rule.level"][:_MAX_LEVEL], "status": "new", "source": source, "document": event,
     }  # fmt: skip
 
 
 def _save(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    ids = [row["id"] for row in rows]
-    known = set(connection.scalars(select(alerts.c.id).where(alerts.c.id.in_(ids))))
-    new = {row["id"]: row for row in rows if row["id"] not in known}
-    insert_new(connection, alerts, list(new.values()), key=["id"])
-    if new:
-        connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
+    for start in range(0, len(rows), _BATCH):
+        batch: dict[str, dict[str, Any]] = {}
+        for row in rows[start : start + _BATCH]:
+            batch.setdefault(row["id"], row)
+        known = set(connection.scalars(select(alerts.c.id).where(alerts.c.id.in_(batch))))
+        new = {identifier: row for identifier, row in batch.items() if identifier not in known}
+        insert_new(connection, alerts, list(new.values()), key=["id"])
+        if new:
+            connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
 
 
 def _send_copies(stage: Stage) -> int:
     """Hand the store a copy of each alert that the outbox names, as it is now."""
     query = select(outbox.c.id, outbox.c.body).where(outbox.c.kind == INDEX).order_by(outbox.c.id).limit(_BATCH)
     with stage.engine.connect().execution_options(read_only=True) as connection:
-        asked = {number: alert for number, alert in connection.execute(query)}
+        asked = dict(connection.execute(query).all())
         if not asked:
             return 0
         rows = select(alerts.c.document, alerts.c.status).where(alerts.c.id.in_(asked.values()))
@@ -89,7 +104,7 @@ def _send_copies(stage: Stage) -> int:
         stage.bus.publish(bus.ALERT_UPDATES, list(pack("alerts", copies)))
     except SlowDown as error:
         log("response").warning("copies_held", reason=str(error))
-        time.sleep(_SLOW_DOWN_SECONDS)
+        stage.stopping.wait(_SLOW_DOWN_SECONDS)
         return 0
     with stage.engine.begin() as connection:
         connection.execute(delete(outbox).where(outbox.c.id.in_(asked)))

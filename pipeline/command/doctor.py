@@ -6,6 +6,7 @@ import errno
 import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,10 +92,9 @@ def _python() -> Finding:
 def _disk(settings: Settings) -> Iterator[Finding]:
     part, folder = say("doctor.disk"), settings.data_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".doctor"
-        probe.write_bytes(b"x" * 4096)
-        probe.unlink()
+        there = next(place for place in (folder, *folder.parents) if place.exists())  # what is not there, is not made
+        with tempfile.TemporaryFile(dir=there) as probe:
+            probe.write(b"x" * 4096)
     except OSError as error:
         yield Finding(
             FAULT,
@@ -103,7 +103,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
             say("doctor.choose_folder"),
         )
         return
-    usage = shutil.disk_usage(folder)
+    usage = shutil.disk_usage(there)
     what = say("doctor.free", folder=folder, free=round(usage.free / 1e9, 1), total=round(usage.total / 1e9, 1))
     if usage.free < LOW_DISK_BYTES:
         yield Finding(FAULT, part, what, say("doctor.free_disk"))

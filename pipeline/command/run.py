@@ -1,7 +1,6 @@
 """`haidang run`: settings enter, the whole pipeline runs until it is told to stop."""
 
 import argparse
-import os
 import secrets
 import signal
 import sys
@@ -38,11 +37,9 @@ def run(chosen: argparse.Namespace) -> int:
     del chosen
     settings = load_settings()
     choose_language(settings.language)
-    os.umask(0o077)
     with only_one(settings.data_dir, "run", wait_seconds=0):
         start_log(settings.data_dir, "supervisor", settings.log_level)
         engine = open_state(settings.data_dir)
-        password = _first_password(engine)
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
@@ -52,17 +49,24 @@ def run(chosen: argparse.Namespace) -> int:
         supervisor.start()
         try:
             if wait_ready(supervisor, engine, started, stopping):
-                _welcome(settings, engine, password)
+                _welcome(settings, engine)
             sys.stdout.flush()
             while not stopping.is_set():
                 _report(supervisor.check())
                 stopping.wait(_LOOK_SECONDS)
         finally:
-            show.line(say("command.run.stopping"))
-            sys.stdout.flush()
-            supervisor.stop()
-            show.line(say("command.run.stopped"))
+            _say_and_stop(supervisor)
     return 0
+
+
+def _say_and_stop(supervisor: Supervisor) -> None:
+    """Stop the stages, also where the terminal is gone and nothing can be said."""
+    try:
+        show.line(say("command.run.stopping"))
+        sys.stdout.flush()
+    finally:
+        supervisor.stop()
+    show.line(say("command.run.stopped"))
 
 
 def wait_ready(supervisor: Supervisor, engine: Engine, since: float, stopping: threading.Event) -> bool:
@@ -92,11 +96,9 @@ def _first_password(engine: Engine) -> str | None:
     return password
 
 
-def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
+def _welcome(settings: Settings, engine: Engine) -> None:
     with engine.connect().execution_options(read_only=True) as connection:
-        details: dict[str, Any] = {
-            name: detail for name, detail in connection.execute(select(stages.c.stage, stages.c.detail))
-        }
+        details: dict[str, Any] = dict(connection.execute(select(stages.c.stage, stages.c.detail)).all())
     collectors = details.get("collectors", {})
     places = [f"    {place}" for group in collectors.get("listening", {}).values() for place in group]
     show.line(
@@ -106,6 +108,7 @@ def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
             listening="\n".join(places) or "    -",
         )
     )
+    password = _first_password(engine)
     if password is not None:
         show.line(say("command.run.password", user=_ADMIN, password=password))
     for place, why in collectors.get("failures", {}).items():
@@ -118,12 +121,7 @@ def _welcome(settings: Settings, engine: Engine, password: str | None) -> None:
 
 def _report(ended: list[Child]) -> None:
     for child in ended:
-        sys.stderr.write(
-            say(
-                "command.run.ended",
-                stage=child.name,
-                seconds=round(child.restart_at - time.monotonic()),
-                words=child.last_words.rpartition("\n")[2],
-            )
-            + "\n"
-        )
+        # A traceback's last line is its sentence; words that are meant for the user are shown whole.
+        words = child.last_words if child.needs_a_person else child.last_words.rpartition("\n")[2]
+        seconds = round(child.restart_at - time.monotonic())
+        sys.stderr.write(say("command.run.ended", stage=child.name, seconds=seconds, words=show.plain(words)) + "\n")

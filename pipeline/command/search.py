@@ -8,6 +8,7 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings
+from pipeline.state import state_file
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
 
@@ -27,6 +28,8 @@ def run(chosen: argparse.Namespace) -> int:
     """Search and print."""
     settings = load_settings()
     choose_language(settings.language)
+    if not state_file(settings.data_dir).exists():
+        return show.nothing_here(settings.data_dir)
     body = {
         "query": {"bool": {"must": [{"query_string": {"query": chosen.query}}], "filter": time_filter(chosen)}},
         "size": 0 if chosen.count else chosen.size,
@@ -85,7 +88,7 @@ def _print(total: int, events: list[dict[str, Any]], took: int) -> None:
 
 
 def _summary(event: dict[str, Any]) -> str:
-    text = event.get("rule.name") or event.get("message") or event.get("event.original") or event.get("error.message")
+    text = show.rule_name(event) or event.get("message") or event.get("event.original") or event.get("error.message")
     if not text:
         known = ("event.action", "user.name", "source.ip", "process.command_line", "process.executable")
         text = " ".join(f"{name}={event[name]}" for name in known if name in event)

@@ -1,17 +1,23 @@
 """What commands print: rows enter, a table or JSON lines leave."""
 
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from pipeline.event import parse_time
+from pipeline.messages import language, say
+
+#: U+007F to U+009F in UTF-8: control characters that JSON lets through.
+_CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
-    """Print a table; `right` names the columns of numbers. Cells are shown as they are: no mark-up, no control characters."""
+    """Print a table; `right` names the columns of numbers. Cells have neither mark-up nor control characters."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -26,12 +32,21 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], right:
     console = Console(highlight=False, soft_wrap=False)
     if not sys.stdout.isatty():
         console.width = 200
-    console.print(drawn)
+    with console.capture() as capture:  # rich ends the program by itself where nobody reads on
+        console.print(drawn)
+    sys.stdout.write(capture.get())
 
 
 def json_line(value: Any) -> None:
-    """Print one JSON object as a line."""
-    sys.stdout.buffer.write(orjson.dumps(value, default=str) + b"\n")
+    """Print one JSON object as a line. No byte of it can steer a terminal: JSON escapes the control characters up to
+    U+001F, here U+007F to U+009F are escaped too.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(_CONTROL.sub(_escaped, orjson.dumps(value, default=str)) + b"\n")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def line(text: str) -> None:
@@ -39,11 +54,21 @@ def line(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def nothing_here(data_dir: Path) -> int:
+    """Say that there is nothing in this data directory yet; return the exit status."""
+    sys.stderr.write(say("state.nothing_here", data_dir=data_dir) + "\n")
+    return 1
+
+
 def number(value: float) -> str:
     """Write a number with its thousands apart, as the language does."""
-    from pipeline.messages import say
-
     return f"{value:,}".replace(",", say("show.thousands"))
+
+
+def rule_name(alert: Mapping[str, Any]) -> str:
+    """Return the name of an alert's rule, in the language that is spoken where it has one; "" for what is no alert."""
+    name: str = alert.get(f"rule.name_{language()}") or alert.get("rule.name", "")
+    return name
 
 
 def local_time(text: str) -> str:

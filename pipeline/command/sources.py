@@ -1,4 +1,4 @@
-"""`haidang sources`: the ledger leaves: for each source what came in, what is stored, what waits and what was dropped, and why."""
+"""`haidang sources`: the ledger leaves: for each source what came in, what is stored, what was dropped and why."""
 
 import argparse
 
@@ -10,7 +10,7 @@ from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.messages import choose_language, say
 from pipeline.settings import Settings, load_settings
-from pipeline.state import open_state, positions
+from pipeline.state import open_state, positions, state_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,8 @@ def run(chosen: argparse.Namespace) -> int:
     """Print the ledger."""
     settings = load_settings()
     choose_language(settings.language)
+    if not state_file(settings.data_dir).exists():
+        return show.nothing_here(settings.data_dir)
     engine = open_state(settings.data_dir)
     rows = balances(engine)
     if chosen.json:

@@ -9,17 +9,24 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DatabaseError
 
-__all__ = ["insert_new", "open_state", "upsert"]
+from pipeline.messages import HaidangError
+
+__all__ = ["insert_new", "open_state", "state_file", "upsert"]
 
 _BUSY_MS = 20_000
 
 
 def open_state(data_dir: Path) -> Engine:
-    """Open the state of a data directory, made or brought up to date when needed."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """Open the state of a data directory, made or brought up to date when needed.
+
+    Raises:
+        HaidangError: the file cannot be read or written, is no database, or is of a newer version.
+    """
+    file = state_file(data_dir)
     engine = create_engine(
-        f"sqlite:///{data_dir / 'state.db'}",
+        f"sqlite:///{file}",
         json_serializer=lambda value: orjson.dumps(value).decode(),
         json_deserializer=orjson.loads,
     )
@@ -27,8 +34,17 @@ def open_state(data_dir: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     from pipeline.state.upgrade import upgrade
 
-    upgrade(engine)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        upgrade(engine)
+    except (DatabaseError, OSError) as error:
+        raise HaidangError("state.cannot_open", file=file, fault=getattr(error, "orig", error)) from error
     return engine
+
+
+def state_file(data_dir: Path) -> Path:
+    """Return where the state of a data directory lies, whether or not it is there."""
+    return data_dir / "state.db"
 
 
 def insert_new(connection: Connection, table: Table, rows: list[dict[str, Any]], key: list[str]) -> None:

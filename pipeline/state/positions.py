@@ -13,7 +13,7 @@ def load(engine: Engine, consumer: str, topic: str) -> dict[int, int]:
         positions.c.consumer == consumer, positions.c.topic == topic
     )
     with engine.connect().execution_options(read_only=True) as connection:
-        return {partition: offset for partition, offset in connection.execute(query)}
+        return dict(connection.execute(query).all())
 
 
 def save(connection: Connection, consumer: str, topic: str, offsets: Positions) -> None:

@@ -28,7 +28,8 @@ positions = Table(
     PrimaryKeyConstraint("consumer", "topic", "partition"),
 )
 
-#: How many events a stage took in, gave out or dropped, by source and minute (minutes since 1970).
+#: How many events a stage took in, gave out or dropped, by source and minute (minutes since 1970); whole days once they
+#: are old (`pipeline/ledger.py`). The index holds all columns, in the order in which they are summed.
 ledger = Table(
     "ledger",
     metadata,
@@ -39,6 +40,7 @@ ledger = Table(
     Column("reason", String(100), nullable=False, default=""),
     Column("events", BigInteger, nullable=False),
     PrimaryKeyConstraint("minute", "stage", "source", "outcome", "reason"),
+    Index("ledger_sums", "source", "stage", "outcome", "reason", "minute", "events"),
 )
 
 #: What each stage last said of itself.
