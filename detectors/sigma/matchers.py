@@ -138,7 +138,7 @@ def _pattern_leaves(selection: str, on: Field, patterns: list[tuple[str | Wild, 
             case (Wild.MANY, str() as text, Wild.MANY):
                 inside.append(text)
             case _:
-                nodes.append(_leaf(selection, on, glob(parts), cost=10))
+                nodes.append(_leaf(selection, on, glob(parts), 10, _longest_piece(parts)))
     if equal:
         nodes.append(_equality(selection, on, frozenset(equal)))
     if ends:
@@ -150,14 +150,20 @@ def _pattern_leaves(selection: str, on: Field, patterns: list[tuple[str | Wild, 
     return nodes
 
 
-def _leaf(selection: str, on: Field, accepts: Accept, cost: int) -> Node:
+def _leaf(selection: str, on: Field, accepts: Accept, cost: int, holds: frozenset[str] | None = None) -> Node:
     def test(view: View) -> bool:
         for text in view[on]:  # noqa: SIM110
             if accepts(text):
                 return True
         return False
 
-    return Leaf(selection, on, accepts, test, cost)
+    return Leaf(selection, on, accepts, test, cost, holds=holds)
+
+
+def _longest_piece(parts: Sequence[str | Wild]) -> frozenset[str] | None:
+    """The longest text between the wildcards: it is in everything that the pattern fits."""
+    longest = max((part for part in parts if isinstance(part, str)), key=len, default="")
+    return frozenset({longest}) if longest else None
 
 
 def _equality(selection: str, on: Field, equal: frozenset[str]) -> Node:
@@ -167,7 +173,7 @@ def _equality(selection: str, on: Field, equal: frozenset[str]) -> Node:
                 return True
         return False
 
-    return Leaf(selection, on, equal.__contains__, test, 1, equal)
+    return Leaf(selection, on, equal.__contains__, test, 1, equal, equal)
 
 
 def _ends(selection: str, on: Field, ends: tuple[str, ...]) -> Node:
@@ -177,7 +183,7 @@ def _ends(selection: str, on: Field, ends: tuple[str, ...]) -> Node:
                 return True
         return False
 
-    return Leaf(selection, on, lambda text: text.endswith(ends), test, 2 + len(ends) // 16)
+    return Leaf(selection, on, lambda text: text.endswith(ends), test, 2 + len(ends) // 16, holds=frozenset(ends))
 
 
 def _starts(selection: str, on: Field, starts: tuple[str, ...]) -> Node:
@@ -187,7 +193,9 @@ def _starts(selection: str, on: Field, starts: tuple[str, ...]) -> Node:
                 return True
         return False
 
-    return Leaf(selection, on, lambda text: text.startswith(starts), test, 2 + len(starts) // 16)
+    return Leaf(
+        selection, on, lambda text: text.startswith(starts), test, 2 + len(starts) // 16, holds=frozenset(starts)
+    )
 
 
 def _inside_leaf(selection: str, on: Field, inside: tuple[str, ...]) -> Node:
@@ -217,7 +225,7 @@ def _inside_leaf(selection: str, on: Field, inside: tuple[str, ...]) -> Node:
                         return True
             return False
 
-    return Leaf(selection, on, accepts, test, 3 + len(inside))
+    return Leaf(selection, on, accepts, test, 3 + len(inside), holds=frozenset(inside))
 
 
 def glob(parts: Sequence[str | Wild]) -> Accept:

@@ -28,7 +28,8 @@ class Match:
 class Leaf:
     """Any text of `field` satisfies `accepts`. `cost` is the rough price of the test, for ordering.
 
-    `equal_to` holds the texts when the leaf is plain equality, else None.
+    `equal_to` holds the texts when the leaf is plain equality, else None. `holds` are folded texts of which every
+    accepted text contains one; None when that is not known.
     """
 
     selection: str
@@ -37,6 +38,7 @@ class Leaf:
     test: Test
     cost: int
     equal_to: frozenset[str] | None = None
+    holds: frozenset[str] | None = None
 
     def reasons(self, view: View) -> list[Match]:
         return [
