@@ -6,6 +6,7 @@ from pathlib import Path
 
 from detectors.alerts import alert, failed_alert, refused_alert
 from detectors.sigma import Refused, Rule, RuleSet
+from detectors.sigma.prefilter import Prefilter
 from pipeline import bus
 from pipeline.bus import Record, SlowDown
 from pipeline.event import Event, encode
@@ -42,6 +43,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
     consumer that has no position yet starts at that offset.
     """
     rules = RuleSet.load(*folders)
+    prefilter = Prefilter(rules.rules)
     log("detectors").info(
         "rules", loaded=len(rules.rules), refused=len(rules.refused), folders=[str(f) for f in folders]
     )
@@ -59,7 +61,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
             frame
             for record in records
             if only_source in (None, record.source)
-            for frame in pack(record.source, _alerts_of(record, rules, consumer, stage.settings.observer))
+            for frame in pack(record.source, _alerts_of(record, rules, prefilter, consumer, stage.settings.observer))
         ]
         if alerts and not _publish(stage, alerts):
             return  # told to stop while the bus was full: the next run reads these events again
@@ -77,9 +79,9 @@ def alerts_of(event: Event, rules: Sequence[Rule]) -> list[Event]:
     return [alert(rule, [event], rule.explain(event)) for rule in rules]
 
 
-def _alerts_of(record: Record, rules: RuleSet, consumer: Consumer, observer: str) -> list[bytes]:
+def _alerts_of(record: Record, rules: RuleSet, prefilter: Prefilter, consumer: Consumer, observer: str) -> list[bytes]:
     raised = []
-    for number, _, event in parsed(record, consumer.tally):
+    for number, _, event in parsed(record, consumer.tally, prefilter.candidates):
         try:
             matching = rules.evaluate(event)
             if matching:

@@ -1,6 +1,6 @@
 """A bus record enters, its events leave; what is no event is counted as dropped, with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from pipeline.bus import Record
@@ -8,6 +8,10 @@ from pipeline.event import Event, decode, encode, event_id, format_time, to_micr
 from pipeline.frame import PoisonFrame, unpack
 from pipeline.ledger import DROPPED, IN, Tally
 from pipeline.logs import log
+
+
+#: Chooses lines of a record, with their numbers from 0; `enumerate` chooses them all.
+Choice = Callable[[list[bytes]], Iterable[tuple[int, bytes]]]
 
 
 def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
@@ -21,8 +25,8 @@ def readable(record: Record, tally: Tally) -> list[tuple[Event, bytes]]:
     ]
 
 
-def parsed(record: Record, tally: Tally) -> Iterator[tuple[int, bytes, Event]]:
-    """Yield number, line and object of each line that is one, and count them all as taken in."""
+def parsed(record: Record, tally: Tally, chosen: Choice = enumerate) -> Iterator[tuple[int, bytes, Event]]:
+    """Yield number, line and object of the `chosen` lines, and count all lines as taken in."""
     try:
         lines = unpack(record.payload)
     except PoisonFrame as error:
@@ -31,7 +35,7 @@ def parsed(record: Record, tally: Tally) -> Iterator[tuple[int, bytes, Event]]:
         tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
         return
     tally.add(record.source, IN, len(lines))
-    for number, line in enumerate(lines):
+    for number, line in chosen(lines):
         try:
             yield number, line, decode(line)
         except ValueError as error:
