@@ -17,7 +17,7 @@ from pipeline.records import complete, parsed
 from pipeline.settings import Settings
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
-#: How often position and counts are saved when there is no alert, in seconds; a kill reads that much again.
+#: How often position and counts are saved, in seconds; a kill reads that much again, and repeats alerts by their ids.
 _COMMIT_SECONDS = 0.5
 #: Refused rules that become an alert each; the count of all is in the health page.
 _MAX_REFUSED_ALERTS = 100
@@ -65,7 +65,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
         ]
         if alerts and not _publish(stage, alerts):
             return  # told to stop while the bus was full: the next run reads these events again
-        if alerts or time.monotonic() - committed >= _COMMIT_SECONDS:
+        if time.monotonic() - committed >= _COMMIT_SECONDS:
             consumer.commit()
             committed = time.monotonic()
         if not records:

@@ -9,7 +9,6 @@ from pipeline.frame import PoisonFrame, unpack
 from pipeline.ledger import DROPPED, IN, Tally
 from pipeline.logs import log
 
-
 #: Chooses lines of a record, with their numbers from 0; `enumerate` chooses them all.
 Choice = Callable[[list[bytes]], Iterable[tuple[int, bytes]]]
 

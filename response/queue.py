@@ -15,7 +15,7 @@ from pipeline.frame import pack
 from pipeline.ledger import DROPPED, OUT
 from pipeline.logs import log
 from pipeline.records import readable
-from pipeline.stage import IDLE_SECONDS, Consumer, Stage
+from pipeline.stage import Consumer, Stage
 from pipeline.state import insert_new
 from pipeline.state.tables import alerts, outbox
 
@@ -30,6 +30,8 @@ _MAX_ID = 24
 #: As much of a rule's id as the queue can be asked for; the document holds all of it.
 _MAX_RULE_ID = 200
 _SLOW_DOWN_SECONDS = 0.2
+#: How long alerts are gathered before they are saved together, in seconds: each saving waits for the disk.
+_GATHER_SECONDS = 0.1
 #: How often the outbox is looked at when no alert came, in seconds: for what an earlier run left.
 _LOOK_SECONDS = 1.0
 _MAX_LEVEL = 20
@@ -46,9 +48,9 @@ def queue_alerts(stage: Stage) -> None:
         sent = 0
         if taken or time.monotonic() - looked >= _LOOK_SECONDS:
             sent = _send_copies(stage)
-            looked = 0.0 if sent else time.monotonic()
-        if not taken and not sent:
-            stage.stopping.wait(IDLE_SECONDS)
+            looked = time.monotonic() if sent < _BATCH else 0.0
+        if taken < _BATCH and sent < _BATCH:
+            stage.stopping.wait(_GATHER_SECONDS)
         stage.beat(backlog_events=consumer.backlog() if taken else 0, detail={"ready": True})
 
 
