@@ -51,7 +51,6 @@ class Site:
         data_dir.mkdir(parents=True, exist_ok=True)
         (data_dir / "haidang.toml").write_text(SETTINGS.format(sources=sources, top=top), "utf-8")
         self._engine = create_engine(f"sqlite:///{data_dir / 'state.db'}")
-        self._token = ""
 
     def start(self) -> None:
         """Start `haidang run` and wait until every stage is ready."""
@@ -139,14 +138,9 @@ class Site:
         """The certificate of the TLS listeners, its own authority."""
         return self.data_dir / "tls" / "certificate.pem"
 
-    @property
-    def token(self) -> str:
-        """A sender's token, `web-gate`."""
-        if not self._token:
-            self._token = self.run("token", "create", "web-gate").stdout.split()[-1]
-            words = self.run("token", "list").stdout
-            assert "web-gate" in words
-        return self._token
+    def token(self, name: str) -> str:
+        """A new token for a sender of this name."""
+        return self.run("token", "create", name).stdout.strip()
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HAIDANG_")}

@@ -109,13 +109,13 @@ def test_curl_with_a_token_packed_and_plain(site: Site, tmp_path: Path) -> None:
         body, _, status = done.stdout.rpartition("\n")
         return int(status), body
 
-    token = f"Authorization: Bearer {site.token}"
+    token = f"Authorization: Bearer {site.token('curl-gate')}"
     assert curl("--data-binary", f"@{plain}")[0] == 401
     assert curl("-H", "Authorization: Bearer hd_wrong", "--data-binary", f"@{plain}")[0] == 401
     assert curl("-H", token, "--data-binary", f"@{plain}") == (200, '{"accepted":100,"unreadable":0}')
     assert curl("-H", token, "-H", "Content-Encoding: gzip", "--data-binary", f"@{packed}")[0] == 200
     site.await_count("curlword", 100)
-    balance = eventually(lambda: (row := site.sources()["web-gate"])["stored"] + row["already_stored"] == 200 and row)
+    balance = eventually(lambda: (row := site.sources()["curl-gate"])["stored"] + row["already_stored"] == 200 and row)
     assert (balance["received"], balance["stored"], balance["already_stored"]) == (200, 100, 100)
 
 
@@ -144,15 +144,16 @@ def test_bad_input_is_kept_or_refused_and_disturbs_nobody(site: Site, tmp_path: 
     body = tmp_path / "body"
     body.write_text("\n".join([json.dumps(wide), *map(json.dumps, times), deep, *names]), "utf-8")
     address = f"http://127.0.0.1:{site.port('http')}/v1/events"
+    token = f"Authorization: Bearer {site.token('bad-gate')}"
     done = subprocess.run(
-        [program("curl"), "-sS", "-H", f"Authorization: Bearer {site.token}", "--data-binary", f"@{body}", address],
+        [program("curl"), "-sS", "-H", token, "--data-binary", f"@{body}", address],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert json.loads(done.stdout)["accepted"] == 2005
     bomb = tmp_path / "bomb"
     bomb.write_bytes(gzip.compress(bytes(300_000_000), 1))
     done = subprocess.run(
-        [program("curl"), "-sS", "-H", f"Authorization: Bearer {site.token}", "-H", "Content-Encoding: gzip",
+        [program("curl"), "-sS", "-H", token, "-H", "Content-Encoding: gzip",
          "--data-binary", f"@{bomb}", address], capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     assert "after unpacking" in json.loads(done.stdout)["error"]
