@@ -104,11 +104,13 @@ def _hits(parts: Sequence[Part], request: Request) -> dict[str, Any]:
     rows: list[_Row] = []
     by_time = len(request.order) == 1 and request.order[0].field == q.TIME
     for part in parts:
-        if by_time:
+        if not wanted:
+            count, events = part.count(request.condition), []
+        elif by_time:
             count, events = part.newest(request.condition, wanted, request.order[0].descending)
         else:
             count = part.count(request.condition)
-            events = part.ordered(request.condition, wanted, request.order) if wanted else []
+            events = part.ordered(request.condition, wanted, request.order)
         total += count
         rows += [(tuple(event.get(item.field) for item in request.order), event) for event in events]
     for number, order in reversed(list(enumerate(request.order))):
