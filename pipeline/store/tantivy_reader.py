@@ -105,8 +105,9 @@ def _hits(parts: Sequence[Part], request: Request) -> dict[str, Any]:
     by_time = len(request.order) == 1 and request.order[0].field == q.TIME
     for part in parts:
         if not wanted:
-            count, events = part.count(request.condition), []
-        elif by_time:
+            total += part.count(request.condition)
+            continue
+        if by_time:
             count, events = part.newest(request.condition, wanted, request.order[0].descending)
         else:
             count = part.count(request.condition)
