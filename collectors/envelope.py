@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from collectors.decoders import Fields, Hints, decode, decode_object
 from collectors.decoders.text import to_text
-from pipeline.event import EARLIEST, TEXTS, Event, encode, event_id, format_time, parse_time
+from pipeline.event import EARLIEST, Event, encode, event_id, format_time, parse_time
 from pipeline.messages import HaidangError
 
 #: A time stamp further ahead than this is a clock's fault.
@@ -58,7 +58,7 @@ class Origin:
     def complete(self, fields: Fields, position: Position, received: datetime, more: Mapping[str, Any]) -> bytes:
         """Put the envelope around decoded fields. It comes last: no sender can say who it is or where it belongs."""
         ingested = _stamp(received)
-        texts = {name: fields.pop(name) for name in TEXTS if name in fields}
+        message, original = fields.pop("message", None), fields.pop("event.original", None)
         event: Event = {"@timestamp": ingested, "event.id": "", "event.kind": "event", **more, **fields}
         if "error.message" in more and "error.message" in fields:
             event["error.message"] = f"{more['error.message']}; {fields['error.message']}"
@@ -69,7 +69,11 @@ class Origin:
         event["labels.source"] = self.source
         if event["@timestamp"] is not ingested:
             _check_time(event, received, ingested)
-        event.update(texts)  # last: the store cuts such a line into its parts without parsing it
+        # Last, in this order: the store cuts such a line into its parts without parsing it.
+        if message is not None:
+            event["message"] = message
+        if original is not None:
+            event["event.original"] = original
         return encode(event)
 
 

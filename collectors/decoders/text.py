@@ -1,6 +1,7 @@
 """Bytes of a record in, text in NFC and the name of its encoding out."""
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -25,6 +26,7 @@ DAMAGED_SHARE = 0.02
 """A UTF-8 text may have this share of broken characters (cut datagrams, a bad copy)."""
 
 _CONTROL = bytes(set(range(0x20)) - set(b"\t\n\r\x1b")) + b"\x7f"
+_RARE = re.compile(b"[" + re.escape(_CONTROL) + b"]")
 _WESTERN_CONTROL = _CONTROL + b"\x81\x8d\x8f\x90\x9d"  # bytes that Windows-1252 leaves undefined
 
 _OWN: dict[str, Callable[[bytes], str]] = {
@@ -51,6 +53,8 @@ def to_text(raw: bytes, encoding: str = "auto") -> tuple[str | None, str]:
     encodings by how much their reading looks like Vietnamese, then Windows-1252. A set
     encoding is obeyed: what it cannot read becomes U+FFFD. An unknown name is treated as "auto".
     """
+    if encoding == "auto" and raw.isascii() and _RARE.search(raw) is None:
+        return raw.decode("ascii"), "utf-8"  # nearly every record: nothing to guess
     name = encoding.strip().lower()
     own = _OWN.get(name)
     if own is not None:

@@ -139,8 +139,7 @@ def nearest_year(stamp: str, timezone: tzinfo, received: datetime) -> str | None
     """RFC 3164's "Nov 24 05:17:44" → the last such moment not more than a day after `received`.
 
     A 29 February goes back to the last leap year."""
-    year = received.year
-    limit = received.timestamp() + AHEAD_SECONDS
+    year, limit = _anchor(received)
     found = _in_year(stamp, year, timezone)
     ahead = found is not None and found[1] > limit
     if found is not None and not ahead and found[1] > limit - YEAR_SECONDS:
@@ -150,6 +149,12 @@ def nearest_year(stamp: str, timezone: tzinfo, received: datetime) -> str | None
         if found is not None and found[1] <= limit:
             return found[0]
     return None
+
+
+@lru_cache(maxsize=64)
+def _anchor(received: datetime) -> tuple[int, float]:
+    """Year and latest credible moment; records that come together share their time of receipt."""
+    return received.year, received.timestamp() + AHEAD_SECONDS
 
 
 @lru_cache(maxsize=CACHED_SECONDS)
