@@ -135,11 +135,15 @@ def _cut(event: Mapping[str, Any], size: int) -> bytes:
     kept = dict(event)
     note = f"event of {size} bytes cut to fit {MAX_EVENT_BYTES}"
     kept["error.message"] = f"{kept['error.message']}; {note}" if "error.message" in kept else note
-    for name in sorted(kept, key=lambda name: -len(_dumps({"": kept[name]}))):
+    sizes = {name: len(_dumps({"": value})) for name, value in kept.items()}
+    for name in sorted(kept, key=lambda name: -sizes[name]):
+        if size <= MAX_EVENT_BYTES - len(note) * 2 or sizes[name] <= CUT_TEXT_TO:
+            break  # short enough, or nothing is left that a cut would shorten
         value = kept[name]
         kept[name] = (value if isinstance(value, str) else _dumps({"": value}).decode())[:CUT_TEXT_TO]
-        line = _dumps(kept)
-        if len(line) <= MAX_EVENT_BYTES:
-            return line
+        size += len(_dumps({"": kept[name]})) - sizes[name]
+    line = _dumps(kept)
+    if len(line) <= MAX_EVENT_BYTES:
+        return line
     essential: Event = {name: kept[name] for name in ("@timestamp", "event.id", "event.dataset") if name in kept}
     return _dumps({**essential, "event.kind": "pipeline_error", "error.message": note})

@@ -1,0 +1,142 @@
+"""Settings: every fault is told at once, with place, value and what was expected, in both languages."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.messages import HaidangError, speaking
+from pipeline.settings import SyslogSource, load_settings
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory of its own; its file is `haidang.toml`."""
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("HAIDANG_CONFIG", raising=False)
+    return tmp_path
+
+
+def write(folder: Path, text: str) -> None:
+    """Write the settings' file."""
+    (folder / "haidang.toml").write_text(text, "utf-8")
+
+
+def faults(language: str = "en") -> str:
+    """What is said of the settings as they are."""
+    with pytest.raises(HaidangError) as caught, speaking(language):
+        load_settings()
+    with speaking(language):
+        return str(caught.value)
+
+
+def test_without_a_file_all_is_default(data_dir: Path) -> None:
+    settings = load_settings()
+    assert settings.data_dir == data_dir
+    assert settings.api.port == 8088
+    assert [source.name for source in settings.sources] == ["syslog", "http"]
+
+
+def test_environment_goes_over_file_over_default(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(data_dir, '[api]\nport = 1000\nhost = "::1"\n')
+    monkeypatch.setenv("HAIDANG_API__PORT", "2000")
+    monkeypatch.setenv("HAIDANG_DETECTORS__RULES", '["/etc/rules"]')
+    settings = load_settings()
+    assert (settings.api.port, settings.api.host, settings.api.lockout_failures) == (2000, "::1", 5)
+    assert settings.detectors.rules == [Path("/etc/rules")]
+
+
+def test_every_fault_is_told_at_once_in_the_language_that_is_spoken(data_dir: Path) -> None:
+    write(
+        data_dir,
+        'data_dir = "/x"\nstore = 3\napi = {host = 3, port = 99999, sesion_hours = 1}\nlog_level = "loud"\n'
+        '[bus]\nlimit_mb = 1.5\n[[sources]]\nkind = "syslog"\nudp_port = "x"\n[[sources]]\nkind = "smoke"\n'
+        '[[sources]]\nkind = "files"\nname = "A b"\npaths = []\n',
+    )
+    said = faults()
+    for part in (
+        "data_dir: only the variable HAIDANG_DATA_DIR",
+        "store = 3: expected a section",
+        "api.host = 3: expected a text",
+        "api.port = 99999: expected at most 65535",
+        "api.sesion_hours: there is no such setting. Did you mean 'session_hours'?",
+        "log_level = 'loud': expected one of 'debug', 'info', 'warning', 'error'",
+        "bus.limit_mb = 1.5: expected a whole number",
+        "sources.0.udp_port = 'x': expected a whole number",
+        "sources.1 = {'kind': 'smoke'}: expected kind =",
+        "sources.2.name = 'A b': expected a name",
+        "sources.2.paths = []: expected a value",
+    ):
+        assert part in said
+    vietnamese = faults("vi")
+    assert len(vietnamese.splitlines()) == len(said.splitlines())
+    assert "api.port = 99999: cần nhiều nhất 65535" in vietnamese
+    assert "expected" not in vietnamese
+    assert " or " not in vietnamese
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("HAIDANG_SOURCES", "syslog", "HAIDANG_SOURCES = 'syslog': expected JSON"),
+        ("HAIDANG_DETECTORS__RULES", "/etc/rules", "HAIDANG_DETECTORS__RULES = '/etc/rules': expected JSON"),
+        ("HAIDANG_API", "8080", "api = 8080: expected a section"),
+        ("HAIDANG_API__PORT", "", "api.port = '': expected a whole number"),
+        ("HAIDANG_API__LOCKOUT_MINUTES", "inf", "api.lockout_minutes = 'inf': expected a number"),
+        ("HAIDANG_API__PROT", "1", "api.prot: there is no such setting. Did you mean 'port'?"),
+        ("HAIDANG_STROE__RETENTION_DAYS", "1", "HAIDANG_STROE__RETENTION_DAYS: there is no such setting. Did you mean"),
+        ("HAIDANG_LOGLEVEL", "debug", "HAIDANG_LOGLEVEL: there is no such setting. Did you mean 'HAIDANG_LOG_LEVEL'?"),
+    ],
+)
+def test_a_variable_that_is_wrong_is_named(
+    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert told in faults()
+
+
+def test_variables_that_mean_no_setting_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HAIDANG_PORT", "HAIDANG_PORT_8088_TCP_ADDR", "HAIDANG_SERVICE_HOST"):  # as Kubernetes makes them
+        monkeypatch.setenv(name, "10.0.0.1")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"sources =\n", "is no TOML: Invalid value (at line 1, column 10)"),
+        (b"\xff\xfe=", "cannot be read"),
+        (b"[api]\nport = 1\nport = 2\n", "is no TOML"),
+    ],
+)
+def test_a_file_that_is_no_toml_says_where(data_dir: Path, content: bytes, told: str) -> None:
+    (data_dir / "haidang.toml").write_bytes(content)
+    said = faults()
+    assert told.split(" (", maxsplit=1)[0] in said
+    assert str(data_dir / "haidang.toml") in said
+
+
+def test_a_folder_in_the_files_place_is_not_passed_over(data_dir: Path) -> None:
+    (data_dir / "haidang.toml").mkdir()
+    assert "cannot be read" in faults()
+
+
+def test_a_named_file_that_is_missing_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAIDANG_CONFIG", str(tmp_path / "none.toml"))
+    assert "none.toml, which is not there" in faults()
+
+
+def test_two_sources_of_one_name_and_names_of_the_pipeline_are_refused(data_dir: Path) -> None:
+    write(data_dir, '[[sources]]\nkind = "syslog"\n[[sources]]\nkind = "http"\nname = "syslog"\n')
+    assert "sources: two sources have the same name: syslog" in faults()
+    write(data_dir, '[[sources]]\nkind = "syslog"\nname = "alerts"\n')
+    assert "taken by the pipeline itself: alerts" in faults()
+
+
+def test_no_fault_shows_a_long_value_whole(data_dir: Path) -> None:
+    write(data_dir, f'[api]\nport = "{"9" * 5000}"\n')
+    assert len(faults()) < 500
+
+
+def test_settings_cannot_be_changed_after_they_were_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        SyslogSource().host = "::"  # type: ignore[misc]
