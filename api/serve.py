@@ -49,7 +49,7 @@ async def _serve(stage: Stage) -> None:
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
     detail = {"ready": True, "address": f"http://{shown}:{listener.getsockname()[1]}"}
     while not stage.stopping.is_set() and not serving.done():
-        await asyncio.to_thread(stage.beat, 0, detail, True)
+        await asyncio.to_thread(lambda: stage.beat(detail=detail, now=True))
         for _ in range(int(HEARTBEAT_SECONDS / 0.1)):
             if stage.stopping.is_set() or serving.done():
                 break

@@ -66,7 +66,7 @@ async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now
         "held": intake.held_because,
     }
     try:
-        await asyncio.to_thread(stage.beat, 0, detail, now)
+        await asyncio.to_thread(lambda: stage.beat(detail=detail, now=now))
     except SQLAlchemyError as error:  # a full disk holds intake; it must not cost what is in memory
         log("collectors").error("cannot_beat", reason=str(error))
 

@@ -70,7 +70,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
             committed = time.monotonic()
         if not records:
             stage.stopping.wait(IDLE_SECONDS)
-        stage.beat(backlog_events=consumer.backlog() if records else 0, detail=detail)
+        stage.beat(consumer.backlog, detail)
     consumer.commit()
 
 

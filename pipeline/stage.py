@@ -47,8 +47,13 @@ class Stage:
         self._started = time.time()
         self._beaten = 0.0
 
-    def beat(self, backlog_events: int = 0, detail: dict[str, Any] | None = None, now: bool = False) -> None:
-        """Say that this stage lives, at most every `HEARTBEAT_SECONDS`; stop when the supervisor is gone."""
+    def beat(
+        self, backlog: Callable[[], int] = lambda: 0, detail: dict[str, Any] | None = None, now: bool = False
+    ) -> None:
+        """Say that this stage lives, at most every `HEARTBEAT_SECONDS`; stop when the supervisor is gone.
+
+        `backlog` counts the events that wait; it is asked only when something is said.
+        """
         if not now and time.monotonic() - self._beaten < HEARTBEAT_SECONDS:
             return
         self._beaten = time.monotonic()
@@ -58,7 +63,7 @@ class Stage:
             self.stopping.set()
         row = {
             "stage": self.name, "pid": os.getpid(), "started": self._started, "seen": time.time(),
-            "backlog_events": backlog_events, "detail": detail or {},
+            "backlog_events": backlog(), "detail": detail or {},
         }  # fmt: skip
         with self.engine.begin() as connection:
             upsert(connection, stages, [row], key=["stage"])

@@ -51,7 +51,7 @@ def queue_alerts(stage: Stage) -> None:
             looked = time.monotonic() if sent < _BATCH else 0.0
         if taken < _BATCH and sent < _BATCH:
             stage.stopping.wait(_GATHER_SECONDS)
-        stage.beat(backlog_events=consumer.backlog() if taken else 0, detail={"ready": True})
+        stage.beat(consumer.backlog, {"ready": True})
 
 
 def _take(consumer: Consumer) -> int:

@@ -49,7 +49,7 @@ def index_topics(stage: Stage) -> None:
             _clean(stage, writer)
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
-        stage.beat(backlog_events=0 if not read else consumers[store.EVENTS].backlog(), detail={"ready": True})
+        stage.beat(consumers[store.EVENTS].backlog, {"ready": True})
     _commit(writer, consumers)
     writer.close()
 

@@ -38,7 +38,9 @@ _EVENTS = 600_000
 _ALERT_EVERY = 200
 _LATENCY_SECONDS = 20
 _SAMPLE_SECONDS = 0.1
-_LIMIT_SECONDS = 40.0
+#: How often it is looked whether everything is searchable, in seconds: looking costs the pipeline time.
+_LOOK_SECONDS = 0.2
+_LIMIT_SECONDS = 600.0
 #: What starting costs does not count: processor time is taken from this long after everything is ready, in seconds.
 _SETTLE_SECONDS = 1.0
 
@@ -133,7 +135,7 @@ def _wait_for(site: _Site, count: int) -> None:
         if done >= count and not queue.backlog(EVENTS, positions.load(site.engine, "detectors", EVENTS))[0]:
             queue.close()
             return
-        time.sleep(0.05)
+        time.sleep(_LOOK_SECONDS)
     raise HaidangError("command.bench.too_slow", seconds=int(_LIMIT_SECONDS))
 
 
