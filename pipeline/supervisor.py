@@ -86,8 +86,8 @@ class Supervisor:
                 if time.monotonic() >= child.restart_at:
                     child.restarts += 1
                     self._launch(child)
-                if child.process is None:
-                    ended.append(child)
+                    if child.process is None:
+                        ended.append(child)
             elif child.process.poll() is not None:
                 self._ended(child, child.process.returncode, self._words(child))
                 ended.append(child)

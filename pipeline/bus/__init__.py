@@ -52,7 +52,7 @@ class Bus(Protocol):
         """
 
     def read(self, topic: str, positions: Positions, limit_bytes: int = 4_000_000) -> list[Record]:
-        """Return the records from `positions` on: about `limit_bytes`, but one at least if there is one; never waits."""
+        """Return the records from `positions` on: about `limit_bytes`, one at least if there is one; never waits."""
 
     def ends(self, topic: str) -> dict[int, int]:
         """Return for each partition the offset that the next frame gets."""

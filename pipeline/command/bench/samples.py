@@ -1,4 +1,4 @@
-"""Input for the benchmarks: files of real records where given, else records of our own making, leave as lines and JSON."""
+"""Input for the benchmarks: files of real records where given, else records of our own making."""
 
 import random
 from collections.abc import Iterator

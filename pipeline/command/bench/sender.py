@@ -1,6 +1,6 @@
 """The benchmark's sender, a process of its own: lines over TCP syslog and Windows events over HTTP, nine to one.
 
-Prints one JSON line: `seconds`, `sent` (moment, events so far) and `marked` (moment, events that a rule matches so far).
+Prints one JSON line: `seconds`, `sent` (moment, events so far), `marked` (moment, events that a rule matches so far).
 """
 
 import http.client

@@ -1,4 +1,4 @@
-"""`bench store`: events are indexed, then searched: events a second, the index's size and milliseconds a query leave."""
+"""`bench store`: events are indexed, then searched: events a second, index size and milliseconds a query leave."""
 
 import argparse
 import re
@@ -95,8 +95,9 @@ def _events(texts: list[bytes], count: int) -> Iterator[Event]:
     for number in range(count):
         moment = format_time(midnight + step * number)
         yield {
-            "@timestamp": moment, "event.id": event_id("bench", number), "event.ingested": moment, "event.kind": "event",
-            "event.dataset": "linux.auth", "observer.name": "may-chu", "organization.id": "vn", "labels.source": "syslog",
+            "@timestamp": moment, "event.id": event_id("bench", number), "event.ingested": moment,
+            "event.kind": "event", "event.dataset": "linux.auth", "observer.name": "may-chu", "organization.id": "vn",
+            "labels.source": "syslog",
             "log.source.address": "10.0.0.5:51413", **parsed[number % len(parsed)],
         }  # fmt: skip
 
@@ -104,7 +105,8 @@ def _events(texts: list[bytes], count: int) -> Iterator[Event]:
 def _fields(text: str) -> Event:
     fields: Event = {
         "host.name": "LabSZ", "process.name": "sshd", "event.category": ["authentication"], "event.outcome": "failure",
-        "log.syslog.facility.code": 10, "log.syslog.severity.code": 6, "message": text.partition("]: ")[2], "event.original": text,
+        "log.syslog.facility.code": 10, "log.syslog.severity.code": 6, "message": text.partition("]: ")[2],
+        "event.original": text,
     }  # fmt: skip
     address = _ADDRESS.search(text)
     if address:

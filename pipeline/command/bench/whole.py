@@ -143,8 +143,8 @@ def _send(
     site: _Site, lines: Path, records: Path, count: int, rate: int = 0, alert_every: int = 0
 ) -> "subprocess.Popen[bytes]":
     arguments = [
-        sys.executable, "-m", "pipeline.command.bench.sender", str(site.syslog), str(site.http), str(lines), str(records),
-        str(count), str(rate), str(alert_every),
+        sys.executable, "-m", "pipeline.command.bench.sender", str(site.syslog), str(site.http), str(lines),
+        str(records), str(count), str(rate), str(alert_every),
     ]  # fmt: skip
     environment = {**os.environ, "HAIDANG_BENCH_TOKEN": site.token}
     return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE)  # noqa: S603 - our own module
