@@ -162,6 +162,7 @@ def test_doctor_and_config_make_nothing(empty: Site) -> None:
     assert not empty.data_dir.exists()
 
 
+@pytest.mark.slow
 def test_doctor_tells_faulty_settings_and_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     site = Site(tmp_path)
     (tmp_path / "haidang.toml").write_text("[api]\nport = 'x'\n")
@@ -175,6 +176,7 @@ def test_doctor_tells_faulty_settings_and_a_folder_that_cannot_be_written(tmp_pa
     assert "HAIDANG_DATA_DIR" in done.stdout
 
 
+@pytest.mark.slow
 def test_search_counts_prints_and_refuses(filled: Site) -> None:
     assert filled.run("search", "dang nhap", "--count").stdout == "299\n"
     assert filled.json("search", "--count") == [{"count": 300}]
@@ -187,6 +189,7 @@ def test_search_counts_prints_and_refuses(filled: Site) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_alerts_are_shown_in_the_language_that_is_spoken(filled: Site) -> None:
     assert "Root logs in" in filled.run("alerts").stdout
     shown = filled.run("alerts", language="vi").stdout
@@ -206,6 +209,7 @@ def test_sources_leave_out_what_the_pipeline_counts_of_itself(filled: Site) -> N
     assert "syslog" in shown.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["search", "steer"], ["alerts"], ["sources"]])
 @pytest.mark.parametrize("how", ["table", "json"])
 def test_no_event_steers_the_terminal(filled: Site, arguments: list[str], how: str) -> None:
@@ -216,6 +220,7 @@ def test_no_event_steers_the_terminal(filled: Site, arguments: list[str], how: s
     assert (STEER not in arguments and "owned" in done.stdout) or STEER in arguments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["search", "--size", "300"], ["search", "--size", "300", "--json"], ["alerts"]])
 def test_a_reader_that_goes_away_is_no_fault(filled: Site, arguments: list[str]) -> None:
     environment = {**os.environ, "HAIDANG_DATA_DIR": str(filled.data_dir)}
@@ -262,6 +267,7 @@ def test_users_and_tokens_are_made_once_and_listed(tmp_path: Path) -> None:
     assert loose == []
 
 
+@pytest.mark.slow
 def test_two_data_directories_never_meet(tmp_path: Path) -> None:
     one, other = Site(tmp_path / "one"), Site(tmp_path / "other")
     one.run("user", "add", "an")
@@ -285,6 +291,7 @@ def test_run_refuses_faulty_settings(tmp_path: Path) -> None:
     assert "store.retention_days = 0: expected at least 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_waits_is_counted(tmp_path: Path) -> None:
     site = Site(tmp_path)
     open_state(tmp_path).dispose()

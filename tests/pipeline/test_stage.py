@@ -77,6 +77,7 @@ def frames(count: int) -> list:
     return [frame for number in range(count) for frame in pack("syslog", [b'{"n":%d}' % number])]
 
 
+@pytest.mark.slow
 def test_no_kill_makes_a_stage_count_twice_or_miss(site: Stages) -> None:
     site.bus.publish(EVENTS, frames(600))
     for _ in range(3):

@@ -76,6 +76,7 @@ def test_a_stage_that_hangs_is_killed_after_the_limit(supervisor: Supervisor, mo
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_stage_that_cannot_be_started_is_tried_again(supervisor: Supervisor) -> None:
     child = add(supervisor, "crash")
     ended(supervisor, child)
