@@ -2,8 +2,8 @@
 
 import argparse
 import contextlib
-import os
 import secrets
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
@@ -77,12 +78,14 @@ def run(chosen: argparse.Namespace) -> int:
             raise HaidangError("command.import.no_rules", folder=folder)
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
     origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
-    os.umask(0o077)
     engine = open_state(settings.data_dir)
     queue = open_bus(settings.data_dir, settings.bus.limit_mb * 1_000_000)
     started = time.monotonic()
     with only_one(settings.data_dir, "import", wait_seconds=0):
-        result = _import(settings, engine, queue, origin, paths, chosen.rules)
+        try:
+            result = _import(settings, engine, queue, origin, paths, chosen.rules)
+        except (sqlite3.Error, SQLAlchemyError, OSError) as error:
+            raise HaidangError("command.import.cannot_write", data_dir=settings.data_dir, fault=error) from error
     result.seconds = round(time.monotonic() - started, 2)
     if chosen.json:
         show.json_line(_as_json(result))
@@ -94,9 +97,10 @@ def run(chosen: argparse.Namespace) -> int:
 def _import(
     settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], rules: list[Path] | None
 ) -> Result:
-    before = _balance(engine)
     starts = queue.ends(bus.EVENTS)
     with _pipeline(settings, rules, starts) as running:
+        _wait_for(queue, engine, bus.EVENTS, ["store"], running)  # what an earlier import left is not this one's
+        before = _balance(engine)
         result = _read_all(settings, engine, queue, origin, paths, running)
         _wait(queue, engine, running)
     after = _balance(engine)
@@ -218,11 +222,15 @@ def _balance(engine: Engine) -> dict[str, Any]:
 
 
 def _alerts_of(engine: Engine, paths: set[str]) -> Counter[tuple[str, str]]:
-    query = select(alerts.c.level, alerts.c.rule_name, alerts.c.document["log.file.path"].as_string()).where(
-        alerts.c.source == SOURCE
-    )
+    fields = ("log.file.path", "rule.level", "rule.name", "rule.name_vi")
+    query = select(*(alerts.c.document[name].as_string() for name in fields)).where(alerts.c.source == SOURCE)
+    found: Counter[tuple[str, str]] = Counter()
     with engine.connect().execution_options(read_only=True) as connection:
-        return Counter((level, name) for level, name, path in connection.execute(query) if path in paths)
+        for row in connection.execute(query):
+            alert = dict(zip(fields, row, strict=True))
+            if alert["log.file.path"] in paths:
+                found[alert["rule.level"], show.rule_name(alert)] += 1
+    return found
 
 
 def _expand(given: list[Path]) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 import { Refused, ask, withParameters } from "/static/asking.js";
 import { histogram, intervalOf } from "/static/chart.js";
 import * as sheet from "/static/sheet.js";
-import { duration, known, language, make, moment, number, plain, rich, say, severity, time, user } from "/static/words.js";
+import { duration, known, language, make, moment, number, plain, rich, say, severity, spoken, time, user } from "/static/words.js";
 
 const REFRESH_MS = 5000;
 const LEDGER_MS = 30000;
@@ -223,7 +223,7 @@ function drawAlerts() {
   const rows = shown.alerts.map((alert) => line(() => openAlert(alert["event.id"]), [
     ["severity", severity(alert["rule.level"])],
     ["time", time(alert["@timestamp"])],
-    ["wide", plain(alert["rule.name"] ?? "")],
+    ["wide", plain(spoken(alert, "rule.name") ?? "")],
     ["host", plain(alert["host.name"] ?? "")],
     ["who", plain(alert["user.name"] ?? alert["source.ip"] ?? "")],
   ]));

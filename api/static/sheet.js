@@ -1,6 +1,6 @@
 // The sheet over the right side: an alert or an event enters, all that is known of it is shown; the list stays in view.
 
-import { make, plain, say, severity, time } from "/static/words.js";
+import { make, plain, say, severity, spoken, time } from "/static/words.js";
 
 const FIRST = ["@timestamp", "event.dataset", "event.action", "event.outcome", "host.name", "user.name", "source.ip",
   "source.port", "destination.ip", "destination.port", "process.executable", "process.command_line", "message"];
@@ -44,9 +44,9 @@ export function showAlert(alert) {
       make("td", { class: "quiet" }, plain(match.selection ?? ""))));
   const evidence = alert["alert.evidence"] ?? [];
   open(
-    plain(alert["rule.name"] ?? ""),
+    plain(spoken(alert, "rule.name") ?? ""),
     make("p", { class: "meta" }, severity(alert["rule.level"]), time(alert["@timestamp"]), entity(alert)),
-    alert["rule.description"] ? make("p", {}, plain(alert["rule.description"])) : null,
+    alert["rule.description"] ? make("p", {}, plain(spoken(alert, "rule.description"))) : null,
     make("h3", {}, say("why")),
     matches.length
       ? make("table", { class: "fields" }, make("thead", {}, make("tr", {}, ...["field", "value", "selection"].map((name) => make("th", {}, say(name))))), make("tbody", {}, matches))

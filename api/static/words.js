@@ -20,6 +20,11 @@ export function rich(sentence) {
   return sentence.split("`").map((part, place) => (place % 2 ? make("code", {}, part) : part));
 }
 
+/** Return a field of an alert in the language of the page where it has one: `rule.name_vi` for `rule.name`. */
+export function spoken(alert, field) {
+  return alert[`${field}_${language}`] ?? alert[field];
+}
+
 /** Say whether there is a sentence of this key. */
 export function known(key) {
   return key in data.words;
