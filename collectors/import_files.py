@@ -30,7 +30,7 @@ from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import Settings, load_settings
 from pipeline.stage import is_running, only_one
 from pipeline.state import open_state, positions
-from pipeline.state.tables import alerts
+from pipeline.state.tables import alerts, stages
 from pipeline.supervisor import Supervisor
 
 #: The source's name of everything that is imported: the same file gives the same ids, whoever imports it, whenever.
@@ -49,6 +49,8 @@ class Result:
 
     files: int = 0
     failed: int = 0
+    rules: int = 0
+    refused: list[str] = field(default_factory=list)
     read: int = 0
     stored: int = 0
     already_stored: int = 0
@@ -98,12 +100,14 @@ def _import(
     settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], rules: list[Path] | None
 ) -> Result:
     starts = queue.ends(bus.EVENTS)
-    with _pipeline(settings, rules, starts) as running:
+    source = bus.OWN_RULES if rules else SOURCE
+    with _pipeline(settings, engine, rules, starts) as running:
         _wait_for(queue, engine, bus.EVENTS, ["store"], running)  # what an earlier import left is not this one's
-        before = _balance(engine)
-        result = _read_all(settings, engine, queue, origin, paths, running)
+        before = _balance(engine, source)
+        result = _read_all(settings, engine, queue, origin, paths, running, source)
         _wait(queue, engine, running)
-    after = _balance(engine)
+        result.rules, result.refused = running.rules, running.refused
+    after = _balance(engine, source)
     result.stored = after["stored"] - before["stored"]
     result.already_stored = after["already_stored"] - before["already_stored"]
     result.alerts = _alerts_of(engine, {str(path) for path in paths})
@@ -114,39 +118,78 @@ def _import(
 class _Running:
     """The processes that an import waits for. `detectors` are the consumers that read what it imports."""
 
-    supervisor: Supervisor | None
+    supervisor: Supervisor
     detectors: list[str]
+    rules: int = 0
+    refused: list[str] = field(default_factory=list)
 
     def check(self) -> None:
-        for child in self.supervisor.check() if self.supervisor else []:
+        for child in self.supervisor.check():
             if child.restarts > 3:
                 raise HaidangError("command.import.stage_fails", stage=child.name, words=child.last_words[-500:])
 
 
 @contextlib.contextmanager
-def _pipeline(settings: Settings, rules: list[Path] | None, starts: dict[int, int]) -> Iterator[_Running]:
+def _pipeline(
+    settings: Settings, engine: Engine, rules: list[Path] | None, starts: dict[int, int]
+) -> Iterator[_Running]:
     """Start what does not run yet: the whole corridor behind the collectors, and detectors with rules of their own."""
     alone = not is_running(settings.data_dir, "run")
     names = [name for name in _STAGES if not (rules and name == "detectors")] if alone else []
     supervisor = Supervisor(settings.data_dir, names)
     start_log(settings.data_dir, "import", settings.log_level)
-    detectors = [] if rules else ["detectors"]
+    running = _Running(supervisor, [] if rules else ["detectors"])
     supervisor.start()
+    name = f"detectors:{secrets.token_hex(4)}"
     try:
         if rules:
-            name = f"import-{secrets.token_hex(4)}"
-            arguments = ["detectors", "--name", name, "--source", SOURCE, "--start", str(starts.get(0, 1))]
+            arguments = ["detectors", "--name", name, "--source", bus.OWN_RULES, "--start", str(starts.get(0, 1))]
             for folder in rules:
                 arguments += ["--rules", str(folder.resolve())]
             supervisor.add(name, arguments)
-            detectors.append(name)
-        yield _Running(supervisor, detectors)
+            running.detectors.append(name)
+            _load_rules(engine, name, running, rules)
+        yield running
     finally:
         supervisor.stop()
+        _forget(settings, engine, name)
+
+
+def _forget(settings: Settings, engine: Engine, name: str) -> None:
+    """Delete what the detectors of this import have left."""
+    with engine.begin() as connection:
+        positions.forget(connection, name)
+    for file in (f"logs/{name}.log", f"logs/{name}.stderr", f"run/{name}.lock"):
+        (settings.data_dir / file).unlink(missing_ok=True)
+
+
+def _load_rules(engine: Engine, name: str, running: _Running, folders: list[Path]) -> None:
+    """Wait until the rules are loaded, and note what was refused; none at all is a fault."""
+    deadline = time.monotonic() + _STUCK_SECONDS
+    query = select(stages.c.detail).where(stages.c.stage == name)
+    while time.monotonic() < deadline:
+        with engine.connect().execution_options(read_only=True) as connection:
+            detail: dict[str, Any] = connection.scalar(query) or {}
+        if detail.get("ready"):
+            running.rules = detail["rules"]
+            running.refused = [f"{item['path']}: {item['reason']}" for item in detail["refused"]]
+            if not running.rules:
+                why = "\n".join(running.refused[:_LISTED_REASONS])
+                raise HaidangError("command.import.no_rules_loaded", folders=", ".join(map(str, folders)), why=why)
+            return
+        running.check()
+        time.sleep(_WAIT_SECONDS)
+    raise HaidangError("command.import.stuck", consumers=name, seconds=int(_STUCK_SECONDS))
 
 
 def _read_all(
-    settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], running: _Running
+    settings: Settings,
+    engine: Engine,
+    queue: Bus,
+    origin: Origin,
+    paths: list[Path],
+    running: _Running,
+    source: str,
 ) -> Result:
     result = Result(files=len(paths))
     with _progress(sum(path.stat().st_size for path in paths if path.exists())) as advance:
@@ -156,9 +199,9 @@ def _read_all(
             advanced = 0
             try:
                 for lines, used in read_file(path, origin, settings.limits.decode_bytes):
-                    _publish(queue, lines, running)
-                    tally.add(SOURCE, IN, len(lines))
-                    tally.add(SOURCE, OUT, len(lines))
+                    _publish(queue, source, lines, running)
+                    tally.add(source, IN, len(lines))
+                    tally.add(source, OUT, len(lines))
                     result.read += len(lines)
                     _count_unreadable(lines, path, result)
                     advanced += min(used, size - advanced)
@@ -173,8 +216,8 @@ def _read_all(
     return result
 
 
-def _publish(queue: Bus, lines: list[bytes], running: _Running) -> None:
-    frames = list(pack(SOURCE, lines))
+def _publish(queue: Bus, source: str, lines: list[bytes], running: _Running) -> None:
+    frames = list(pack(source, lines))
     while frames:
         try:
             queue.publish(bus.EVENTS, frames)
@@ -216,14 +259,16 @@ def _wait_for(queue: Bus, engine: Engine, topic: str, consumers: list[str], runn
         time.sleep(_WAIT_SECONDS)
 
 
-def _balance(engine: Engine) -> dict[str, Any]:
-    rows = [row for row in balances(engine) if row["source"] == SOURCE]
+def _balance(engine: Engine, source: str) -> dict[str, Any]:
+    rows = [row for row in balances(engine) if row["source"] == source]
     return rows[0] if rows else {"stored": 0, "already_stored": 0}
 
 
 def _alerts_of(engine: Engine, paths: set[str]) -> Counter[tuple[str, str]]:
     fields = ("log.file.path", "rule.level", "rule.name", "rule.name_vi")
-    query = select(*(alerts.c.document[name].as_string() for name in fields)).where(alerts.c.source == SOURCE)
+    query = select(*(alerts.c.document[name].as_string() for name in fields)).where(
+        alerts.c.source.in_((SOURCE, bus.OWN_RULES))
+    )
     found: Counter[tuple[str, str]] = Counter()
     with engine.connect().execution_options(read_only=True) as connection:
         for row in connection.execute(query):
@@ -263,6 +308,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "files": result.files, "read": result.read, "stored": result.stored, "already_stored": result.already_stored,
         "failed": result.failed, "unreadable": result.unreadable, "reasons": reasons,
         "alerts": sum(result.alerts.values()), "alerts_by_rule": rules, "seconds": result.seconds,
+        "rules": result.rules, "rules_refused": result.refused,
     }  # fmt: skip
 
 
@@ -285,4 +331,8 @@ def _print(result: Result) -> None:
         show.table(
             say("command.import.alerts"), [say("show.alerts"), say("show.level"), say("show.rule")], found, right=[0]
         )
+    if result.rules:
+        show.line(say("command.import.loaded", rules=show.number(result.rules), refused=len(result.refused)))
+        for reason in result.refused[:_LISTED_REASONS]:
+            show.line(f"  {reason}")
     show.line(say("command.import.next"))

@@ -39,8 +39,8 @@ def rule_folders(settings: Settings) -> list[Path]:
 def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None, start: int | None = None) -> None:
     """Read events and raise alerts until the stage is stopped.
 
-    `only_source` and `start` serve an import with rules of its own: events of other sources are passed over, and a
-    consumer that has no position yet starts at that offset.
+    `only_source` and `start` serve an import with rules of its own (`bus.OWN_RULES`): the site's detectors pass its
+    frames over, its own read nothing else and start at that offset.
     """
     rules = RuleSet.load(*folders)
     prefilter = Prefilter(rules.rules)
@@ -50,6 +50,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
         consumer.start_at({0: start})
+        consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
     detail = {"ready": True, "rules": len(rules.rules), "refused": [_refusal(item) for item in rules.refused[:1000]]}
     if only_source is None:
         _report_refused(stage, rules.refused)
@@ -60,7 +61,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
         alerts = [
             frame
             for record in records
-            if only_source in (None, record.source)
+            if (record.source == only_source if only_source else record.source != bus.OWN_RULES)
             for frame in pack(record.source, _alerts_of(record, rules, prefilter, consumer, stage.settings.observer))
         ]
         if alerts and not _publish(stage, alerts):

@@ -111,7 +111,7 @@ class Consumer:
             if effects is not None:
                 effects(connection)
             saved.save(connection, self._name, self.topic, self._next)
-            self.tally.save(connection, self._stage.name)
+            self.tally.save(connection, self._stage.name.partition(":")[0])  # `detectors:…` count as detectors
         self.tally.clear()
         self._dirty = False
 

@@ -19,6 +19,8 @@ ALERTS = "alerts"
 #: Alerts as the queue holds them now, from the response stage to the store.
 ALERT_UPDATES = "alert-updates"
 TOPICS = (EVENTS, ALERTS, ALERT_UPDATES)
+#: The source of frames that an import with rules of its own publishes: the site's own rules leave them out.
+OWN_RULES = "import.rules"
 
 
 class SlowDown(Exception):

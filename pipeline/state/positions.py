@@ -1,10 +1,15 @@
 """Consumers' positions: where each one goes on reading, saved with the effects of what it has read."""
 
-from sqlalchemy import Connection, Engine, func, select
+import time
+
+from sqlalchemy import Connection, Engine, delete, select
 
 from pipeline.bus import Positions
 from pipeline.state import upsert
-from pipeline.state.tables import positions
+from pipeline.state.tables import positions, stages
+
+#: A consumer that was not heard of for this long is gone, in seconds.
+LIVING_SECONDS = 60.0
 
 
 def load(engine: Engine, consumer: str, topic: str) -> dict[int, int]:
@@ -26,12 +31,25 @@ def save(connection: Connection, consumer: str, topic: str, offsets: Positions) 
 
 
 def slowest(engine: Engine, topic: str, consumers: list[str]) -> dict[int, int]:
-    """Return what all `consumers` have read: nothing before these offsets is needed any more."""
-    query = (
-        select(positions.c.partition, func.min(positions.c.offset), func.count())
-        .where(positions.c.topic == topic, positions.c.consumer.in_(consumers))
-        .group_by(positions.c.partition)
+    """Return what all `consumers`, and all others that live, have read: nothing before is needed any more.
+
+    Others are the detectors of an import; one that has not been heard of for a minute is gone.
+    """
+    living = select(stages.c.stage).where(stages.c.seen > time.time() - LIVING_SECONDS)
+    query = select(positions.c.consumer, positions.c.partition, positions.c.offset).where(
+        positions.c.topic == topic, positions.c.consumer.in_(consumers) | positions.c.consumer.in_(living)
     )
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query).all()
-    return {partition: offset for partition, offset, count in rows if count == len(consumers)}
+    least: dict[int, int] = {}
+    for partition in {row.partition for row in rows}:
+        offsets = {row.consumer: row.offset for row in rows if row.partition == partition}
+        if offsets.keys() >= set(consumers):
+            least[partition] = min(offsets.values())
+    return least
+
+
+def forget(connection: Connection, consumer: str) -> None:
+    """Delete what a consumer that will not come again has left."""
+    connection.execute(delete(positions).where(positions.c.consumer == consumer))
+    connection.execute(delete(stages).where(stages.c.stage == consumer))

@@ -199,17 +199,26 @@ ROOT_RULE = "4e0e1f4e-1111-4222-8333-444455556666"
 
 
 def test_an_import_has_rules_a_source_and_a_start_of_its_own(running: Running, folder: Path) -> None:
-    running.send("import", ROOT)
+    running.send(bus.OWN_RULES, ROOT)
     start = running.bus.ends(bus.EVENTS)[0]
-    running.send("import", {**ROOT, "event.id": "after"})
+    running.send(bus.OWN_RULES, {**ROOT, "event.id": "after"})
     running.send("syslog", {**ROOT, "event.id": "other source"})
     (folder / "bad.yml").write_text("title: Bad\n")
-    running.start("--name", "import-1", "--rules", str(folder), "--source", "import", "--start", str(start))
-    eventually(lambda: running.read_all("import-1"), 30)
+    running.start("--name", "detectors:1", "--rules", str(folder), "--source", bus.OWN_RULES, "--start", str(start))
+    eventually(lambda: running.read_all("detectors:1"), 30)
     assert running.stop() == 0
     (raised,) = running.alerts()  # the import's own folder is told by the import, not by an alert
     assert raised["alert.evidence"][0]["event.id"] == "after"
-    assert {(line.stage, line.source) for line in ledger.sums(running.engine)} == {("import-1", "import")}
+    assert {(line.stage, line.source) for line in ledger.sums(running.engine)} == {("detectors", bus.OWN_RULES)}
+
+
+def test_the_sites_rules_leave_an_import_with_its_own_alone(running: Running, folder: Path) -> None:
+    running.send(bus.OWN_RULES, ROOT)
+    running.send("import", {**ROOT, "event.id": "with the site's rules"})
+    running.start("--rules", str(folder))
+    eventually(running.read_all, 30)
+    assert running.stop() == 0
+    assert [found["alert.evidence"][0]["event.id"] for found in running.alerts()] == ["with the site's rules"]
 
 
 def test_a_full_bus_holds_alerts_and_stops_when_told(running: Running, folder: Path) -> None:
