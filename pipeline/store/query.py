@@ -183,14 +183,15 @@ def equals(name: str, values: tuple[Value, ...]) -> Condition:
         return Identifiers(tuple(str(value) for value in values))
     if name in TEXT_FIELDS:
         return _any(tuple(Phrase(str(value)) for value in values))
-    networks = tuple(InNetwork(name, str(value)) for value in values if _is_network(value))
+    networks = tuple(InNetwork(name, str(value)) for value in values if is_network(value))
     if networks:
-        others = tuple(value for value in values if not _is_network(value))
+        others = tuple(value for value in values if not is_network(value))
         return _any((*networks, *([Equals(name, others)] if others else [])))
     return Equals(name, values)
 
 
-def _is_network(value: Value) -> bool:
+def is_network(value: Value) -> bool:
+    """Say whether a value is a block of addresses."""
     if not isinstance(value, str) or "/" not in value:
         return False
     try:

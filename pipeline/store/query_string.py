@@ -21,6 +21,8 @@ _ENDS_WORD = _SPACE + '()"'
 _FIELD = re.compile(r"[^\s():\"\\<>=!\[\]{}*?+\-][^\s():\"<>=\[\]{}]*:")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _SPECIAL = set('\\+-!():^[]"{}~*?|&/ ')
+#: What is meant as a block of addresses.
+_NETWORK = re.compile(r"(\d{1,3}\.){3}\d{1,3}/\d+|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*/\d+")
 _COMPARISON = re.compile(r">=|<=|>|<")
 
 
@@ -98,6 +100,9 @@ class _Parser:
             raise self.fault("search.want_term")
         if self.text[self.position] == "(":
             return self.group(field)
+        if field is None and self.text.startswith("*:*", self.position):
+            self.position += 3
+            return q.All()
         if field is None:
             named = _FIELD.match(self.text, self.position)
             if named and not _looks_like_address(self.text, self.position):
@@ -142,10 +147,16 @@ class _Parser:
             return q.Exists(_unescape(raw))
         if field is None and raw in ("AND", "OR", "&&", "||", "TO"):
             raise self.fault("search.want_term", at=start)
+        if field is None and raw[0] in "[]{}":
+            raise self.fault("search.unexpected", at=start, sign=raw[0])
         pattern = _pattern(raw)
         if pattern is None:
             plain = _unescape(raw)
-            return q.Phrase(plain) if field is None else q.equals(field, (plain,))
+            if field is None:
+                return q.Phrase(plain)
+            if _NETWORK.fullmatch(plain) and not q.is_network(plain):
+                raise self.fault("search.no_network", at=start, value=plain)
+            return q.equals(field, (plain,))
         if raw == "*":
             return q.All() if field is None else _exists(field)
         return q.Like(None, pattern) if field is None else q.like(field, pattern)

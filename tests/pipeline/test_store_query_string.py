@@ -13,7 +13,7 @@ from pipeline.store.query_string import MAX_LENGTH, QueryFault, parse_text
     [
         ("a:", 2), ("a: b", 2), ("(foo", 0), ("foo)", 3), ("foo AND", 7), ("AND foo", 0), ("OR", 0), ("a OR OR b", 5),
         ("x:[1 2]", 5), ("x:[1 TO", 7), ("x:[1 TO 2", 2), ("x:[TO 2]", 6), ('"abc', 0), ('a:"abc', 2), ("()", 1),
-        ("NOT", 3), ("a:(b", 2), ("@timestamp:[soon TO *]", 11),
+        ("NOT", 3), ("a:(b", 2), ("@timestamp:[soon TO *]", 11), ("[", 0), ("{x", 0), ("source.ip:10.0.0.0/99", 10), ("a b:300.1.1.1/8", 4),
     ],
 )  # fmt: skip
 def test_a_fault_is_told_with_its_place(text: str, position: int) -> None:
@@ -42,6 +42,8 @@ def test_a_fault_is_told_with_its_place(text: str, position: int) -> None:
         ("message:x", q.Phrase("x")),
         ("_exists_:user.name", q.Exists("user.name")),
         ("*", q.All()),
+        ("*:*", q.All()),
+        ("url.path:/admin/", q.Equals("url.path", ("/admin/",))),
         ("", q.All()),
         ("  ", q.All()),
     ],
