@@ -28,7 +28,7 @@ from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
 from collectors.tls import server_context
-from collectors.unpacking import Lines, TooLarge, Unpacker
+from collectors.unpacking import Lines, TooLarge, Unpacker, line_fault
 from pipeline import access
 from pipeline.event import MAX_EVENT_BYTES
 from pipeline.settings import HttpSource, Settings
@@ -218,18 +218,19 @@ class _Taking:
             obj = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             self._unreadable_count += 1
-            more["error.message"] = f"no JSON object: {error}"
+            fault = line_fault(line, self._limit, str(error))
             if len(self._unreadable) < _LISTED_FAULTS:
-                self._unreadable.append({"line": self._number, "error": more["error.message"]})
-            return self._text(line, position, more)
+                self._unreadable.append({"line": self._number, "error": fault})
+            return self._text(line, position, more, fault)
         if not _has_time(obj):
             position = (*position, self._received.isoformat())
         return self._origin.object_event(obj, position, self._received, more)
 
-    def _text(self, line: bytes, position: tuple[str | bytes | int, ...], more: dict[str, Any]) -> bytes:
-        if len(line) > self._limit:
-            note = f"line longer than {self._limit} bytes; the rest was left out"
-            more["error.message"] = f"{more['error.message']}; {note}" if "error.message" in more else note
+    def _text(
+        self, line: bytes, position: tuple[str | bytes | int, ...], more: dict[str, Any], fault: str = ""
+    ) -> bytes:
+        if fault := fault or line_fault(line, self._limit):
+            more["error.message"] = fault
         return self._origin.event(line[: self._limit], position, self._received, more)
 
 

@@ -6,10 +6,11 @@ of the file's content and the place in it, so the same file read twice, or from 
 
 import codecs
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,7 +19,7 @@ import orjson
 
 from collectors.decoders.text import to_text
 from collectors.envelope import Origin
-from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker
+from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker, line_fault
 from collectors.windows_events import EVTX_MAGIC, read_evtx
 from pipeline.event import MAX_EVENT_BYTES
 
@@ -28,7 +29,12 @@ _MAX_GROWTH, _MAX_SMALL = 200, 1_000_000_000
 _MAX_ARRAY_BYTES = 64_000_000
 #: Lines at a file's start that show what it is.
 _LOOKED_AT = 20
+#: More of the first lines than this share, and than this many, that are no text: the file is none.
+_BINARY_SHARE, _BINARY_FEW = 0.1, 4
+#: Broken places in a file of indented JSON after which its rest is taken as one.
+_MAX_BROKEN = 100
 _BOM = codecs.BOM_UTF8
+_BETWEEN_VALUES = re.compile(r"[\s,]*")
 _SYSLOG_START = re.compile(
     rb"<\d{1,3}>|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ \S"
     rb"|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z) \S+ \S+: "
@@ -108,14 +114,14 @@ def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tu
     if utf16:
         yield from _recoded(path, file, utf16, origin, limit)
         return
-    if start and not any(to_text(line, origin.encoding)[0] for line in start.split(b"\n")[:_LOOKED_AT]):
+    if _is_binary(start, origin.encoding):
         raise Unreadable("neither text nor a format that is known")
     identity = _content_digest(file)
     file.seek(0)
     if start.removeprefix(_BOM).lstrip()[:1] in (b"[", b"{"):
-        whole = _json_objects(file)
+        whole = _json_objects(file, origin.encoding)
         if whole is not None:
-            yield _objects(whole, identity, path, origin), path.stat().st_size
+            yield _objects(whole, identity, path, origin, limit), path.stat().st_size
             return
         file.seek(0)
     if origin.hints.dataset is None and not origin.hints.syslog:
@@ -147,41 +153,105 @@ def _lines(lines: list[bytes], before: int, identity: str, path: Path, origin: O
     events = []
     for number, line in enumerate(lines, before + 1):
         more: dict[str, Any] = {"log.file.path": str(path), "event.sequence": number}
+        json_fault = ""
         if line.lstrip()[:1] == b"{":
             try:
                 events.append(origin.object_event(orjson.loads(line), (identity, number), received, more))
                 continue
             except orjson.JSONDecodeError as error:
-                more["error.message"] = f"no JSON object: {error}"
-        if len(line) > limit:
-            note = f"line longer than {limit} bytes; the rest was left out"
-            more["error.message"] = f"{more['error.message']}; {note}" if "error.message" in more else note
+                json_fault = str(error)
+        if fault := line_fault(line, limit, json_fault):
+            more["error.message"] = fault
         events.append(origin.event(line[:limit], (identity, number), received, more))
     return events
 
 
-def _objects(objects: list[Any], identity: str, path: Path, origin: Origin) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A place among JSON values that is none."""
+
+    text: str
+    fault: str
+
+
+def _objects(objects: list[Any], identity: str, path: Path, origin: Origin, limit: int) -> list[bytes]:
     received = datetime.now(UTC)
     events = []
     for number, item in enumerate(objects, 1):
-        more = {"log.file.path": str(path), "event.sequence": number}
+        more: dict[str, Any] = {"log.file.path": str(path), "event.sequence": number}
         if isinstance(item, dict):
             events.append(origin.object_event(item, (identity, number), received, more))
+        elif isinstance(item, _Broken):
+            raw = item.text.encode()
+            more["error.message"] = line_fault(raw, limit, item.fault)
+            events.append(replace(origin, encoding="utf-8").event(raw[:limit], (identity, number), received, more))
         else:
             events.append(origin.event(orjson.dumps(item), (identity, number), received, more))
     return events
 
 
-def _json_objects(file: BinaryIO) -> list[Any] | None:
-    """Return the objects of a file that is one JSON value; None where it is lines, or too large to tell."""
-    text = file.read(_MAX_ARRAY_BYTES + 1)
-    if len(text) > _MAX_ARRAY_BYTES:
+def _json_objects(file: BinaryIO, encoding: str) -> list[Any] | None:
+    """Return the objects of a file of one JSON value or of indented ones; None where it is lines, or too large."""
+    first = file.readline(_PIECE)
+    if _is_json(first) and file.read(1):
+        return None  # JSON lines
+    file.seek(0)
+    content = file.read(_MAX_ARRAY_BYTES + 1)
+    if len(content) > _MAX_ARRAY_BYTES:
         return None
     try:
-        value = orjson.loads(text.removeprefix(_BOM))
+        value = orjson.loads(content.removeprefix(_BOM))
     except orjson.JSONDecodeError:
-        return None
+        if _is_json(content.lstrip().partition(b"\n")[0]):
+            return None
+        text, _ = to_text(content, encoding)
+        return _values(text) if text is not None else None
     return value if isinstance(value, list) else [value]
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line.removeprefix(_BOM))
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _values(text: str) -> list[Any] | None:
+    """Return the JSON values that follow each other in a text, and what is broken between them; None for lines."""
+    find_end = json.JSONDecoder().raw_decode
+    found: list[Any] = []
+    broken = 0
+    at = first = _end_of(_BETWEEN_VALUES, text, 0)
+    while at < len(text):
+        try:
+            end = find_end(text, at)[1]
+            value = orjson.loads(text[at:end])
+            found += value if isinstance(value, list) else [value]
+        except (ValueError, RecursionError) as error:
+            # Text that only begins like JSON, or a broken one in JSON lines, is for the reader of lines.
+            if "\n" not in text[first:at].rstrip().partition("\n{")[0]:
+                return None
+            broken += 1
+            end = text.find("\n{", at + 1) if broken < _MAX_BROKEN else -1
+            end = end if end >= 0 else len(text)
+            found.append(_Broken(text[at:end].rstrip(), str(error) or repr(error)))
+        at = _end_of(_BETWEEN_VALUES, text, end)
+    return found
+
+
+def _end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _is_binary(start: bytes, encoding: str) -> bool:
+    """Whether too many of a file's first lines are no text; a few damaged ones among text are events that say so."""
+    lines = [line for line in start.split(b"\n") if line.strip()]
+    if not any(to_text(line, encoding)[0] for line in lines[:_LOOKED_AT]):
+        return bool(start.strip(b"\n\r\t "))
+    binary = sum(to_text(line, encoding)[0] is None for line in lines)
+    return binary > max(_BINARY_FEW, _BINARY_SHARE * len(lines))
 
 
 def is_syslog(start: bytes) -> bool:

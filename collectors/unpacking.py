@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import zstandard
 
+from pipeline.event import MAX_EVENT_BYTES
+
 #: The most that one step gives out, in bytes.
 _STEP = 262_144
 #: zstd has no such step; this many bytes in become at most 8 MiB (64 blocks of 128 KiB, RFC 8878 section 3.1.1.2).
@@ -127,6 +129,16 @@ class Lines:
         if not self._begun:  # a mark of UTF-8, as Windows programs write it
             line, self._begun = line.removeprefix(BOM_UTF8), True
         return line[: self._limit + 1].removesuffix(b"\r")
+
+
+def line_fault(line: bytes, kept: int, json_fault: str = "") -> str:
+    """Return what is wrong with a line as `Lines` gave it: no JSON object, or longer than what is kept of it."""
+    if json_fault and len(line) > MAX_EVENT_BYTES:
+        return f"JSON line longer than {MAX_EVENT_BYTES} bytes; only its first {kept} bytes are kept"
+    notes = [f"no JSON object: {json_fault}"] if json_fault else []
+    if len(line) > kept:
+        notes.append(f"line longer than {kept} bytes; the rest was left out")
+    return "; ".join(notes)
 
 
 def _zlib() -> "zlib._Decompress":

@@ -18,6 +18,7 @@ from collectors import http
 from collectors.intake import Intake
 from pipeline import access
 from pipeline.bus import EVENTS
+from pipeline.event import MAX_EVENT_BYTES
 from pipeline.settings import HttpSource
 from tests.collectors.conftest import Bench, until
 
@@ -171,6 +172,15 @@ async def test_a_line_without_end_keeps_its_beginning(bench: Bench) -> None:
     long, after = bench.events()
     assert (len(long["event.original"]), after["event.original"]) == (131_072, "next")
     assert "longer than 131072 bytes" in long["error.message"]
+
+
+async def test_a_json_line_longer_than_an_event_may_be_says_that(bench: Bench) -> None:
+    async with _listening(bench) as sender:
+        body = (await sender.post(b'{"n": "' + b"x" * MAX_EVENT_BYTES + b'"}\n{"n": 2}\n')).json()
+    assert (body["accepted"], body["unreadable"]) == (2, 1)
+    assert f"longer than {MAX_EVENT_BYTES} bytes" in body["unreadable_lines"][0]["error"]
+    long, after = bench.events()
+    assert (long["error.message"], after["n"]) == (body["unreadable_lines"][0]["error"], 2)
 
 
 async def test_intake_that_is_held_says_429_and_a_request_under_way_waits(make_bench: Callable[..., Bench]) -> None:

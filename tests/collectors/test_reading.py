@@ -13,6 +13,7 @@ import zstandard
 from collectors.decoders import Hints
 from collectors.envelope import Origin
 from collectors.reading import Unreadable, read_file
+from pipeline.event import MAX_EVENT_BYTES
 
 _SYSLOG = "Nov 24 12:00:00 may-chu sshd[7]: Failed password for root from 203.0.113.9 port 4 ssh2\n"
 
@@ -52,6 +53,55 @@ def test_each_format_is_known_by_its_content(tmp_path: Path, content: str, datas
     assert [event.get("message") for event in wide] == [event.get("message") for event in events]
 
 
+_INDENTED = [json.dumps({"n": n, "Event": {"x": ["{", "\u1ec7"]}}, indent=2, ensure_ascii=False) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("content", "numbers"),
+    [
+        (_INDENTED[0], [0]),
+        ("\n".join(_INDENTED), [0, 1, 2]),
+        ("\n\n  ".join(_INDENTED) + "\n\n", [0, 1, 2]),
+        ("\r\n".join(_INDENTED).replace("\n", "\r\n"), [0, 1, 2]),
+        ("".join(_INDENTED), [0, 1, 2]),
+        (",\n".join(_INDENTED), [0, 1, 2]),
+        ('{"n": 0} {"n": 1}\n{"n": 2}', [0, 1, 2]),
+        ("[\n" + ",\n".join(_INDENTED) + "\n]\n", [0, 1, 2]),
+        ("[\n" + _INDENTED[0] + "\n]\n[\n" + _INDENTED[1] + "\n]\n", [0, 1]),
+        (_INDENTED[0] + '\n{\n "n": ]\n}\n' + _INDENTED[2], [0, None, 2]),
+        (_INDENTED[0] + "\n" + _INDENTED[1][:20], [0, None]),
+        ('{\n"n": 0}\n' + '{"a":' * 20_000 + "1" + "}" * 20_000, [0, None]),
+        ('{"n": \n{"n": 1}\n{"n": 2}\n', [None, 1, 2]),
+        ("[1] một\n[2] hai\n", [None, None]),
+    ],
+)
+def test_json_over_several_lines_is_one_event_an_object(
+    tmp_path: Path, content: str, numbers: list[int | None]
+) -> None:
+    events = _read(_write(tmp_path / "a.json", content))
+    assert [event.get("n") for event in events] == numbers
+    assert [event["event.sequence"] for event in events] == list(range(1, len(numbers) + 1))
+    assert all("n" in event or "error.message" in event or content[0] == "[" for event in events)
+
+
+def test_indented_json_that_is_too_large_is_read_by_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collectors.reading._MAX_ARRAY_BYTES", 50)
+    assert len(_read(_write(tmp_path / "a", "\n".join(_INDENTED)))) > 3
+
+
+def test_a_file_of_text_and_binary_mixed_is_refused_as_a_whole(tmp_path: Path) -> None:
+    parts = [b"%PDF-1.5"]
+    for number in range(50):
+        parts += [b"%d 0 obj" % number, b"<< /Length 300 >>", b"stream", os.urandom(300), b"endstream", b"endobj"]
+    with pytest.raises(Unreadable, match="neither text nor a format that is known"):
+        _read(_write(tmp_path / "a.pdf", b"\n".join(parts)))
+
+
+def test_a_few_binary_lines_among_text_are_events_that_say_so(tmp_path: Path) -> None:
+    events = _read(_write(tmp_path / "a", (_SYSLOG * 3).encode() + b"\x00\x01\x02\xff" * 9 + b"\n" + _SYSLOG.encode()))
+    assert [event["event.dataset"] for event in events] == [*["linux.auth"] * 3, "binary", "linux.auth"]
+
+
 def test_the_same_content_under_another_name_gives_the_same_ids(tmp_path: Path) -> None:
     first, second = (_read(_write(tmp_path / name, _SYSLOG * 2)) for name in ("a", "b"))
     assert [event["event.id"] for event in first] == [event["event.id"] for event in second]
@@ -87,6 +137,12 @@ def test_a_broken_line_says_so_and_a_long_one_too(tmp_path: Path) -> None:
     assert "no JSON object" in events[1]["error.message"]
     assert (len(events[2]["message"]), events[3]["message"]) == (1000, "end")
     assert "longer than 1000 bytes" in events[2]["error.message"]
+
+
+def test_a_json_line_longer_than_an_event_may_be_says_that(tmp_path: Path) -> None:
+    first, second = _read(_write(tmp_path / "a", b'{"n": "' + b"x" * MAX_EVENT_BYTES + b'"}\n{"n": 2}\n'))
+    assert f"JSON line longer than {MAX_EVENT_BYTES} bytes" in first["error.message"]
+    assert second["n"] == 2
 
 
 @pytest.mark.parametrize(
