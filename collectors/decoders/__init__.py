@@ -110,7 +110,7 @@ def _decode(text: str, hints: Hints, received: datetime) -> Fields:
 def _may_have_header(text: str, dataset: str | None) -> bool:
     """Without word from the transport the line's first characters tell; a data set that the
     settings name comes with a header only if it is Linux's."""
-    if dataset is not None and not dataset.startswith("linux."):
+    if dataset == "text" or (dataset in _BY_DATASET and not dataset.startswith("linux.")):
         return text[:1] == "<" and syslog_header.looks_like(text)
     return syslog_header.looks_like(text)
 
