@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, delete, func, select
 
 from pipeline import access, store
 from pipeline.command import show
@@ -27,12 +27,16 @@ from pipeline.command.run import wait_ready
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import Settings, load_settings
-from pipeline.stage import is_running
+from pipeline.stage import is_running, only_one
 from pipeline.state import open_state
-from pipeline.state.tables import alerts, stages
+from pipeline.state.tables import alerts, stages, tokens
 from pipeline.supervisor import STAGES, Supervisor
 
 _ATTACKER = "203.0.113.45"
+#: The demo's source, and what marks its token as no one else's.
+_NAME = "demo"
+#: Stands in a text for the moment at which it is sent.
+_NOW = "{now}"
 _WEB, _CLERK = "web-ubnd", "MAY-VANTHU-02"
 #: How long the whole story takes, in seconds.
 _SECONDS = 55.0
@@ -80,7 +84,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir)
     chapters = story()
     sent = sum(len(chapter.sent) for chapter in chapters)
-    with _pipeline(settings, engine, quiet=chosen.json):
+    with only_one(settings.data_dir, "demo", wait_seconds=0), _pipeline(settings, engine, quiet=chosen.json):
         syslog, web = _ports(engine)
         with _token(engine) as token:
             started = time.time()
@@ -152,13 +156,12 @@ def story() -> tuple[Chapter, ...]:
 
 
 def _access(client: str, request: str, status: int, agent: str) -> Line:
-    stamp = datetime.now().astimezone().strftime("%d/%b/%Y:%H:%M:%S %z")
-    return Line(17, "nginx", f'{client} - - [{stamp}] "{request} HTTP/1.1" {status} 512 "-" "{agent}"')
+    return Line(17, "nginx", f'{client} - - [{_NOW}] "{request} HTTP/1.1" {status} 512 "-" "{agent}"')
 
 
 def _process(image: str, parent: str, command_line: str) -> Sysmon:
     return Sysmon("Microsoft-Windows-Sysmon/Operational", "Microsoft-Windows-Sysmon", 1, {
-        "UtcTime": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+        "UtcTime": _NOW,
         "ProcessId": str(secrets.randbelow(9000) + 1000), "Image": image, "CommandLine": command_line,
         "CurrentDirectory": "C:\\Users\\vanthu02\\", "User": "UBND\\vanthu02", "IntegrityLevel": "High",
         "ParentImage": parent, "ParentCommandLine": parent,
@@ -175,18 +178,22 @@ def _play(chapters: tuple[Chapter, ...], syslog: int, web: int, token: str, paus
             for item in chapter.sent:
                 number += 1
                 if isinstance(item, Line):
-                    stamp = datetime.now().astimezone().isoformat(timespec="microseconds")
-                    program, _, pid = item.program.rstrip("]").partition("[")
-                    text = f"<{item.facility * 8 + 6}>1 {stamp} {_WEB} {program} {pid or '-'} - - {item.text}"
-                    stream.sendall(text.encode() + b"\n")
+                    stream.sendall(_message(item, datetime.now().astimezone()))
                 else:
-                    _post(web, token, item, number)
+                    _post(web, token, _record(item, datetime.now(UTC), number))
                 time.sleep(pause)
 
 
-def _post(port: int, token: str, item: Sysmon, number: int) -> None:
-    now = datetime.now(UTC)
-    record = {
+def _message(item: Line, now: datetime) -> bytes:
+    program, _, pid = item.program.rstrip("]").partition("[")
+    text = item.text.replace(_NOW, now.strftime("%d/%b/%Y:%H:%M:%S %z"))
+    head = f"<{item.facility * 8 + 6}>1 {now.isoformat(timespec='microseconds')} {_WEB} {program} {pid or '-'} - -"
+    return f"{head} {text}\n".encode()
+
+
+def _record(item: Sysmon, now: datetime, number: int) -> dict[str, Any]:
+    stamp = now.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return {
         "Event": {
             "System": {
                 "Provider": {"#attributes": {"Name": item.provider}}, "EventID": item.code, "Level": 4,
@@ -194,9 +201,12 @@ def _post(port: int, token: str, item: Sysmon, number: int) -> None:
                 "TimeCreated": {"#attributes": {"SystemTime": format_time(now)}},
                 "EventRecordID": int(now.timestamp() * 1000) + number,
             },
-            "EventData": item.data,
+            "EventData": {name: value.replace(_NOW, stamp) for name, value in item.data.items()},
         }
     }  # fmt: skip
+
+
+def _post(port: int, token: str, record: dict[str, Any]) -> None:
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     client.request("POST", "/v1/events", orjson.dumps(record) + b"\n", {"Authorization": f"Bearer {token}"})
     response = client.getresponse()
@@ -248,15 +258,16 @@ def _ports(engine: Engine) -> tuple[int, int]:
 
 @contextmanager
 def _token(engine: Engine) -> Iterator[str]:
-    """Make a token for the time of the demo."""
-    name = f"demo-{secrets.token_hex(3)}"
+    """Make a token for the time of the demo; one that a killed demo left goes first, one of somebody's own never."""
+    own = delete(tokens).where(tokens.c.name == _NAME, tokens.c.role == _NAME)
     with engine.begin() as connection:
-        secret = access.create_token(connection, name, access.SOURCE)
+        connection.execute(own)
+        secret = access.create_token(connection, _NAME, access.SOURCE, _NAME)
     try:
         yield secret
     finally:
         with engine.begin() as connection:
-            access.revoke_token(connection, name)
+            connection.execute(own)
 
 
 @contextmanager
