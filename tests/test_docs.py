@@ -155,7 +155,7 @@ def test_the_example_of_a_settings_file_is_good(page: str, tmp_path: Path, monke
     monkeypatch.setenv("HAIDANG_CONFIG", str(file))
     monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
     loaded = settings.load_settings()
-    assert [source.kind for source in loaded.sources] == ["syslog", "files"]
+    assert [source.kind for source in loaded.sources] == ["syslog", "http", "files"]
     assert loaded.store.retention_days == tomllib.loads(example)["store"]["retention_days"]
 
 
