@@ -8,9 +8,9 @@ from typing import Annotated
 import fastapi_offline
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.exceptions import HTTPException
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from api.access import Viewer, needs, user_of
+from api.access import Viewer, current_user, needs, user_of
 from pipeline.messages import LANGUAGES, catalogue, language, say
 
 router = APIRouter(include_in_schema=False)
@@ -49,8 +49,11 @@ def openapi(request: Request, _user: Viewer) -> JSONResponse:
 
 
 @router.get("/docs")
-def docs(_user: Viewer) -> FileResponse:
-    """Return the page that shows the description and tries it out."""
+def docs(request: Request) -> Response:
+    """Return the page that shows the description and tries it out; a browser without a log-in is sent to it."""
+    if user_of(request) is None and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/", 303)
+    needs("viewer")(current_user(request))
     return FileResponse(_STATIC / "docs.html")
 
 

@@ -15,6 +15,8 @@ const RANGES = ["15m", "1h", "24h", "7d", "30d", "all", "chosen"];
 const VIEWS = ["alerts", "events", "sources"];
 // What the pipeline counts for itself, beside the sources that send.
 const OWN = new Set(["alerts", "haidang"]);
+// What comes once: nobody waits for more of it.
+const ONCE = /^(import|demo(-.*)?)$/;
 
 // What the address bar holds: view, q (the query), time (a range, or from~to), level.
 const state = { view: "alerts", q: "", time: "24h", level: "" };
@@ -405,16 +407,19 @@ function offer(name, count) {
 function drawStatus(day, sources, health) {
   const urgent = (day.levels.critical ?? 0) + (day.levels.high ?? 0);
   const senders = sources.filter((source) => !OWN.has(source.source) && source.received);
-  const sending = senders.filter((source) => Date.now() / 60000 - source.last_minute <= SENDING_MINUTES).length;
+  const lasting = senders.filter((source) => !ONCE.test(source.source));
+  const sending = lasting.filter((source) => Date.now() / 60000 - source.last_minute <= SENDING_MINUTES).length;
   const sentences = [
     day.total ? say(urgent ? "some_urgent" : "some_alerts", { count: number(day.total), urgent: number(urgent) }) : say("no_alerts"),
-    senders.length ? (sending ? say("sending", { count: number(sending) }) : say("none_sending", { minutes: SENDING_MINUTES })) : say("never_sent"),
   ];
+  if (sending) sentences.push(say("sending", { count: number(sending) }));
+  else if (lasting.length) sentences.push(say("none_sending", { minutes: SENDING_MINUTES }));
+  else if (!senders.length) sentences.push(say("never_sent"));
   const status = byId("status");
   const text = sentences.join(" ");
   if (status.dataset.text !== text) status.replaceChildren(...rich(text));
   status.dataset.text = text;
-  status.className = health.problems.length || urgent || (senders.length && !sending) ? "attention" : senders.length ? "good" : "";
+  status.className = health.problems.length || urgent || (lasting.length && !sending) ? "attention" : senders.length ? "good" : "";
   byId("problems").replaceChildren(...problemsOf(health).map((sentence) => make("li", {}, rich(sentence))));
 }
 

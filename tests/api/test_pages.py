@@ -63,6 +63,13 @@ def test_the_description_works_with_no_internet(viewer: httpx.Client) -> None:
         assert viewer.get(path).status_code == 404
 
 
+def test_a_browser_without_a_log_in_is_sent_to_it_and_a_program_is_told(site: Site) -> None:
+    with site.client() as nobody:
+        browser = nobody.get("/docs", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        assert (browser.status_code, browser.headers["location"]) == (303, "/")
+        assert nobody.get("/docs").status_code == 401
+
+
 def _data(page: str) -> dict[str, object]:
     found = re.search(r'<script type="application/json" id="data">(.*)</script>', page)
     assert found
