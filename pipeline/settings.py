@@ -23,6 +23,23 @@ from pydantic_settings import (
 )
 
 from pipeline.messages import HaidangError, say
+from pipeline.settings_file import default_data_dir, settings_file
+
+__all__ = [
+    "RESERVED_SOURCES",
+    "SOURCE_NAME",
+    "Api",
+    "FilesSource",
+    "HttpSource",
+    "Settings",
+    "Source",
+    "Store",
+    "SyslogSource",
+    "Tls",
+    "default_data_dir",
+    "load_settings",
+    "settings_file",
+]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 #: What the pipeline itself counts under in the ledger; no source of events may be called so.
@@ -182,22 +199,6 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
 
 
-def default_data_dir() -> Path:
-    """Return HAIDANG_DATA_DIR, else `/var/lib/haidang` for root, else the user's own data folder."""
-    named = os.environ.get("HAIDANG_DATA_DIR")
-    if named:
-        return Path(named).expanduser().absolute()
-    if os.geteuid() == 0:
-        return Path("/var/lib/haidang")
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "haidang"
-
-
-def settings_file() -> Path:
-    """Return the settings file's path, whether or not it is there."""
-    named = os.environ.get("HAIDANG_CONFIG")
-    return Path(named).expanduser() if named else default_data_dir() / "haidang.toml"
-
-
 def load_settings() -> Settings:
     """Read the settings.
 
@@ -206,7 +207,8 @@ def load_settings() -> Settings:
     """
     file = settings_file()
     if os.environ.get("HAIDANG_CONFIG") and not file.is_file():
-        raise HaidangError("settings.no_file", file=file)
+        raise HaidangError("settings.is_folder" if file.is_dir() else "settings.no_file", file=file)
+    _check_data_dir(default_data_dir())
     try:
         faults = [*_unknown_variables(), *_misplaced(file)]
         settings = Settings(data_dir=default_data_dir())
@@ -221,6 +223,13 @@ def load_settings() -> Settings:
     if faults:
         raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in faults))
     return settings
+
+
+def _check_data_dir(folder: Path) -> None:
+    """Refuse a data directory that is a file, or lies in one; one that is not there yet is made by what needs it."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise HaidangError("settings.data_dir_no_folder", folder=folder, there=there)
 
 
 def _unknown_variables() -> Iterator[str]:
@@ -276,7 +285,7 @@ def _fault(item: Any) -> str:
     # Behind a source's number pydantic names its kind, which no file says.
     place = ".".join(str(part) for number, part in enumerate(loc) if not number or not isinstance(loc[number - 1], int))
     if item["type"] == "extra_forbidden":
-        return _unknown(place, difflib.get_close_matches(str(loc[-1]), _known_names(), n=1))
+        return _unknown(place, _meant(loc))
     context = item.get("ctx", {})
     key = _EXPECTED.get(item["type"])
     if item["type"] == "value_error":
@@ -300,6 +309,19 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def _known_names() -> list[str]:
-    sections: tuple[type[BaseModel], ...] = (Settings, SyslogSource, FilesSource, HttpSource, *_SECTIONS)
-    return sorted({name for section in sections for name in section.model_fields})
+def _meant(loc: tuple[Any, ...]) -> list[str]:
+    """Return the setting that a misspelt or misplaced one means, if any; one of another section with its section."""
+    name, section = str(loc[-1]), str(loc[0]) if len(loc) > 1 else ""
+    known = _known_names()
+    elsewhere = {each: place for place, names in reversed(known.items()) if place != section for each in names}
+    if name not in elsewhere and (near := difflib.get_close_matches(name, known[section], n=1)):
+        return near
+    near = difflib.get_close_matches(name, elsewhere, n=1)
+    return [f"{elsewhere[each]}.{each}".lstrip(".") for each in near]
+
+
+def _known_names() -> dict[str, list[str]]:
+    """Return the settings of each section; those at the top under ""."""
+    sources = {name for kind in (SyslogSource, FilesSource, HttpSource) for name in kind.model_fields}
+    sections = {section.__name__.lower(): list(section.model_fields) for section in _SECTIONS}
+    return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}

@@ -9,8 +9,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.messages import HaidangError, choose_language, say
+from pipeline.settings_file import default_data_dir, language_setting
 
 #: Each command and the module that is loaded when it is called; every module has `add_arguments` and `run`.
 COMMANDS = {
@@ -39,7 +41,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `haidang` with its arguments."""
-    choose_language()
+    choose_language(language_setting())
     argparse._ = _translated  # type: ignore[attr-defined]  # argparse's own hook for gettext, without its .mo files
     os.umask(0o077)  # nobody else reads a site's data
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal may not know our letters
@@ -64,8 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `haidang search … | head`; what is left in the buffer goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # For every command: its data directory cannot be made, or be opened. Any other file is a fault of ours.
+        folder = default_data_dir()
+        if error.filename is None or not _lies_along(Path(os.fsdecode(error.filename)), folder):
+            raise
+        fault = say("settings.data_dir_fault", folder=folder, fault=error.strerror, file=error.filename)
+        sys.stderr.write(fault + "\n")
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _lies_along(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def _overview(given: list[str]) -> int:

@@ -57,5 +57,5 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _row(alert: dict[str, Any]) -> tuple[str, ...]:
     who = alert.get("user.name") or alert.get("source.ip") or ""
-    level = alert["rule.level"]
+    level = show.level(alert["rule.level"])
     return (show.local_time(alert["@timestamp"]), level, alert.get("host.name", ""), str(who), show.rule_name(alert))

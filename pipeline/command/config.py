@@ -4,8 +4,9 @@ import argparse
 import json
 
 from pipeline.command import show
-from pipeline.messages import choose_language, say
+from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings, settings_file
+from pipeline.settings_check import faults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,8 @@ def run(chosen: argparse.Namespace) -> int:
     file = settings_file()
     where = str(file) if file.is_file() else say("command.config.no_file", file=file)
     if chosen.action == "check":
+        if found := faults(settings):
+            raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in found))
         show.line(say("command.config.good", file=where))
     else:
         show.line(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))

@@ -17,6 +17,7 @@ from pipeline.command import show
 from pipeline.health import LOW_DISK_BYTES, health
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import FilesSource, HttpSource, Settings, SyslogSource, load_settings, settings_file
+from pipeline.settings_check import faults
 from pipeline.stage import is_running
 from pipeline.state import open_state
 
@@ -68,9 +69,7 @@ def _look() -> Iterator[Finding]:
         yield Finding(FAULT, say("doctor.settings"), str(error), say("doctor.mend_settings"))
         return
     choose_language(settings.language)
-    yield Finding(
-        GOOD, say("doctor.settings"), str(settings_file()) if settings_file().is_file() else say("doctor.defaults")
-    )
+    yield from _settings(settings)
     yield _python()
     yield from _disk(settings)
     yield _clock()
@@ -82,6 +81,15 @@ def _look() -> Iterator[Finding]:
         yield from _ports(settings)
     yield from _udp_buffer(settings)
     yield from _files(settings)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    part = say("doctor.settings")
+    found = faults(settings)
+    for fault in found:
+        yield Finding(FAULT, part, fault, say("doctor.mend_settings"))
+    if not found:
+        yield Finding(GOOD, part, str(settings_file()) if settings_file().is_file() else say("doctor.defaults"))
 
 
 def _python() -> Finding:

@@ -15,6 +15,15 @@ from pipeline.messages import language, say
 #: U+007F to U+009F in UTF-8: control characters that JSON lets through.
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
+#: Sigma's levels and our words for them.
+_LEVELS = {
+    "critical": "show.level.critical",
+    "high": "show.level.high",
+    "medium": "show.level.medium",
+    "low": "show.level.low",
+    "informational": "show.level.informational",
+}
+
 
 def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
     """Print a table; `right` names the columns of numbers. Cells have neither mark-up nor control characters."""
@@ -69,6 +78,11 @@ def rule_name(alert: Mapping[str, Any]) -> str:
     """Return the name of an alert's rule, in the language that is spoken where it has one; "" for what is no alert."""
     name: str = alert.get(f"rule.name_{language()}") or alert.get("rule.name", "")
     return name
+
+
+def level(text: str) -> str:
+    """Write a rule's level in the language that is spoken; a level that Sigma does not know stays as it is."""
+    return say(_LEVELS[text]) if text in _LEVELS else text
 
 
 def local_time(text: str) -> str:

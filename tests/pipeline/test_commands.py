@@ -194,6 +194,8 @@ def test_alerts_are_shown_in_the_language_that_is_spoken(filled: Site) -> None:
     shown = filled.run("alerts", language="vi").stdout
     assert "root đăng nhập" in shown
     assert "Root logs in" not in shown
+    assert "cao" in shown
+    assert "high" not in shown
     for name in ("r1", "Root logs in", "root đăng nhập"):
         assert [found["rule.id"] for found in filled.json("alerts", "--rule", name)] == ["r1"]
     assert [found["rule.id"] for found in filled.json("alerts")] == ["r2", "r1"]
@@ -273,6 +275,45 @@ def test_two_data_directories_never_meet(tmp_path: Path) -> None:
     other.run("user", "add", "binh")
     assert "an" in one.run("user", "list").stdout
     assert "binh" not in one.run("user", "list").stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["config", "check"], ["alerts"], ["user", "list"], ["token", "list"]])
+def test_a_data_directory_that_is_a_file_is_told_by_every_command(tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    done = Site(tmp_path / "file").run(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{tmp_path / 'file'} is no directory. Name a directory in HAIDANG_DATA_DIR." in done.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["user", "add", "an"]])
+def test_a_data_directory_that_cannot_be_made_is_told(command: list[str]) -> None:
+    done = Site(Path("/proc/haidang")).run(*command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/proc/haidang" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_language_of_the_file_is_spoken_before_the_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "haidang.toml").write_text('language = "vi"\n')
+    site = Site(tmp_path)
+    assert "Không có lệnh" in site.run("serach", language="").stderr
+    assert "không nhận giá trị" in site.run("sources", "--json=5", language="").stderr
+    assert "There is no command" in site.run("serach", language="en").stderr
+    for text in ("language = 3\n", "language =", 'language = "vi"\n\xff'):
+        (tmp_path / "haidang.toml").write_text(text, "latin-1")
+        assert "There is no command" in site.run("serach", language="", LC_ALL="C").stderr
+
+
+def test_config_check_and_doctor_tell_what_means_nothing(tmp_path: Path) -> None:
+    (tmp_path / "haidang.toml").write_text('[[sources]]\nkind = "http"\nport = 8088\ntimezone = "Asia/Hanoi"\n')
+    site = Site(tmp_path)
+    done = site.run("config", "check")
+    assert (done.returncode, done.stdout) == (2, "")
+    told = [line for line in done.stderr.splitlines() if line.startswith("  sources.0.")]
+    assert len(told) == 2
+    assert site.run("config", "show").returncode == 0
+    found = [json.loads(line) for line in site.run("doctor", "--json").stdout.splitlines()]
+    assert [item["what"] for item in found if item["part"] == "settings"] == [line.strip() for line in told]
 
 
 def test_a_second_run_says_who_runs(tmp_path: Path) -> None:

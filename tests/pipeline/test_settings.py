@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import settings_check
 from pipeline.messages import HaidangError, speaking
 from pipeline.settings import SyslogSource, load_settings
 
@@ -140,3 +141,86 @@ def test_no_fault_shows_a_long_value_whole(data_dir: Path) -> None:
 def test_settings_cannot_be_changed_after_they_were_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         SyslogSource().host = "::"  # type: ignore[misc]
+
+
+def test_what_stands_in_the_wrong_section_is_told_with_its_own(data_dir: Path) -> None:
+    write(data_dir, 'retention_days = 3\n[api]\nlimit_mb = 3\n[[sources]]\nkind = "syslog"\nupd_port = 1\n')
+    said = faults()
+    assert "retention_days: there is no such setting. Did you mean 'store.retention_days'?" in said
+    assert "api.limit_mb: there is no such setting. Did you mean 'bus.limit_mb'?" in said
+    assert "sources.0.upd_port: there is no such setting. Did you mean 'udp_port'?" in said
+
+
+def test_a_folder_in_the_place_of_the_named_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAIDANG_CONFIG", str(tmp_path))
+    assert f"HAIDANG_CONFIG names {tmp_path}, which is a directory" in faults()
+
+
+@pytest.mark.parametrize("below", ["", "data", "data/more"])
+def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path / "file" / below))
+    assert f"{tmp_path / 'file'} is no directory" in faults()
+
+
+_SYSLOG = '[[sources]]\nkind = "syslog"\n'
+_HTTP = '[[sources]]\nkind = "http"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (_HTTP + 'timezone = "Asia/Hanoi"', "sources.0.timezone = 'Asia/Hanoi': expected a time zone"),
+        (_HTTP + 'timezone = "Asia"', "sources.0.timezone = 'Asia': expected a time zone"),
+        (_HTTP + 'encoding = "klingon"', "sources.0.encoding = 'klingon': expected an encoding"),
+        (_HTTP + 'encoding = "hex"', "sources.0.encoding = 'hex': expected an encoding"),
+        (_HTTP + 'host = "999.1.1.1"', "sources.0.host = '999.1.1.1': expected an IP address"),
+        (_HTTP + 'host = "::x"', "sources.0.host = '::x': expected an IP address"),
+        ('[api]\nhost = "1.2.3.256"', "api.host = '1.2.3.256': expected an IP address"),
+        (
+            '[[sources]]\nkind = "files"\nname = "f"\npaths = ["/x"]\nmultiline = "("',
+            "sources.0.multiline = '(': expected a regular expression (missing )",
+        ),
+        (_SYSLOG, "sources.0 = 'syslog': expected at least one of udp_port"),
+        ('[tls]\ncertificate = "/none.pem"', "tls.certificate = '/none.pem': expected a file"),
+        ('[tls]\ncertificate = "/none.pem"', "tls.key = '': expected both certificate and key"),
+        ('[tls]\nkey = "/none.pem"', "tls.certificate = '': expected both"),
+        ('[detectors]\nrules = ["/nonexist"]', "detectors.rules.0 = '/nonexist': expected a folder"),
+        (
+            _SYSLOG + "udp_port = 1\n" + _SYSLOG + 'name = "b"\nudp_port = 1',
+            "sources.1.udp_port = 1: expected another port than that of sources.0.udp_port",
+        ),
+        (_SYSLOG + "tcp_port = 1\ntls_port = 1", "sources.0.tls_port = 1: expected another port"),
+        (_HTTP + "port = 8088", "sources.0.port = 8088: expected another port than that of api.port"),
+        (_SYSLOG + 'host = "localhost"\ntcp_port = 8088', "sources.0.tcp_port = 8088: expected another port"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_told_and_stops_no_stage(data_dir: Path, text: str, told: str) -> None:
+    write(data_dir, text)
+    with speaking("en"):
+        said = settings_check.faults(load_settings())
+        assert any(fault.startswith(told) for fault in said), said
+    with speaking("vi"):
+        assert not any("expected" in fault for fault in settings_check.faults(load_settings()))
+
+
+@pytest.mark.parametrize("name", ["auto", "TCVN3", "vni", "utf-16-le", "windows-1258", "latin-1", "ascii", "koi8-r"])
+def test_known_encodings_are_good(data_dir: Path, name: str) -> None:
+    write(data_dir, _HTTP + f'encoding = "{name}"\ntimezone = "Asia/Ho_Chi_Minh"\nhost = "log.example.vn"')
+    assert settings_check.faults(load_settings()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        _SYSLOG + "udp_port = 1\ntcp_port = 1",
+        _SYSLOG + "tcp_port = 0\ntls_port = 0\n[api]\nport = 0",
+        _HTTP + 'port = 8088\nhost = "10.0.0.1"',
+        _HTTP + 'port = 8088\nhost = "::1"',
+        _HTTP + 'port = 8088\nhost = "::"',
+    ],
+)
+def test_listeners_that_do_not_meet_are_good(data_dir: Path, text: str) -> None:
+    write(data_dir, text)
+    assert settings_check.faults(load_settings()) == []

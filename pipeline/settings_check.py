@@ -1,0 +1,140 @@
+"""Settings as read enter; what they name and is not there, or cannot be meant, leaves as sentences.
+
+Apart from the reading of the settings: a stage starts with them all the same, and one bad source stops no other.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pipeline.messages import say
+from pipeline.settings import FilesSource, HttpSource, Settings, Source, SyslogSource
+
+#: Encodings that Python has no codec for, or that mean more than one.
+_OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
+_QUAD = re.compile(r"\d+(\.\d+){3}")
+_EVERYWHERE = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - compared with, not listened on
+_ITSELF = frozenset(("localhost", "127.0.0.1", "::1"))
+
+
+class _Listener(NamedTuple):
+    place: str
+    transport: str
+    host: str
+    port: int
+
+
+def faults(settings: Settings) -> list[str]:
+    """Return every fault, each with its place, its value and what was expected."""
+    found = [*_tls(settings), *_rules(settings), *_host("api", settings.api.host)]
+    for number, source in enumerate(settings.sources):
+        found += _source(f"sources.{number}", source)
+    return found + list(_ports(settings))
+
+
+def _fault(place: str, value: Any, key: str, **values: Any) -> str:
+    return say("settings.fault", place=place, value=repr(value), expected=say(key, **values))
+
+
+def _tls(settings: Settings) -> Iterator[str]:
+    files = {"certificate": settings.tls.certificate, "key": settings.tls.key}
+    if sum(path is None for path in files.values()) == 1:
+        place = next(name for name, path in files.items() if path is None)
+        yield _fault(f"tls.{place}", "", "settings.want_both_tls")
+    for name, path in files.items():
+        if path is not None and not _is_there(path, file=True):
+            yield _fault(f"tls.{name}", str(path), "settings.want_file")
+
+
+def _rules(settings: Settings) -> Iterator[str]:
+    for number, path in enumerate(settings.detectors.rules):
+        if not _is_there(path):
+            yield _fault(f"detectors.rules.{number}", str(path), "settings.want_folder")
+
+
+def _is_there(path: Path, file: bool = False) -> bool:
+    try:
+        return path.is_file() if file else path.exists()
+    except OSError:
+        return False
+
+
+def _source(place: str, source: Source) -> Iterator[str]:
+    if not _is_zone(source.timezone):
+        yield _fault(f"{place}.timezone", source.timezone, "settings.want_zone")
+    if not _is_encoding(source.encoding):
+        yield _fault(f"{place}.encoding", source.encoding, "settings.want_encoding")
+    if isinstance(source, FilesSource):
+        if source.multiline is not None:
+            try:
+                re.compile(source.multiline.encode())  # as the collectors do
+            except re.error as error:
+                yield _fault(f"{place}.multiline", source.multiline, "settings.want_pattern", fault=error)
+    else:
+        yield from _host(place, source.host)
+    if isinstance(source, SyslogSource) and (source.udp_port, source.tcp_port, source.tls_port) == (None, None, None):
+        yield _fault(place, source.name, "settings.want_a_port")
+
+
+def _is_zone(name: str) -> bool:
+    if name == "local" or name.upper() in ("UTC", "Z"):
+        return True
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _is_encoding(name: str) -> bool:
+    name = name.strip().lower()
+    if name in _OWN_ENCODINGS:
+        return True
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):  # also for a codec that makes no text, such as `hex`
+        return False
+    return True
+
+
+def _host(place: str, host: str) -> Iterator[str]:
+    if _QUAD.fullmatch(host) or ":" in host:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            yield _fault(f"{place}.host", host, "settings.want_address")
+
+
+def _ports(settings: Settings) -> Iterator[str]:
+    for first, second in combinations(_listeners(settings), 2):
+        same = (first.transport, first.port) == (second.transport, second.port)
+        if same and first.port and _overlap(first.host, second.host):
+            yield _fault(second.place, second.port, "settings.want_other_port", other=first.place)
+
+
+def _listeners(settings: Settings) -> Iterator[_Listener]:
+    yield _Listener("api.port", "tcp", settings.api.host, settings.api.port)
+    for number, source in enumerate(settings.sources):
+        place = f"sources.{number}"
+        if isinstance(source, HttpSource):
+            yield _Listener(f"{place}.port", "tcp", source.host, source.port)
+        elif isinstance(source, SyslogSource):
+            for name, transport, port in (
+                ("udp_port", "udp", source.udp_port),
+                ("tcp_port", "tcp", source.tcp_port),
+                ("tls_port", "tcp", source.tls_port),
+            ):
+                if port is not None:
+                    yield _Listener(f"{place}.{name}", transport, source.host, port)
+
+
+def _overlap(one: str, other: str) -> bool:
+    both = {one, other}
+    if len(both) == 1 or both <= _ITSELF - {"::1"} or both <= _ITSELF - {"127.0.0.1"}:
+        return True
+    six = {":" in host for host in both if _QUAD.fullmatch(host) or ":" in host}
+    return bool(both & _EVERYWHERE) and len(six) < 2  # IPv4 and IPv6 do not meet
