@@ -1,7 +1,8 @@
 """The supervisor: a list of stages enters, one running process for each leaves, until it is told to stop.
 
-A stage that ends is started again after 1, 2, 4 … 60 seconds; one that ran well for a minute starts from 1 again. No
-stage's end touches another one.
+A stage that ends is started again after 1, 2, 4 … 60 seconds; one that ran well for a minute starts from 1 again. One
+that a person must help (its port is taken, its settings are wrong) after 5, 10, 20 … 60. No stage's end touches another
+one.
 """
 
 import os
@@ -12,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, select
 
@@ -28,11 +30,13 @@ STAGES = {
     "api": "api",
 }
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
+#: The first delay of a stage that waits for a person, in seconds: a taken port is often free again in a moment.
+_FIRST_DELAY_OF_A_PERSON = 5.0
 #: A stage that ran this long is well again, in seconds.
 _WELL_AFTER = 60.0
 #: How long a stage may take to stop before it is killed, in seconds.
 STOP_SECONDS = 20.0
-#: A stage that ended with this status will not run until somebody mends the settings.
+#: A stage that ended with this status will not run until somebody mends the settings or frees its port.
 _NOT_MENDED_BY_RESTART = 2
 _LAST_WORDS_BYTES = 2000
 
@@ -53,7 +57,7 @@ class Child:
 
     @property
     def needs_a_person(self) -> bool:
-        """Say whether it ended for settings that a restart does not mend; its last words are then for the user."""
+        """Say whether it ended for what a restart alone does not mend; its last words are then for the user."""
         return self.status == _NOT_MENDED_BY_RESTART
 
 
@@ -128,9 +132,10 @@ class Supervisor:
             child.delay = _FIRST_DELAY
         child.status = status
         child.last_words = words or (f"signal {_signal_name(-status)}" if status < 0 else "")
-        again_in = _LONGEST_DELAY if child.needs_a_person else child.delay
-        child.restart_at = time.monotonic() + again_in
-        log("supervisor").error("ended", stage=child.name, status=status, again_in=again_in, words=child.last_words)
+        if child.needs_a_person:
+            child.delay = max(child.delay, _FIRST_DELAY_OF_A_PERSON)
+        child.restart_at = time.monotonic() + child.delay
+        log("supervisor").error("ended", stage=child.name, status=status, again_in=child.delay, words=child.last_words)
         child.delay = min(child.delay * 2, _LONGEST_DELAY)
         child.process = None
 
@@ -156,7 +161,12 @@ def _signal_name(number: int) -> str:
 
 def ready(engine: Engine, names: Sequence[str], since: float) -> set[str]:
     """Return which of the stages have said, after the moment `since` (seconds since 1970), that they are ready."""
+    return {name for name, detail in details(engine, names, since).items() if detail.get("ready")}
+
+
+def details(engine: Engine, names: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
+    """Return what the stages that started after the moment `since` say of themselves."""
     query = select(stage_rows.c.stage, stage_rows.c.started, stage_rows.c.detail)
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query).all()
-    return {name for name, started, detail in rows if name in names and started >= since and detail.get("ready")}
+    return {name: detail for name, started, detail in rows if name in names and started >= since}

@@ -6,25 +6,27 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from pipeline.access import note
 from pipeline.command import show
 from pipeline.logs import start_log
 from pipeline.messages import choose_language, say
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import load_settings
 from pipeline.stage import only_one
 from pipeline.state import open_state
-from pipeline.state.tables import stages
-from pipeline.supervisor import STAGES, Child, Supervisor, ready
+from pipeline.supervisor import STAGES, Child, Supervisor, details
 from pipeline.users import any_user, create_user
 
 _LOOK_SECONDS = 0.1
 #: How long the stages may take until they are ready before the user is told which is not.
 _READY_SECONDS = 60.0
 _ADMIN = "admin"
+#: The stage without which there is nothing to open, and so nothing is ready.
+_DOOR = "api"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +48,11 @@ def run(chosen: argparse.Namespace) -> int:
         supervisor = Supervisor(settings.data_dir, list(STAGES))
         started = time.time()
         show.line(say("command.run.starting", data_dir=settings.data_dir))
+        sys.stdout.flush()
         supervisor.start()
         try:
-            if wait_ready(supervisor, engine, started, stopping):
-                _welcome(settings, engine)
+            if said := wait_ready(supervisor, engine, started, stopping, needed=(_DOOR,)):
+                _welcome(said, engine)
             sys.stdout.flush()
             while not stopping.is_set():
                 _report(supervisor.check())
@@ -69,22 +72,40 @@ def _say_and_stop(supervisor: Supervisor) -> None:
     show.line(say("command.run.stopped"))
 
 
-def wait_ready(supervisor: Supervisor, engine: Engine, since: float, stopping: threading.Event) -> bool:
-    """Wait until every stage is ready; tell which are not. Returns False when it was told to stop first."""
+def wait_ready(
+    supervisor: Supervisor, engine: Engine, since: float, stopping: threading.Event, needed: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Wait until every stage is ready; tell what cannot be listened to, and which stages are late.
+
+    Those that are late are waited for no longer, but for the `needed` ones. Returns what the stages say of themselves;
+    nothing when it was told to stop first.
+    """
     deadline = time.monotonic() + _READY_SECONDS
+    told: dict[str, str] = {}
+    late = False
     while not stopping.is_set():
-        missing = set(supervisor.names) - ready(engine, supervisor.names, since)
-        if not missing:
-            return True
+        said = details(engine, supervisor.names, since)
+        _tell_failures(said.get("collectors", {}).get("failures", {}), told)
+        missing = {name for name in supervisor.names if not said.get(name, {}).get("ready")}
+        if not missing or (late and not missing.intersection(needed)):
+            return said
         _report(supervisor.check())
-        if time.monotonic() > deadline:
-            sys.stderr.write(
-                say("command.run.not_ready", stages=", ".join(sorted(missing)), folder=supervisor.data_dir / "logs")
-                + "\n"
-            )
-            return True
+        helpless = {child.name for child in supervisor.children if child.needs_a_person}
+        if not late and (missing <= helpless or time.monotonic() > deadline):
+            late = True
+            names, folder = ", ".join(sorted(missing)), supervisor.data_dir / "logs"
+            sys.stderr.write(say("command.run.not_ready", stages=names, folder=folder) + "\n")
+        sys.stderr.flush()
         stopping.wait(_LOOK_SECONDS)
-    return False
+    return {}
+
+
+def _tell_failures(failures: dict[str, str], told: dict[str, str]) -> None:
+    """Tell what cannot be listened to, once; `told` keeps what was told."""
+    for place, why in failures.items():
+        if told.get(place) != why:
+            told[place] = why
+            sys.stderr.write(say("command.run.cannot_listen", place=place, reason=why) + "\n")
 
 
 def _first_password(engine: Engine) -> str | None:
@@ -96,24 +117,20 @@ def _first_password(engine: Engine) -> str | None:
     return password
 
 
-def _welcome(settings: Settings, engine: Engine) -> None:
-    with engine.connect().execution_options(read_only=True) as connection:
-        details: dict[str, Any] = dict(connection.execute(select(stages.c.stage, stages.c.detail)).all())
-    collectors = details.get("collectors", {})
+def _welcome(said: dict[str, dict[str, Any]], engine: Engine) -> None:
+    collectors = said.get("collectors", {})
     places = [f"    {place}" for group in collectors.get("listening", {}).values() for place in group]
     show.line(
         say(
             "command.run.ready",
-            address=details.get("api", {}).get("address", "-"),
+            address=said[_DOOR]["address"],
             listening="\n".join(places) or "    -",
         )
     )
     password = _first_password(engine)
     if password is not None:
         show.line(say("command.run.password", user=_ADMIN, password=password))
-    for place, why in collectors.get("failures", {}).items():
-        sys.stderr.write(say("command.run.cannot_listen", place=place, reason=why) + "\n")
-    refused = details.get("detectors", {}).get("refused", [])
+    refused = said.get("detectors", {}).get("refused", [])
     if refused:
         sys.stderr.write(say("command.run.refused_rules", count=len(refused)) + "\n")
     show.line(say("command.run.next"))

@@ -368,18 +368,26 @@ def test_the_demo_plays_through_a_pipeline_of_its_own_and_no_file_is_for_others(
 
 
 @pytest.mark.slow
-def test_run_tells_at_once_what_a_stage_cannot_do_and_keeps_the_others(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+def test_run_tells_at_once_what_a_stage_cannot_do_and_is_ready_when_it_can(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
         port = taken.getsockname()[1]
-        (tmp_path / "haidang.toml").write_text(f"sources = []\n[api]\nport = {port}\n")
+        (tmp_path / "haidang.toml").write_text(
+            f'[api]\nport = {port}\n[[sources]]\nkind = "http"\nhost = "127.0.0.1"\nport = {other.getsockname()[1]}\n'
+        )
         environment = {**os.environ, "HAIDANG_DATA_DIR": str(tmp_path), "HAIDANG_LANGUAGE": "en"}
-        with (tmp_path / "err").open("wb") as errors:
-            process = subprocess.Popen([HAIDANG, "run"], env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+        with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as errors:
+            process = subprocess.Popen([HAIDANG, "run"], env=environment, stdout=out, stderr=errors)
         try:
             told = f"Cannot listen on 127.0.0.1:{port}"
             eventually(lambda: told in (tmp_path / "err").read_text("utf-8"), 30)
+            eventually(lambda: "is not open: the port is in use" in (tmp_path / "err").read_text("utf-8"), 30)
             assert "HAIDANG_API__PORT" in (tmp_path / "err").read_text("utf-8")
             assert process.poll() is None
+            eventually(lambda: "not ready yet: api." in (tmp_path / "err").read_text("utf-8"), 30)
+            assert "Ready." not in (tmp_path / "out").read_text("utf-8")
+            taken.close()
+            eventually(lambda: "Ready." in (tmp_path / "out").read_text("utf-8"), 40)
+            assert f"http://127.0.0.1:{port}" in (tmp_path / "out").read_text("utf-8")
         finally:
             process.terminate()
             assert process.wait(60) == 0

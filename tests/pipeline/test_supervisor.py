@@ -49,12 +49,17 @@ def test_a_stage_that_crashes_is_started_again_ever_later_and_touches_no_other(s
     engine.dispose()
 
 
-def test_settings_to_be_mended_are_told_and_not_tried_at_once(supervisor: Supervisor) -> None:
+def test_settings_to_be_mended_are_told_and_tried_after_a_few_seconds(supervisor: Supervisor) -> None:
     child = add(supervisor, "refuse")
     ended(supervisor, child)
     assert child.needs_a_person
     assert child.last_words.startswith("'Mars/refuse' is no time zone")
-    assert child.restart_at - time.monotonic() > 55
+    assert 3 < child.restart_at - time.monotonic() <= 5
+    delays = []
+    for _ in range(5):
+        supervisor._ended(child, 2, "")
+        delays.append(round(child.restart_at - time.monotonic()))
+    assert delays == [10, 20, 40, 60, 60]
 
 
 def test_a_stage_that_was_killed_has_the_signal_for_its_last_words(supervisor: Supervisor) -> None:
