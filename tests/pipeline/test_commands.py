@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def empty(tmp_path: Path) -> Site:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A data directory with 300 events, one of them hostile, and two alerts."""
     site = Site(tmp_path_factory.mktemp("filled"))
     writer = store.open_writer(site.data_dir, StoreSettings(memory_mb=20))
