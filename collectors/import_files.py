@@ -327,7 +327,7 @@ def _print(result: Result) -> None:
         if len(reasons) > _LISTED_REASONS:
             show.line(say("show.more", count=len(reasons) - _LISTED_REASONS))
     if result.alerts:
-        found = [(show.number(count), level, name) for (level, name), count in result.alerts.most_common()]
+        found = [(show.number(count), show.level(level), name) for (level, name), count in result.alerts.most_common()]
         show.table(
             say("command.import.alerts"), [say("show.alerts"), say("show.level"), say("show.rule")], found, right=[0]
         )
