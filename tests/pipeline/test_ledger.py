@@ -144,7 +144,7 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
         {**heard, "stage": "collectors", "seen": time.time(), "detail": {"failures": {"tcp 1": "no"}, "held": "full"}},
         {**heard, "stage": "detectors", "seen": time.time(), "detail": {"refused": [{"path": "x"}, {"path": "y"}]}},
         {**heard, "stage": "store", "seen": time.time() - 60, "detail": {"ready": True}},
-        {**heard, "stage": "import-1", "seen": 0.0, "detail": {}},
+        {**heard, "stage": "detectors:1", "seen": 0.0, "detail": {}},
     ]
     with engine.begin() as connection:
         upsert(connection, stages, told, ["stage"])
