@@ -1,6 +1,5 @@
 """Log lines as machines write them, through the decoders, to the rules of ours that must fire."""
 
-import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,6 @@ from collectors.decoders import Hints, decode
 from detectors.sigma import RuleSet
 
 RULES = RuleSet.load(Path(__file__).parents[2] / "rules")
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "logs"
 RECEIVED = datetime(2026, 11, 24, 5, 20, tzinfo=UTC)
 HEADER = "Nov 24 05:17:44 srv01 "
 WEB = '203.0.113.5 - - [24/Nov/2026:05:17:44 +0700] "{} HTTP/1.1" {} 512 "-" "{}"'
@@ -102,12 +100,8 @@ def test_device_lines() -> None:
     assert stems(line) == {"device_reports_malware"}
 
 
-def test_real_ssh_log_alerts_on_the_few_lines_that_deserve_it() -> None:
-    log = SHARED / "OpenSSH" / "OpenSSH_2k.log"
-    if not log.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the shared recordings are missing: {log}")
-        pytest.skip(f"the shared recordings are not on this machine: {log}")
+def test_real_ssh_log_alerts_on_the_few_lines_that_deserve_it(shared_data: Path) -> None:
+    log = shared_data / "logs" / "OpenSSH" / "OpenSSH_2k.log"
     counts: Counter[str] = Counter()
     for line in log.read_text(encoding="utf-8").splitlines():
         event = decode(line, Hints(syslog=True), RECEIVED)

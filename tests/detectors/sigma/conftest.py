@@ -1,6 +1,5 @@
 """Rules from a few lines of YAML, and the place of the shared recordings."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent, indent
@@ -9,7 +8,6 @@ import pytest
 
 from detectors.sigma import Rule, RuleSet
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
 RuleOf = Callable[[str], Rule]
 RuleSetOf = Callable[..., RuleSet]
 HEAD = """\
@@ -66,10 +64,6 @@ def refusal_of(detection: Callable[[str], RuleSet]) -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
+def shared(shared_data: Path) -> Path:
     """The folder of recordings that nobody of this project made; absent on most machines."""
-    if not SHARED.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the shared recordings are missing: {SHARED}")
-        pytest.skip(f"the shared recordings are not on this machine: {SHARED}")
-    return SHARED
+    return shared_data
