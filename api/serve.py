@@ -40,7 +40,7 @@ def serve(stage: Stage) -> None:
 
 async def _serve(stage: Stage) -> None:
     settings = stage.settings.api
-    reader = store.open_reader(stage.settings.data_dir)
+    reader = store.open_reader(stage.settings.data_dir, stage.settings.store)
     searching = Searching()
     config = configuration(make_app(stage.settings, stage.engine, reader, searching))
     listener = _listen(settings.host, settings.port)

@@ -81,7 +81,7 @@ def run(chosen: argparse.Namespace) -> int:
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
     origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
     engine = open_state(settings.data_dir)
-    queue = open_bus(settings.data_dir, settings.bus.limit_mb * 1_000_000)
+    queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()
     with only_one(settings.data_dir, "import", wait_seconds=0):
         try:

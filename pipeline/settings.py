@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,10 +29,12 @@ __all__ = [
     "RESERVED_SOURCES",
     "SOURCE_NAME",
     "Api",
+    "Bus",
     "FilesSource",
     "HttpSource",
     "Settings",
     "Source",
+    "State",
     "Store",
     "SyslogSource",
     "Tls",
@@ -112,10 +114,41 @@ class Tls(_Section):
 
 
 class Bus(_Section):
+    kind: Literal["sqlite", "kafka"] = Field("sqlite", description="`sqlite`: files of the data directory; or `kafka`")
     limit_mb: int = Field(2000, ge=10, description="unread compressed megabytes of a topic before intake is held")
+    servers: list[str] = Field(default_factory=list, description="Kafka: brokers to start from, as `host:port`")
+    topic_prefix: str = Field(
+        "haidang.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Kafka: what our topics' names begin with"
+    )
+    partitions: int = Field(6, ge=1, le=10_000, description="Kafka: partitions of a topic that we make")
+    replicas: int = Field(1, ge=1, le=10, description="Kafka: copies of a topic that we make; 3 on a cluster")
+    retention_hours: float = Field(
+        72, gt=0, description="Kafka: hours that a topic that we make keeps what all have read"
+    )
+    security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
+        "plaintext", description="Kafka: how to connect"
+    )
+    ca: Path | None = Field(None, description="Kafka: PEM file of who signed the brokers' certificates")
+    certificate: Path | None = Field(None, description="Kafka: PEM file of our own certificate, if the brokers ask")
+    key: Path | None = Field(None, description="Kafka: PEM file of its key")
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="Kafka: SASL mechanism"
+    )
+    username: str = Field("", description="Kafka: SASL user")
+    password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password; better as HAIDANG_BUS__PASSWORD")
+
+
+class State(_Section):
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="PostgreSQL as `postgresql://user:password@host/database`; a file of the data directory when empty",
+    )
 
 
 class Store(_Section):
+    kind: Literal["tantivy", "elasticsearch"] = Field(
+        "tantivy", description="`tantivy`: files of the data directory; or `elasticsearch`"
+    )
     retention_days: int = Field(
         400, ge=1, description="days that an event is kept, counted from the later of its time and its receipt"
     )
@@ -123,6 +156,16 @@ class Store(_Section):
         1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come"
     )
     memory_mb: int = Field(100, ge=20, le=4000, description="memory of the index writer, in megabytes")
+    urls: list[str] = Field(default_factory=list, description="Elasticsearch: its nodes, as `https://host:9200`")
+    index_prefix: str = Field(
+        "haidang-", pattern=r"^[a-z0-9][a-z0-9._-]{0,100}$", description="Elasticsearch: how our indexes' names begin"
+    )
+    shards: int = Field(1, ge=1, le=1000, description="Elasticsearch: primary shards of a day's index")
+    replicas: int = Field(1, ge=0, le=10, description="Elasticsearch: copies of each shard; 0 with a single node")
+    ca: Path | None = Field(None, description="Elasticsearch: PEM file of who signed the nodes' certificates")
+    api_key: SecretStr = Field(SecretStr(""), description="Elasticsearch: API key; better as HAIDANG_STORE__API_KEY")
+    username: str = Field("", description="Elasticsearch: user, where no API key is set")
+    password: SecretStr = Field(SecretStr(""), description="Elasticsearch: password; better as HAIDANG_STORE__PASSWORD")
 
 
 class Detectors(_Section):
@@ -135,7 +178,7 @@ class Limits(_Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
 
 
-_SECTIONS = (Api, Tls, Bus, Store, Detectors, Limits)
+_SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Limits)
 _PREFIX = "haidang_"
 _DEFAULT_SOURCES: list[Any] = [
     SyslogSource(udp_port=5514, tcp_port=5514, tls_port=6514),
@@ -165,6 +208,7 @@ class Settings(BaseSettings):
     api: Api = Field(default_factory=Api)
     tls: Tls = Field(default_factory=Tls)
     bus: Bus = Field(default_factory=Bus)
+    state: State = Field(default_factory=State)
     store: Store = Field(default_factory=Store)
     detectors: Detectors = Field(default_factory=Detectors)
     limits: Limits = Field(default_factory=Limits)

@@ -132,7 +132,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         choose_language(settings.language)
         start_log(settings.data_dir, name, settings.log_level)
         engine = open_state(settings.data_dir)
-        bus = open_bus(settings.data_dir, settings.bus.limit_mb * 1_000_000)
+        bus = open_bus(settings.data_dir, settings.bus)
         stage = Stage(name, settings, engine, bus)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stage.stopping.set())

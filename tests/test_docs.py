@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -27,13 +27,20 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.Api, settings.Tls,
-    settings.Bus, settings.Store, settings.Detectors, settings.Limits,
+    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Limits,
 )  # fmt: skip
 _MEANINGS = {
     "name": "`labels.source` of its events: small letters, digits, `-` `.` `_`, at most 63",
     "kind": "which kind of source this is",
 }
-_TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "path"}
+_TYPES = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "true or false",
+    Path: "path",
+    SecretStr: "text, never shown",
+}
 _DEFAULTS = {"observer": "the host's name", "sources": "syslog and HTTP", "data_dir": "see [operations](operations.md)"}
 
 
@@ -81,6 +88,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True) if field.default_factory is not None else field.default
     if value is PydanticUndefined:
         return "must be given"
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     if value is None or value == []:
         return "left out"
     return f"`{json.dumps(value)}`" if not isinstance(value, Path) else f"`{value}`"
@@ -191,7 +200,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[store.Reader]:
     engine = open_state(folder)
     index(site, engine, events)
     engine.dispose()
-    opened = store.open_reader(folder)
+    opened = store.open_reader(folder, site.store)
     yield opened
     opened.close()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.frame import Frame
+from pipeline.settings import Bus as BusSettings
 
 #: Decoded events, from the collectors to the detectors and the store.
 EVENTS = "events"
@@ -69,8 +70,9 @@ class Bus(Protocol):
         """Release files and sockets."""
 
 
-def open_bus(data_dir: Path, limit_bytes: int) -> Bus:
+def open_bus(data_dir: Path, settings: BusSettings) -> Bus:
     """Open the bus that the settings name (embedded: SQLite files under `data_dir`)."""
+    limit_bytes = settings.limit_mb * 1_000_000
     from pipeline.bus.sqlite import SqliteBus
 
     return SqliteBus(data_dir / "bus", limit_bytes)

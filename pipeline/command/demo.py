@@ -220,7 +220,7 @@ def _outcome(
     settings: Settings, engine: Engine, started: float, sent: int, before: int
 ) -> tuple[int, list[tuple[str, int]]]:
     """Wait until all is searchable and no further alert comes; return how many events and which alerts there are."""
-    reader = store.open_reader(settings.data_dir)
+    reader = store.open_reader(settings.data_dir, settings.store)
     names = {"terms": {"host.name": [_WEB, _CLERK]}}
     since = {"range": {"event.ingested": {"gte": format_time(datetime.fromtimestamp(started - 1, UTC))}}}
     body = {"query": {"bool": {"filter": [names, since]}}, "size": 0}

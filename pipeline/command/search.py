@@ -34,7 +34,7 @@ def run(chosen: argparse.Namespace) -> int:
         "query": {"bool": {"must": [{"query_string": {"query": chosen.query}}], "filter": time_filter(chosen)}},
         "size": 0 if chosen.count else chosen.size,
     }
-    reader = store.open_reader(settings.data_dir)
+    reader = store.open_reader(settings.data_dir, settings.store)
     answer = reader.search(store.ALERTS if chosen.alerts else store.EVENTS, body)
     total, hits = answer["hits"]["total"]["value"], answer["hits"]["hits"]
     if chosen.count:

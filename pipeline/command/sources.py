@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _waiting(settings: Settings, engine: Engine) -> int:
-    queue = open_bus(settings.data_dir, settings.bus.limit_mb * 1_000_000)
+    queue = open_bus(settings.data_dir, settings.bus)
     waiting = queue.backlog(bus.EVENTS, positions.load(engine, "store", bus.EVENTS))[0]
     queue.close()
     return waiting

@@ -70,8 +70,9 @@ def open_writer(data_dir: Path, settings: StoreSettings) -> Writer:
     return TantivyWriter(data_dir / "index", memory_bytes=settings.memory_mb * 1_000_000)
 
 
-def open_reader(data_dir: Path) -> Reader:
+def open_reader(data_dir: Path, settings: StoreSettings) -> Reader:
     """Open a reading end."""
+    del settings
     from pipeline.store.tantivy_reader import TantivyReader
 
     return TantivyReader(data_dir / "index")

@@ -72,7 +72,7 @@ class _Serving:
         )
         self._engine = open_state(folder)
         self._events = filled_by(self._settings, self._engine)
-        self._reader = store.open_reader(folder)
+        self._reader = store.open_reader(folder, self._settings.store)
         self._searching = Searching()
         app = make_app(self._settings, self._engine, self._reader, self._searching)
         self._server = uvicorn.Server(configuration(app))
@@ -97,11 +97,11 @@ class _Serving:
 
 def index(settings: Settings, engine: Engine, events: list[Event], copies: Sequence[Event] = ()) -> None:
     """Make events and copies of alerts searchable, by way of the bus and the store's own stage."""
-    queue = open_bus(settings.data_dir, 100_000_000)
+    queue = open_bus(settings.data_dir, settings.bus)
     queue.publish(bus.EVENTS, list(pack("syslog", map(encode, events))))
     queue.publish(bus.ALERT_UPDATES, list(pack("alerts", map(encode, copies))))
     stage = Stage("store", settings, engine, queue)
-    reader = store.open_reader(settings.data_dir)
+    reader = store.open_reader(settings.data_dir, settings.store)
     running = threading.Thread(target=index_topics, args=(stage,))
     running.start()
     for collection, wanted in ((store.EVENTS, events), (store.ALERTS, copies)):

@@ -24,7 +24,9 @@ OPEN = {("POST", "/api/v1/login"), ("GET", "/"), ("GET", "/static/{name}")}
 @pytest.fixture(scope="module")
 def routes(site: Site) -> Iterator[list[tuple[str, str]]]:
     searching = Searching()
-    app = make_app(site.settings, site.engine, store.open_reader(site.settings.data_dir), searching)
+    app = make_app(
+        site.settings, site.engine, store.open_reader(site.settings.data_dir, site.settings.store), searching
+    )
     found = list(iter_route_contexts(app.routes))
     assert all(isinstance(context.original_route, APIRoute) for context in found)  # no mount, no socket
     yield [(method, str(context.path)) for context in found for method in sorted(context.methods or ())]

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from collectors.intake import Intake
-from pipeline.bus import EVENTS, open_bus
+from pipeline.bus import EVENTS
+from pipeline.bus.sqlite import SqliteBus
 from pipeline.frame import unpack
 from pipeline.ledger import sums
 from pipeline.settings import Settings
@@ -24,7 +25,7 @@ class Bench:
     def __init__(self, data_dir: Path, limit_bytes: int = 2_000_000_000, **settings: Any) -> None:
         self.settings = Settings(data_dir=data_dir, observer="may-thu", **settings)
         self.stage = Stage(
-            "collectors", self.settings, open_state(self.settings.data_dir), open_bus(data_dir / "bus", limit_bytes)
+            "collectors", self.settings, open_state(self.settings.data_dir), SqliteBus(data_dir / "bus", limit_bytes)
         )
 
     @asynccontextmanager

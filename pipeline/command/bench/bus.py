@@ -10,6 +10,7 @@ from pipeline.bus import EVENTS, open_bus
 from pipeline.command.bench.samples import syslog_lines
 from pipeline.event import encode, event_id
 from pipeline.frame import pack, unpack
+from pipeline.settings import Bus as BusSettings
 from pipeline.settings import default_data_dir
 
 _EVENTS = 500_000
@@ -34,7 +35,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     folder = default_data_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
-        bus = open_bus(Path(scratch), 100_000_000_000)
+        bus = open_bus(Path(scratch), BusSettings(limit_mb=100_000))
         started = time.perf_counter()
         for at in range(0, count, _BATCH):
             batch = [lines[number % len(lines)] for number in range(at, min(at + _BATCH, count))]

@@ -49,7 +49,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     folder = default_data_dir()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
-        writer = store.open_writer(Path(scratch), StoreSettings())
+        settings = StoreSettings()
+        writer = store.open_writer(Path(scratch), settings)
         bytes_in, busy = 0, 0.0
         batch: list[Document] = []
         for number, event in enumerate(_events(texts, count), 1):
@@ -64,7 +65,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
                 busy += time.perf_counter() - started
                 batch = []
         time.sleep(_REST_SECONDS)
-        reader = store.open_reader(Path(scratch))
+        reader = store.open_reader(Path(scratch), settings)
         figures: dict[str, Any] = {"events_per_second": round(count / busy), "events": count, "input": origin}
         figures.update(_query_times(reader))
         reader.close()

@@ -28,6 +28,8 @@ from pipeline.command.bench.samples import syslog_lines, windows_records
 from pipeline.command.bench.sender import MARK
 from pipeline.logs import start_log
 from pipeline.messages import HaidangError
+from pipeline.settings import Bus as BusSettings
+from pipeline.settings import Store as StoreSettings
 from pipeline.settings import default_data_dir
 from pipeline.state import open_state, positions
 from pipeline.state.tables import alerts, stages
@@ -128,7 +130,7 @@ def _half_speed(site: _Site, rate: int, lines: Path, records: Path) -> dict[str,
 def _wait_for(site: _Site, count: int) -> None:
     """Wait until `count` events are searchable and the detectors have read them all."""
     deadline = time.monotonic() + _LIMIT_SECONDS
-    queue = open_bus(site.data_dir, 10**12)
+    queue = open_bus(site.data_dir, BusSettings())
     while time.monotonic() < deadline:
         site.supervisor.check()
         done = site.reader.search(store.EVENTS, {"size": 0})["hits"]["total"]["value"]
@@ -194,7 +196,9 @@ def _site() -> Iterator[_Site]:
                 time.sleep(0.05)
             listening = _detail(engine, "collectors")["listening"]
             ports = [int(place.rpartition(":")[2]) for name in ("syslog", "http") for place in listening[name]]
-            yield _Site(data_dir, supervisor, engine, ports[0], ports[1], token, store.open_reader(data_dir))
+            yield _Site(
+                data_dir, supervisor, engine, ports[0], ports[1], token, store.open_reader(data_dir, StoreSettings())
+            )
         finally:
             supervisor.stop()
             engine.dispose()
