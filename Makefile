@@ -8,7 +8,7 @@ help:            ## show this list
 run: .venv/run           ## install and start everything embedded
 	@$(BIN)/haidang run
 test: .venv/dev          ## check and test everything (installs what the tests need)
-	@$(BIN)/python tests/needs.py && $(BIN)/python tests/run.py
+	@$(BIN)/python -m tests.needs && $(BIN)/python tests/run.py
 check: .venv/dev         ## style, types, import layers only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 format: .venv/dev        ## put the code into its style

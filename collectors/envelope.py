@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from collectors.decoders import Fields, Hints, decode, decode_object
 from collectors.decoders.text import to_text
-from pipeline.event import EARLIEST, Event, encode, event_id, format_time, parse_time
+from pipeline.event import EARLIEST, KIND_FIELDS, Event, encode, event_id, format_time, parse_time
 from pipeline.messages import HaidangError
 
 #: A time stamp further ahead than this is a clock's fault.
@@ -18,6 +18,8 @@ _AHEAD = timedelta(days=1)
 #: Bytes of an unreadable record that are kept.
 _MAX_BINARY = 131_072
 _EARLIEST_TEXT = format_time(EARLIEST)
+#: What follows `event.kind` in a line.
+_KIND_FIELDS = KIND_FIELDS - {"event.kind"}
 
 
 Position = tuple[str | bytes | int, ...]
@@ -70,6 +72,9 @@ class Origin:
         if event["@timestamp"] is not ingested:
             _check_time(event, received, ingested)
         # Last, in this order: the store cuts such a line into its parts without parsing it.
+        event["event.kind"] = event.pop("event.kind")
+        for name in [name for name in event if name in _KIND_FIELDS]:
+            event[name] = event.pop(name)
         if message is not None:
             event["message"] = message
         if original is not None:

@@ -80,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
             raise HaidangError("command.import.no_rules", folder=folder)
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
     origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()
     with only_one(settings.data_dir, "import", wait_seconds=0):

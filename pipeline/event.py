@@ -19,6 +19,16 @@ EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 
 #: Long texts, last in a line: they are searched by their words, not as values.
 TEXTS = ("message", "event.original", "event.original_base64", "alert.evidence")
+#: What says only of which kind an event is: names from small vocabularies, in few combinations even in a busy day. The
+#: collectors write those of an event side by side, `event.kind` first, just before the texts; the embedded store keeps
+#: each combination once (`store/tantivy_kinds.py`). No names of hosts, users, programs or addresses: those are many.
+KIND_FIELDS = frozenset((
+    "event.kind", "event.dataset", "event.category", "event.type", "event.action", "event.outcome", "event.provider",
+    "event.code", "network.transport", "network.protocol", "observer.name", "organization.id", "labels.source",
+    "log.level", "system.auth.pam.module", "system.auth.pam.service", "system.auth.ssh.method",
+    "winlog.channel", "winlog.event_id", "winlog.keywords", "winlog.level", "winlog.logon.type", "winlog.opcode",
+    "winlog.provider_guid", "winlog.provider_name", "winlog.task",
+))  # fmt: skip
 _MICROSECOND = 1_000_000
 #: Lists and maps within each other that a line may hold; orjson writes 254. What lies deeper becomes `_TOO_DEEP`.
 _MAX_DEPTH = 200

@@ -36,7 +36,7 @@ class Tally:
         minute = int(time.time() // 60)
         rows = [
             {"minute": minute, "stage": stage, "source": source, "outcome": outcome, "reason": reason, "events": events}
-            for (source, outcome, reason), events in self.counts.items()
+            for (source, outcome, reason), events in sorted(self.counts.items())  # all in one order: no deadlock
             if events
         ]
         upsert(connection, ledger, rows, key=["minute", "stage", "source", "outcome", "reason"], add=("events",))

@@ -32,6 +32,10 @@ class HaidangError(Exception):
         return say(self.key, **self.values)
 
 
+class Unavailable(HaidangError):
+    """A service that we need does not answer now: what was to be done is kept and tried again."""
+
+
 def choose_language(setting: str = "auto") -> str:
     """Set the language of this process: `vi`, `en`, or `auto` (HAIDANG_LANGUAGE, else the locale, else English)."""
     global _chosen  # noqa: PLW0603 - one process speaks one language at a time

@@ -7,6 +7,7 @@ Environment over file over default. The file is `HAIDANG_CONFIG`, else `haidang.
 import difflib
 import json
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Iterator
@@ -138,11 +139,21 @@ class Bus(_Section):
     password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password; better as HAIDANG_BUS__PASSWORD")
 
 
+_POSTGRESQL = re.compile(r"postgres(ql)?://[^/\s]*/[^/?#\s]+(\?\S*)?")
+
+
 class State(_Section):
     url: SecretStr = Field(
         SecretStr(""),
         description="PostgreSQL as `postgresql://user:password@host/database`; a file of the data directory when empty",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() and not _POSTGRESQL.fullmatch(value.get_secret_value()):
+            raise ValueError(say("settings.want_postgresql"))
+        return value
 
 
 class Store(_Section):

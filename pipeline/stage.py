@@ -131,7 +131,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         settings = load_settings()
         choose_language(settings.language)
         start_log(settings.data_dir, name, settings.log_level)
-        engine = open_state(settings.data_dir)
+        engine = open_state(settings.data_dir, settings.state)
         bus = open_bus(settings.data_dir, settings.bus)
         stage = Stage(name, settings, engine, bus)
         for number in (signal.SIGTERM, signal.SIGINT):

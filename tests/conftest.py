@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -37,3 +37,21 @@ def shared_data() -> Path:
     """The folder of shared test data."""
     need(SHARED.is_dir(), f"the shared test data, {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A PostgreSQL of this run (`tests/services/postgres.py`); each test makes its own database."""
+    from tests.services.postgres import running
+
+    with running(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An Elasticsearch node of this run (`tests/services/elasticsearch.py`); each test takes its own index prefix."""
+    from tests.services.elasticsearch import running
+
+    with running(tmp_path_factory.mktemp("elasticsearch")) as node:
+        yield node

@@ -1,7 +1,7 @@
 """What the tests need of the system enters as a list; it is there at the end, or a clear list of what is missing leaves.
 
 As root with apt, missing packages are installed. `syslog-ng` cannot be installed beside `rsyslog`, so its packages are
-only unpacked, into `.cache/syslog-ng`.
+only unpacked, into `.cache/syslog-ng`. Kafka and Elasticsearch are fetched into `.cache` by Maven.
 """
 
 import os
@@ -10,32 +10,36 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.services import elasticsearch
+
 #: A program, and the Debian package that brings it.
-PROGRAMS = {"rsyslogd": "rsyslog", "logger": "bsdutils", "openssl": "openssl", "curl": "curl", "chromium": "chromium"}
-#: A file without a program, and its package.
-FILES = {"/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so": "rsyslog-gnutls"}
+PROGRAMS = {
+    "rsyslogd": "rsyslog", "logger": "bsdutils", "openssl": "openssl", "curl": "curl", "chromium": "chromium",
+    "java": "default-jre-headless", "mvn": "maven",
+}  # fmt: skip
+#: A pattern (from the root) of a file that is in no program path, and its package.
+FILES = {
+    "usr/lib/*/rsyslog/lmnsd_gtls.so": "rsyslog-gnutls",
+    "usr/lib/postgresql/*/bin/postgres": "postgresql",
+}
+#: Servers that come from Maven Central, into `.cache`.
+SERVICES = (elasticsearch.fetch,)
 _SYSLOG_NG = Path(__file__).parent.parent / ".cache" / "syslog-ng"
 _SYSLOG_NG_PACKAGES = ("syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "libwrap0")
 
 
 def main() -> int:
     """Install or list what is missing; 0 when everything is there."""
-    missing = [package for program, package in PROGRAMS.items() if shutil.which(program, path=_path()) is None]
-    missing += [
-        package for file, package in FILES.items() if not Path(file).exists() and Path("/etc/debian_version").exists()
-    ]
-    unpacked = (_SYSLOG_NG / "usr/sbin/syslog-ng").exists()
-    if not missing and unpacked:
-        return 0
-    if os.geteuid() == 0 and shutil.which("apt-get"):
+    missing = _missing()
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         _apt("update", "-q")
-        if missing:
-            _apt("install", "-y", "-q", "--no-install-recommends", *missing)
-        if not unpacked:
+        _apt("install", "-y", "-q", "--no-install-recommends", *(set(missing) - {*_SYSLOG_NG_PACKAGES}))
+        if _SYSLOG_NG_PACKAGES[0] in missing:
             _unpack_syslog_ng()
-        return 0
-    if not unpacked and shutil.which("syslog-ng", path=_path()) is None:
-        missing.append("syslog-ng-core")
+        missing = _missing()
+    if shutil.which("mvn"):
+        for fetch in SERVICES:
+            fetch()
     if not missing:
         return 0
     sys.stdout.write(f"The tests need these packages of the system: {' '.join(missing)}\n")
@@ -44,6 +48,15 @@ def main() -> int:
         return 1
     sys.stdout.write("Going on without; tests that need them are skipped, and say so.\n")
     return 0
+
+
+def _missing() -> list[str]:
+    missing = [package for program, package in PROGRAMS.items() if shutil.which(program, path=_path()) is None]
+    if Path("/etc/debian_version").exists():
+        missing += [package for pattern, package in FILES.items() if not any(Path("/").glob(pattern))]
+    if not (_SYSLOG_NG / "usr/sbin/syslog-ng").exists() and shutil.which("syslog-ng", path=_path()) is None:
+        missing.append(_SYSLOG_NG_PACKAGES[0])
+    return missing
 
 
 def _path() -> str:

@@ -9,7 +9,7 @@ from pipeline.command import show
 from pipeline.command.search import time_filter
 from pipeline.messages import choose_language, say
 from pipeline.settings import load_settings
-from pipeline.state import open_state, state_file
+from pipeline.state import is_there, open_state
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
 
@@ -27,7 +27,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Print the alerts: all of them as JSON lines, the newest 50 as a table."""
     settings = load_settings()
     choose_language(settings.language)
-    if not state_file(settings.data_dir).exists():
+    if not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
     query = select(alerts.c.document, alerts.c.status).order_by(alerts.c.time.desc(), alerts.c.id)
     for bounds in time_filter(chosen):
@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
         named = alerts.c.document["rule.name_vi"].as_string() == chosen.rule
         query = query.where((alerts.c.rule_id == chosen.rule) | (alerts.c.rule_name == chosen.rule) | named)
     limit = chosen.limit if chosen.limit is not None else (None if chosen.json else 50)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     with engine.connect().execution_options(read_only=True, stream_results=True) as connection:
         found = ({**document, "alert.status": status} for document, status in connection.execute(query.limit(limit)))
         if chosen.json:

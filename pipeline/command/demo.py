@@ -81,7 +81,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Play the story; exit status 1 when an event or every alert is missing at the end."""
     settings = load_settings()
     choose_language(settings.language)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     chapters = story()
     sent = sum(len(chapter.sent) for chapter in chapters)
     with only_one(settings.data_dir, "demo", wait_seconds=0), _pipeline(settings, engine, quiet=chosen.json):

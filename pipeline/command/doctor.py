@@ -141,7 +141,7 @@ def clock_synchronised() -> bool:
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    now = health(open_state(settings.data_dir), settings.data_dir)
+    now = health(open_state(settings.data_dir, settings.state), settings.data_dir)
     for name, stage in now["stages"].items():
         part = say("doctor.stage", name=name)
         if not stage["up"]:

@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     choose_language(settings.language)
     with only_one(settings.data_dir, "run", wait_seconds=0):
         start_log(settings.data_dir, "supervisor", settings.log_level)
-        engine = open_state(settings.data_dir)
+        engine = open_state(settings.data_dir, settings.state)
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())

@@ -8,7 +8,7 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings
-from pipeline.state import state_file
+from pipeline.state import is_there
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
 
@@ -28,7 +28,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Search and print."""
     settings = load_settings()
     choose_language(settings.language)
-    if not state_file(settings.data_dir).exists():
+    if not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
     body = {
         "query": {"bool": {"must": [{"query_string": {"query": chosen.query}}], "filter": time_filter(chosen)}},

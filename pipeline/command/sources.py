@@ -10,7 +10,7 @@ from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.messages import choose_language, say
 from pipeline.settings import Settings, load_settings
-from pipeline.state import open_state, positions, state_file
+from pipeline.state import is_there, open_state, positions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,9 @@ def run(chosen: argparse.Namespace) -> int:
     """Print the ledger."""
     settings = load_settings()
     choose_language(settings.language)
-    if not state_file(settings.data_dir).exists():
+    if not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     rows = balances(engine)
     if chosen.json:
         for row in rows:

@@ -9,7 +9,7 @@ from pipeline.access import API, SOURCE, create_token, note, revoke_token
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings
-from pipeline.state import open_state, state_file
+from pipeline.state import is_there, open_state
 from pipeline.state.tables import tokens
 from pipeline.users import ROLES
 
@@ -25,9 +25,9 @@ def run(chosen: argparse.Namespace) -> int:
     """Make, revoke or list tokens; a token is printed once, when it is made."""
     settings = load_settings()
     choose_language(settings.language)
-    if chosen.action == "list" and not state_file(settings.data_dir).exists():
+    if chosen.action == "list" and not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.revoked).order_by(tokens.c.name)
         with engine.connect().execution_options(read_only=True) as connection:

@@ -10,7 +10,7 @@ from pipeline.access import note
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings
-from pipeline.state import open_state, state_file
+from pipeline.state import is_there, open_state
 from pipeline.state.tables import users
 from pipeline.users import ROLES, create_user, set_password
 
@@ -27,9 +27,9 @@ def run(chosen: argparse.Namespace) -> int:
     """Make a user or a new password and print it, or list the users."""
     settings = load_settings()
     choose_language(settings.language)
-    if chosen.action == "list" and not state_file(settings.data_dir).exists():
+    if chosen.action == "list" and not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
-    engine = open_state(settings.data_dir)
+    engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         with engine.connect().execution_options(read_only=True) as connection:
             rows = connection.execute(select(users.c.name, users.c.role).order_by(users.c.name)).all()

@@ -9,34 +9,81 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DatabaseError, OperationalError
 
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, Unavailable
+from pipeline.settings import State as StateSettings
 
-__all__ = ["insert_new", "open_state", "state_file", "upsert"]
+__all__ = ["insert_new", "is_there", "open_state", "state_file", "upsert"]
 
 _BUSY_MS = 20_000
+#: How long a PostgreSQL that does not answer is waited for, in seconds.
+_CONNECT_SECONDS = 5
+#: A connection whose other end is gone without a word is given up after about half a minute (libpq's names).
+_KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 4, "tcp_user_timeout": 30_000}
 
 
-def open_state(data_dir: Path) -> Engine:
-    """Open the state of a data directory, made or brought up to date when needed.
+def open_state(data_dir: Path, settings: StateSettings = StateSettings()) -> Engine:  # noqa: B008 - frozen
+    """Open the state that the settings name (a file of `data_dir` without any), made or brought up to date when needed.
 
     Raises:
-        HaidangError: the file cannot be read or written, is no database, or is of a newer version.
+        HaidangError: it cannot be read or written, is no database, or is of a newer version.
+        Unavailable: PostgreSQL does not answer.
     """
+    url = settings.url.get_secret_value()
+    return _open_postgresql(make_url(url)) if url else _open_sqlite(data_dir)
+
+
+def is_there(data_dir: Path, settings: StateSettings) -> bool:
+    """Say whether there is a state to open; opening one that is not there makes it."""
+    return bool(settings.url.get_secret_value()) or state_file(data_dir).exists()
+
+
+def _open_postgresql(url: URL) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        json_serializer=_to_json,
+        json_deserializer=orjson.loads,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "haidang", **_KEEPALIVE},
+    )
+    try:
+        _upgrade(engine)
+    except OperationalError as error:
+        shown = url.render_as_string(hide_password=True)
+        raise Unavailable("state.no_answer", url=shown, fault=str(error.orig).strip()) from error
+    except DatabaseError as error:
+        raise HaidangError("state.cannot_open", file=url.render_as_string(), fault=error.orig) from error
+    return engine
+
+
+def _upgrade(engine: Engine) -> None:
+    from pipeline.state.upgrade import upgrade
+
+    try:
+        upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _to_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _open_sqlite(data_dir: Path) -> Engine:
     file = state_file(data_dir)
     engine = create_engine(
         f"sqlite:///{file}",
-        json_serializer=lambda value: orjson.dumps(value).decode(),
+        json_serializer=_to_json,
         json_deserializer=orjson.loads,
     )
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    from pipeline.state.upgrade import upgrade
-
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        upgrade(engine)
+        _upgrade(engine)
     except (DatabaseError, OSError) as error:
         raise HaidangError("state.cannot_open", file=file, fault=getattr(error, "orig", error)) from error
     return engine

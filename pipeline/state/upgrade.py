@@ -7,10 +7,12 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from pipeline.messages import HaidangError
 
+#: The number under which processes that migrate the same PostgreSQL wait for each other.
+_LOCK = 0x48414944414E47
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -29,6 +31,8 @@ def upgrade(engine: Engine) -> None:
         return
     try:
         with engine.begin() as connection:  # another process may have been quicker: Alembic looks again in here
+            if connection.dialect.name == "postgresql":  # SQLite's writers wait for each other anyway
+                connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:

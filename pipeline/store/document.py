@@ -1,10 +1,11 @@
 """What the embedded index holds of an event: its JSON line enters, the JSON document that Tantivy reads leaves.
 
 The lines that our own collectors write have one layout (`collectors/envelope.py`): `@timestamp` and `event.id` first,
-the texts last. Of such a line the document is cut out as it stands, without parsing: that takes a third of the time of
-parsing and writing it again. Any other line is parsed, and gives the same document.
+the fields of the kind and then the texts last. Of such a line the document is cut out as it stands, without parsing:
+that takes a third of the time of parsing and writing it again. Any other line is parsed, and gives the same document.
 """
 
+import re
 from typing import NamedTuple
 
 import orjson
@@ -16,25 +17,41 @@ _LONGEST_CUT = 8_000
 #: Only values up to this length can be looked up exactly, in characters; longer ones by their words.
 _LONGEST_EXACT = 8_000
 _TIME, _ID, _MESSAGE, _ORIGINAL = b'{"@timestamp":"', b'","event.id":"', b',"message":"', b'","event.original":"'
+_KIND = b',"event.kind":"'
+#: Fields that are no exact values, also where a foreign producer's line has them among the others.
+_TEXT_NAMES = re.compile(rb'"(?:message|event\.original|event\.original_base64|alert\.evidence)":')
 _ID_DIGITS = 24
 _NOT_EXACT = frozenset((*TEXTS, "@timestamp", "event.id"))
 
 
 class Document(NamedTuple):
-    """An event on its way into the index. `fields` and `text` are JSON: an object and a string."""
+    """An event on its way into the index. `fields` and `text` are JSON: an object and a string.
+
+    `kind` are the fields of the kind as they stand in the line, without braces (checked by nobody yet); empty where
+    `fields` has them.
+    """
 
     micros: int
     identifier: str
     fields: bytes
     text: bytes
     line: bytes
+    kind: bytes = b""
 
-    def json(self, address: int) -> str:
-        """Return the document of the index's schema (`tantivy_schema.py`)."""
+    def json(self, address: int, kind: int | None = None) -> str:
+        """Return the document of the index's schema (`tantivy_schema.py`); `kind` is the number that stands for its."""
+        named = b"" if kind is None else b'"k":%d,' % kind
+        fields = self.all_fields() if kind is None else self.fields
         return (
-            b'{"t":%d,"at":%d,"id":%b,"f":%b,"text":%b}'
-            % (self.micros, address, orjson.dumps(self.identifier), self.fields, self.text)
+            b'{"t":%d,"at":%d,%b"id":%b,"f":%b,"text":%b}'
+            % (self.micros, address, named, orjson.dumps(self.identifier), fields, self.text)
         ).decode()
+
+    def all_fields(self) -> bytes:
+        """Return `fields` with those of the kind."""
+        if not self.kind:
+            return self.fields
+        return b"{%b}" % self.kind if self.fields == b"{}" else b"%b,%b}" % (self.fields[:-1], self.kind)
 
 
 def document(event: Event | None, line: bytes) -> Document:
@@ -55,26 +72,29 @@ def _cut(line: bytes) -> Document | None:
         return None
     if line[id_end : id_end + 2] != b'",' or not line[id_start:id_end].isalnum():
         return None
-    # A quote in a JSON text is escaped, so these runs of bytes stand between fields only; `message` is the first text.
-    message = line.find(_MESSAGE, id_end)
-    if message < 0 or line.find(_MESSAGE, message + 1) >= 0:
+    # A quote in a JSON text is escaped, so these runs of bytes stand between fields only. They are looked for from the
+    # end, where they are.
+    end = len(line) - 1
+    original = line.rfind(_ORIGINAL, id_end)
+    message = line.rfind(_MESSAGE, id_end, original if original > 0 else end)
+    start = text = message + len(_MESSAGE) - 1
+    if original > 0:
+        start = original + len(_ORIGINAL) - 1
+    if message < 0 or line[end - 1 :] != b'"}' or line.find(b'","', start + 1) >= 0:
         return None
-    text = message + len(_MESSAGE) - 1
-    original = line.find(_ORIGINAL, text)
-    if original >= 0:
-        start, end = original + len(_ORIGINAL) - 1, len(line) - 1
-    else:
-        start, end = text, len(line) - 1
-    if line[end - 1 : end + 1] != b'"}' or line.find(b'","', start + 1) >= 0:
+    if original > 0 and line.find(b'","', text + 1, original + 2) >= 0:  # a field between the two
+        return None
+    kind = line.rfind(_KIND, id_end, message)
+    stop = kind if kind > 0 else message
+    fields = b"{%b}" % line[id_end + 2 : stop]
+    if _TEXT_NAMES.search(fields):
         return None
     try:
         micros = to_micros(line[len(_TIME) : time_end].decode())
     except ValueError:
         return None
-    fields = b"{" + line[id_end + 2 : message] + b"}"
-    if b'"event.original' in fields or b'"alert.evidence"' in fields:
-        return None
-    return Document(micros, line[id_start:id_end].decode(), fields, line[start:end], line)
+    run = line[stop + 1 : message] if kind > 0 else b""
+    return Document(micros, line[id_start:id_end].decode(), fields, line[start:end], line, run)
 
 
 def _parsed(event: Event, line: bytes) -> Document:
