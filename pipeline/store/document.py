@@ -61,7 +61,7 @@ def document(event: Event | None, line: bytes) -> Document:
         ValueError: the line is no JSON object with a readable `@timestamp` and an `event.id`.
     """
     cut = _cut(line)
-    return cut if cut is not None else _parsed(orjson.loads(line) if event is None else event, line)
+    return cut if cut is not None else parsed(orjson.loads(line) if event is None else event, line)
 
 
 def _cut(line: bytes) -> Document | None:
@@ -80,9 +80,9 @@ def _cut(line: bytes) -> Document | None:
     start = text = message + len(_MESSAGE) - 1
     if original > 0:
         start = original + len(_ORIGINAL) - 1
-    if message < 0 or line[end - 1 :] != b'"}' or line.find(b'","', start + 1) >= 0:
+    if message < 0 or line[end - 1 :] != b'"}' or not _is_one_text(line, start, end):
         return None
-    if original > 0 and line.find(b'","', text + 1, original + 2) >= 0:  # a field between the two
+    if original > 0 and not _is_one_text(line, text, original + 1):  # a field between the two
         return None
     kind = line.rfind(_KIND, id_end, message)
     stop = kind if kind > 0 else message
@@ -97,7 +97,17 @@ def _cut(line: bytes) -> Document | None:
     return Document(micros, line[id_start:id_end].decode(), fields, line[start:end], line, run)
 
 
-def _parsed(event: Event, line: bytes) -> Document:
+def _is_one_text(line: bytes, start: int, end: int) -> bool:
+    """Say whether this is one JSON text: of more than one, at least three quotes have no backslash before them."""
+    return line.count(b'"', start, end) - line.count(b'\\"', start, end) == 2
+
+
+def parsed(event: Event, line: bytes) -> Document:
+    """Return the document of a line that was parsed.
+
+    Raises:
+        KeyError, ValueError, TypeError, AttributeError: it has no readable `@timestamp` or no `event.id`.
+    """
     exact = {
         name: value
         for name, value in event.items()

@@ -2,12 +2,15 @@
 
 What Tantivy can do itself is one call for each index, merged (`_native`). What it cannot (filters, top hits, the
 distinct values and percentiles of several indexes) is composed: the buckets first, then a search in each.
+
+A field of the kind (`tantivy_kinds.py`) has its values in two places: the call asks for both, and what it says of the
+kinds' numbers is told by their values (`_name`) and merged like the answer of another index.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +26,7 @@ from pipeline.store.aggregations import (
     order_buckets,
     percents,
 )
+from pipeline.store.tantivy_kinds import MOST_KINDS, Kinds
 from pipeline.store.tantivy_part import Part
 from pipeline.store.tantivy_schema import column
 
@@ -43,6 +47,10 @@ _NATIVE = {
 #: These only for one index: their answers cannot be added up.
 _NATIVE_ALONE = {"cardinality", "percentiles"}
 _STATS = ("avg", "sum", "min", "max", "stats")
+#: After an aggregation's name: the same by the kinds' numbers.
+_BY_KIND = "\0by kind"
+#: Buckets that are ordered by a number that only a search in each of them tells.
+_MOST_ORDERED = 5_000
 #: Steps of the scale on which percentiles of several indexes are read: an error of 0.01 % of the range.
 _PERCENTILE_STEPS = 10_000
 
@@ -59,7 +67,7 @@ class Aggregator:
     def run(self, aggregations: Sequence[Aggregation], condition: q.Condition) -> dict[str, Any]:
         """Return `{name: answer}` over the events that fit `condition`."""
         native = [agg for agg in aggregations if self._is_native(agg)]
-        answers = self._native(native, condition) if native else {}
+        answers = self._native_or_less(native, condition) if native else {}
         for agg in aggregations:
             if agg.name not in answers:
                 answers[agg.name] = self._composed(agg, condition)
@@ -67,15 +75,51 @@ class Aggregator:
 
     def _is_native(self, agg: Aggregation) -> bool:
         able = agg.kind in _NATIVE or (agg.kind in _NATIVE_ALONE and len(self.parts) == 1)
-        return able and not (agg.kind == "date_histogram" and calendar_unit(agg.options)) and all(
-            self._is_native(below) for below in agg.below
-        )  # fmt: skip
+        if agg.kind == "date_histogram" and calendar_unit(agg.options):
+            return False
+        if self._by_kind(agg):
+            able = (
+                agg.kind == "terms" and "missing" not in agg.options and _add_up(agg.below)
+            ) or agg.kind == "value_count"
+        elif _ordering(agg):
+            able = able and not any(self._by_kind(below) for below in agg.below if below.name in _ordering(agg))
+        return able and all(self._is_native(below) for below in agg.below)
+
+    def _by_kind(self, agg: Aggregation) -> bool:
+        """Say whether a field of the aggregation is one of some event's kind."""
+        return any(name in part.kinds.fields for part in self.parts for name in _fields(agg))
+
+    def _native_or_less(self, aggregations: Sequence[Aggregation], condition: q.Condition) -> dict[str, Any]:
+        """Answer all at once, or where the kinds make that more buckets than Tantivy gives, those without kinds."""
+        try:
+            return self._native(aggregations, condition)
+        except ValueError:
+            less = [agg for agg in aggregations if not self._by_kind_anywhere(agg)]
+            if len(less) == len(aggregations):
+                raise
+            return self._native(less, condition) if less else {}
+
+    def _by_kind_anywhere(self, agg: Aggregation) -> bool:
+        return self._by_kind(agg) or any(self._by_kind_anywhere(below) for below in agg.below)
 
     def _native(self, aggregations: Sequence[Aggregation], condition: q.Condition) -> dict[str, Any]:
         many = len(self.parts) > 1
-        body = {agg.name: _native_body(agg, many) for agg in aggregations}
+        body = self._bodies(aggregations, many)
         parts = [part.aggregate(condition, body) for part in self.parts]
-        return {agg.name: _merge(agg, [part[agg.name] for part in parts]) for agg in aggregations}
+        for part, answer in zip(self.parts, parts, strict=True):
+            _name(part.kinds, aggregations, answer)
+        return {agg.name: _merge(agg, _pieces(agg, parts)) for agg in aggregations}
+
+    def _bodies(self, aggregations: Sequence[Aggregation], many: bool) -> dict[str, Any]:
+        bodies = {}
+        for agg in aggregations:
+            twice = self._by_kind(agg)
+            below = self._bodies(agg.below, many or twice)
+            bodies[agg.name] = _native_body(agg, many or twice, below)
+            if twice:
+                terms = {"terms": {"field": "k", "size": MOST_KINDS}}
+                bodies[agg.name + _BY_KIND] = {**terms, "aggs": below} if below else terms
+        return bodies
 
     def _composed(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         if agg.kind in ("filter", "missing"):
@@ -93,11 +137,23 @@ class Aggregator:
             return self._percentiles(agg, condition)
         if agg.kind == "date_histogram" and calendar_unit(agg.options):
             return self._calendar(agg, condition)
-        alone = Aggregation(agg.name, agg.kind, agg.options)
-        answer: dict[str, Any] = self._native([alone], condition)[agg.name]
+        if agg.kind == "value_count":
+            return dict(self._native([agg], condition)[agg.name])
+        ordering = _ordering(agg)
+        options = {**agg.options, "order": {"_key": "asc"}, "size": _MOST_ORDERED} if ordering else agg.options
+        answer = self._alone(Aggregation(agg.name, agg.kind, options), condition)
+        if ordering and answer["sum_other_doc_count"]:
+            raise SearchError("search.too_many_buckets", place=agg.name, limit=_MOST_ORDERED)
         for bucket in answer["buckets"]:
             bucket.update(self.run(agg.below, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
-        return answer
+        return _finish_terms(agg, answer["buckets"], [answer]) if ordering else answer
+
+    def _alone(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
+        """Return the answer of one aggregation into buckets without anything below."""
+        if not self._by_kind(agg):
+            answer: dict[str, Any] = self._native([agg], condition)[agg.name]
+            return answer
+        return _merge(agg, [piece for part in self.parts for piece in _terms_of_part(part, agg, condition)])
 
     def _bucket(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         count = sum(part.count(condition) for part in self.parts)
@@ -106,12 +162,16 @@ class Aggregator:
     def _distinct(self, field: str, condition: q.Condition) -> set[Any]:
         body = {"a": {"terms": {"field": column(field), "size": MAX_BUCKETS}}}
         answers = [part.aggregate(condition, body) for part in self.parts]
-        return {bucket["key"] for answer in answers for bucket in answer["a"]["buckets"]}
+        found = {bucket["key"] for answer in answers for bucket in answer["a"]["buckets"]}
+        for part in self.parts:
+            if field in part.kinds.fields:
+                found.update(v for number in part.count_by_kind(condition) for v in part.kinds.values(number, field))
+        return found
 
     def _percentiles(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         spread = self._native([Aggregation("a", "stats", {"field": agg.field})], condition)["a"]
         if not spread["count"]:
-            return {"values": {str(percent): None for percent in percents(agg.options)}}
+            return _of_nothing(agg)
         low, high = spread["min"], spread["max"]
         step = (high - low) / _PERCENTILE_STEPS or 1.0
         scale = Aggregation("a", "histogram", {"field": agg.field, "interval": step, "offset": low, "min_doc_count": 1})
@@ -144,7 +204,7 @@ class Aggregator:
         return {"buckets": buckets}
 
 
-def _native_body(agg: Aggregation, many: bool) -> dict[str, Any]:
+def _native_body(agg: Aggregation, many: bool, below: dict[str, Any]) -> dict[str, Any]:
     options = dict(agg.options)
     kind = agg.kind
     if kind in _STATS:
@@ -160,7 +220,9 @@ def _native_body(agg: Aggregation, many: bool) -> dict[str, Any]:
         if "offset" in options:
             body["offset"] = options["offset"]
     elif kind in ("terms", "multi_terms"):
-        body = {name: options[name] for name in ("missing", "include", "exclude", "min_doc_count") if name in options}
+        body = {name: options[name] for name in ("missing", "include", "exclude") if name in options}
+        if "min_doc_count" in options:  # of several answers, each may have fewer
+            body["min_doc_count"] = min(options["min_doc_count"], 1) if many else options["min_doc_count"]
         size = int(options.get("size", 10))
         body["size"] = min(size * 3 + 50, MAX_BUCKETS) if many else size
         if "order" in options:
@@ -175,10 +237,7 @@ def _native_body(agg: Aggregation, many: bool) -> dict[str, Any]:
         body = {"field": column(agg.field), "percents": percents(options)}
     else:
         body = {"field": column(agg.field)}
-    native: dict[str, Any] = {kind: body}
-    if agg.below:
-        native["aggs"] = {below.name: _native_body(below, many) for below in agg.below}
-    return native
+    return {kind: body, "aggs": below} if below else {kind: body}
 
 
 def _native_order(agg: Aggregation) -> Any:
@@ -192,6 +251,102 @@ def _native_order(agg: Aggregation) -> Any:
     return [renamed(rule) for rule in order] if isinstance(order, list) else renamed(order)
 
 
+def _fields(agg: Aggregation) -> list[str]:
+    if agg.kind == "multi_terms":
+        return [term["field"] for term in agg.options["terms"]]
+    return [agg.field] if agg.kind in ("terms", "cardinality", "value_count") else []
+
+
+def _ordering(agg: Aggregation) -> set[str]:
+    """Return the names of the aggregations below whose numbers order the buckets."""
+    order = agg.options.get("order") or []
+    paths = {path for rule in (order if isinstance(order, list) else [order]) for path in rule}
+    return {path.partition(".")[0] for path in paths} & {below.name for below in agg.below}
+
+
+def _add_up(aggregations: Sequence[Aggregation]) -> bool:
+    """Say whether the answers for any parts of the events make the answer for all, exactly."""
+    return all(
+        agg.kind in _NATIVE and agg.kind not in ("terms", "multi_terms") and _add_up(agg.below) for agg in aggregations
+    )
+
+
+def _name(kinds: Kinds, aggregations: Sequence[Aggregation], answer: dict[str, Any]) -> None:
+    """Replace the numbers of kinds by the values that they stand for, in a part's answer."""
+    for agg in aggregations:
+        for name in (agg.name, agg.name + _BY_KIND):
+            for bucket in answer.get(name, {}).get("buckets", ()):
+                _name(kinds, agg.below, bucket)
+        by_kind = answer.get(agg.name + _BY_KIND)
+        if by_kind is not None and agg.kind == "value_count":
+            counts = [
+                (bucket["doc_count"], kinds.values(int(bucket["key"]), agg.field)) for bucket in by_kind["buckets"]
+            ]
+            by_kind["value"] = sum(count * len(values) for count, values in counts)
+        elif by_kind is not None:
+            by_kind["buckets"] = _taken(
+                kinds,
+                agg,
+                [
+                    {**bucket, "key": value}
+                    for bucket in by_kind["buckets"]
+                    for value in set(kinds.values(int(bucket["key"]), agg.field))
+                ],
+            )
+
+
+def _taken(kinds: Kinds, agg: Aggregation, buckets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the buckets that a `terms` aggregation includes and does not exclude, and the empty ones it asks for."""
+    values = kinds.terms(agg.field, {name: agg.options[name] for name in ("include", "exclude") if name in agg.options})
+    empty = [] if agg.options.get("min_doc_count", 1) else [{"key": value, "doc_count": 0} for value in values]
+    return [*(bucket for bucket in buckets if bucket["key"] in values), *empty]
+
+
+def _pieces(agg: Aggregation, answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what is to be merged: of each answer what it says itself, and what it says by the kinds."""
+    return [answer[name] for answer in answers for name in (agg.name, agg.name + _BY_KIND) if name in answer]
+
+
+def _terms_of_part(part: Part, agg: Aggregation, condition: q.Condition) -> Iterator[dict[str, Any]]:
+    """Yield the answers that make one index's buckets of `terms` or `multi_terms` by fields of the kind.
+
+    The events whose kinds have the same values of these fields are asked together for the other fields, if any.
+    """
+    terms = agg.options["terms"] if agg.kind == "multi_terms" else [agg.options]
+    counts = part.count_by_kind(condition)
+    alike: dict[tuple[tuple[str, ...], ...], list[int]] = {}
+    for number in counts:
+        values = tuple(tuple(dict.fromkeys(part.kinds.values(number, term["field"]))) for term in terms)
+        if any(values):
+            alike.setdefault(values, []).append(number)
+    named = [number for numbers in alike.values() for number in numbers]
+    yield part.aggregate(condition, {"a": _native_body(agg, True, {})}, except_for=named)["a"]
+    for values, numbers in alike.items():
+        others = [term for term, held in zip(terms, values, strict=True) if not held]
+        found: dict[str, Any] = {"buckets": [{"key": [], "doc_count": sum(counts[number] for number in numbers)}]}
+        if others:
+            found = part.aggregate(condition, {"a": _native_body(_of_terms(agg, others), True, {})}, among=numbers)["a"]
+        if agg.kind == "terms":
+            buckets = [{**bucket, "key": value} for bucket in found["buckets"] for value in values[0]]
+            yield {**found, "buckets": _taken(part.kinds, agg, buckets)}
+        else:
+            yield {**found, "buckets": [whole for bucket in found["buckets"] for whole in _with_values(bucket, values)]}
+
+
+def _of_terms(agg: Aggregation, terms: list[dict[str, Any]]) -> Aggregation:
+    """Return the aggregation by some of the fields of a `multi_terms`."""
+    kind, fields = ("multi_terms", {"terms": terms}) if len(terms) > 1 else ("terms", terms[0])
+    return Aggregation(agg.name, kind, {**agg.options, **fields})
+
+
+def _with_values(bucket: dict[str, Any], values: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]]:
+    """Yield a bucket of the other fields once for each combination of the kind's values, all in their places."""
+    key = bucket["key"] if isinstance(bucket["key"], list) else [bucket["key"]]
+    rest = iter(key)
+    for whole in product(*(held or (next(rest),) for held in values)):
+        yield {**bucket, "key": list(whole), "key_as_string": "|".join(map(str, whole))}
+
+
 def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
     if agg.kind in _STATS:
         stats = merge_stats(parts) if parts else {"count": 0, "sum": 0.0, "min": None, "max": None, "avg": None}
@@ -201,7 +356,7 @@ def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
     if agg.kind == "value_count":
         return {"value": sum(part["value"] for part in parts)}
     if agg.kind in _NATIVE_ALONE:
-        return parts[0]
+        return parts[0] if parts else _of_nothing(agg)
     by_key: dict[Any, list[dict[str, Any]]] = {}
     for part in parts:
         for bucket in part["buckets"]:
@@ -215,19 +370,26 @@ def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"buckets": _finish_histogram(agg, buckets)}
 
 
+def _of_nothing(agg: Aggregation) -> dict[str, Any]:
+    """Return the answer of `cardinality` or `percentiles` over no events."""
+    if agg.kind == "cardinality":
+        return {"value": 0}
+    return {"values": {str(percent): None for percent in percents(agg.options)}}
+
+
 def _merge_buckets(agg: Aggregation, group: list[dict[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {
         name: group[0][name] for name in ("key", "key_as_string", "from", "to") if name in group[0]
     }
     merged["doc_count"] = sum(bucket["doc_count"] for bucket in group)
     for below in agg.below:
-        merged[below.name] = _merge(below, [bucket[below.name] for bucket in group])
+        merged[below.name] = _merge(below, _pieces(below, group))
     return merged
 
 
 def _finish_terms(agg: Aggregation, buckets: list[dict[str, Any]], parts: list[dict[str, Any]]) -> dict[str, Any]:
-    size = int(agg.options.get("size", 10))
-    ordered = order_buckets(buckets, agg.options.get("order"))
+    size, least = int(agg.options.get("size", 10)), int(agg.options.get("min_doc_count", 1))
+    ordered = order_buckets([b for b in buckets if b["doc_count"] >= least], agg.options.get("order"))
     rest = sum(part.get("sum_other_doc_count", 0) for part in parts) + sum(b["doc_count"] for b in ordered[size:])
     error = sum(part.get("doc_count_error_upper_bound", 0) or 0 for part in parts)
     return {"doc_count_error_upper_bound": error, "sum_other_doc_count": rest, "buckets": ordered[:size]}
@@ -284,10 +446,10 @@ def _fill(agg: Aggregation, buckets: list[dict[str, Any]], interval: float) -> l
 def _bucket_condition(agg: Aggregation, bucket: dict[str, Any]) -> q.Condition:
     """Return what the events of a bucket have in common."""
     if agg.kind == "terms":
-        return q.equals(agg.field, (bucket.get("key_as_string", bucket["key"]),))
+        return _has(agg.options, bucket.get("key_as_string", bucket["key"]))
     if agg.kind == "multi_terms":
-        fields = [term["field"] for term in agg.options["terms"]]
-        return q.Combined(must=tuple(q.equals(name, (key,)) for name, key in zip(fields, bucket["key"], strict=True)))
+        terms = zip(agg.options["terms"], bucket["key"], strict=True)
+        return q.Combined(must=tuple(_has(term, key) for term, key in terms))
     if agg.kind == "date_histogram":
         start = bucket["key"] * 1000
         return q.Within(q.TIME, start, start + fixed_micros(agg.options["fixed_interval"]) - 1)
@@ -297,6 +459,14 @@ def _bucket_condition(agg: Aggregation, bucket: dict[str, Any]) -> q.Condition:
     if agg.field == q.TIME:
         return q.Within(q.TIME, low, None if high is None else int(high) - 1)
     return q.Within(agg.field, low, high, include_high=False)
+
+
+def _has(term: dict[str, Any], value: q.Value) -> q.Condition:
+    """Return the condition that a field has a value; the one that stands for no value is also that of no value."""
+    has = q.equals(term["field"], (value,))
+    if term.get("missing") != value:
+        return has
+    return q.Combined(should=(has, q.Combined(must_not=(q.Exists(term["field"]),))), least=1)
 
 
 def _percentile(buckets: list[dict[str, Any]], percent: float, step: float, low: float, high: float) -> float:

@@ -5,13 +5,15 @@ from typing import Any
 
 import orjson
 import tantivy
+from tantivy import Occur, Query
 from tantivy import Order as Direction
 
 from pipeline.event import Event
 from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
 from pipeline.store.request import Order
-from pipeline.store.tantivy_query import IndexQuery, count_of
+from pipeline.store.tantivy_kinds import MOST_KINDS, Kinds
+from pipeline.store.tantivy_query import IndexQuery, count_of, of_kinds
 from pipeline.store.tantivy_schema import column
 
 #: Distinct values looked at when sorting by a field other than the time.
@@ -21,10 +23,11 @@ _SORT_VALUES = 10_000
 class Part:
     """What a search asks of one index."""
 
-    def __init__(self, index: tantivy.Index, blocks: BlockReader) -> None:
+    def __init__(self, index: tantivy.Index, blocks: BlockReader, kinds: Kinds) -> None:
         self._searcher = index.searcher()
         self._blocks = blocks
-        self._query = IndexQuery(index, self._searcher)
+        self._query = IndexQuery(index, self._searcher, kinds.fitting)
+        self.kinds = kinds
         self.events = self._searcher.num_docs
 
     def count(self, condition: q.Condition) -> int:
@@ -33,10 +36,29 @@ class Part:
             return int(self.events)
         return count_of(self._searcher.search(self._query.translate(condition), limit=1))
 
-    def aggregate(self, condition: q.Condition, body: dict[str, Any]) -> dict[str, Any]:
-        """Return Tantivy's own answer to an aggregation body with its own field names."""
-        answer: dict[str, Any] = self._searcher.aggregate(self._query.translate(condition), body)
+    def aggregate(
+        self,
+        condition: q.Condition,
+        body: dict[str, Any],
+        among: Sequence[int] | None = None,
+        except_for: Sequence[int] = (),
+    ) -> dict[str, Any]:
+        """Return Tantivy's own answer to an aggregation body with its own field names.
+
+        `among` and `except_for`: only events of these kinds, and none of those.
+        """
+        query = self._query.translate(condition)
+        if among is not None:
+            query = Query.boolean_query([(Occur.Must, query), (Occur.Must, of_kinds(among))])
+        if except_for:
+            query = Query.boolean_query([(Occur.Must, query), (Occur.MustNot, of_kinds(except_for))])
+        answer: dict[str, Any] = self._searcher.aggregate(query, body)
         return answer
+
+    def count_by_kind(self, condition: q.Condition) -> dict[int, int]:
+        """Return how many events fit, for each kind that has some."""
+        buckets = self.aggregate(condition, {"a": {"terms": {"field": "k", "size": MOST_KINDS}}})["a"]["buckets"]
+        return {int(bucket["key"]): bucket["doc_count"] for bucket in buckets}
 
     def newest(self, condition: q.Condition, wanted: int, descending: bool = True) -> tuple[int, list[Event]]:
         """Return how many events fit, and the newest (or oldest) `wanted` of them."""
@@ -73,4 +95,9 @@ class Part:
         direction = "desc" if order.descending else "asc"
         terms = {"field": column(order.field), "size": size, "order": {"_key": direction}}
         buckets = self.aggregate(condition, {"a": {"terms": terms}})["a"]["buckets"]
-        return [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
+        values = [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
+        if order.field not in self.kinds.fields:
+            return values
+        numbers = self.count_by_kind(condition)
+        more = {value for number in numbers for value in self.kinds.values(number, order.field)}
+        return sorted({*values, *more}, key=lambda value: (isinstance(value, str), value), reverse=order.descending)

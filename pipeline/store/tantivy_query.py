@@ -1,6 +1,7 @@
 """Conditions enter, Tantivy's query objects for one embedded index leave."""
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -21,12 +22,25 @@ _MIN_MICROS, _MAX_MICROS = -(2**63), 2**63 - 1
 _STEP, _TEXT_FOLLOWS = "\x01", "\x00s"
 
 
-class IndexQuery:
-    """Translates for one index: its searcher answers which values there are, its parser reads numeric ranges."""
+def _no_kinds(_condition: q.Condition) -> list[int]:
+    return []
 
-    def __init__(self, index: tantivy.Index, searcher: tantivy.Searcher) -> None:
+
+class IndexQuery:
+    """Translates for one index: its searcher answers which values there are, its parser reads numeric ranges.
+
+    `kinds` says which combinations of fields fit a condition (`tantivy_kinds.py`).
+    """
+
+    def __init__(
+        self,
+        index: tantivy.Index,
+        searcher: tantivy.Searcher,
+        kinds: Callable[[q.Condition], list[int]] = _no_kinds,
+    ) -> None:
         self._index = index
         self._searcher = searcher
+        self._kinds = kinds
 
     def translate(self, condition: q.Condition) -> Query:
         """Return Tantivy's query for a condition."""
@@ -35,6 +49,20 @@ class IndexQuery:
                 return Query.all_query()
             case q.Nothing():
                 return Query.empty_query()
+            case q.Phrase():
+                return _phrase(condition.text)
+            case q.Identifiers():
+                return _any([Query.term_query(schema(), "id", value) for value in condition.values])
+            case q.Combined():
+                return self._combined(condition)
+            case q.Equals() | q.Within() | q.InNetwork() | q.Exists() | q.Like():
+                numbers = [] if condition.field in (None, q.TIME) else self._kinds(condition)
+                return _any([self._of_field(condition), *([of_kinds(numbers)] if numbers else [])])
+        raise TypeError(f"a condition is one of the classes of query.py, this is {condition!r}")
+
+    def _of_field(self, condition: q.Equals | q.Within | q.InNetwork | q.Exists | q.Like) -> Query:
+        """Translate a condition on one field, as if no event had it in its kind."""
+        match condition:
             case q.Equals():
                 return _any([_equal(condition.field, value) for value in condition.values])
             case q.Within():
@@ -45,13 +73,6 @@ class IndexQuery:
                 return exists(condition.field)
             case q.Like():
                 return _like(condition)
-            case q.Phrase():
-                return _phrase(condition.text)
-            case q.Identifiers():
-                return _any([Query.term_query(schema(), "id", value) for value in condition.values])
-            case q.Combined():
-                return self._combined(condition)
-        raise TypeError(f"a condition is one of the classes of query.py, this is {condition!r}")
 
     def _combined(self, condition: q.Combined) -> Query:
         parts = [(Occur.Must, self.translate(part)) for part in condition.must]
@@ -110,6 +131,11 @@ class IndexQuery:
 def exists(field: str) -> Query:
     """Return the query for events in which the field, or one below it, has a value."""
     return Query.exists_query(column(field), json_subpaths=True)
+
+
+def of_kinds(numbers: Sequence[int]) -> Query:
+    """Return the query for the events of these kinds."""
+    return Query.term_set_query(schema(), "k", list(numbers))
 
 
 def _is_whole(value: q.Value) -> bool:

@@ -14,8 +14,9 @@ from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
 from pipeline.store.request import Order, Request, only, parse_order, parse_request
 from pipeline.store.tantivy_aggregate import Aggregator
+from pipeline.store.tantivy_kinds import Kinds
 from pipeline.store.tantivy_part import Part
-from pipeline.store.tantivy_schema import blocks_path, covers, open_index
+from pipeline.store.tantivy_schema import blocks_path, covers, kinds_path, open_index
 
 _Row = tuple[tuple[Any, ...], Event]
 
@@ -67,7 +68,7 @@ class TantivyReader:
                 continue
             opened = self._opened(path)
             if opened is not None:
-                part = Part(opened.index, opened.blocks)
+                part = Part(opened.index, opened.blocks, opened.kinds)
                 if part.events:
                     parts.append(part)
         return parts
@@ -82,7 +83,7 @@ class TantivyReader:
                 gone.blocks.close()
             return None
         if opened.changed != changed:
-            opened.index.reload()
+            opened.reload()
             opened.changed = changed
         self._open[path] = opened
         return opened
@@ -95,7 +96,13 @@ class _Open:
         self.index: tantivy.Index = open_index(path)
         self.index.config_reader("manual")
         self.blocks = BlockReader(blocks_path(path))
+        self.kinds = Kinds(kinds_path(path))
         self.changed = 0
+
+    def reload(self) -> None:
+        """See the last commit."""
+        self.index.reload()
+        self.kinds = self.kinds.newer()
 
 
 def _hits(parts: Sequence[Part], request: Request) -> dict[str, Any]:

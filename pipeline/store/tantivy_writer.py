@@ -9,12 +9,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
+
 from pipeline.logs import log
 from pipeline.store import ALERTS, Added
 from pipeline.store.blocks import BlockWriter
-from pipeline.store.document import Document
+from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
-from pipeline.store.tantivy_schema import DAY_MICROS, blocks_path, covers, index_name, open_index
+from pipeline.store.tantivy_kinds import MOST_KINDS, KindWriter
+from pipeline.store.tantivy_schema import (
+    DAY_MICROS,
+    blocks_path,
+    covers,
+    holds_kinds,
+    index_name,
+    kinds_path,
+    open_index,
+)
 
 #: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
 _OPEN_AT_ONCE = 8
@@ -95,6 +106,7 @@ class _IndexWriter:
         self._writer = self._index.writer(heap_size=memory, num_threads=1)
         self._searcher = self._index.searcher()
         self._blocks = BlockWriter(blocks_path(path))
+        self._kinds = KindWriter(kinds_path(path), MOST_KINDS if holds_kinds(path) else 0)
         self._seen = Seen()
         self._uncommitted: set[str] = set()
         self._read_ids()
@@ -122,10 +134,19 @@ class _IndexWriter:
         return Added(0, refused)
 
     def _put(self, document: Document) -> bool:
+        number = self._kinds.number(document.kind) if document.kind else None
+        address = self._blocks.add(document.line)
         try:
-            self._writer.add_json(document.json(self._blocks.add(document.line)))
-        except ValueError as error:  # a line that was cut out without being parsed, and is no JSON
-            log("store").error("not_an_event", id=document.identifier, error=str(error)[:300])
+            self._writer.add_json(document.json(address, number))
+        except ValueError:  # it was cut out without being parsed, of a line that only looks like one of ours
+            return self._put_parsed(document.line, address)
+        return True
+
+    def _put_parsed(self, line: bytes, address: int) -> bool:
+        try:
+            self._writer.add_json(parsed(orjson.loads(line), line).json(address))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log("store").error("not_an_event", line=line[:300].decode("utf-8", "replace"), error=str(error)[:300])
             return False
         return True
 
@@ -133,6 +154,7 @@ class _IndexWriter:
         if not self._uncommitted:
             return
         self._blocks.sync()  # before the commit that names their addresses
+        self._kinds.sync()  # before the commit that names their numbers
         self._writer.commit()
         self._uncommitted.clear()
         self._index.reload()
@@ -141,6 +163,7 @@ class _IndexWriter:
     def close(self) -> None:
         self.commit()
         self._blocks.close()
+        self._kinds.close()
         self._writer.wait_merging_threads()
 
     def _read_ids(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.event import TEXTS, encode, event_id, to_micros
 from pipeline.store.blocks import BlockReader, BlockWriter
-from pipeline.store.document import Document, _cut, _parsed, document
+from pipeline.store.document import Document, _cut, document, parsed
 from pipeline.store.seen import Seen
 from pipeline.store.tantivy_schema import covers, index_name
 
@@ -26,12 +26,12 @@ _NAMES = st.sampled_from(
 
 
 def as_parts(made: Document) -> tuple[Any, ...]:
-    return (made.micros, made.identifier, orjson.loads(made.fields), orjson.loads(made.text), made.line)
+    return (made.micros, made.identifier, orjson.loads(made.all_fields()), orjson.loads(made.text), made.line)
 
 
 @settings(max_examples=600, deadline=None)
 @given(st.dictionaries(_NAMES, _VALUES, max_size=6), st.booleans())
-def test_a_line_that_is_cut_gives_the_same_document_as_one_that_is_parsed(fields: dict[str, Any], ours: bool) -> None:
+def test_a_line_that_is_cut_gives_the_same_document_as_one_that_isparsed(fields: dict[str, Any], ours: bool) -> None:
     head = {"@timestamp": "2026-11-24T05:17:44.123Z", "event.id": event_id("t", 1)}
     rest = {name: value for name, value in fields.items() if name not in head}
     if ours:  # the layout of our own collectors
@@ -41,14 +41,31 @@ def test_a_line_that_is_cut_gives_the_same_document_as_one_that_is_parsed(fields
     line = encode({**head, **rest})
     cut = _cut(line)
     if cut is not None:
-        assert as_parts(cut) == as_parts(_parsed(orjson.loads(line), line))
+        assert as_parts(cut) == as_parts(parsed(orjson.loads(line), line))
 
 
 @pytest.mark.parametrize("tail", [b'"n":1,"message":"hi"}', b'"n":1,"message":"hi","event.original":"<86>hi \\"x\\""}'])
 def test_our_own_lines_are_cut(tail: bytes) -> None:
     line = b'{"@timestamp":"2026-11-24T05:17:44.123Z","event.id":"%b",' % event_id("t", 1).encode() + tail
     assert _cut(line) is not None
-    assert as_parts(document(None, line)) == as_parts(_parsed(orjson.loads(line), line))
+    assert as_parts(document(None, line)) == as_parts(parsed(orjson.loads(line), line))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {"message": "a", "x": "b", "event.original": "c"},
+        {"message": "a\\", "x": "b\\", "event.original": "c"},
+        {"x": {"a": "b", "event.kind": "event", "message": "m"}, "event.original": "z"},
+        {"x": {"a": "b", "event.kind": "event", "message": "m\\"}, "event.original": "z"},
+        {"x": {"a": "b", "event.kind": "event"}, "message": "m", "event.original": "z"},
+        {"x": {"a": "b", "event.original": "m"}, "message": "z"},
+    ],
+)
+def test_what_only_looks_like_our_layout_loses_nothing(rest: dict[str, Any]) -> None:
+    event = {"@timestamp": "2026-11-24T05:17:44.123Z", "event.id": event_id("t", 1), "n": 1, **rest}
+    made = document(None, encode(event))
+    assert as_parts(made) == as_parts(parsed(event, encode(event)))
 
 
 @pytest.mark.parametrize(
