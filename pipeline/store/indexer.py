@@ -18,6 +18,9 @@ from pipeline.store.document import Document, document
 
 #: Events that are committed together at the most; more wait for the next commit.
 _COMMIT_EVENTS = 100_000
+#: While the store is behind it commits that much more seldom: no event is searchable in time then anyway, and large
+#: commits cost a fifth less, so all are the sooner.
+_SELDOM = 5
 #: How often old indexes and read frames are deleted, in seconds.
 _HOUSEKEEPING_SECONDS = 30.0
 #: Who reads which topic; a frame that all of them have read is no longer needed.
@@ -39,7 +42,10 @@ def index_topics(stage: Stage) -> None:
         read = sum(_index_next(writer, collection, consumer) for collection, consumer in consumers.items())
         waiting += read
         now = time.monotonic()
-        if waiting and (now - committed >= settings.store.commit_seconds or waiting >= _COMMIT_EVENTS):
+        late = now - committed >= settings.store.commit_seconds
+        if late and _is_behind(waiting, consumers[store.EVENTS]):
+            late = now - committed >= settings.store.commit_seconds * _SELDOM
+        if waiting and (late or waiting >= _COMMIT_EVENTS):
             _commit(writer, consumers)
             waiting, committed = 0, time.monotonic()
         elif not waiting:
@@ -52,6 +58,11 @@ def index_topics(stage: Stage) -> None:
         stage.beat(consumers[store.EVENTS].backlog, {"ready": True})
     _commit(writer, consumers)
     writer.close()
+
+
+def _is_behind(waiting: int, consumer: Consumer) -> bool:
+    """Say whether more events are still to be read than were read since the last commit."""
+    return consumer.backlog() > waiting
 
 
 def _commit(writer: store.Writer, consumers: dict[str, Consumer]) -> None:
