@@ -1,6 +1,7 @@
 """What all tests share: data that nobody in this project wrote, one language, and waiting for a condition."""
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,15 @@ def eventually(found: Callable[[], T], seconds: float = 15.0, pause: float = 0.1
 
 
 @pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Kafka broker of this run (`tests/services/kafka.py`); each test takes its own topics (`settings`)."""
+    from tests.services.kafka import running
+
+    with running(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of shared test data."""
     need(SHARED.is_dir(), f"the shared test data, {SHARED}")
@@ -40,18 +50,26 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def services() -> Iterator[Path]:
+    """A folder for the services of this run; pytest's own are closed to other users, and deleted by other runs."""
+    with tempfile.TemporaryDirectory(prefix="haidang-services-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(services: Path) -> Iterator[Any]:
     """A PostgreSQL of this run (`tests/services/postgres.py`); each test makes its own database."""
     from tests.services.postgres import running
 
-    with running(tmp_path_factory.mktemp("postgres")) as server:
+    with running(services / "postgres") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def elasticsearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def elasticsearch(services: Path) -> Iterator[Any]:
     """An Elasticsearch node of this run (`tests/services/elasticsearch.py`); each test takes its own index prefix."""
     from tests.services.elasticsearch import running
 
-    with running(tmp_path_factory.mktemp("elasticsearch")) as node:
+    with running(services / "elasticsearch") as node:
         yield node

@@ -1,6 +1,6 @@
 """The store: events enter, what a search asks leaves.
 
-One contract, implementations beside it (`tantivy_writer.py` and `tantivy_reader.py`), one contract suite
+One contract, implementations beside it (`tantivy_*.py` embedded, `elastic_*.py`), one contract suite
 (`tests/contract/store.py`). Requests and answers are Elasticsearch's JSON, in the subset that `request.py` (body),
 `query.py` (query DSL), `query_string.py` (Lucene-style text) and `aggregations.py` name; see `docs/search.md`.
 """
@@ -64,15 +64,22 @@ class Reader(Protocol):
 
 
 def open_writer(data_dir: Path, settings: StoreSettings) -> Writer:
-    """Open the writing end (embedded: Tantivy indexes under `data_dir`)."""
+    """Open the writing end that the settings name (embedded: Tantivy indexes under `data_dir`)."""
+    if settings.kind == "elasticsearch":
+        from pipeline.store.elastic_writer import ElasticWriter
+
+        return ElasticWriter(settings)
     from pipeline.store.tantivy_writer import TantivyWriter
 
     return TantivyWriter(data_dir / "index", memory_bytes=settings.memory_mb * 1_000_000)
 
 
 def open_reader(data_dir: Path, settings: StoreSettings) -> Reader:
-    """Open a reading end."""
-    del settings
+    """Open a reading end of the store that the settings name."""
+    if settings.kind == "elasticsearch":
+        from pipeline.store.elastic_reader import ElasticReader
+
+        return ElasticReader(settings)
     from pipeline.store.tantivy_reader import TantivyReader
 
     return TantivyReader(data_dir / "index")

@@ -1,4 +1,4 @@
-"""A real Elasticsearch node for the tests: an empty folder enters, a node on a free port of loopback leaves.
+"""A real Elasticsearch node for the tests: a folder to make enters, a node on a free port of loopback leaves.
 
 The node is the distribution that Elasticsearch makes for integration tests (Maven Central): a real node with few
 modules, without `GET /`, data streams, lifecycle policies, scripts, and update and delete by query.
@@ -58,6 +58,7 @@ class Elasticsearch:
         with zipfile.ZipFile(ARCHIVE) as archive:
             archive.extractall(folder)
         self._home = next(folder.glob("elasticsearch-*"))
+        self._console = folder / "console"
         for program in (self._home / "bin").iterdir():
             program.chmod(0o755)
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
@@ -70,9 +71,6 @@ class Elasticsearch:
             self._owner = pwd.getpwnam(_USER).pw_uid
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, self._owner, -1)
-            for parent in (folder, *folder.parents):
-                if str(parent).startswith("/tmp/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -90,14 +88,15 @@ class Elasticsearch:
             "ES_TMPDIR": str(self._home / "tmp"),
             "HOME": str(self._home),
         }
-        self._process = subprocess.Popen(
-            [str(self._home / "bin" / "elasticsearch")], env=environment, cwd=self._home, user=self._owner,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        with self._console.open("wb") as console:
+            self._process = subprocess.Popen(
+                [str(self._home / "bin" / "elasticsearch")], env=environment, cwd=self._home, user=self._owner,
+                stdout=console, stderr=console, start_new_session=True,
+            )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
-            assert self._process.poll() is None, f"Elasticsearch ended; see {self._home / 'logs'}"
-            assert time.monotonic() < deadline, "Elasticsearch did not start"
+            assert self._process.poll() is None, f"Elasticsearch ended: {self._console.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"Elasticsearch did not start: {self._console.read_text()[-3000:]}"
             time.sleep(0.2)
 
     def stop(self) -> None:

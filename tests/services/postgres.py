@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: an empty folder enters, a server on a free port of loopback leaves."""
+"""A real PostgreSQL for the tests: a folder to make enters, a server on a free port of loopback leaves."""
 
 import os
 import shutil
@@ -30,11 +30,8 @@ class Postgres:
         self._programs = found
         self._data = folder / "data"
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        folder.mkdir()
         if self._as:
-            folder.chmod(0o755)
-            for parent in folder.parents:
-                if parent.stat().st_uid == os.geteuid() and str(parent).startswith("/tmp/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
             shutil.chown(folder, "postgres")
         self._run("initdb", "-D", str(self._data), "-U", "haidang", "-A", "trust", "-E", "UTF8", "--no-sync")
         with socket.create_server(("127.0.0.1", 0)) as free:

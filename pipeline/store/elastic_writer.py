@@ -1,0 +1,171 @@
+"""The Elasticsearch store's writing end: events with their lines enter, documents of an index a day leave.
+
+`_id` is `event.id` and an event is created, never replaced, so a frame read twice changes nothing, whoever reads it.
+An answer is durable when it comes (`index.translog.durability` is `request` by default), and searchable after `commit`.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from pipeline.logs import log
+from pipeline.messages import Unavailable
+from pipeline.settings import Store
+from pipeline.store import ALERTS, Added
+from pipeline.store.document import Document
+from pipeline.store.elastic_client import answers, connect
+from pipeline.store.elastic_schema import RECEIVED, body, document_id, template
+from pipeline.store.tantivy_schema import DAY_MICROS, covers, index_name
+
+#: Bytes of one request; Elasticsearch takes 100 MB, and is quickest at 5 to 15.
+_REQUEST_BYTES = 5_000_000
+#: Requests on their way at once.
+_AT_ONCE = 2
+#: How long what Elasticsearch cannot take now is offered again before we give up, in seconds.
+_PATIENCE_SECONDS = 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+#: How often it is asked which indexes there are, in seconds.
+_LOOK_SECONDS = 60.0
+#: Indexes whose columns are remembered.
+_MOST_INDEXES = 100
+_CONFLICT, _BAD_REQUEST = 409, 400
+#: The error of a document whose index cannot be made, as the cluster holds as many shards as it may.
+_NO_MORE_SHARDS = "validation_exception"
+_ANSWER_PARTS = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+class ElasticWriter:
+    """`Writer` on an Elasticsearch cluster; see the module's text."""
+
+    def __init__(self, settings: Store) -> None:
+        self._settings = settings
+        self._client = connect(settings)
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="bulk")
+        self._touched: set[str] = set()
+        self._columns: dict[str, set[str]] = defaultdict(set)  # by index
+        self._names: set[str] = set()
+        self._looked = 0.0
+        with answers(settings):
+            prefix = settings.index_prefix
+            made = template(prefix, settings.shards, settings.replicas)
+            self._client.indices.put_index_template(name=f"{prefix}template", **made)
+
+    def add(self, collection: str, documents: Sequence[Document]) -> Added:
+        action = b"index" if collection == ALERTS else b"create"
+        now = datetime.now(UTC)
+        existing = self._existing()
+        names: dict[int, str] = {}
+        rows = []
+        for document in documents:
+            day = document.micros // DAY_MICROS
+            index = names.get(day) or names.setdefault(day, self._index(collection, day, now, existing))
+            head = orjson.dumps({"_index": index, "_id": document_id(document.identifier)})
+            rows.append(b'{"%b":%b}\n%b\n' % (action, head, body(document, self._columns[index])))
+        self._touched.update(names.values())
+        parts = list(self._pool.map(self._send, _requests(rows)))
+        return Added(sum(part.repeated for part in parts), sum(part.refused for part in parts))
+
+    def commit(self) -> None:
+        if self._touched:
+            with answers(self._settings):
+                self._client.indices.refresh(index=sorted(self._touched), ignore_unavailable=True)
+            self._touched.clear()
+
+    def expire(self, days: int) -> list[str]:
+        limit = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 1_000_000
+        gone = []
+        prefix = f"{self._settings.index_prefix}events-"
+        with answers(self._settings):
+            for name in sorted(self._list()):
+                span = covers(name.removeprefix(prefix))
+                if span is not None and span[1] <= limit and self._last_received(name) <= limit:
+                    self._client.indices.delete(index=name, ignore_unavailable=True)
+                    gone.append(name)
+        return gone
+
+    def close(self) -> None:
+        self.commit()
+        self._pool.shutdown()
+        self._client.close()
+
+    def _index(self, collection: str, day: int, now: datetime, existing: set[str]) -> str:
+        if collection == ALERTS:
+            return f"{self._settings.index_prefix}{ALERTS}"
+        return f"{self._settings.index_prefix}{collection}-{index_name(day * DAY_MICROS, now, existing)}"
+
+    def _existing(self) -> set[str]:
+        """Return the days and months that have an index, as of a minute ago."""
+        if not self._looked or time.monotonic() - self._looked > _LOOK_SECONDS:
+            prefix = f"{self._settings.index_prefix}events-"
+            with answers(self._settings):
+                self._names = {name.removeprefix(prefix) for name in self._list()}
+            self._looked = time.monotonic()
+            while len(self._columns) > _MOST_INDEXES:
+                del self._columns[next(iter(self._columns))]
+        return self._names
+
+    def _list(self) -> list[str]:
+        pattern = f"{self._settings.index_prefix}events-*"
+        return list(self._client.indices.get_settings(index=pattern, name="index.uuid", allow_no_indices=True).body)
+
+    def _last_received(self, index: str) -> float:
+        """Return when an index last took something in, in microseconds: imported history is kept from its import."""
+        asked = self._client.search(index=index, size=0, aggregations={"last": {"max": {"field": RECEIVED}}})
+        return float(asked["aggregations"]["last"]["value"] or 0)
+
+    def _send(self, rows: list[bytes]) -> Added:
+        """Bring rows to Elasticsearch, those that it cannot take now again and again for a while."""
+        repeated = refused = 0
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        wait = _FIRST_WAIT
+        while True:
+            items = self._bulk(rows)
+            repeated += sum(item["status"] == _CONFLICT for item in items)
+            for item, row in zip(items, rows, strict=True):
+                if _is_refusal(item):
+                    refused += 1
+                    log("store").error("not_an_event", error=str(item)[:300], document=row[:100].decode())
+            waiting = [(item, row) for item, row in zip(items, rows, strict=True) if _waits(item)]
+            if not waiting:
+                return Added(repeated, refused)
+            if time.monotonic() > deadline:
+                fault = str(waiting[0][0])[:300]
+                raise Unavailable("store.no_answer", urls=", ".join(self._settings.urls), fault=fault)
+            rows = [row for _, row in waiting]
+            time.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _bulk(self, rows: list[bytes]) -> list[dict[str, Any]]:
+        with answers(self._settings):
+            answer = self._client.perform_request(
+                "POST", f"/_bulk?filter_path={_ANSWER_PARTS}", body=b"".join(rows),
+                headers={"content-type": "application/x-ndjson", "accept": "application/json"},
+            )  # fmt: skip
+        return [next(iter(item.values())) for item in answer.body["items"]]
+
+
+def _requests(rows: list[bytes]) -> list[list[bytes]]:
+    """Divide rows into requests of about `_REQUEST_BYTES`."""
+    found: list[list[bytes]] = []
+    held = _REQUEST_BYTES
+    for row in rows:
+        if held >= _REQUEST_BYTES:
+            found.append([])
+            held = 0
+        found[-1].append(row)
+        held += len(row)
+    return found
+
+
+def _is_refusal(item: dict[str, Any]) -> bool:
+    """Say whether a document is at fault: what it says, not what the cluster can or may do now."""
+    return bool(item["status"] == _BAD_REQUEST and item["error"]["type"] != _NO_MORE_SHARDS)
+
+
+def _waits(item: dict[str, Any]) -> bool:
+    return int(item["status"]) >= _BAD_REQUEST and item["status"] != _CONFLICT and not _is_refusal(item)
