@@ -18,8 +18,6 @@ _AHEAD = timedelta(days=1)
 #: Bytes of an unreadable record that are kept.
 _MAX_BINARY = 131_072
 _EARLIEST_TEXT = format_time(EARLIEST)
-#: What follows `event.kind` in a line.
-_KIND_FIELDS = KIND_FIELDS - {"event.kind"}
 
 
 Position = tuple[str | bytes | int, ...]
@@ -61,20 +59,22 @@ class Origin:
         """Put the envelope around decoded fields. It comes last: no sender can say who it is or where it belongs."""
         ingested = _stamp(received)
         message, original = fields.pop("message", None), fields.pop("event.original", None)
-        event: Event = {"@timestamp": ingested, "event.id": "", "event.kind": "event", **more, **fields}
+        identifier = event_id(self.source, *position)
+        event: Event = {"@timestamp": ingested, "event.id": identifier, "event.ingested": ingested, **more}
+        kind: Fields = {"event.kind": "event"}
+        for name, value in fields.items():
+            (kind if name in KIND_FIELDS else event)[name] = value
+        event["event.id"] = identifier
+        event["event.ingested"] = ingested
         if "error.message" in more and "error.message" in fields:
             event["error.message"] = f"{more['error.message']}; {fields['error.message']}"
-        event["event.id"] = event_id(self.source, *position)
-        event["event.ingested"] = ingested
-        event["observer.name"] = self.observer
-        event["organization.id"] = self.organization
-        event["labels.source"] = self.source
         if event["@timestamp"] is not ingested:
             _check_time(event, received, ingested)
         # Last, in this order: the store cuts such a line into its parts without parsing it.
-        event["event.kind"] = event.pop("event.kind")
-        for name in [name for name in event if name in _KIND_FIELDS]:
-            event[name] = event.pop(name)
+        event.update(kind)
+        event["observer.name"] = self.observer
+        event["organization.id"] = self.organization
+        event["labels.source"] = self.source
         if message is not None:
             event["message"] = message
         if original is not None:
