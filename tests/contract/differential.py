@@ -102,7 +102,11 @@ CONDITIONS = st.recursive(
 class DifferentialSuite:
     """The suite."""
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(  # several stores in one session: the suite has an executor for each
+        max_examples=400,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(condition=CONDITIONS)
     def test_a_store_finds_what_the_oracle_finds(
         self, reader_of_sample: tuple[Reader, list[Event]], condition: q.Condition
