@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.services import elasticsearch
+from tests.services import elasticsearch, kafka
 
 #: A program, and the Debian package that brings it.
 PROGRAMS = {
@@ -23,7 +23,7 @@ FILES = {
     "usr/lib/postgresql/*/bin/postgres": "postgresql",
 }
 #: Servers that come from Maven Central, into `.cache`.
-SERVICES = (elasticsearch.fetch,)
+SERVICES = (elasticsearch.fetch, kafka.fetch)
 _SYSLOG_NG = Path(__file__).parent.parent / ".cache" / "syslog-ng"
 _SYSLOG_NG_PACKAGES = ("syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "libwrap0")
 

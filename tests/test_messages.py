@@ -23,7 +23,7 @@ _BUILT = {
 #: Keys of the page that are put together in its scripts.
 _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new)\.\w+")
 #: Names, keywords and units that stay as they are in Vietnamese.
-_TERMS = frozenset(("check", "false", "from", "ms", "now", "shell", "show", "size", "tls", "utf", "web", "windows"))
+_TERMS = frozenset(("check", "false", "from", "kafka", "ms", "now", "shell", "show", "size", "tls", "utf", "web", "windows"))
 
 
 def catalogue(name: str) -> dict[str, str]:

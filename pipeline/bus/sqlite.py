@@ -6,7 +6,7 @@ write and read; readers never wait for a writer (https://www.sqlite.org/wal.html
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pipeline.bus import Positions, Record, SlowDown
@@ -42,6 +42,8 @@ END;
 class SqliteBus:
     """`Bus` on SQLite files in `folder`; see the module's text. Safe to share between threads."""
 
+    fault = ""
+
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -62,8 +64,20 @@ class SqliteBus:
                     "INSERT INTO frames (key, source, events, size, payload) VALUES (?, ?, ?, ?, ?)", rows
                 )
 
-    def read(self, topic: str, positions: Positions, limit_bytes: int = 4_000_000) -> list[Record]:
+    def partitions(self, topic: str) -> tuple[int, ...]:
+        del topic
+        return (PARTITION,)
+
+    def read(
+        self,
+        topic: str,
+        positions: Positions,
+        limit_bytes: int = 4_000_000,
+        partitions: Collection[int] | None = None,
+    ) -> list[Record]:
         records: list[Record] = []
+        if partitions is not None and PARTITION not in partitions:
+            return records
         with self._lock:
             rows = self._open(topic).execute(
                 "SELECT offset, source, events, payload FROM frames WHERE offset >= ? ORDER BY offset",
@@ -82,7 +96,9 @@ class SqliteBus:
             row = self._open(topic).execute("SELECT seq FROM sqlite_sequence WHERE name = 'frames'").fetchone()
         return {PARTITION: row[0] + 1 if row else 1}
 
-    def backlog(self, topic: str, positions: Positions) -> tuple[int, int]:
+    def backlog(self, topic: str, positions: Positions, partitions: Collection[int] | None = None) -> tuple[int, int]:
+        if partitions is not None and PARTITION not in partitions:
+            return 0, 0
         with self._lock:
             row = (
                 self._open(topic)
