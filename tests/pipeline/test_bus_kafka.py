@@ -1,5 +1,7 @@
 """The bus on a real Kafka broker: the contract, and what is its own."""
 
+import argparse
+import json
 import threading
 import time
 import uuid
@@ -12,6 +14,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from pipeline.bus import ALERTS, EVENTS, BusAway, open_bus
 from pipeline.bus.kafka import RECORD_BYTES, KafkaBus
+from pipeline.command import bench
 from pipeline.frame import Frame, pack, unpack
 from pipeline.messages import HaidangError
 from tests.conftest import eventually
@@ -309,3 +312,17 @@ def test_a_bus_reads_on_from_saved_positions_after_the_broker_came_back(tmp_path
         second = KafkaBus(settings)
         assert [text for text in _numbers(second, positions) if text != "lost?"] == list(map(str, range(1, 10)))
         second.close()
+
+
+def test_the_benchmark_measures_a_broker_and_leaves_nothing(
+    kafka: Kafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    words = ["bus", "--kind", "kafka", "--servers", *kafka.servers, "--events", "20000", "--json"]
+    assert bench.run(parser.parse_args(words)) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["events"], figures["events_per_second"] > 0) == (20_000, True)
+    with KafkaAdminClient(bootstrap_servers=kafka.servers) as admin:
+        assert eventually(lambda: not [name for name in admin.list_topics() if name.startswith("haidang-bench")])

@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=list(_BENCHES), help=say("command.bench.what"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))
     parser.add_argument("--events", type=int, help=say("command.bench.events"))
+    parser.add_argument("--kind", choices=["sqlite", "kafka"], default="sqlite", help=say("command.bench.kind"))
+    parser.add_argument("--servers", nargs="+", default=["127.0.0.1:9092"], help=say("command.bench.servers"))
     parser.add_argument("--logs", help=say("command.bench.logs"))
     parser.add_argument("--evtx", help=say("command.bench.evtx"))
     parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
