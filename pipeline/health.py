@@ -2,16 +2,20 @@
 
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, select
 
+from pipeline import deadletters
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
 
 #: A stage that said nothing for this long counts as down, in seconds: a full disk or a large commit may take a while.
 SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
+#: A copy of a stage on another machine that said nothing for this long is there no more, in seconds.
+FORGOTTEN_SECONDS = 86_400.0
 #: Less free disk than this is a fault, in bytes.
 LOW_DISK_BYTES = 1_000_000_000
 
@@ -23,11 +27,14 @@ def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
         rows = connection.execute(select(stages)).mappings().all()
     problems: list[dict[str, Any]] = []
     shown = {}
+    rows = [row for row in rows if ":" not in row["stage"]]  # not the detectors of an import
+    copies = Counter(row["stage"] for row in rows)
     for row in rows:
-        name, detail = row["stage"], dict(row["detail"])
-        if ":" in name:  # the detectors of an import
-            continue
+        detail = dict(row["detail"])
+        name = row["stage"] if copies[row["stage"]] == 1 else f"{row['stage']}@{row['instance']}"
         silent = round(now - row["seen"], 1)
+        if copies[row["stage"]] > 1 and silent > FORGOTTEN_SECONDS:  # a machine that was taken away
+            continue
         shown[name] = {
             "up": silent < SILENT_SECONDS, "pid": row["pid"], "seen_seconds_ago": silent,
             "backlog_events": row["backlog_events"], **detail,
@@ -40,6 +47,9 @@ def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
         if detail.get("refused"):
             problems.append({"what": "rules_refused", "count": len(detail["refused"])})
+    letters = deadletters.summary(engine)["count"]
+    if letters:
+        problems.append({"what": "dead_letters", "count": letters})
     free = shutil.disk_usage(data_dir).free
     if free < LOW_DISK_BYTES:
         problems.append({"what": "disk_low", "free_bytes": free})

@@ -13,23 +13,45 @@ from pipeline.state import upsert
 from pipeline.state.tables import ledger
 
 IN, OUT, DROPPED = "in", "out", "dropped"
+#: The reason of a whole frame that cannot be unpacked.
+POISON_FRAME = "poison_frame"
 #: How long minutes are kept apart, in minutes; older ones become one row a day.
 KEEP_MINUTES = 48 * 60
 _DAY = 24 * 60
+#: Dead letters that are kept between two savings; a frame that is all rubbish must not fill the memory.
+_MOST_LETTERS = 1_000
 _KEY = (ledger.c.source, ledger.c.stage, ledger.c.outcome, ledger.c.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A line (or a whole frame) as it lay in a topic, and why nothing could be done with it."""
+
+    topic: str
+    source: str
+    reason: str
+    detail: str
+    line: bytes
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since the last `save`, by source, outcome and reason."""
+    """Counts since the last `save`, by source, outcome and reason; and what was dropped itself (`deadletters.py`)."""
 
     counts: dict[tuple[str, str, str], int] = field(default_factory=lambda: defaultdict(int))
+    letters: list[DeadLetter] = field(default_factory=list)
 
     def add(self, source: str, outcome: str, events: int = 1, reason: str = "") -> None:
         """Count `events`; a drop without a reason is a fault of the caller."""
         if outcome == DROPPED and not reason:
             raise ValueError("what is dropped is dropped for a reason")
         self.counts[source, outcome, reason] += events
+
+    def drop(self, letter: DeadLetter, events: int = 1) -> None:
+        """Count what is dropped, and keep it for a person to look at."""
+        self.add(letter.source, DROPPED, events, letter.reason)
+        if len(self.letters) < _MOST_LETTERS:
+            self.letters.append(letter)
 
     def save(self, connection: Connection, stage: str) -> None:
         """Add the counts to the ledger, in the caller's transaction. `clear` them when it has committed."""
@@ -44,6 +66,7 @@ class Tally:
     def clear(self) -> None:
         """Start again from zero."""
         self.counts.clear()
+        self.letters.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pipeline.bus import Record
 from pipeline.event import Event, decode, encode, event_id, format_time, to_micros
 from pipeline.frame import PoisonFrame, unpack
-from pipeline.ledger import DROPPED, IN, Tally
+from pipeline.ledger import IN, POISON_FRAME, DeadLetter, Tally
 from pipeline.logs import log
 
 #: Chooses lines of a record, with their numbers from 0; `enumerate` chooses them all.
@@ -31,7 +31,8 @@ def parsed(record: Record, tally: Tally, chosen: Choice = enumerate) -> Iterator
     except PoisonFrame as error:
         log("records").error("poison_frame", topic=record.topic, offset=record.offset, error=str(error))
         tally.add(record.source, IN, max(record.events, 1))
-        tally.add(record.source, DROPPED, max(record.events, 1), "poison_frame")
+        letter = DeadLetter(record.topic, record.source, POISON_FRAME, str(error), record.payload)
+        tally.drop(letter, max(record.events, 1))
         return
     tally.add(record.source, IN, len(lines))
     for number, line in chosen(lines):
@@ -41,7 +42,7 @@ def parsed(record: Record, tally: Tally, chosen: Choice = enumerate) -> Iterator
             log("records").error(
                 "not_an_event", topic=record.topic, offset=record.offset, line=number, error=str(error)
             )
-            tally.add(record.source, DROPPED, 1, "not_an_event")
+            tally.drop(DeadLetter(record.topic, record.source, "not_an_event", str(error), line))
 
 
 def complete(event: Event, record: Record, number: int) -> Event:

@@ -33,6 +33,7 @@ __all__ = [
     "Bus",
     "FilesSource",
     "HttpSource",
+    "KafkaSource",
     "Settings",
     "Source",
     "State",
@@ -98,7 +99,38 @@ class HttpSource(_Section):
     max_request_bytes: int = Field(64_000_000, ge=1000, description="a request's size after unpacking, in bytes")
 
 
-Source = Annotated[SyslogSource | FilesSource | HttpSource, Field(discriminator="kind")]
+class _Kafka(_Section):
+    """How to reach a Kafka cluster."""
+
+    servers: list[str] = Field(default_factory=list, description="Kafka: brokers to start from, as `host:port`")
+    security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
+        "plaintext", description="Kafka: how to connect"
+    )
+    ca: Path | None = Field(
+        None, description="Kafka: PEM file of who signed the brokers' certificates; the system's when left out"
+    )
+    certificate: Path | None = Field(None, description="Kafka: PEM file of our own certificate, if the brokers ask")
+    key: Path | None = Field(None, description="Kafka: PEM file of its key")
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="Kafka: SASL mechanism"
+    )
+    username: str = Field("", description="Kafka: SASL user")
+    password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password; better from the environment")
+
+
+class KafkaSource(_Kafka):
+    """A topic of Kafka that other programs write, one event a record."""
+
+    name: SourceName
+    kind: Literal["kafka"] = "kafka"
+    topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the topic's name")
+    from_start: bool = Field(True, description="begin with the oldest record; else with those that come from now on")
+    dataset: str | None = Field(None, description="decoder; found by content when left out")
+    timezone: str = Field("local", description="zone of time stamps without an offset")
+    encoding: str = Field("auto", description="as for syslog")
+
+
+Source = Annotated[SyslogSource | FilesSource | HttpSource | KafkaSource, Field(discriminator="kind")]
 
 
 class Api(_Section):
@@ -114,32 +146,17 @@ class Tls(_Section):
     key: Path | None = Field(None, description="PEM file of its key")
 
 
-class Bus(_Section):
+class Bus(_Kafka):
     kind: Literal["sqlite", "kafka"] = Field("sqlite", description="`sqlite`: files of the data directory; or `kafka`")
     limit_mb: int = Field(2000, ge=10, description="unread compressed megabytes of a topic before intake is held")
-    servers: list[str] = Field(default_factory=list, description="Kafka: brokers to start from, as `host:port`")
     topic_prefix: str = Field(
         "haidang.", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="Kafka: what our topics' names begin with"
     )
     partitions: int = Field(6, ge=1, le=10_000, description="Kafka: partitions of a topic that we make")
     replicas: int = Field(1, ge=1, le=10, description="Kafka: copies of a topic that we make; 3 on a cluster")
     retention_hours: float = Field(
-        72, gt=0, description="Kafka: hours that a topic that we make keeps what all have read"
+        168, gt=0, description="Kafka: hours after which a topic that we make drops what nobody has read"
     )
-    security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
-        "plaintext", description="Kafka: how to connect"
-    )
-    ca: Path | None = Field(None, description="Kafka: PEM file of who signed the brokers' certificates")
-    certificate: Path | None = Field(None, description="Kafka: PEM file of our own certificate, if the brokers ask")
-    key: Path | None = Field(None, description="Kafka: PEM file of its key")
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="Kafka: SASL mechanism"
-    )
-    username: str = Field("", description="Kafka: SASL user")
-    password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password; better as HAIDANG_BUS__PASSWORD")
-
-
-_POSTGRESQL = re.compile(r"postgres(ql)?://[^/\s]*/[^/?#\s]+(\?\S*)?")
 
 
 class State(_Section):
@@ -187,6 +204,9 @@ class Detectors(_Section):
 
 class Limits(_Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
+    dead_letter_mb: int = Field(
+        100, ge=1, le=100_000, description="megabytes of lines that could not be stored, kept for `haidang deadletter`"
+    )
 
 
 _SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Limits)
@@ -309,7 +329,7 @@ def _misplaced(file: Path) -> Iterator[str]:
 
 def _not_json() -> Iterator[str]:
     """Yield a fault for each variable that should be JSON and is not: those of lists and of whole sections."""
-    lists = {"sources", "detectors__rules"}
+    lists = {"sources", "detectors__rules", "bus__servers"}
     sections = {name for name, field in Settings.model_fields.items() if field.default_factory in _SECTIONS}
     for variable, value in sorted(os.environ.items()):
         name = variable.lower().removeprefix(_PREFIX)
@@ -377,6 +397,6 @@ def _meant(loc: tuple[Any, ...]) -> list[str]:
 
 def _known_names() -> dict[str, list[str]]:
     """Return the settings of each section; those at the top under ""."""
-    sources = {name for kind in (SyslogSource, FilesSource, HttpSource) for name in kind.model_fields}
+    sources = {name for kind in (SyslogSource, FilesSource, HttpSource, KafkaSource) for name in kind.model_fields}
     sections = {section.__name__.lower(): list(section.model_fields) for section in _SECTIONS}
     return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}

@@ -1,4 +1,8 @@
-"""A stage's process: a body that reads one topic enters, a process with a lock, a heartbeat and a clean stop leaves."""
+"""A stage's process: a body that reads one topic enters, a process with a lock, a heartbeat and a clean stop leaves.
+
+A body that meets a service that does not answer (`Unavailable`, a lost database connection) is started again in the
+same process, from what was saved, as soon as the service answers.
+"""
 
 import fcntl
 import gc
@@ -8,20 +12,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
 
-from pipeline.bus import Bus, Positions, Record, open_bus
+from pipeline import shares
+from pipeline.bus import Bus, BusAway, Positions, Record, open_bus
+from pipeline.deadletters import bury
+from pipeline.instance import instance_of
 from pipeline.ledger import Tally
 from pipeline.logs import log, start_log
-from pipeline.messages import HaidangError, choose_language
+from pipeline.messages import HaidangError, Unavailable, choose_language
 from pipeline.settings import Settings, load_settings
 from pipeline.state import open_state, upsert
 from pipeline.state import positions as saved
 from pipeline.state.tables import stages
+
+T = TypeVar("T")
 
 #: How often a stage says that it lives, in seconds.
 HEARTBEAT_SECONDS = 2.0
@@ -31,6 +41,14 @@ IDLE_SECONDS = 0.03
 LOCK_SECONDS = 20.0
 #: What a lock is waited for at the least, in seconds: `is_running` holds it for a moment when it looks.
 _LOCK_MOMENT = 0.3
+#: How often a copy of a consumer says that it lives, and looks whether its share has changed, in seconds.
+_SHARE_SECONDS = 2.0
+#: How old the ends of a topic may be that a bus tells, in seconds, and a little more.
+_ENDS_SECONDS = 1.5
+#: How long a stage waits before it tries again what a service did not answer, in seconds: first, and at the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+#: Faults of a database that is away or was cut off.
+_STATE_AWAY = (OperationalError, InterfaceError)
 #: Set by the supervisor: a stage whose supervisor is gone stops.
 SUPERVISOR_VARIABLE = "HAIDANG_SUPERVISOR_PID"
 
@@ -44,6 +62,8 @@ class Stage:
         self.engine = engine
         self.bus = bus
         self.stopping = threading.Event()
+        self.instance = instance_of(settings.data_dir)
+        self.consumers: list[Consumer] = []
         self._started = time.time()
         self._beaten = 0.0
 
@@ -62,62 +82,150 @@ class Stage:
             log("stage").warning("supervisor_gone", stage=self.name)
             self.stopping.set()
         row = {
-            "stage": self.name, "pid": os.getpid(), "started": self._started, "seen": time.time(),
-            "backlog_events": backlog(), "detail": detail or {},
+            "stage": self.name, "instance": self.instance, "pid": os.getpid(), "started": self._started,
+            "seen": time.time(), "backlog_events": backlog(),
+            "detail": {**({"held": self.bus.fault} if self.bus.fault else {}), **(detail or {})},
         }  # fmt: skip
         with self.engine.begin() as connection:
-            upsert(connection, stages, [row], key=["stage"])
+            upsert(connection, stages, [row], key=["stage", "instance"])
 
 
 class Consumer:
-    """A stage's reading end of one topic: `read`, act on it, `commit`: position and counts in one transaction."""
+    """A stage's reading end of one topic: `read`, act on it, `commit`: position and counts in one transaction.
 
-    def __init__(self, stage: Stage, topic: str, name: str | None = None) -> None:
+    Where the stage has copies on other machines, each reads its share of the partitions (`pipeline/shares.py`).
+    """
+
+    def __init__(self, stage: Stage, topic: str, name: str | None = None, buries: bool = False) -> None:
+        """`buries`: what this consumer drops becomes a dead letter. Of a topic's consumers one does."""
         self.topic = topic
+        self._buries = buries
         self.tally = Tally()
         self._stage = stage
         self._name = name or stage.name
-        self._next = saved.load(stage.engine, self._name, topic)
-        self._dirty = False
-        self._go_back_to_ends()
+        self._share: set[int] | None = None  # all partitions
+        self._given_up: set[int] = set()  # read no more, but still ours until what was read is saved
+        self._looked = 0.0
+        self._next: dict[int, int] = {}
+        self._touched: set[int] = set()  # partitions whose position is not saved yet
+        stage.consumers.append(self)
+        if self._is_shared():
+            self._share = set()
+            self._look_at_share()
+        else:
+            self._next = saved.load(stage.engine, self._name, topic)
+            self._go_back_to_ends()
 
-    def _go_back_to_ends(self) -> None:
-        """Read from the start where a position lies past the end: the topic was lost, and fills again from below it."""
-        for partition, end in self._stage.bus.ends(self.topic).items():
-            if self._next.get(partition, 0) > end:
-                log("stage").error("topic_lost", topic=self.topic, position=self._next[partition], end=end)
-                self._next[partition] = 0
-                self._dirty = True
-        self.commit()
+    @property
+    def leads(self) -> bool:
+        """Whether this copy does what only one of them should: it has the first partition, or is the only one."""
+        return self._share is None or 0 in self._share
 
     def start_at(self, offsets: Positions) -> None:
         """Begin at these offsets in the partitions that were never read."""
         for partition, offset in offsets.items():
-            self._next.setdefault(partition, offset)
+            if partition not in self._next:
+                self._next[partition] = offset
+                self._touched.add(partition)
 
     def read(self, limit_bytes: int = 4_000_000) -> list[Record]:
         """Return the next records, or none; they count as read from now on, and as done with `commit`."""
-        records = self._stage.bus.read(self.topic, self._next, limit_bytes)
+        self._look_at_share()
+        records = self._stage.bus.read(self.topic, self._next, limit_bytes, self._reading())
         for record in records:
             self._next[record.partition] = record.offset + 1
-        self._dirty = self._dirty or bool(records)
+            self._touched.add(record.partition)
         return records
 
     def commit(self, effects: Callable[[Connection], None] | None = None) -> None:
-        """Save position, counts and `effects` together; all or none."""
-        if not self._dirty and effects is None:
+        """Save position, counts and `effects` together; all or none.
+
+        Raises:
+            LeaseLost: another copy has taken over what was read; nothing was saved.
+        """
+        if not self._touched and effects is None and not self._given_up:
             return
         with self._stage.engine.begin() as connection:
+            if self._share is not None and self._touched:
+                shares.extend(connection, self._name, self.topic, self._stage.instance, self._touched)
             if effects is not None:
                 effects(connection)
-            saved.save(connection, self._name, self.topic, self._next)
-            self.tally.save(connection, self._stage.name.partition(":")[0])  # `detectors:…` count as detectors
+            positions = {partition: self._next[partition] for partition in self._touched}
+            saved.save(connection, self._name, self.topic, positions)
+            name = self._stage.name.partition(":")[0]  # `detectors:…` count as detectors
+            self.tally.save(connection, name)
+            if self._buries and self.tally.letters:
+                bury(connection, name, self.tally.letters, self._stage.settings.limits.dead_letter_mb * 1_000_000)
+            if self._given_up:
+                shares.give_back(connection, self._name, self.topic, self._stage.instance, self._given_up)
         self.tally.clear()
-        self._dirty = False
+        self._touched.clear()
+        self._forget(self._given_up)
 
     def backlog(self) -> int:
         """Return how many events wait to be read."""
-        return self._stage.bus.backlog(self.topic, self._next)[0]
+        return self._stage.bus.backlog(self.topic, self._next, self._reading())[0]
+
+    def close(self) -> None:
+        """Let other copies go on at once; what was read and not saved is theirs."""
+        if self._share is not None:
+            with self._stage.engine.begin() as connection:
+                shares.leave(connection, self._name, self.topic, self._stage.instance)
+
+    def _is_shared(self) -> bool:
+        return len(self._stage.bus.partitions(self.topic)) > 1 and self._name == self._stage.name.partition(":")[0]
+
+    def _reading(self) -> set[int] | None:
+        return None if self._share is None else self._share - self._given_up
+
+    def _look_at_share(self) -> None:
+        """Say that we live, and take or give up partitions where copies came or went."""
+        if self._share is None or time.monotonic() - self._looked < _SHARE_SECONDS:
+            return
+        self._looked = time.monotonic()
+        who = (self._name, self.topic, self._stage.instance)
+        with self._stage.engine.begin() as connection:
+            living = shares.say_alive(connection, *who)
+            wanted = shares.divide(self._stage.bus.partitions(self.topic), living, self._stage.instance)
+            shares.claim(connection, *who, wanted - self._share)
+            held = shares.held(connection, *who)
+            if lost := self._share - held:
+                self._forget(lost)
+                raise shares.LeaseLost("stage.lease_lost", topic=self.topic, consumer=self._name)
+            shares.extend(connection, *who, held)
+            places = saved.load(self._stage.engine, self._name, self.topic)
+        for partition in held - self._share:
+            log("stage").info("takes_over", topic=self.topic, partition=partition, position=places.get(partition, 0))
+            if partition in places:
+                self._next[partition] = places[partition]
+        self._share = held
+        self._given_up = held - wanted
+        self._go_back_to_ends()
+        if self._given_up and not self._touched:
+            self.commit()
+
+    def _forget(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            self._next.pop(partition, None)
+        if self._share is not None:
+            self._share -= partitions
+        self._given_up = set()
+
+    def _past_ends(self) -> dict[int, int]:
+        """Return the ends that lie before where we would go on reading."""
+        ends = self._stage.bus.ends(self.topic)
+        return {partition: end for partition, end in ends.items() if self._next.get(partition, 0) > end}
+
+    def _go_back_to_ends(self) -> None:
+        """Read from the start where a position lies past the end: the topic was lost, and fills again from below it."""
+        if self._past_ends():
+            time.sleep(_ENDS_SECONDS)  # an end that others have moved may show late
+        for partition, end in self._past_ends().items():
+            log("stage").error("topic_lost", topic=self.topic, position=self._next[partition], end=end)
+            self._next[partition] = 0
+            self._touched.add(partition)
+        if self._touched:
+            self.commit()
 
 
 def run_stage(name: str, body: Callable[[Stage], None]) -> None:
@@ -127,22 +235,25 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
     starts the stage again).
     """
     os.umask(0o077)  # nobody else reads a site's data
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     try:
         settings = load_settings()
         choose_language(settings.language)
         start_log(settings.data_dir, name, settings.log_level)
-        engine = open_state(settings.data_dir, settings.state)
-        bus = open_bus(settings.data_dir, settings.bus)
+        engine = patiently(lambda: open_state(settings.data_dir, settings.state), stopping)
+        bus = patiently(lambda: open_bus(settings.data_dir, settings.bus), stopping)
+        if engine is None or bus is None:
+            return
         stage = Stage(name, settings, engine, bus)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stage.stopping.set())
+        stage.stopping = stopping
         # Almost nothing that a stage makes refers to itself, and what it loads at the start stays: look rarely.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         with only_one(settings.data_dir, name):
-            stage.beat(now=True, detail={"ready": False})
             log("stage").info("started", stage=name, pid=os.getpid())
-            body(stage)
+            _keep_running(stage, body)
             log("stage").info("stopped", stage=name)
     except HaidangError as error:
         log("stage").error("cannot_run", stage=name, error=str(error))
@@ -150,6 +261,43 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         sys.exit(2)
     bus.close()
     engine.dispose()
+
+
+def patiently(make: Callable[[], T], stopping: threading.Event) -> T | None:
+    """Return what `make` makes, tried until the service that it needs answers; None when told to stop before."""
+    pause = _FIRST_PAUSE
+    while not stopping.is_set():
+        try:
+            return make()
+        except Unavailable as error:
+            log("stage").error("waits", reason=str(error))
+        stopping.wait(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return None
+
+
+def _keep_running(stage: Stage, body: Callable[[Stage], None]) -> None:
+    """Run the body, again from what was saved whenever a service that it needs was away."""
+    pause = _FIRST_PAUSE
+    while True:
+        started = time.monotonic()
+        try:
+            stage.beat(now=True, detail={"ready": False})
+            body(stage)
+            for consumer in stage.consumers:
+                consumer.close()
+            return
+        except (Unavailable, BusAway, *_STATE_AWAY) as error:
+            reason = str(error)
+        stage.consumers.clear()
+        if stage.stopping.is_set():
+            log("stage").error("stopped_while_waiting", stage=stage.name, reason=reason)
+            return
+        log("stage").error("waits", stage=stage.name, reason=reason)
+        with suppress(*_STATE_AWAY):
+            stage.beat(now=True, detail={"ready": False, "held": reason})
+        pause = _FIRST_PAUSE if time.monotonic() - started > _LONGEST_PAUSE else min(pause * 2, _LONGEST_PAUSE)
+        stage.stopping.wait(pause)
 
 
 @contextmanager

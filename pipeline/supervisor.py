@@ -159,14 +159,16 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def ready(engine: Engine, names: Sequence[str], since: float) -> set[str]:
+def ready(engine: Engine, instance: str, names: Sequence[str], since: float) -> set[str]:
     """Return which of the stages have said, after the moment `since` (seconds since 1970), that they are ready."""
-    return {name for name, detail in details(engine, names, since).items() if detail.get("ready")}
+    return {name for name, detail in details(engine, instance, names, since).items() if detail.get("ready")}
 
 
-def details(engine: Engine, names: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
-    """Return what the stages that started after the moment `since` say of themselves."""
-    query = select(stage_rows.c.stage, stage_rows.c.started, stage_rows.c.detail)
+def details(engine: Engine, instance: str, names: Sequence[str], since: float) -> dict[str, dict[str, Any]]:
+    """Return what this machine's stages that started after the moment `since` say of themselves."""
+    query = select(stage_rows.c.stage, stage_rows.c.started, stage_rows.c.detail).where(
+        stage_rows.c.instance == instance
+    )
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query).all()
     return {name: detail for name, started, detail in rows if name in names and started >= since}

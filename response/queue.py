@@ -12,7 +12,7 @@ from pipeline import bus
 from pipeline.bus import SlowDown
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
-from pipeline.ledger import DROPPED, OUT
+from pipeline.ledger import OUT, DeadLetter
 from pipeline.logs import log
 from pipeline.records import readable
 from pipeline.stage import Consumer, Stage
@@ -40,13 +40,13 @@ _NEEDED = ("rule.id", "rule.name", "rule.level")
 
 def queue_alerts(stage: Stage) -> None:
     """Take alerts in and carry out what they cause, until the stage is stopped."""
-    consumer = Consumer(stage, bus.ALERTS)
+    consumer = Consumer(stage, bus.ALERTS, buries=True)
     stage.beat(now=True, detail={"ready": True})
     looked = 0.0
     while not stage.stopping.is_set():
         taken = _take(consumer)
         sent = 0
-        if taken or time.monotonic() - looked >= _LOOK_SECONDS:
+        if consumer.leads and (taken or time.monotonic() - looked >= _LOOK_SECONDS):
             sent = _send_copies(stage)
             looked = time.monotonic() if sent < _BATCH else 0.0
         if taken < _BATCH and sent < _BATCH:
@@ -57,13 +57,13 @@ def queue_alerts(stage: Stage) -> None:
 def _take(consumer: Consumer) -> int:
     rows = []
     for record in consumer.read(_READ_BYTES):
-        for event, _ in readable(record, consumer.tally):
+        for event, line in readable(record, consumer.tally):
             if is_alert(event):
                 rows.append(_row(event, record.source))
                 consumer.tally.add(record.source, OUT)
             else:
                 log("response").error("not_an_alert", offset=record.offset, id=event.get("event.id"))
-                consumer.tally.add(record.source, DROPPED, 1, "not_an_alert")
+                consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
     consumer.commit((lambda connection: _save(connection, rows)) if rows else None)
     return len(rows)
 
@@ -71,6 +71,12 @@ def _take(consumer: Consumer) -> int:
 def is_alert(event: Event) -> bool:
     """Say whether an event has what the queue needs of an alert."""
     return all(isinstance(event.get(name), str) for name in _NEEDED) and len(event["event.id"]) <= _MAX_ID
+
+
+def _lacks(event: Event) -> str:
+    """Say what an event lacks to be an alert."""
+    missing = [name for name in _NEEDED if not isinstance(event.get(name), str)]
+    return f"lacks {', '.join(missing)}" if missing else f"event.id is longer than {_MAX_ID} characters"
 
 
 def _row(event: Event, source: str) -> dict[str, Any]:

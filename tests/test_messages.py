@@ -15,15 +15,35 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|search|alerts|sources|doctor|demo|config|user|token|bench)",
+    "command.{}": r"command\.(run|import|search|alerts|sources|deadletter|doctor|demo|config|user|token|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline)",
     "doctor.{}": r"doctor\.(good|attention|fault)",
     "show.{}": r"show\.(files|read|unreadable|received|stored|already_stored|dropped|examined|alerts)",
+    "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
+    "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }
 #: Keys of the page that are put together in its scripts.
 _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new)\.\w+")
 #: Names, keywords and units that stay as they are in Vietnamese.
-_TERMS = frozenset(("check", "false", "from", "kafka", "ms", "now", "shell", "show", "size", "tls", "utf", "web", "windows"))
+_TERMS = frozenset(
+    (
+        "check",
+        "false",
+        "from",
+        "kafka",
+        "list",
+        "ms",
+        "now",
+        "shell",
+        "show",
+        "size",
+        "tls",
+        "urls",
+        "utf",
+        "web",
+        "windows",
+    )
+)
 
 
 def catalogue(name: str) -> dict[str, str]:
@@ -45,7 +65,7 @@ def _texts_of_code() -> Iterator[str]:
 
 def _keys_of_calls() -> Iterator[tuple[str, str]]:
     """Yield the first argument of every `say`, `fault` and error of ours, with its place."""
-    speakers = {"say", "fault", "HaidangError", "SearchError", "LoginRefused"}
+    speakers = {"say", "fault", "HaidangError", "Unavailable", "LeaseLost", "SearchError", "LoginRefused"}
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):

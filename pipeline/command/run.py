@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.instance import instance_of
 from pipeline.logs import start_log
 from pipeline.messages import choose_language, say
 from pipeline.settings import load_settings
@@ -84,7 +85,7 @@ def wait_ready(
     told: dict[str, str] = {}
     late = False
     while not stopping.is_set():
-        said = details(engine, supervisor.names, since)
+        said = details(engine, instance_of(supervisor.data_dir), supervisor.names, since)
         _tell_failures(said.get("collectors", {}).get("failures", {}), told)
         missing = {name for name in supervisor.names if not said.get(name, {}).get("ready")}
         if not missing or (late and not missing.intersection(needed)):

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -43,16 +44,57 @@ ledger = Table(
     Index("ledger_sums", "source", "stage", "outcome", "reason", "minute", "events"),
 )
 
-#: What each stage last said of itself.
+#: What each stage last said of itself, on each machine (`pipeline/instance.py`).
 stages = Table(
     "stages",
     metadata,
-    Column("stage", String(50), primary_key=True),
+    Column("stage", String(50), nullable=False),
+    Column("instance", String(100), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started", Float, nullable=False),
     Column("seen", Float, nullable=False),
     Column("backlog_events", BigInteger, nullable=False, default=0),
     Column("detail", JSON, nullable=False),
+    PrimaryKeyConstraint("stage", "instance"),
+)
+
+#: The copies of a consumer that live, each until it should have been heard of again (seconds since 1970).
+members = Table(
+    "members",
+    metadata,
+    Column("consumer", String(100), nullable=False),
+    Column("topic", String(100), nullable=False),
+    Column("instance", String(100), nullable=False),
+    Column("until", Float, nullable=False),
+    PrimaryKeyConstraint("consumer", "topic", "instance"),
+)
+
+#: Which copy of a consumer reads which partition; only its owner saves a position there (`pipeline/shares.py`).
+leases = Table(
+    "leases",
+    metadata,
+    Column("consumer", String(100), nullable=False),
+    Column("topic", String(100), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("instance", String(100), nullable=False),
+    Column("until", Float, nullable=False),
+    PrimaryKeyConstraint("consumer", "topic", "partition"),
+)
+
+#: Lines that a stage could do nothing with, for a person to look at (`pipeline/deadletters.py`).
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("time", Float, nullable=False),
+    Column("stage", String(50), nullable=False),
+    Column("topic", String(100), nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("reason", String(100), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("line", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Index("dead_letters_time", "time"),
 )
 
 #: How far a file of a source was read. `file_id` is what the ids of its events are made from.

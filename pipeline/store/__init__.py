@@ -23,11 +23,18 @@ class SearchError(HaidangError):
     """A request that the store cannot answer; nothing is wrong with the store."""
 
 
+class Refusal(NamedTuple):
+    """A line that cannot be stored, and why."""
+
+    line: bytes
+    reason: str
+
+
 class Added(NamedTuple):
-    """What became of documents beside being added: those there already, and those that are no valid JSON."""
+    """What became of documents beside being added: how many were there already, and those that are no valid events."""
 
     repeated: int = 0
-    refused: int = 0
+    refused: tuple[Refusal, ...] = ()
 
 
 class Writer(Protocol):

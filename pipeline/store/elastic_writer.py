@@ -16,7 +16,7 @@ import orjson
 from pipeline.logs import log
 from pipeline.messages import Unavailable
 from pipeline.settings import Store
-from pipeline.store import ALERTS, Added
+from pipeline.store import ALERTS, Added, Refusal
 from pipeline.store.document import Document
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_schema import RECEIVED, body, document_id, template
@@ -68,7 +68,9 @@ class ElasticWriter:
             rows.append(b'{"%b":%b}\n%b\n' % (action, head, body(document, self._columns[index])))
         self._touched.update(names.values())
         parts = list(self._pool.map(self._send, _requests(rows)))
-        return Added(sum(part.repeated for part in parts), sum(part.refused for part in parts))
+        lines = {document_id(document.identifier): document.line for document in documents}
+        refused = (Refusal(lines.get(name, b""), why) for _, gone in parts for name, why in gone)
+        return Added(sum(repeated for repeated, _ in parts), tuple(refused))
 
     def commit(self) -> None:
         if self._touched:
@@ -118,9 +120,13 @@ class ElasticWriter:
         asked = self._client.search(index=index, size=0, aggregations={"last": {"max": {"field": RECEIVED}}})
         return float(asked["aggregations"]["last"]["value"] or 0)
 
-    def _send(self, rows: list[bytes]) -> Added:
-        """Bring rows to Elasticsearch, those that it cannot take now again and again for a while."""
-        repeated = refused = 0
+    def _send(self, rows: list[bytes]) -> tuple[int, list[tuple[str, str]]]:
+        """Bring rows to Elasticsearch, those that it cannot take now again and again for a while.
+
+        Returns how many were there already, and `_id` and reason of those that it refuses.
+        """
+        repeated = 0
+        refused: list[tuple[str, str]] = []
         deadline = time.monotonic() + _PATIENCE_SECONDS
         wait = _FIRST_WAIT
         while True:
@@ -128,11 +134,11 @@ class ElasticWriter:
             repeated += sum(item["status"] == _CONFLICT for item in items)
             for item, row in zip(items, rows, strict=True):
                 if _is_refusal(item):
-                    refused += 1
                     log("store").error("not_an_event", error=str(item)[:300], document=row[:100].decode())
+                    refused.append((_id_of(row), str(item["error"].get("reason"))))
             waiting = [(item, row) for item, row in zip(items, rows, strict=True) if _waits(item)]
             if not waiting:
-                return Added(repeated, refused)
+                return repeated, refused
             if time.monotonic() > deadline:
                 fault = str(waiting[0][0])[:300]
                 raise Unavailable("store.no_answer", urls=", ".join(self._settings.urls), fault=fault)
@@ -160,6 +166,12 @@ def _requests(rows: list[bytes]) -> list[list[bytes]]:
         found[-1].append(row)
         held += len(row)
     return found
+
+
+def _id_of(row: bytes) -> str:
+    """Return `_id` out of a row of a request."""
+    (action,) = orjson.loads(row.partition(b"\n")[0]).values()
+    return str(action["_id"])
 
 
 def _is_refusal(item: dict[str, Any]) -> bool:

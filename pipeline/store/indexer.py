@@ -9,7 +9,7 @@ import time
 from pipeline import bus, ledger, store
 from pipeline.bus import Record
 from pipeline.frame import unpack
-from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.ledger import IN, OUT, DeadLetter, Tally
 from pipeline.logs import log
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
@@ -32,8 +32,8 @@ def index_topics(stage: Stage) -> None:
     settings = stage.settings
     writer = store.open_writer(settings.data_dir, settings.store)
     consumers = {
-        store.EVENTS: Consumer(stage, bus.EVENTS),
-        store.ALERTS: Consumer(stage, bus.ALERT_UPDATES),
+        store.EVENTS: Consumer(stage, bus.EVENTS, buries=True),
+        store.ALERTS: Consumer(stage, bus.ALERT_UPDATES, buries=True),
     }
     stage.beat(now=True, detail={"ready": True})
     waiting = 0
@@ -52,7 +52,8 @@ def index_topics(stage: Stage) -> None:
             committed = now
         if now - cleaned >= _HOUSEKEEPING_SECONDS:
             cleaned = now
-            _clean(stage, writer)
+            if consumers[store.EVENTS].leads:
+                _clean(stage, writer)
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(consumers[store.EVENTS].backlog, {"ready": True})
@@ -76,10 +77,11 @@ def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> in
     for record in consumer.read():
         documents = _documents(record, consumer.tally)
         added = writer.add(collection, documents)
-        consumer.tally.add(record.source, OUT, len(documents) - added.repeated - added.refused)
+        consumer.tally.add(record.source, OUT, len(documents) - added.repeated - len(added.refused))
         consumer.tally.add(record.source, OUT, added.repeated, "already_stored")
-        consumer.tally.add(record.source, DROPPED, added.refused, "not_an_event")
-        count += len(documents)
+        for line, reason in added.refused:
+            consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_event", reason, line))
+        count += max(len(documents), 1)  # a frame of rubbish moves the position, too
     return count
 
 

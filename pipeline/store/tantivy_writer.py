@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from pipeline.logs import log
-from pipeline.store import ALERTS, Added
+from pipeline.store import ALERTS, Added, Refusal
 from pipeline.store.blocks import BlockWriter
 from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
@@ -51,7 +51,7 @@ class TantivyWriter:
             name = names.get(day) or names.setdefault(day, index_name(document.micros, now, existing))
             by_index.setdefault(name, []).append(document)
         parts = [self._writer(collection, name).add(group) for name, group in by_index.items()]
-        return Added(sum(part.repeated for part in parts), sum(part.refused for part in parts))
+        return Added(sum(part.repeated for part in parts), tuple(each for part in parts for each in part.refused))
 
     def commit(self) -> None:
         for writer in self._open.values():
@@ -112,43 +112,46 @@ class _IndexWriter:
         self._read_ids()
 
     def add(self, documents: Sequence[Document]) -> Added:
-        repeated = refused = 0
+        repeated = 0
+        refused: list[Refusal] = []
         ids = [document.identifier for document in documents]
         for document, known in zip(documents, self._seen.add(ids), strict=True):
             identifier = document.identifier
             if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
                 repeated += 1
                 continue
-            if self._put(document):
+            refusal = self._put(document)
+            if refusal is None:
                 self._uncommitted.add(identifier)
             else:
-                refused += 1
-        return Added(repeated, refused)
+                refused.append(refusal)
+        return Added(repeated, tuple(refused))
 
     def replace(self, documents: Sequence[Document]) -> Added:
-        refused = 0
+        refused = []
         for document in documents:
             self._writer.delete_documents_by_term("id", document.identifier)
             self._uncommitted.add(document.identifier)
-            refused += not self._put(document)
-        return Added(0, refused)
+            if refusal := self._put(document):
+                refused.append(refusal)
+        return Added(0, tuple(refused))
 
-    def _put(self, document: Document) -> bool:
+    def _put(self, document: Document) -> Refusal | None:
         number = self._kinds.number(document.kind) if document.kind else None
         address = self._blocks.add(document.line)
         try:
             self._writer.add_json(document.json(address, number))
         except ValueError:  # it was cut out without being parsed, of a line that only looks like one of ours
             return self._put_parsed(document.line, address)
-        return True
+        return None
 
-    def _put_parsed(self, line: bytes, address: int) -> bool:
+    def _put_parsed(self, line: bytes, address: int) -> Refusal | None:
         try:
             self._writer.add_json(parsed(orjson.loads(line), line).json(address))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log("store").error("not_an_event", line=line[:300].decode("utf-8", "replace"), error=str(error)[:300])
-            return False
-        return True
+            return Refusal(line, str(error))
+        return None
 
     def commit(self) -> None:
         if not self._uncommitted:

@@ -20,6 +20,7 @@ from pipeline import access, bus, store, users
 from pipeline.bus import open_bus
 from pipeline.event import Event, encode, event_id, format_time, to_micros
 from pipeline.frame import pack
+from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, Tally
 from pipeline.settings import Api, Settings, Store
 from pipeline.stage import Stage
@@ -133,7 +134,15 @@ def day(settings: Settings, engine: Engine) -> list[Event]:
     with engine.begin() as connection:
         connection.execute(alerts.insert(), rows)
         names = ("collectors", "detectors", "response", "store", "api")
-        upsert(connection, stages, [{**heard, "stage": name, "detail": {"ready": True}} for name in names], ["stage"])
+        upsert(
+            connection,
+            stages,
+            [
+                {**heard, "stage": name, "instance": instance_of(settings.data_dir), "detail": {"ready": True}}
+                for name in names
+            ],
+            ["stage", "instance"],
+        )
         tally.save(connection, "collectors")
         tally.clear()
         tally.add("syslog", DROPPED, 2, "not_an_event")

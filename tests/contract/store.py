@@ -24,7 +24,7 @@ def event(number: int, **fields: Any) -> Event:
 def put(writer: Writer, *events: Event, collection: str = EVENTS) -> int:
     """Add events and commit; return how many were there already."""
     added = writer.add(collection, [document(item, encode(item)) for item in events])
-    assert added.refused == 0
+    assert added.refused == ()
     writer.commit()
     return added.repeated
 

@@ -147,7 +147,7 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
         {**heard, "stage": "detectors:1", "seen": 0.0, "detail": {}},
     ]
     with engine.begin() as connection:
-        upsert(connection, stages, told, ["stage"])
+        upsert(connection, stages, [{**row, "instance": "a"} for row in told], ["stage", "instance"])
     found = health(engine, tmp_path)
     assert found["status"] == "degraded"
     assert set(found["stages"]) == {"collectors", "detectors", "store"}

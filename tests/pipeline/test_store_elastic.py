@@ -71,7 +71,7 @@ def test_a_document_that_is_refused_costs_no_other(writer: ElasticWriter, reader
     nameless = {**event(2, n=2), "event.id": ""}
     added = writer.add(EVENTS, _documents(event(1, n=1), nameless, event(3, n=3)))
     writer.commit()
-    assert added.refused == 1
+    assert len(added.refused) == 1
     assert numbers(reader, {"match_all": {}}) == {1, 3}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import supervisor as module
+from pipeline.instance import instance_of
 from pipeline.state import open_state
 from pipeline.supervisor import Child, Supervisor, ready
 from tests.conftest import eventually
@@ -35,7 +36,7 @@ def ended(supervisor: Supervisor, child: Child, seconds: float = 20) -> None:
 def test_a_stage_that_crashes_is_started_again_ever_later_and_touches_no_other(supervisor: Supervisor) -> None:
     good, bad = add(supervisor, "count"), add(supervisor, "crash")
     engine = open_state(supervisor.data_dir)
-    eventually(lambda: ready(engine, ["count"], 0) == {"count"}, 20)
+    eventually(lambda: ready(engine, instance_of(supervisor.data_dir), ["count"], 0) == {"count"}, 20)
     assert good.process is not None
     pid = good.process.pid
     for delay in (1.0, 2.0):
@@ -72,7 +73,7 @@ def test_a_stage_that_hangs_is_killed_after_the_limit(supervisor: Supervisor, mo
     monkeypatch.setattr(module, "STOP_SECONDS", 1.0)
     child, other = add(supervisor, "hang"), add(supervisor, "count")
     engine = open_state(supervisor.data_dir)
-    eventually(lambda: ready(engine, ["hang", "count"], 0) == {"hang", "count"}, 20)
+    eventually(lambda: ready(engine, instance_of(supervisor.data_dir), ["hang", "count"], 0) == {"hang", "count"}, 20)
     processes = [each.process for each in (child, other) if each.process is not None]
     started = time.monotonic()
     supervisor.stop()

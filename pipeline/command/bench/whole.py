@@ -26,6 +26,7 @@ from pipeline.bus import EVENTS, open_bus
 from pipeline.command.bench.lateness import late_seconds
 from pipeline.command.bench.samples import syslog_lines, windows_records
 from pipeline.command.bench.sender import MARK
+from pipeline.instance import instance_of
 from pipeline.logs import start_log
 from pipeline.messages import HaidangError
 from pipeline.settings import Bus as BusSettings
@@ -189,7 +190,7 @@ def _site() -> Iterator[_Site]:
         since = time.time()
         supervisor.start()
         try:
-            while set(supervisor.names) - ready(engine, supervisor.names, since):
+            while set(supervisor.names) - ready(engine, instance_of(data_dir), supervisor.names, since):
                 supervisor.check()
                 if time.time() - since > 60:
                     raise HaidangError("command.bench.not_ready")

@@ -1,0 +1,112 @@
+"""Dead letters: lines that a stage could do nothing with enter, each with its reason; a person lists, retries or drops.
+
+They are saved in the transaction that counts them as dropped (`stage.Consumer.commit`), so none is lost or there twice.
+What they take is limited (`[limits] dead_letter_mb`); what comes when that is full is counted all the same, and said.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
+
+from pipeline.bus import Bus
+from pipeline.event import event_id
+from pipeline.frame import Frame, pack
+from pipeline.ledger import OUT, POISON_FRAME, DeadLetter, Tally
+from pipeline.logs import log
+from pipeline.state import insert_new
+from pipeline.state.tables import dead_letters
+
+#: What retried lines are counted under in the ledger: they enter the corridor once more.
+STAGE = "deadletters"
+#: Letters that are looked at together.
+_BATCH = 500
+
+
+def bury(connection: Connection, stage: str, letters: Sequence[DeadLetter], limit_bytes: int) -> int:
+    """Save letters, in the caller's transaction; return how many there was no room for."""
+    room = limit_bytes - int(connection.scalar(select(func.coalesce(func.sum(dead_letters.c.size), 0))) or 0)
+    rows: dict[str, dict[str, Any]] = {}
+    refused = 0
+    for letter in letters:
+        if len(letter.line) > room:
+            refused += 1
+            continue
+        room -= len(letter.line)
+        identifier = event_id("dead letter", stage, letter.topic, letter.source, letter.line)
+        rows[identifier] = {
+            "id": identifier, "time": time.time(), "stage": stage, "topic": letter.topic, "source": letter.source,
+            "reason": letter.reason, "detail": letter.detail[:1000].replace("\0", "\\0"), "line": letter.line,
+            "size": len(letter.line),
+        }  # fmt: skip
+    insert_new(connection, dead_letters, list(rows.values()), key=["id"])
+    if refused:
+        log("deadletters").error("full", stage=stage, lost=refused, limit_bytes=limit_bytes)
+    return refused
+
+
+def listed(
+    engine: Engine, identifiers: Sequence[str] = (), source: str | None = None, reason: str | None = None,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Return letters, the oldest first; those of `identifiers` where there are any."""
+    query = select(dead_letters).where(*_chosen(identifiers, source, reason)).order_by(dead_letters.c.time)
+    with engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(query.limit(limit)).mappings()
+        return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def drop(engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
+    """Delete letters for good; return how many were still there."""
+    with engine.begin() as connection:
+        return _delete(connection, letters)
+
+
+def retry(engine: Engine, bus: Bus, letters: Sequence[dict[str, Any]]) -> int:
+    """Bring letters to their topic again, and delete them; return how many. What fails again comes back.
+
+    A kill in between leaves them here and there: an event that was stored is not stored twice.
+    """
+    done = 0
+    for start in range(0, len(letters), _BATCH):
+        batch = letters[start : start + _BATCH]
+        tally = Tally()
+        for letter in batch:
+            if letter["reason"] == POISON_FRAME:
+                frames = [Frame(letter["source"], 1, letter["line"])]
+            else:
+                frames = list(pack(letter["source"], [letter["line"]]))
+            bus.publish(letter["topic"], frames)
+            tally.add(letter["source"], OUT, 1, "retried")
+        with engine.begin() as connection:
+            done += _delete(connection, batch)
+            tally.save(connection, STAGE)
+    return done
+
+
+def summary(engine: Engine) -> dict[str, int]:
+    """Return how many letters there are and how many bytes they take."""
+    query = select(func.count(), func.coalesce(func.sum(dead_letters.c.size), 0))
+    with engine.connect().execution_options(read_only=True) as connection:
+        count, size = connection.execute(query).one()
+    return {"count": int(count), "bytes": int(size)}
+
+
+def _delete(connection: Connection, letters: Sequence[dict[str, Any]]) -> int:
+    gone = 0
+    for start in range(0, len(letters), _BATCH):
+        identifiers = [letter["id"] for letter in letters[start : start + _BATCH]]
+        gone += connection.execute(delete(dead_letters).where(dead_letters.c.id.in_(identifiers))).rowcount
+    return gone
+
+
+def _chosen(identifiers: Sequence[str], source: str | None, reason: str | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if identifiers:
+        found.append(dead_letters.c.id.in_(identifiers))
+    if source is not None:
+        found.append(dead_letters.c.source == source)
+    if reason is not None:
+        found.append(dead_letters.c.reason == reason)
+    return found

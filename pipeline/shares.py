@@ -1,0 +1,97 @@
+"""Shares: the copies of a consumer on several machines enter, to each its partitions of a topic leave.
+
+A copy holds a partition by a lease in the state. It saves its positions, with their effects, in a transaction that also
+extends the leases, and that fails where one is no longer its own: what two copies read is done by one of them, also
+when one was only slow and not dead. All copies work out the same division for themselves; one that has more than its
+share gives the rest back once what it has read there is saved. Times are the database's.
+"""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.messages import Unavailable
+from pipeline.state import upsert
+from pipeline.state.tables import leases, members
+
+#: A copy that was not heard of for this long is gone, in seconds; longer than any commit should take.
+LEASE_SECONDS = 20.0
+
+
+class LeaseLost(Unavailable):
+    """Another copy reads what we have read: nothing of it may be saved."""
+
+
+def divide(partitions: Sequence[int], instances: Sequence[str], instance: str) -> set[int]:
+    """Return the partitions of one of the living copies: the n-th copy has every n-th."""
+    place, count = sorted(instances).index(instance), len(instances)
+    return {partition for number, partition in enumerate(sorted(partitions)) if number % count == place}
+
+
+def say_alive(connection: Connection, consumer: str, topic: str, instance: str) -> list[str]:
+    """Say that this copy lives; return all that do."""
+    now = _now(connection)
+    row = {"consumer": consumer, "topic": topic, "instance": instance, "until": now + LEASE_SECONDS}
+    upsert(connection, members, [row], key=["consumer", "topic", "instance"])
+    living = select(members.c.instance).where(
+        members.c.consumer == consumer, members.c.topic == topic, members.c.until >= now
+    )
+    return list(connection.scalars(living))
+
+
+def held(connection: Connection, consumer: str, topic: str, instance: str) -> set[int]:
+    """Return the partitions that this copy holds."""
+    return set(connection.scalars(select(leases.c.partition).where(*_own(consumer, topic, instance))))
+
+
+def claim(connection: Connection, consumer: str, topic: str, instance: str, wanted: Collection[int]) -> None:
+    """Take those of the wanted partitions that nobody holds, or only one who is gone."""
+    now = _now(connection)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    for partition in sorted(wanted):
+        values = {"instance": instance, "until": now + LEASE_SECONDS}
+        row = {"consumer": consumer, "topic": topic, "partition": partition, **values}
+        connection.execute(
+            dialect.insert(leases)
+            .values(row)
+            .on_conflict_do_update(
+                index_elements=["consumer", "topic", "partition"], set_=values, where=leases.c.until < now
+            )
+        )
+
+
+def extend(connection: Connection, consumer: str, topic: str, instance: str, partitions: Collection[int]) -> None:
+    """Hold on to partitions, in the transaction that saves what was read of them.
+
+    Raises:
+        LeaseLost: one of them is another copy's by now.
+    """
+    own = (*_own(consumer, topic, instance), leases.c.partition.in_(partitions))
+    until = _now(connection) + LEASE_SECONDS
+    if connection.execute(update(leases).where(*own).values(until=until)).rowcount != len(partitions):
+        raise LeaseLost("stage.lease_lost", topic=topic, consumer=consumer)
+
+
+def give_back(connection: Connection, consumer: str, topic: str, instance: str, partitions: Collection[int]) -> None:
+    """Let others have these partitions at once."""
+    connection.execute(delete(leases).where(*_own(consumer, topic, instance), leases.c.partition.in_(partitions)))
+
+
+def leave(connection: Connection, consumer: str, topic: str, instance: str) -> None:
+    """Let others have everything, at once."""
+    connection.execute(delete(leases).where(*_own(consumer, topic, instance)))
+    connection.execute(
+        delete(members).where(members.c.consumer == consumer, members.c.topic == topic, members.c.instance == instance)
+    )
+
+
+def _own(consumer: str, topic: str, instance: str) -> tuple[ColumnElement[bool], ...]:
+    return leases.c.consumer == consumer, leases.c.topic == topic, leases.c.instance == instance
+
+
+def _now(connection: Connection) -> float:
+    """Return the database's time, in seconds since 1970."""
+    if connection.dialect.name == "postgresql":
+        return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+    return float(connection.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")))
