@@ -159,6 +159,9 @@ class Bus(_Kafka):
     )
 
 
+_POSTGRESQL = re.compile(r"postgres(ql)?://[^/\s]*/[^/?#\s]+(\?\S*)?")
+
+
 class State(_Section):
     url: SecretStr = Field(
         SecretStr(""),
