@@ -7,12 +7,12 @@ import resource
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors import files, http, syslog
+from collectors import files, http, kafka_topic, syslog
 from collectors.intake import Intake
 from collectors.listening import Listening
 from pipeline.logs import log
 from pipeline.messages import HaidangError
-from pipeline.settings import FilesSource, HttpSource, Source, SyslogSource
+from pipeline.settings import FilesSource, HttpSource, KafkaSource, Source, SyslogSource
 from pipeline.stage import Stage
 
 #: How often the stage looks whether it is to stop, in seconds.
@@ -52,6 +52,8 @@ async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
                 return await http.listen(source, stage.settings, intake)
             case FilesSource():
                 return await files.listen(source, stage.settings, intake)
+            case KafkaSource():
+                return await kafka_topic.listen(source, stage.settings, intake)
     except (HaidangError, OSError, re.error) as error:
         listening = Listening(source.name)
         listening.failed(source.name, str(error))

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pipeline.messages import say
-from pipeline.settings import FilesSource, HttpSource, Settings, Source, SyslogSource
+from pipeline.settings import Bus as BusSettings
+from pipeline.settings import FilesSource, HttpSource, KafkaSource, Settings, Source, SyslogSource
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
 _QUAD = re.compile(r"\d+(\.\d+){3}")
+_SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}", re.ASCII)
 _EVERYWHERE = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - compared with, not listened on
 _ITSELF = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -31,6 +33,8 @@ class _Listener(NamedTuple):
 def faults(settings: Settings) -> list[str]:
     """Return every fault, each with its place, its value and what was expected."""
     found = [*_tls(settings), *_rules(settings), *_host("api", settings.api.host)]
+    if settings.bus.kind == "kafka":
+        found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
         found += _source(f"sources.{number}", source)
     return found + list(_ports(settings))
@@ -48,6 +52,29 @@ def _tls(settings: Settings) -> Iterator[str]:
     for name, path in files.items():
         if path is not None and not _is_there(path, file=True):
             yield _fault(f"tls.{name}", str(path), "settings.want_file")
+
+
+def _kafka(place: str, cluster: BusSettings | KafkaSource) -> Iterator[str]:
+    if not cluster.servers:
+        yield _fault(f"{place}.servers", cluster.servers, "settings.want_servers")
+    for number, server in enumerate(cluster.servers):
+        if not _SERVER.fullmatch(server):
+            yield _fault(f"{place}.servers.{number}", server, "settings.want_servers")
+    files = {"ca": cluster.ca, "certificate": cluster.certificate, "key": cluster.key}
+    for name, path in files.items():
+        if path is not None and not cluster.security.endswith("tls"):
+            yield _fault(f"{place}.{name}", str(path), "settings.want_no_tls", security=cluster.security)
+        elif path is not None and not _is_there(path, file=True):
+            yield _fault(f"{place}.{name}", str(path), "settings.want_file")
+    if (cluster.certificate is None) != (cluster.key is None):
+        yield _fault(f"{place}.{'certificate' if cluster.key else 'key'}", "", "settings.want_both_tls")
+    sasl = {"username": bool(cluster.username), "password": bool(cluster.password.get_secret_value())}
+    for name, given in sasl.items():
+        if cluster.security.startswith("sasl") and not given:
+            yield _fault(f"{place}.{name}", "", "settings.want_sasl", security=cluster.security)
+        elif given and not cluster.security.startswith("sasl"):
+            shown = cluster.username if name == "username" else "…"
+            yield _fault(f"{place}.{name}", shown, "settings.want_no_sasl", security=cluster.security)
 
 
 def _rules(settings: Settings) -> Iterator[str]:
@@ -74,6 +101,8 @@ def _source(place: str, source: Source) -> Iterator[str]:
                 re.compile(source.multiline.encode())  # as the collectors do
             except re.error as error:
                 yield _fault(f"{place}.multiline", source.multiline, "settings.want_pattern", fault=error)
+    elif isinstance(source, KafkaSource):
+        yield from _kafka(place, source)
     else:
         yield from _host(place, source.host)
     if isinstance(source, SyslogSource) and (source.udp_port, source.tcp_port, source.tls_port) == (None, None, None):

@@ -224,3 +224,31 @@ def test_known_encodings_are_good(data_dir: Path, name: str) -> None:
 def test_listeners_that_do_not_meet_are_good(data_dir: Path, text: str) -> None:
     write(data_dir, text)
     assert settings_check.faults(load_settings()) == []
+
+
+def test_settings_of_kafka_that_do_not_fit_together_are_named(data_dir: Path) -> None:
+    write(
+        data_dir,
+        '[bus]\nkind = "kafka"\nca = "/nowhere.pem"\nusername = "haidang"\npassword = "hidden"\n'
+        '[[sources]]\nkind = "kafka"\nname = "a"\ntopic = "t"\nservers = ["kafka-1"]\nsecurity = "sasl_tls"\n'
+        'certificate = "/nowhere.pem"\nusername = "a"\n',
+    )
+    with speaking("en"):
+        said = settings_check.faults(load_settings())
+    for place in (
+        "bus.servers = []", "bus.ca = '/nowhere.pem'", "bus.username = 'haidang'", "bus.password",
+        "sources.0.servers.0 = 'kafka-1'", "sources.0.certificate = '/nowhere.pem'", "sources.0.key = ''",
+        "sources.0.password = ''",
+    ):  # fmt: skip
+        assert len([fault for fault in said if fault.startswith(place)]) == 1, place
+    assert (len(said), "hidden" in str(said)) == (8, False)
+
+
+def test_settings_of_kafka_that_fit_are_good(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    write(
+        data_dir,
+        f'[bus]\nkind = "kafka"\nservers = ["kafka-1:9092", "[::1]:9093"]\nsecurity = "sasl_tls"\n'
+        f'ca = "{tmp_path / "ca.pem"}"\nusername = "haidang"\npassword = "hidden"\n',
+    )
+    assert settings_check.faults(load_settings()) == []

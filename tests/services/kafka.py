@@ -92,6 +92,7 @@ class Kafka:
 
     def __init__(self, folder: Path) -> None:
         need(JARS.is_dir() and shutil.which("java") is not None, "Kafka (make test as root brings it)")
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         with ExitStack() as held:
             sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _LISTENERS]
