@@ -178,7 +178,7 @@ class _Stream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self._host, self._peer = str(peer[0]), _address(peer)
-        self._position = (self._peer, time.time_ns(), next(_connections))
+        self._name = f"{self._peer} {time.time_ns()} {next(_connections)}"  # no other connection has it, ever
         if len(self._shared.open) >= self._shared.most:
             self._shared.refuse(self._peer)
             self._transport.abort()
@@ -210,7 +210,7 @@ class _Stream(asyncio.Protocol):
         first = self._count + 1
         self._count += len(messages)
         lines = [
-            _event(shared.origin, raw, (*self._position, number), received, self._peer, shared.limit)
+            _event(shared.origin, raw, (self._name, number), received, self._peer, shared.limit)
             for number, raw in enumerate(messages, first)
         ]
         shared.intake.take(shared.origin.source, lines, self._host)

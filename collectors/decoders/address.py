@@ -7,7 +7,8 @@ from ipaddress import ip_address
 CACHED_ADDRESSES = 8192
 """Distinct addresses whose check is remembered; a scan with more only costs the check again."""
 
-_NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
+_NUMBER_DIGITS = 18
+_NEGATIVE = re.compile(r"-\d{1,18}", re.ASCII)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]{1,15}", re.ASCII)
 
 MAX_PORT = 65_535
@@ -27,8 +28,10 @@ def as_ip(text: str) -> str | None:
 
 def as_number(text: str) -> int | None:
     """A whole number, decimal or "0x…"."""
-    if _NUMBER.fullmatch(text):
-        return int(text)
+    if text.isdigit() and text.isascii():
+        return int(text) if len(text) <= _NUMBER_DIGITS else None
+    if text[:1] == "-":
+        return int(text) if _NEGATIVE.fullmatch(text) else None
     return int(text, 16) if _HEX.fullmatch(text) else None
 
 

@@ -100,12 +100,12 @@ def _ssh_connection(action: str, kind: str, outcome: str | None = None) -> _Read
         fields = _event(action, outcome, "network", kind)
         fields["event.type"] = ["connection", kind]
         fields["network.protocol"] = "ssh"
-        if parts.get("user"):
-            fields["user.name"] = parts["user"]
+        if user := parts.get("user"):
+            fields["user.name"] = user
         if parts.get("who") == "invalid":
             fields["event.reason"] = "invalid user"
-        if parts.get("reason"):
-            fields["event.reason"] = parts["reason"]
+        if reason := parts.get("reason"):
+            fields["event.reason"] = reason
         _put_source(fields, parts.get("host"), parts.get("port"))
         return fields
 

@@ -53,8 +53,10 @@ def to_text(raw: bytes, encoding: str = "auto") -> tuple[str | None, str]:
     encodings by how much their reading looks like Vietnamese, then Windows-1252. A set
     encoding is obeyed: what it cannot read becomes U+FFFD. An unknown name is treated as "auto".
     """
-    if encoding == "auto" and raw.isascii() and _RARE.search(raw) is None:
-        return raw.decode("ascii"), "utf-8"  # nearly every record: nothing to guess
+    if encoding == "auto" and raw.isascii():
+        text = raw.decode("ascii")
+        if text.isprintable() or _RARE.search(raw) is None:
+            return text, "utf-8"  # nearly every record: nothing to guess
     name = encoding.strip().lower()
     own = _OWN.get(name)
     if own is not None:

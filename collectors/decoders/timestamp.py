@@ -142,7 +142,9 @@ def nearest_year(stamp: str, timezone: tzinfo, received: datetime) -> str | None
     year, limit = _anchor(received)
     found = _in_year(stamp, year, timezone)
     ahead = found is not None and found[1] > limit
-    if found is not None and not ahead and found[1] > limit - YEAR_SECONDS:
+    if ahead:
+        found = _in_year(stamp, year - 1, timezone)
+    if found is not None and limit - YEAR_SECONDS < found[1] <= limit:
         return found[0]
     for candidate in range(year - 1 if ahead else year + 1, year - LEAP_YEARS_BACK - 1, -1):
         found = _in_year(stamp, candidate, timezone)

@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
 from functools import lru_cache
-from typing import Any
+from operator import add
+from typing import Any, NamedTuple
 
 from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Fields
-from collectors.decoders.copies import Copies
+from collectors.decoders.copies import Check, Copies
 from collectors.decoders.json_text import to_json
 from collectors.decoders.timestamp import from_iso
 from collectors.decoders.windows_powershell import powershell_fields
@@ -28,6 +29,9 @@ MAX_NESTING = 8
 MAX_DATA = 900
 """Named values of one event: with the envelope and the copies it stays below 1,000 fields
 (docs/events.md); real ones have at most some sixty."""
+
+MAX_SHARED = 64
+"""Named values up to which what their names decide is remembered for the next event."""
 
 GUID_LENGTH = 36
 
@@ -158,8 +162,12 @@ def _decode_windows(record: Mapping[str, Any]) -> Fields:
     fields = _system(_mapping(event.get("System")))
     data: EventData = {}
     for name, value in _mapping(event.get("EventData")).items():
-        if type(value) is str and len(value) != GUID_LENGTH and name not in _UNNAMED:
+        if name in _UNNAMED:
+            _event_data(data, name, value)
+        elif type(value) is str and len(value) != GUID_LENGTH:
             data[name] = value
+        elif type(value) is int:
+            data[name] = str(value)
         else:
             _event_data(data, name, value)
     user_data: EventData = {}
@@ -188,23 +196,54 @@ def complete(fields: Fields, data: EventData, user_data: EventData | None = None
         both = {**user_data, **data}
         if of_log is not None:
             of_log(fields, both)
-        _put_copies(fields, user_data, dataset)
+        _put_copies(fields, user_data, _shape(user_data, dataset))
     elif of_log is not None:
         of_log(fields, data)
-    for name, text in data.items():
-        fields["winlog.event_data." + name] = text
-    _put_copies(fields, data, dataset)
+    shape = _shape(data, dataset)
+    fields.update(zip(shape.keys, data.values(), strict=False))
+    _put_copies(fields, data, shape)
     _put_names(fields, data)
     if "message" not in fields:
         title = fields.get("event.action") or fields.get("event.provider") or channel
-        fields["message"] = f"{fields.get('event.code', '?')} {title}{_spoken(user_data or {})}{_spoken(data)}"
+        spoken = _spoken(data, shape)
+        if user_data:
+            spoken = _spoken(user_data, _shape(user_data, dataset)) + spoken
+        fields["message"] = f"{fields.get('event.code', '?')} {title}{spoken}"
     return fields
 
 
-def _spoken(data: EventData) -> str:
+class _Shape(NamedTuple):
+    """What the names of an event's values decide; events of one kind share it."""
+
+    keys: tuple[str, ...]
+    """Of each value: its field."""
+    labels: tuple[str, ...]
+    """Of each value: what stands before it in `message`."""
+    copies: tuple[tuple[str, str, Check | None], ...]
+    """Of those that have a copy: name, field and check."""
+
+
+def _shape(data: EventData, dataset: str) -> _Shape:
+    names = tuple(data)
+    return _shape_of(names, dataset) if len(names) <= MAX_SHARED else _shape_of.__wrapped__(names, dataset)
+
+
+@lru_cache(maxsize=512)
+def _shape_of(names: tuple[str, ...], dataset: str) -> _Shape:
+    copies = _SECURITY_COPIES if dataset == "windows.security" else _COPIES
+    return _Shape(
+        tuple("winlog.event_data." + name for name in names),
+        tuple(f"\n{name}: " for name in names),
+        tuple((name, *copies[name]) for name in names if name in copies),
+    )
+
+
+def _spoken(data: EventData, shape: _Shape) -> str:
     """The named values as a person reads them, each value once: the words by which the event is found."""
-    told = {text: name for name, text in data.items() if text not in _EMPTY}
-    return "".join([f"\n{name}: {text}" for text, name in told.items()])[:MAX_SPOKEN]
+    labels = dict(zip(data.values(), shape.labels, strict=False))
+    for empty in _EMPTY:
+        labels.pop(empty, None)
+    return "".join(map(add, labels.values(), labels))[:MAX_SPOKEN]
 
 
 def _cut(fields: Fields, data: EventData) -> None:
@@ -214,15 +253,10 @@ def _cut(fields: Fields, data: EventData) -> None:
     fields["error.message"] = f"more than {MAX_DATA} values: {len(rest)} kept as JSON text in labels.overflow"
 
 
-def _put_copies(fields: Fields, data: EventData, dataset: str) -> None:
+def _put_copies(fields: Fields, data: EventData, shape: _Shape) -> None:
     """The copies that every log gets, where the log's own rules left the field free."""
-    copies = _SECURITY_COPIES if dataset == "windows.security" else _COPIES
-    for name, text in data.items():
-        copy = copies.get(name)
-        if copy is None:
-            continue
-        key, check = copy
-        if key not in fields and text not in _EMPTY:
+    for name, key, check in shape.copies:
+        if key not in fields and (text := data[name]) not in _EMPTY:
             value = text if check is None else check(text)
             if value is not None:
                 fields[key] = value
@@ -257,31 +291,26 @@ def _base_name(fields: Fields, path_key: str, name_key: str) -> None:
 
 def _system(system: Mapping[str, Any]) -> Fields:
     """The System element → winlog.* and the fields that every event has."""
-    fields: Fields = {}
     provider = _attributes(system, "Provider")
-    name = provider.get("Name") or provider.get("EventSourceName")
-    if name:
-        fields["winlog.provider_name"] = fields["event.provider"] = str(name)
-    if guid := provider.get("Guid"):
-        fields["winlog.provider_guid"] = _text(guid)
-    put_code(fields, system.get("EventID"))
-    put_level(fields, system.get("Level"))
-    put_keywords(fields, system.get("Keywords"))
-    for name, key in _SYSTEM_TEXTS:
-        value = system.get(name)
-        if value is not None:
-            fields[key] = str(value)
-    opcode = system.get("Opcode")
-    if opcode is not None:
-        fields["winlog.opcode"] = _OPCODES.get(str(opcode), str(opcode))
-    if computer := system.get("Computer"):
+    kind = (
+        provider.get("Name") or provider.get("EventSourceName"), provider.get("Guid"), _code(system.get("EventID")),
+        system.get("Level"), system.get("Keywords"), system.get("Channel"), system.get("Task"), system.get("Opcode"),
+    )  # fmt: skip
+    try:
+        fields = _kind(*kind).copy()
+    except TypeError:  # lists or objects where texts and numbers belong
+        fields = _kind.__wrapped__(*kind)
+    computer = system.get("Computer")
+    if computer is not None:
+        fields["winlog.computer_name"] = str(computer)
+    record = system.get("EventRecordID")
+    if record is not None:
+        fields["winlog.record_id"] = str(record)
+    if computer:
         fields["host.name"] = str(computer)
     put_time(fields, _attributes(system, "TimeCreated").get("SystemTime"))
     execution = _attributes(system, "Execution")
-    for name, key in (
-        ("ProcessID", "winlog.process.pid"),
-        ("ThreadID", "winlog.process.thread.id"),
-    ):
+    for name, key in _EXECUTION:
         number = execution.get(name)
         if type(number) is not int:
             number = as_number(str(number))
@@ -297,17 +326,38 @@ def _system(system: Mapping[str, Any]) -> Fields:
     return fields
 
 
-_SYSTEM_TEXTS = (
-    ("Channel", "winlog.channel"),
-    ("Computer", "winlog.computer_name"),
-    ("EventRecordID", "winlog.record_id"),
-    ("Task", "winlog.task"),
-)
+_EXECUTION = (("ProcessID", "winlog.process.pid"), ("ThreadID", "winlog.process.thread.id"))
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _kind(
+    provider: object, guid: object, code: object, level: object, keywords: object, channel: object, task: object,
+    opcode: object,
+) -> Fields:  # fmt: skip
+    """What the System element says of the event's kind; to be copied, never changed."""
+    fields: Fields = {}
+    if provider:
+        fields["winlog.provider_name"] = fields["event.provider"] = str(provider)
+    if guid:
+        fields["winlog.provider_guid"] = _text(guid)
+    put_code(fields, code)
+    put_level(fields, level)
+    put_keywords(fields, keywords)
+    if channel is not None:
+        fields["winlog.channel"] = str(channel)
+    if task is not None:
+        fields["winlog.task"] = str(task)
+    if opcode is not None:
+        fields["winlog.opcode"] = _OPCODES.get(str(opcode), str(opcode))
+    return fields
+
+
+def _code(value: object) -> object:
+    return value.get("#text", value.get("Value")) if isinstance(value, dict) else value
 
 
 def put_code(fields: Fields, value: object) -> None:
-    if isinstance(value, dict):
-        value = value.get("#text", value.get("Value"))
+    value = _code(value)
     if value is not None:
         fields["event.code"] = fields["winlog.event_id"] = str(value)
 
