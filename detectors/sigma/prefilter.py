@@ -25,6 +25,9 @@ _PLAIN_RUN = re.compile(r"[a-z0-9 _.,:;()\[\]{}@#%!?$|^~*-]+")
 #: A shorter text is in nearly every line.
 _SHORTEST = 3
 _SHORTEST_NUMBER = 4
+#: A number in a text makes it as rare as that many letters more do.
+_NUMBER = re.compile(r"[0-9]{4}")
+_NUMBER_WORTH = 6
 #: Longer texts are no rarer, and the database grows with them.
 _LONGEST = 24
 #: The one sign beyond ASCII that is lower-cased to an ASCII letter (U+212A KELVIN SIGN, "k").
@@ -98,8 +101,8 @@ def _one(run: str) -> frozenset[str] | None:
 
 
 def _rarity(texts: frozenset[str]) -> tuple[int, int]:
-    """Longer texts are rarer, a number of four digits is rarer than a word; and fewer texts are found less."""
-    return min(len(text) + 6 * (text.isdigit() and len(text) >= 4) for text in texts), -len(texts)
+    """Longer texts are rarer, a number (`4688`, `c0000072`) is rarer than a word; and fewer texts are found less."""
+    return min(len(text) + _NUMBER_WORTH * bool(_NUMBER.search(text)) for text in texts), -len(texts)
 
 
 def _best_run(text: str) -> str:
