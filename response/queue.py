@@ -31,7 +31,7 @@ _MAX_ID = 24
 _MAX_RULE_ID = 200
 _SLOW_DOWN_SECONDS = 0.2
 #: How long alerts are gathered before they are saved together, in seconds: each saving waits for the disk.
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.25
 #: How often the outbox is looked at when no alert came, in seconds: for what an earlier run left.
 _LOOK_SECONDS = 1.0
 _MAX_LEVEL = 20
