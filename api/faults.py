@@ -7,7 +7,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from pipeline.messages import say
+from pipeline.logs import log
+from pipeline.messages import Unavailable, say
+from pipeline.stage import STATE_AWAY
 from pipeline.store import SearchError
 
 #: Kinds of Pydantic's faults and our sentences for them; any other one is `api.invalid`.
@@ -31,6 +33,9 @@ def answer_faults(app: FastAPI) -> None:
     app.add_exception_handler(SearchError, _search)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Unavailable, _unavailable)
+    for kind in STATE_AWAY:
+        app.add_exception_handler(kind, _state_away)
 
 
 async def _search(_request: Request, error: Exception) -> JSONResponse:
@@ -38,6 +43,16 @@ async def _search(_request: Request, error: Exception) -> JSONResponse:
     body = {"detail": str(error), "position": getattr(error, "position", None)}
     reason = getattr(error, "reason", None)
     return JSONResponse(body if reason is None else {**body, "reason": reason}, 400)
+
+
+async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503)
+
+
+async def _state_away(_request: Request, error: Exception) -> JSONResponse:
+    """Say no more than that: whoever asks may not even be logged in."""
+    log("api").error("state_away", reason=str(error)[:300])
+    return JSONResponse({"detail": say("api.state_away")}, 503)
 
 
 async def _validation(_request: Request, error: Exception) -> JSONResponse:

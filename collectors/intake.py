@@ -54,6 +54,8 @@ class Intake:
         self._open_again: list[Callable[[], None]] = []
         self._closing = False
         self.held_because = ""
+        shared = len(stage.bus.partitions(EVENTS)) > 1
+        self._counter = f"collectors@{stage.instance}" if shared else "collectors"
 
     @property
     def room(self) -> bool:
@@ -100,11 +102,11 @@ class Intake:
 
     def count_what_was_not(self) -> None:
         """Count what an earlier process brought to the bus and was killed before it could count; before `run`."""
-        place = positions.load(self.stage.engine, "collectors", EVENTS)
+        place = positions.load(self.stage.engine, self._counter, EVENTS)
         while place and (records := self.stage.bus.read(EVENTS, place)):
             for record in records:
                 place[record.partition] = record.offset + 1
-                if record.source not in _COUNTED_BY_OTHERS:
+                if record.source not in _COUNTED_BY_OTHERS and record.by in ("", self.stage.instance):
                     self._tally.add(record.source, IN, record.events)
                     self._tally.add(record.source, OUT, record.events)
         self._counted_to = self.stage.bus.ends(EVENTS)
@@ -192,7 +194,7 @@ class Intake:
         def save() -> None:
             with self.stage.engine.begin() as connection:
                 tally.save(connection, "collectors")
-                positions.save(connection, "collectors", EVENTS, counted_to)
+                positions.save(connection, self._counter, EVENTS, counted_to)
 
         try:
             await asyncio.to_thread(save)

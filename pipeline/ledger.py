@@ -86,7 +86,7 @@ def sums(engine: Engine) -> list[Line]:
     query = select(*_KEY, func.sum(ledger.c.events), func.max(ledger.c.minute)).group_by(*_KEY).order_by(*_KEY)
     with engine.connect().execution_options(read_only=True) as connection:
         return [
-            Line(stage, source, outcome, reason, events, last)
+            Line(stage, source, outcome, reason, int(events), last)  # PostgreSQL sums up to a decimal
             for source, stage, outcome, reason, events, last in connection.execute(query)
         ]
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -48,7 +48,7 @@ _ENDS_SECONDS = 1.5
 #: How long a stage waits before it tries again what a service did not answer, in seconds: first, and at the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 #: Faults of a database that is away or was cut off.
-_STATE_AWAY = (OperationalError, InterfaceError)
+STATE_AWAY = (OperationalError, InterfaceError)
 #: Set by the supervisor: a stage whose supervisor is gone stops.
 SUPERVISOR_VARIABLE = "HAIDANG_SUPERVISOR_PID"
 
@@ -86,8 +86,11 @@ class Stage:
             "seen": time.time(), "backlog_events": backlog(),
             "detail": {**({"held": self.bus.fault} if self.bus.fault else {}), **(detail or {})},
         }  # fmt: skip
-        with self.engine.begin() as connection:
-            upsert(connection, stages, [row], key=["stage", "instance"])
+        try:
+            with self.engine.begin() as connection:
+                upsert(connection, stages, [row], key=["stage", "instance"])
+        except STATE_AWAY as error:  # it is for others to know; who saves something will find out
+            log("stage").error("not_heard", stage=self.name, reason=str(error.orig))
 
 
 class Consumer:
@@ -214,6 +217,8 @@ class Consumer:
     def _past_ends(self) -> dict[int, int]:
         """Return the ends that lie before where we would go on reading."""
         ends = self._stage.bus.ends(self.topic)
+        if self._stage.bus.fault:  # it is away, and these are ends of some time ago
+            return {}
         return {partition: end for partition, end in ends.items() if self._next.get(partition, 0) > end}
 
     def _go_back_to_ends(self) -> None:
@@ -287,15 +292,14 @@ def _keep_running(stage: Stage, body: Callable[[Stage], None]) -> None:
             for consumer in stage.consumers:
                 consumer.close()
             return
-        except (Unavailable, BusAway, *_STATE_AWAY) as error:
+        except (Unavailable, BusAway, *STATE_AWAY) as error:
             reason = str(error)
         stage.consumers.clear()
         if stage.stopping.is_set():
             log("stage").error("stopped_while_waiting", stage=stage.name, reason=reason)
             return
         log("stage").error("waits", stage=stage.name, reason=reason)
-        with suppress(*_STATE_AWAY):
-            stage.beat(now=True, detail={"ready": False, "held": reason})
+        stage.beat(now=True, detail={"ready": False, "held": reason})
         pause = _FIRST_PAUSE if time.monotonic() - started > _LONGEST_PAUSE else min(pause * 2, _LONGEST_PAUSE)
         stage.stopping.wait(pause)
 

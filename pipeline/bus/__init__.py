@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.frame import Frame
+from pipeline.instance import instance_of
 from pipeline.settings import Bus as BusSettings
 
 #: Decoded events, from the collectors to the detectors and the store.
@@ -42,6 +43,7 @@ class Record:
     source: str
     events: int
     payload: bytes
+    by: str = ""  # which instance published it, on a bus that several share
 
 
 #: The next offset to read, for each partition.
@@ -108,7 +110,7 @@ def open_bus(data_dir: Path, settings: BusSettings) -> Bus:
     if settings.kind == "kafka":
         from pipeline.bus.kafka import KafkaBus
 
-        return KafkaBus(settings)
+        return KafkaBus(settings, instance_of(data_dir))
     from pipeline.bus.sqlite import SqliteBus
 
     return SqliteBus(data_dir / "bus", settings.limit_mb * 1_000_000)

@@ -110,8 +110,9 @@ class KafkaBus:
         HaidangError: no broker, no right to it, or a topic that cannot take our frames.
     """
 
-    def __init__(self, settings: BusSettings) -> None:
+    def __init__(self, settings: BusSettings, instance: str = "") -> None:
         self._settings = settings
+        self._instance = instance
         self._limit = settings.limit_mb * 1_000_000
         self.fault = ""
         self._spans: dict[str, _Span] = {}
@@ -138,7 +139,10 @@ class KafkaBus:
         failed: Exception | None = None
         try:
             for frame in frames:
-                headers = [("source", frame.source.encode()), ("events", str(frame.events).encode())]
+                headers = [
+                    ("source", frame.source.encode()), ("events", str(frame.events).encode()),
+                    ("by", self._instance.encode()),
+                ]  # fmt: skip
                 key = (frame.key or frame.source).encode()
                 futures.append(producer.send(self._name(topic), frame.payload, key=key, headers=headers))
         except (errors.KafkaError, OSError) as error:
@@ -503,7 +507,8 @@ def _record(topic: str, record: Any) -> Record:
         events = int(headers["events"])
     except (KeyError, TypeError, ValueError):
         events = _lines(payload)
-    return Record(topic, record.partition, record.offset, source or FOREIGN, events, payload)
+    by = (headers.get("by") or b"").decode("utf-8", "replace")
+    return Record(topic, record.partition, record.offset, source or FOREIGN, events, payload, by)
 
 
 def _lines(payload: bytes) -> int:

@@ -35,7 +35,8 @@ def slowest(engine: Engine, topic: str, consumers: list[str]) -> dict[int, int]:
 
     Others are the detectors of an import; one that has not been heard of for a minute is gone.
     """
-    living = select(stages.c.stage).where(stages.c.seen > time.time() - LIVING_SECONDS)
+    heard = stages.c.seen > time.time() - LIVING_SECONDS
+    living = select(stages.c.stage).where(heard).union(select(stages.c.stage + "@" + stages.c.instance).where(heard))
     query = select(positions.c.consumer, positions.c.partition, positions.c.offset).where(
         positions.c.topic == topic, positions.c.consumer.in_(consumers) | positions.c.consumer.in_(living)
     )

@@ -1,5 +1,6 @@
 """The connection to Elasticsearch: settings enter, a client leaves, and its errors as ours."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,9 @@ from elasticsearch import ApiError, Elasticsearch
 
 from pipeline.messages import HaidangError, Unavailable
 from pipeline.settings import Store
+
+# What the library tells of a node that is away, with tracebacks, is told by us in one line.
+logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 #: How long an answer is waited for, in seconds.
 _ANSWER_SECONDS = 60

@@ -128,6 +128,7 @@ class StateContract:
                 row = {"minute": minute, "stage": "store", "source": "a", "outcome": IN, "reason": "", "events": minute}
                 connection.execute(ledger.ledger.insert(), row)
         before = ledger.sums(engine)
+        assert all(type(line.events) is int for line in before)
         assert ledger.roll_up(engine) == 2
         assert ledger.sums(engine) == before
 

@@ -45,12 +45,25 @@ commit_seconds = 0.2
 class Site:
     """One data directory and the pipeline that runs on it. Everything goes through the commands that users have."""
 
-    def __init__(self, data_dir: Path, sources: str = "", top: str = "") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        sources: str = "",
+        top: str = "",
+        state: str = "",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`state` is the address of a PostgreSQL; `environment` are further variables."""
         self.data_dir = data_dir
+        self._more = {**(environment or {}), **({"HAIDANG_STATE__URL": state} if state else {})}
+        self._is_file = not state
         self.process: subprocess.Popen[bytes] | None = None
         data_dir.mkdir(parents=True, exist_ok=True)
         (data_dir / "haidang.toml").write_text(SETTINGS.format(sources=sources, top=top), "utf-8")
-        self._engine = create_engine(f"sqlite:///{data_dir / 'state.db'}")
+        self._engine = create_engine(
+            state.replace("postgresql", "postgresql+psycopg") or f"sqlite:///{data_dir / 'state.db'}",
+            pool_pre_ping=True,
+        )
 
     def start(self) -> None:
         """Start `haidang run` and wait until every stage is ready."""
@@ -71,7 +84,7 @@ class Site:
 
     def kill(self) -> None:
         """End whatever runs, without leave."""
-        pids = [row["pid"] for row in self.stages().values()] if (self.data_dir / "state.db").exists() else []
+        pids = [row["pid"] for row in self.stages().values()] if self._has_state() else []
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -144,14 +157,17 @@ class Site:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HAIDANG_")}
-        return {**kept, "HAIDANG_DATA_DIR": str(self.data_dir), "HAIDANG_LANGUAGE": "en"}
+        return {**kept, "HAIDANG_DATA_DIR": str(self.data_dir), "HAIDANG_LANGUAGE": "en", **self._more}
+
+    def _has_state(self) -> bool:
+        return not self._is_file or (self.data_dir / "state.db").exists()
 
     def _all_ready(self, since: float) -> bool:
         assert self.process is not None
         said = (self.data_dir / "run.out").read_text("utf-8")
         assert self.process.poll() is None, said
         assert "is started again" not in said, said
-        if not (self.data_dir / "state.db").exists():
+        if not self._has_state():
             return False
         try:
             rows = self.stages()

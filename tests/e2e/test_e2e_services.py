@@ -1,0 +1,104 @@
+"""The whole pipeline on a real Kafka, Elasticsearch and PostgreSQL, each of which goes away under load."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.conftest import eventually
+from tests.e2e.conftest import Site
+from tests.services.elasticsearch import Elasticsearch
+from tests.services.kafka import Kafka
+from tests.services.postgres import Postgres
+
+pytestmark = pytest.mark.slow
+
+_numbers = count()
+_AWAY_SECONDS = 5.0
+
+
+def make_site(folder: Path, kafka: Kafka, elasticsearch: Elasticsearch, state: str) -> Site:
+    """A site on the three services, with topics and indexes of its own."""
+    bus = kafka.settings(partitions=3)
+    environment = {
+        "HAIDANG_BUS__KIND": "kafka",
+        "HAIDANG_BUS__SERVERS": orjson.dumps(bus.servers).decode(),
+        "HAIDANG_BUS__TOPIC_PREFIX": bus.topic_prefix,
+        "HAIDANG_BUS__PARTITIONS": "3",
+        "HAIDANG_STORE__KIND": "elasticsearch",
+        "HAIDANG_STORE__URLS": orjson.dumps([elasticsearch.url]).decode(),
+        "HAIDANG_STORE__INDEX_PREFIX": f"e2e{next(_numbers)}-",
+        "HAIDANG_STORE__REPLICAS": "0",
+    }
+    return Site(folder, state=state, environment=environment)
+
+
+@pytest.fixture
+def site(tmp_path: Path, kafka: Kafka, elasticsearch: Elasticsearch, postgres: Postgres) -> Iterator[Site]:
+    made = make_site(tmp_path / "data", kafka, elasticsearch, postgres.new_database())
+    made.start()
+    yield made
+    made.kill()
+
+
+class Sender(threading.Thread):
+    """Sends numbered lines over TCP syslog, at a steady rate; a full socket holds it."""
+
+    def __init__(self, port: int, lines: int, rate: float) -> None:
+        super().__init__(daemon=True)
+        self._port, self._lines, self._rate = port, lines, rate
+
+    def run(self) -> None:
+        started = time.monotonic()
+        with socket.create_connection(("127.0.0.1", self._port)) as connection:
+            for number in range(self._lines):
+                line = f"<13>Nov 24 10:00:00 may app[{number}]: lần {number} của ta\n"
+                connection.sendall(line.encode())
+                time.sleep(max(0.0, started + number / self._rate - time.monotonic()))
+
+
+def balance(site: Site) -> dict[str, Any]:
+    """The ledger's account of the source that the sender feeds."""
+    return site.sources().get("syslog", {})
+
+
+def test_every_input_and_answer_is_as_with_the_embedded_parts(site: Site) -> None:
+    sender = Sender(site.port("tcp"), 500, 2000)
+    sender.start()
+    site.await_count("lan", 500, 40)
+    assert site.count('"lan 77 cua"') == 1
+    with socket.create_connection(("127.0.0.1", site.port("tcp"))) as connection:
+        connection.sendall(
+            b"<38>Nov 24 10:00:00 may sshd[7]: Accepted password for root from 203.0.113.9 port 5 ssh2\n"
+        )
+    eventually(site.alerts, 20)
+    assert site.alerts()[0]["source.ip"] == "203.0.113.9"
+    eventually(lambda: int(site.run("search", "source.ip:203.0.113.9", "--alerts", "--count").stdout) >= 1, 20)
+
+
+def test_nothing_is_lost_or_twice_while_each_service_is_away(
+    site: Site, kafka: Kafka, elasticsearch: Elasticsearch, postgres: Postgres
+) -> None:
+    lines = 12_000
+    sender = Sender(site.port("tcp"), lines, 400)
+    sender.start()
+    time.sleep(2)
+    for service in (postgres, kafka, elasticsearch):
+        service.stop()
+        time.sleep(_AWAY_SECONDS)
+        service.start()
+        time.sleep(2)
+    sender.join(90)
+    assert not sender.is_alive()
+    site.await_count("lan", lines, 90)
+    eventually(lambda: balance(site)["examined"] >= lines, 40, 1)
+    found = balance(site)
+    assert (found["received"], found["examined"], found["dropped"]) == (lines, lines, 0), found
+    assert found["stored"] + found["already_stored"] == lines, found
+    assert "is started again" not in (site.data_dir / "run.out").read_text("utf-8")
