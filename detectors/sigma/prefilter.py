@@ -2,8 +2,8 @@
 
 Every match of a rule needs certain texts in the event (`Leaf.holds`): all parts of an OR, the best part of an AND; a
 rule of regular expressions alone needs at least the names of its log source. One Hyperscan database holds them for all
-rules, and scans a whole frame at once, caseless. It only ever weakens: a line without any of the texts matches no rule;
-one with some is evaluated as ever.
+rules, and scans a whole frame at once, caseless; a line that it finds must hold a text of the second best part of the
+AND, too. It only ever weakens: a line without the texts matches no rule; one with them is evaluated as ever.
 
 Only runs of signs that no JSON writer escapes are looked for, so a line from any producer is scanned as it lies.
 """
@@ -38,11 +38,13 @@ class Prefilter:
     """The necessary texts of a set of rules. Where some rule has none, `active` is False: every line is a candidate."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        needed = [necessary(rule.node) or markers(rule.route) for rule in rules]
-        self.active = bool(needed) and all(texts is not None for texts in needed)
+        needed = [(necessary(rule.node) or markers(rule.route), second(rule.node)) for rule in rules]
+        self.active = bool(needed) and all(texts is not None for texts, _ in needed)
         self._database: Any = None
+        self._also: list[list[bytes]] = []
         if self.active:
-            literals = sorted({text.encode() for texts in needed if texts for text in texts} | {_KELVIN})
+            literals = sorted({text.encode() for texts, _ in needed if texts for text in texts} | {_KELVIN})
+            self._also = [_also(literal.decode(), needed) for literal in literals]
             self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
             self._database.compile(
                 expressions=literals,
@@ -55,15 +57,26 @@ class Prefilter:
         """Return the lines that may match a rule, with their numbers from 0."""
         if not self.active:
             return list(enumerate(lines))
-        ends: list[int] = []
+        hits: list[tuple[int, int]] = []
         self._database.scan(
-            b"\n".join(lines), match_event_handler=lambda _id, _start, end, _flags, _context: ends.append(end)
+            b"\n".join(lines), match_event_handler=lambda text, _start, end, _flags, _context: hits.append((end, text))
         )
-        if not ends:
+        if not hits:
             return []
         limits = list(accumulate(len(line) + 1 for line in lines))
-        numbers = sorted({bisect_left(limits, end) for end in ends})
-        return [(number, lines[number]) for number in numbers]
+        numbers: set[int] = set()
+        for end, text in hits:
+            number = bisect_left(limits, end)
+            if number not in numbers and self._holds_also(text, lines[number]):
+                numbers.add(number)
+        return [(number, lines[number]) for number in sorted(numbers)]
+
+    def _holds_also(self, text: int, line: bytes) -> bool:
+        also = self._also[text]
+        if not also:
+            return True
+        folded = line.lower()
+        return any(each in folded for each in also)
 
 
 def necessary(node: Node) -> frozenset[str] | None:
@@ -71,11 +84,29 @@ def necessary(node: Node) -> frozenset[str] | None:
     if isinstance(node, Leaf):
         return _any_of([_one(_best_run(text)) for text in node.holds]) if node.holds else None
     if isinstance(node, All):
-        parts = [texts for child in node.children if (texts := necessary(child)) is not None]
-        return max(parts, key=_rarity, default=None)
+        return next(iter(_parts(node)), None)
     if isinstance(node, AnyOf):
         return _any_of([necessary(child) for child in node.children])
     return None
+
+
+def second(node: Node) -> frozenset[str] | None:
+    """Return further texts of which one is in each such line, too: those of the second best part of an AND."""
+    parts = _parts(node) if isinstance(node, All) else []
+    return parts[1] if len(parts) > 1 else None
+
+
+def _parts(node: All) -> list[frozenset[str]]:
+    """Return the necessary texts of each part that has some, the rarest first."""
+    parts = [texts for child in node.children if (texts := necessary(child)) is not None]
+    return sorted(parts, key=_rarity, reverse=True)
+
+
+def _also(text: str, needed: list[tuple[frozenset[str] | None, frozenset[str] | None]]) -> list[bytes]:
+    """Return the texts of which one must stand beside this one for any rule to match; none where it is enough alone."""
+    seconds = [also for texts, also in needed if texts and text in texts]
+    also = _any_of(seconds) or frozenset()
+    return sorted(each.encode() for each in also)
 
 
 def markers(route: Route) -> frozenset[str] | None:
