@@ -202,6 +202,7 @@ def test_tls_and_passwords_work(kafka: Kafka, way: str) -> None:
     bus.close()
 
 
+@pytest.mark.slow  # it is tried for seconds
 @pytest.mark.parametrize(
     ("way", "changed", "said"),
     [
