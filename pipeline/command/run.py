@@ -15,9 +15,9 @@ from pipeline.access import note
 from pipeline.command import show
 from pipeline.instance import instance_of
 from pipeline.logs import start_log
-from pipeline.messages import choose_language, say
-from pipeline.settings import load_settings
-from pipeline.stage import only_one
+from pipeline.messages import Unavailable, choose_language, say
+from pipeline.settings import Settings, load_settings
+from pipeline.stage import STATE_AWAY, only_one, patiently
 from pipeline.state import open_state
 from pipeline.supervisor import STAGES, Child, Supervisor, details
 from pipeline.users import any_user, create_user
@@ -31,28 +31,33 @@ _DOOR = "api"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`run` takes no arguments: everything is in the settings."""
-    del parser
+    """Declare the arguments."""
+    parser.add_argument(
+        "--only", action="append", choices=list(STAGES), metavar="STAGE",
+        help=say("command.run.only", stages=", ".join(STAGES)),
+    )  # fmt: skip
 
 
 def run(chosen: argparse.Namespace) -> int:
     """Run until SIGTERM or Ctrl-C."""
-    del chosen
     settings = load_settings()
     choose_language(settings.language)
     with only_one(settings.data_dir, "run", wait_seconds=0):
         start_log(settings.data_dir, "supervisor", settings.log_level)
-        engine = open_state(settings.data_dir, settings.state)
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
-        supervisor = Supervisor(settings.data_dir, list(STAGES))
+        engine = _open_state(settings, stopping)
+        if engine is None:
+            return 0
+        supervisor = Supervisor(settings.data_dir, [name for name in STAGES if not chosen.only or name in chosen.only])
         started = time.time()
         show.line(say("command.run.starting", data_dir=settings.data_dir))
         sys.stdout.flush()
         supervisor.start()
         try:
-            if said := wait_ready(supervisor, engine, started, stopping, needed=(_DOOR,)):
+            needed = {_DOOR}.intersection(supervisor.names)
+            if said := wait_ready(supervisor, engine, started, stopping, needed):
                 _welcome(said, engine)
             sys.stdout.flush()
             while not stopping.is_set():
@@ -61,6 +66,16 @@ def run(chosen: argparse.Namespace) -> int:
         finally:
             _say_and_stop(supervisor)
     return 0
+
+
+def _open_state(settings: Settings, stopping: threading.Event) -> Engine | None:
+    """Open the state; where PostgreSQL does not answer, say so and wait for it. None when told to stop before."""
+    try:
+        return open_state(settings.data_dir, settings.state)
+    except Unavailable as error:
+        sys.stderr.write(f"{error}\n{say('command.run.waits')}\n")
+        sys.stderr.flush()
+    return patiently(lambda: open_state(settings.data_dir, settings.state), stopping)
 
 
 def _say_and_stop(supervisor: Supervisor) -> None:
@@ -85,7 +100,10 @@ def wait_ready(
     told: dict[str, str] = {}
     late = False
     while not stopping.is_set():
-        said = details(engine, instance_of(supervisor.data_dir), supervisor.names, since)
+        try:
+            said = details(engine, instance_of(supervisor.data_dir), supervisor.names, since)
+        except STATE_AWAY:
+            said = {}
         _tell_failures(said.get("collectors", {}).get("failures", {}), told)
         missing = {name for name in supervisor.names if not said.get(name, {}).get("ready")}
         if not missing or (late and not missing.intersection(needed)):
@@ -121,13 +139,10 @@ def _first_password(engine: Engine) -> str | None:
 def _welcome(said: dict[str, dict[str, Any]], engine: Engine) -> None:
     collectors = said.get("collectors", {})
     places = [f"    {place}" for group in collectors.get("listening", {}).values() for place in group]
-    show.line(
-        say(
-            "command.run.ready",
-            address=said[_DOOR]["address"],
-            listening="\n".join(places) or "    -",
-        )
-    )
+    if _DOOR not in said:  # it runs on another machine
+        show.line(say("command.run.ready_only", stages=", ".join(said), listening="\n".join(places) or "    -"))
+        return
+    show.line(say("command.run.ready", address=said[_DOOR]["address"], listening="\n".join(places) or "    -"))
     password = _first_password(engine)
     if password is not None:
         show.line(say("command.run.password", user=_ADMIN, password=password))
