@@ -1,11 +1,20 @@
-"""The ledger's lines enter, a balance for each source leaves: what came in and where it went."""
+"""The ledger's lines enter, a balance for each source leaves: what came in and where it went, and whether that adds up.
 
+Between the collectors and the store lies the bus: what the collectors gave out, and what was retried of the dead
+letters, was taken in by the store or is still held there. The positions are read first, then the ledger, then the bus:
+whatever moves meanwhile can only make more be there than was counted, so an event that is missing is missing.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
 
-from pipeline import ledger
+from pipeline import deadletters, ledger
+from pipeline.bus import EVENTS, Bus
 from pipeline.settings import RESERVED_SOURCES
+from pipeline.state import positions
 
 _COLUMNS = {
     ("collectors", ledger.IN, ""): "received",
@@ -40,3 +49,62 @@ def balances(engine: Engine) -> list[dict[str, Any]]:
             row["dropped"] += line.events
             row["reasons"][line.reason] = row["reasons"].get(line.reason, 0) + line.events
     return list(rows.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One source between the collectors and the store, in events."""
+
+    source: str
+    received: int
+    given: int  # by the collectors to the bus, and again by those who retried dead letters
+    held: int
+    taken: int  # by the store
+    stored: int
+    already_stored: int
+    dropped: int
+
+    @property
+    def missing(self) -> int:
+        """How many events are nowhere. Below zero while something moves, or where the bus had frames twice."""
+        return self.given - self.taken - self.held
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every event is somewhere, once."""
+        return -self.already_stored <= self.missing <= 0 and self.taken == (
+            self.stored + self.already_stored + self.dropped
+        )
+
+
+def accounts(engine: Engine, bus: Bus) -> list[Account]:
+    """Return an account for each source that the collectors have counted."""
+    places = positions.load(engine, "store", EVENTS)
+    counts: dict[tuple[str, str, str], int] = defaultdict(int)
+    retried: dict[str, int] = defaultdict(int)
+    repeated: dict[str, int] = defaultdict(int)
+    for line in ledger.sums(engine):
+        counts[line.source, line.stage, line.outcome] += line.events
+        if line.stage == deadletters.STAGE:
+            retried[line.source] += line.events
+        if (line.stage, line.reason) == ("store", "already_stored"):
+            repeated[line.source] += line.events
+    held: dict[str, int] = defaultdict(int)
+    while records := bus.read(EVENTS, places):
+        for record in records:
+            places[record.partition] = record.offset + 1
+            held[record.source] += record.events
+    sources = sorted({source for source, stage, _ in counts if stage == "collectors"} - RESERVED_SOURCES)
+    return [
+        Account(
+            source,
+            received=counts[source, "collectors", ledger.IN],
+            given=counts[source, "collectors", ledger.OUT] + retried[source],
+            held=held[source],
+            taken=counts[source, "store", ledger.IN],
+            stored=counts[source, "store", ledger.OUT] - repeated[source],
+            already_stored=repeated[source],
+            dropped=counts[source, "store", ledger.DROPPED],
+        )
+        for source in sources
+    ]

@@ -1,21 +1,27 @@
 """`haidang sources`: the ledger leaves: for each source what came in, what is stored, what was dropped and why."""
 
 import argparse
+import time
+from dataclasses import asdict
 
 from sqlalchemy import Engine
 
 from pipeline import bus
-from pipeline.balance import balances
+from pipeline.balance import accounts, balances
 from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.messages import choose_language, say
 from pipeline.settings import Settings, load_settings
 from pipeline.state import is_there, open_state, positions
 
+#: How often, and how far apart in seconds, a balance is looked at that does not add up: counts come a second late.
+_LOOKS, _LOOK_SECONDS = 4, 1.5
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--json", action="store_true", help=say("command.json"))
+    parser.add_argument("--check", action="store_true", help=say("command.sources.check"))
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -25,6 +31,8 @@ def run(chosen: argparse.Namespace) -> int:
     if not is_there(settings.data_dir, settings.state):
         return show.nothing_here(settings.data_dir)
     engine = open_state(settings.data_dir, settings.state)
+    if chosen.check:
+        return _check(chosen, settings, engine)
     rows = balances(engine)
     if chosen.json:
         for row in rows:
@@ -45,6 +53,37 @@ def run(chosen: argparse.Namespace) -> int:
     show.table("", head, cells, right=range(1, len(names) + 1))
     show.line(say("command.sources.waiting", events=show.number(_waiting(settings, engine))))
     return 0
+
+
+def _check(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    """Print whether received = stored + held + dropped for each source; 1 where it is not, after a second look."""
+    queue = open_bus(settings.data_dir, settings.bus)
+    for look in range(_LOOKS):
+        found = accounts(engine, queue)
+        if all(account.adds_up for account in found):
+            break
+        if look + 1 < _LOOKS:
+            time.sleep(_LOOK_SECONDS)  # what moves is not counted everywhere yet
+    queue.close()
+    wrong = [account for account in found if not account.adds_up]
+    if chosen.json:
+        for account in found:
+            show.json_line({**asdict(account), "missing": account.missing, "adds_up": account.adds_up})
+        return 1 if wrong else 0
+    names = ("received", "given", "held", "stored", "already_stored", "dropped", "missing")
+    head = [say("show.source"), *(say(f"show.{name}") for name in names), ""]
+    cells = [
+        (
+            account.source, *(show.number(getattr(account, name)) for name in names),
+            say("command.sources.adds_up" if account.adds_up else "command.sources.wrong"),
+        )
+        for account in found
+    ]  # fmt: skip
+    if cells:
+        show.table("", head, cells, right=range(1, len(names) + 1))
+    text = "command.sources.all_add_up" if not wrong else "command.sources.some_do_not"
+    show.line(say(text, sources=", ".join(show.plain(account.source) for account in wrong)))
+    return 1 if wrong else 0
 
 
 def _waiting(settings: Settings, engine: Engine) -> int:

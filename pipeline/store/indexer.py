@@ -5,12 +5,16 @@ the frames again, and the store leaves out the ids that it holds.
 """
 
 import time
+from contextlib import suppress
 
 from pipeline import bus, ledger, store
+from pipeline.balance import accounts
 from pipeline.bus import Record
-from pipeline.frame import unpack
+from pipeline.event import encode
+from pipeline.frame import pack, unpack
 from pipeline.ledger import IN, OUT, DeadLetter, Tally
 from pipeline.logs import log
+from pipeline.own_alerts import own_alert
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 from pipeline.state import positions
@@ -23,6 +27,8 @@ _COMMIT_EVENTS = 100_000
 _SELDOM = 5
 #: How often old indexes and read frames are deleted, in seconds.
 _HOUSEKEEPING_SECONDS = 30.0
+#: Events that may wait when it is looked whether the ledger adds up: all of them are read for that.
+_MOST_CHECKED = 200_000
 #: Who reads which topic; a frame that all of them have read is no longer needed.
 READERS = {bus.EVENTS: ["store", "detectors"], bus.ALERTS: ["response"], bus.ALERT_UPDATES: ["store"]}
 
@@ -54,6 +60,7 @@ def index_topics(stage: Stage) -> None:
             cleaned = now
             if consumers[store.EVENTS].leads:
                 _clean(stage, writer)
+                _check_balance(stage, consumers[store.EVENTS].backlog())
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(consumers[store.EVENTS].backlog, {"ready": True})
@@ -92,6 +99,21 @@ def _documents(record: Record, tally: Tally) -> list[Document]:
         return [document(event, line) for event, line in readable(record, tally)]
     tally.add(record.source, IN, len(documents))
     return documents
+
+
+def _check_balance(stage: Stage, waiting: int) -> None:
+    """Raise an alert for each source of which events are nowhere; not while very much waits to be read."""
+    if waiting > _MOST_CHECKED:
+        return
+    lines = []
+    for account in accounts(stage.engine, stage.bus):
+        if account.missing > 0:
+            log("store").error("gap", source=account.source, missing=account.missing, given=account.given)
+            reason = f"{account.source}: {account.missing} events"
+            lines.append(encode(own_alert("store.gap", account.source, reason, stage.settings.observer, "high")))
+    if lines:
+        with suppress(bus.SlowDown):  # the next look says it again
+            stage.bus.publish(bus.ALERTS, list(pack("haidang", lines)))
 
 
 def _clean(stage: Stage, writer: store.Writer) -> None:

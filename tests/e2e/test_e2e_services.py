@@ -101,4 +101,5 @@ def test_nothing_is_lost_or_twice_while_each_service_is_away(
     found = balance(site)
     assert (found["received"], found["examined"], found["dropped"]) == (lines, lines, 0), found
     assert found["stored"] + found["already_stored"] == lines, found
+    assert "All sources add up" in site.run("sources", "--check").stdout
     assert "is started again" not in (site.data_dir / "run.out").read_text("utf-8")
