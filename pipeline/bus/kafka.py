@@ -50,6 +50,8 @@ _IDLE_MS = 100
 #: Bytes of one answer, and of one partition in it.
 _ANSWER_BYTES, _PARTITION_BYTES = 16_000_000, 4_000_000
 _AT_ONCE = 500
+#: How long a producer may take to end, in seconds.
+_CLOSE_SECONDS = 1.0
 #: A log is deleted by whole files of this size, in bytes; Kafka's own 1 GB would stay on the disk for long.
 _SEGMENT_BYTES = 134_217_728
 #: Records after which older ones count half in the average.
@@ -155,7 +157,7 @@ class KafkaBus:
             except (errors.KafkaError, OSError) as error:
                 failed = failed or error
         if failed is not None:
-            self._drop_producer(producer)
+            self._drop_producer(producer, failed=True)
             raise self._away(failed) from failed
         self._well()
         average = self._averages[topic]
@@ -247,7 +249,7 @@ class KafkaBus:
                 reader.consumer.close(autocommit=False, timeout_ms=1000)
             self._readers.clear()
         with self._writing:
-            self._drop_producer(self._producer)
+            self._drop_producer(self._producer, failed=False)
         with self._asking:
             self._admin.close()
 
@@ -386,12 +388,15 @@ class KafkaBus:
                     raise self._away(error) from error
             return self._producer
 
-    def _drop_producer(self, producer: Any) -> None:
-        """Close a producer that failed: what it knows of the brokers may be wrong for good."""
+    def _drop_producer(self, producer: Any, failed: bool) -> None:
+        """Close a producer; of one that failed, what it knows of the brokers may be wrong for good."""
         with self._writing:
             if producer is not None:
-                with contextlib.suppress(Exception):
-                    producer.close(timeout=1)
+                if failed:  # `close` gives up where a frame is still on its way, and leaves its thread at work
+                    producer._sender.force_close()
+                    producer._sender.join(_CLOSE_SECONDS)
+                with contextlib.suppress(errors.KafkaError):
+                    producer.close(timeout=_CLOSE_SECONDS)
             if producer is self._producer:
                 self._producer = None
 

@@ -293,6 +293,7 @@ def test_brokers_that_are_away_for_a_while_cost_nothing(tmp_path: Path) -> None:
         assert faults
         writer.close()
         reader.close()
+        assert not [thread.name for thread in threading.enumerate() if "kafka" in thread.name.lower()]
 
 
 @pytest.mark.slow
