@@ -8,7 +8,6 @@ import logging
 import ssl
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -38,6 +37,8 @@ _REASONS = (
     ("Invalid frame length", "kafka.wants_tls"),
     ("", "kafka.unreachable"),
 )
+#: Lines of its log that are kept; the first ones tell most.
+_HEARD = 500
 #: What it says at the end of a try, which tells nothing.
 _GIVES_UP = "Unable to bootstrap"
 T = TypeVar("T")
@@ -80,15 +81,16 @@ class Cluster(Protocol):
 
 
 class _Listener(logging.Handler):
-    """Keeps what the library's log said last."""
+    """Keeps what the library's log said since the start of a try to connect."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.heard: deque[str] = deque(maxlen=50)
+        self.heard: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(TypeError, ValueError):
-            self.heard.append(record.getMessage())
+            if len(self.heard) < _HEARD:
+                self.heard.append(record.getMessage())
 
 
 _listener = _Listener()
@@ -108,8 +110,8 @@ def connect(make: Callable[..., T], cluster: Cluster, seconds: float = CONNECT_S
     options = _options(cluster)
     deadline = time.monotonic() + seconds
     with _connecting:
+        _listener.heard.clear()
         while True:
-            _listener.heard.clear()
             try:
                 return _made(make, {**options, **more})
             except (errors.KafkaError, OSError) as error:
