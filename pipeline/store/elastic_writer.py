@@ -90,6 +90,15 @@ class ElasticWriter:
                     gone.append(name)
         return gone
 
+    def delete_all(self) -> None:
+        """Delete every index of ours and the template: a measurement's."""
+        with answers(self._settings):
+            for name in self._list():
+                self._client.indices.delete(index=name)
+            self._client.indices.delete_index_template(name=f"{self._settings.index_prefix}template")
+        self._touched.clear()
+        self.close()
+
     def close(self) -> None:
         self.commit()
         self._pool.shutdown()

@@ -66,7 +66,9 @@ def _bus(chosen: argparse.Namespace) -> Iterator[Bus]:
 
         start_log(default_data_dir(), "bench", "warning")
         prefix = f"haidang-bench-{secrets.token_hex(6)}."
-        settings = BusSettings(kind="kafka", servers=chosen.servers, topic_prefix=prefix, limit_mb=100_000)
+        settings = BusSettings(
+            kind="kafka", servers=chosen.servers or ["127.0.0.1:9092"], topic_prefix=prefix, limit_mb=100_000
+        )
         bus = KafkaBus(settings)
         try:
             yield bus

@@ -2,10 +2,12 @@
 
 import argparse
 import re
+import secrets
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from pipeline import store
 from pipeline.command.bench.samples import syslog_lines
 from pipeline.event import Event, encode, event_id, format_time
+from pipeline.logs import start_log
 from pipeline.settings import Store as StoreSettings
 from pipeline.settings import default_data_dir
 from pipeline.store.document import Document, document
@@ -56,11 +59,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the figures; a query's time is the median of seven, the first 10 hits with it."""
     count = chosen.events or _EVENTS
     texts, origin = syslog_lines(chosen.logs)
-    folder = default_data_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
-        settings = StoreSettings()
-        writer = store.open_writer(Path(scratch), settings)
+    with _place(chosen) as (scratch, settings):
+        writer = store.open_writer(scratch, settings)
         bytes_in, busy = 0, 0.0
         batch: list[Document] = []
         for number, event in enumerate(_events(texts, count), 1):
@@ -75,14 +75,37 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
                 busy += time.perf_counter() - started
                 batch = []
         time.sleep(_REST_SECONDS)
-        reader = store.open_reader(Path(scratch), settings)
+        reader = store.open_reader(scratch, settings)
         figures: dict[str, Any] = {"events_per_second": round(count / busy), "events": count, "input": origin}
         figures.update(_query_times(reader))
         reader.close()
         writer.close()
-        size = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
-        figures.update(index_to_json_ratio=round(size / bytes_in, 3), json_bytes_an_event=round(bytes_in / count))
+        if settings.kind == "tantivy":
+            size = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
+            figures.update(index_to_json_ratio=round(size / bytes_in, 3))
+        figures.update(json_bytes_an_event=round(bytes_in / count))
     return figures
+
+
+@contextmanager
+def _place(chosen: argparse.Namespace) -> Iterator[tuple[Path, StoreSettings]]:
+    """Make an empty store's place; it is gone at the end."""
+    if chosen.kind == "elasticsearch":
+        from pipeline.store.elastic_writer import ElasticWriter
+
+        start_log(default_data_dir(), "bench", "warning")
+        urls = chosen.servers or ["http://127.0.0.1:9200"]
+        prefix = f"haidang-bench-{secrets.token_hex(6)}-"
+        settings = StoreSettings(kind="elasticsearch", urls=urls, index_prefix=prefix, replicas=0)
+        try:
+            yield default_data_dir(), settings
+        finally:
+            ElasticWriter(settings).delete_all()
+        return
+    folder = default_data_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
+        yield Path(scratch), StoreSettings()
 
 
 def _query_times(reader: store.Reader) -> dict[str, float]:
