@@ -7,7 +7,7 @@ An answer is durable when it comes (`index.translog.durability` is `request` by 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,8 +22,8 @@ from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_schema import RECEIVED, body, document_id, template
 from pipeline.store.tantivy_schema import DAY_MICROS, covers, index_name
 
-#: Bytes of one request; Elasticsearch takes 100 MB, and is quickest at 5 to 15.
-_REQUEST_BYTES = 5_000_000
+#: Bytes of one request: small enough that making the next one and indexing this one overlap.
+_REQUEST_BYTES = 1_500_000
 #: Requests on their way at once.
 _AT_ONCE = 2
 #: How long what Elasticsearch cannot take now is offered again before we give up, in seconds.
@@ -60,14 +60,22 @@ class ElasticWriter:
         now = datetime.now(UTC)
         existing = self._existing()
         names: dict[int, str] = {}
-        rows = []
-        for document in documents:
+        sent: list[Future[tuple[int, list[tuple[str, str]]]]] = []
+        rows: list[bytes] = []
+        size = 0
+        for document in documents:  # while one request is under way the next is made
             day = document.micros // DAY_MICROS
             index = names.get(day) or names.setdefault(day, self._index(collection, day, now, existing))
             head = orjson.dumps({"_index": index, "_id": document_id(document.identifier)})
             rows.append(b'{"%b":%b}\n%b\n' % (action, head, body(document, self._columns[index])))
+            size += len(rows[-1])
+            if size >= _REQUEST_BYTES:
+                sent.append(self._pool.submit(self._send, rows))
+                rows, size = [], 0
+        if rows:
+            sent.append(self._pool.submit(self._send, rows))
         self._touched.update(names.values())
-        parts = list(self._pool.map(self._send, _requests(rows)))
+        parts = [request.result() for request in sent]
         lines = {document_id(document.identifier): document.line for document in documents}
         refused = (Refusal(lines.get(name, b""), why) for _, gone in parts for name, why in gone)
         return Added(sum(repeated for repeated, _ in parts), tuple(refused))
@@ -162,19 +170,6 @@ class ElasticWriter:
                 headers={"content-type": "application/x-ndjson", "accept": "application/json"},
             )  # fmt: skip
         return [next(iter(item.values())) for item in answer.body["items"]]
-
-
-def _requests(rows: list[bytes]) -> list[list[bytes]]:
-    """Divide rows into requests of about `_REQUEST_BYTES`."""
-    found: list[list[bytes]] = []
-    held = _REQUEST_BYTES
-    for row in rows:
-        if held >= _REQUEST_BYTES:
-            found.append([])
-            held = 0
-        found[-1].append(row)
-        held += len(row)
-    return found
 
 
 def _id_of(row: bytes) -> str:
