@@ -111,10 +111,13 @@ class Tailer:
     def __init__(self, source: FilesSource, settings: Settings, intake: Intake, listening: Listening) -> None:
         hints = Hints(dataset=source.dataset, timezone=zone(source.timezone))
         self._source = source
+        stage = intake.stage
+        shared = stage.engine.dialect.name == "postgresql"  # other machines' files lie in the same table
+        self._key = f"{source.name}@{stage.instance}" if shared else source.name
         self._origin = Origin(source.name, settings.observer, settings.organization, hints, source.encoding)
         self._intake = intake
         self._listening = listening
-        self._engine = intake.stage.engine
+        self._engine = stage.engine
         self._limit = settings.limits.decode_bytes
         first_line = re.compile(source.multiline.encode()) if source.multiline else None
         self._reader = Reader(self._limit, first_line)
@@ -327,7 +330,7 @@ class Tailer:
         await self._intake.durable()
         rows = [
             {
-                "source": self._source.name, "file_id": file.file_id,
+                "source": self._key, "file_id": file.file_id,
                 "path": file.shown, "device": device,
                 "inode": inode, "offset": file.offset, "fingerprint": file.fingerprint,
                 "fingerprint_bytes": file.fingerprint_bytes, "seen": time.time(),
@@ -351,7 +354,7 @@ class Tailer:
             file.unsaved = False
 
     def _load(self) -> None:
-        query = select(files).where(files.c.source == self._source.name).order_by(files.c.seen)
+        query = select(files).where(files.c.source == self._key).order_by(files.c.seen)
         with self._engine.connect().execution_options(read_only=True) as connection:
             rows = connection.execute(query).mappings().all()
         for row in rows:
@@ -362,9 +365,7 @@ class Tailer:
     def _forget(self, key: _Key) -> None:
         file = self._files.pop(key)
         with self._engine.begin() as connection:
-            connection.execute(
-                delete(files).where(files.c.source == self._source.name, files.c.file_id == file.file_id)
-            )
+            connection.execute(delete(files).where(files.c.source == self._key, files.c.file_id == file.file_id))
 
 
 def _event(

@@ -143,7 +143,9 @@ def _pipeline(
     name = f"detectors:{secrets.token_hex(4)}"
     try:
         if rules:
-            arguments = ["detectors", "--name", name, "--source", bus.OWN_RULES, "--start", str(starts.get(0, 1))]
+            arguments = ["detectors", "--name", name, "--source", bus.OWN_RULES]
+            for partition, offset in starts.items():
+                arguments += ["--start", f"{partition}:{offset}"]
             for folder in rules:
                 arguments += ["--rules", str(folder.resolve())]
             supervisor.add(name, arguments)
@@ -248,7 +250,7 @@ def _wait_for(queue: Bus, engine: Engine, topic: str, consumers: list[str], runn
     moved, last = time.monotonic(), -1
     while True:
         places = [positions.load(engine, consumer, topic) for consumer in consumers]
-        if all(place.get(partition, 1) >= end for place in places for partition, end in ends.items()):
+        if all(_is_past(queue, topic, place, ends) for place in places):
             return
         now = sum(sum(place.values()) for place in places)
         if now != last:
@@ -257,6 +259,14 @@ def _wait_for(queue: Bus, engine: Engine, topic: str, consumers: list[str], runn
             raise HaidangError("command.import.stuck", consumers=", ".join(consumers), seconds=int(_STUCK_SECONDS))
         running.check()
         time.sleep(_WAIT_SECONDS)
+
+
+def _is_past(queue: Bus, topic: str, place: bus.Positions, ends: bus.Positions) -> bool:
+    """Say whether a consumer has read up to the ends; of a partition that it never read, whether nothing is in it."""
+    return all(
+        place[partition] >= end if partition in place else not queue.backlog(topic, {}, [partition])[0]
+        for partition, end in ends.items()
+    )
 
 
 def _balance(engine: Engine, source: str) -> dict[str, Any]:

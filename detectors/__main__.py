@@ -13,12 +13,19 @@ def main() -> None:
     parser.add_argument("--name", default="detectors", help="name of this consumer")
     parser.add_argument("--rules", type=Path, action="append", help="folder of Sigma rules instead of the site's")
     parser.add_argument("--source", help="read the events of this source only")
-    parser.add_argument("--start", type=int, help="offset to start at where there is no position yet")
-    chosen = parser.parse_args()
-    run_stage(
-        chosen.name,
-        lambda stage: detect(stage, chosen.rules or rule_folders(stage.settings), chosen.source, chosen.start),
+    parser.add_argument(
+        "--start", type=_place, action="append", help="PARTITION:OFFSET to start at where there is no position yet"
     )
+    chosen = parser.parse_args()
+    start = dict(chosen.start) if chosen.start else None
+    run_stage(
+        chosen.name, lambda stage: detect(stage, chosen.rules or rule_folders(stage.settings), chosen.source, start)
+    )
+
+
+def _place(text: str) -> tuple[int, int]:
+    partition, _, offset = text.partition(":")
+    return int(partition), int(offset)
 
 
 if __name__ == "__main__":

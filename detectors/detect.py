@@ -36,11 +36,13 @@ def rule_folders(settings: Settings) -> list[Path]:
     return settings.detectors.rules or [shipped_rules()]
 
 
-def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None, start: int | None = None) -> None:
+def detect(
+    stage: Stage, folders: Sequence[Path], only_source: str | None = None, start: bus.Positions | None = None
+) -> None:
     """Read events and raise alerts until the stage is stopped.
 
     `only_source` and `start` serve an import with rules of its own (`bus.OWN_RULES`): the site's detectors pass its
-    frames over, its own read nothing else and start at that offset.
+    frames over, its own read nothing else and start at these offsets.
     """
     rules = RuleSet.load(*folders)
     prefilter = Prefilter(rules.rules)
@@ -49,7 +51,7 @@ def detect(stage: Stage, folders: Sequence[Path], only_source: str | None = None
     )
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
-        consumer.start_at({0: start})
+        consumer.start_at(start)
         consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
     detail = {"ready": True, "rules": len(rules.rules), "refused": [_refusal(item) for item in rules.refused[:1000]]}
     if only_source is None:

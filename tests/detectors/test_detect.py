@@ -204,7 +204,7 @@ def test_an_import_has_rules_a_source_and_a_start_of_its_own(running: Running, f
     running.send(bus.OWN_RULES, {**ROOT, "event.id": "after"})
     running.send("syslog", {**ROOT, "event.id": "other source"})
     (folder / "bad.yml").write_text("title: Bad\n")
-    running.start("--name", "detectors:1", "--rules", str(folder), "--source", bus.OWN_RULES, "--start", str(start))
+    running.start("--name", "detectors:1", "--rules", str(folder), "--source", bus.OWN_RULES, "--start", f"0:{start}")
     eventually(lambda: running.read_all("detectors:1"), 30)
     assert running.stop() == 0
     (raised,) = running.alerts()  # the import's own folder is told by the import, not by an alert

@@ -82,6 +82,19 @@ def test_every_input_and_answer_is_as_with_the_embedded_parts(site: Site) -> Non
     eventually(lambda: int(site.run("search", "source.ip:203.0.113.9", "--alerts", "--count").stdout) >= 1, 20)
 
 
+def test_an_import_with_rules_of_its_own_reads_every_partition(site: Site, tmp_path: Path) -> None:
+    lines = [
+        f"Nov 24 10:00:{n:02} may sshd[7]: Accepted password for root from 203.0.113.{n} port 5 ssh2" for n in range(30)
+    ]
+    for number in range(3):
+        (tmp_path / f"auth-{number}.log").write_text("\n".join(lines[number * 10 : number * 10 + 10]) + "\n")
+    rules = Path(__file__).parents[2] / "rules"
+    done = site.run("import", *(str(tmp_path / f"auth-{n}.log") for n in range(3)), "--rules", str(rules), "--json")
+    result = orjson.loads(done.stdout)
+    assert (result["read"], result["stored"]) == (30, 30)
+    assert result["alerts"] >= 30
+
+
 def test_nothing_is_lost_or_twice_while_each_service_is_away(
     site: Site, kafka: Kafka, elasticsearch: Elasticsearch, postgres: Postgres
 ) -> None:
