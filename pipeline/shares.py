@@ -29,6 +29,16 @@ def divide(partitions: Sequence[int], instances: Sequence[str], instance: str) -
     return {partition for number, partition in enumerate(sorted(partitions)) if number % count == place}
 
 
+def take_turns(connection: Connection, consumer: str, topic: str) -> None:
+    """Let one copy at a time look at the division, until the transaction ends; SQLite's writers do so anyway.
+
+    All lock leases in the order of the partitions, and only who looks at the division locks another one's: so no two
+    copies wait for each other.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"haidang {consumer} {topic}"))))
+
+
 def say_alive(connection: Connection, consumer: str, topic: str, instance: str) -> list[str]:
     """Say that this copy lives; return all that do."""
     now = _now(connection)
@@ -49,7 +59,10 @@ def claim(connection: Connection, consumer: str, topic: str, instance: str, want
     """Take those of the wanted partitions that nobody holds, or only one who is gone."""
     now = _now(connection)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    for partition in sorted(wanted):
+    taken = select(leases.c.partition).where(
+        leases.c.consumer == consumer, leases.c.topic == topic, leases.c.until >= now
+    )
+    for partition in sorted(set(wanted) - set(connection.scalars(taken))):
         values = {"instance": instance, "until": now + LEASE_SECONDS}
         row = {"consumer": consumer, "topic": topic, "partition": partition, **values}
         connection.execute(
@@ -68,6 +81,7 @@ def extend(connection: Connection, consumer: str, topic: str, instance: str, par
         LeaseLost: one of them is another copy's by now.
     """
     own = (*_own(consumer, topic, instance), leases.c.partition.in_(partitions))
+    connection.execute(select(leases.c.partition).where(*own).order_by(leases.c.partition).with_for_update())
     until = _now(connection) + LEASE_SECONDS
     if connection.execute(update(leases).where(*own).values(until=until)).rowcount != len(partitions):
         raise LeaseLost("stage.lease_lost", topic=topic, consumer=consumer)

@@ -188,6 +188,7 @@ class Consumer:
         self._looked = time.monotonic()
         who = (self._name, self.topic, self._stage.instance)
         with self._stage.engine.begin() as connection:
+            shares.take_turns(connection, self._name, self.topic)
             living = shares.say_alive(connection, *who)
             wanted = shares.divide(self._stage.bus.partitions(self.topic), living, self._stage.instance)
             shares.claim(connection, *who, wanted - self._share)
