@@ -225,8 +225,11 @@ def test_what_is_wrong_with_the_connection_is_said_with_what_to_do(
         settings["ca"] = unknown_ca(tmp_path)
     if settings["servers"] == "clear":
         settings["servers"] = kafka.servers
-    with pytest.raises(HaidangError) as refused:
-        KafkaBus(kafka.settings(**settings))
+    for _ in range(4):  # on a loaded machine the broker may not answer at all in time
+        with pytest.raises(HaidangError) as refused:
+            KafkaBus(kafka.settings(**settings))
+        if refused.value.key != "kafka.unreachable" or said in str(refused.value):
+            break
     assert said in str(refused.value)
     assert "secret" not in str(refused.value)
 
