@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.bus import EVENTS, Positions, SlowDown
+from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.logs import log
@@ -33,7 +33,7 @@ _LEDGER_SECONDS = 1.0
 _LAST_TRY_SECONDS = 8.0
 
 #: Sources whose own process counts them: `haidang import`.
-_COUNTED_BY_OTHERS = ("import",)
+_COUNTED_BY_OTHERS = ("import", OWN_RULES)
 
 _Groups = dict[tuple[str, str], list[bytes]]
 
@@ -103,7 +103,7 @@ class Intake:
     def count_what_was_not(self) -> None:
         """Count what an earlier process brought to the bus and was killed before it could count; before `run`."""
         place = positions.load(self.stage.engine, self._counter, EVENTS)
-        while place and (records := self.stage.bus.read(EVENTS, place)):
+        while records := self.stage.bus.read(EVENTS, place):  # without a place nothing was ever counted: from the start
             for record in records:
                 place[record.partition] = record.offset + 1
                 if record.source not in _COUNTED_BY_OTHERS and record.by in ("", self.stage.instance):
