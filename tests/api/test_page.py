@@ -32,8 +32,9 @@ class Opened:
         expect(self.page.locator("#counts button")).to_have_count(5)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Start Chromium for this module alone: while its driver runs, no test of this process can run an event loop."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if os.environ.get("CI") == "true":
