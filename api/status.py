@@ -21,10 +21,10 @@ def sources(state: State, _user: Viewer) -> list[dict[str, Any]]:
 @router.get("/health")
 def health_now(request: Request, state: State, _user: Viewer) -> dict[str, Any]:
     """Return what works and what does not."""
-    return health(state, request.app.state.settings.data_dir)
+    return health(state, request.app.state.settings)
 
 
 @router.get("/metrics")
 def metrics(request: Request, state: State, _user: Viewer) -> Response:
     """Return Prometheus metrics."""
-    return Response(metrics_text(state, request.app.state.settings.data_dir), media_type="text/plain; version=0.0.4")
+    return Response(metrics_text(state, request.app.state.settings), media_type="text/plain; version=0.0.4")

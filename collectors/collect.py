@@ -65,6 +65,7 @@ async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now
         "ready": True,
         "listening": {source.source: source.places for source in open_sources},
         "failures": {place: why for source in open_sources for place, why in source.failures.items()},
+        "buffered": {source.source: waiting for source in open_sources if (waiting := source.buffered())},
         "held": intake.held_because,
     }
     try:

@@ -1,8 +1,8 @@
 """Intake: event lines of all sources enter, frames on the topic `events` leave, durable before a sender hears "yes".
 
 Lines wait in memory for 50 ms or a frame's worth, whichever is less, then go to the bus in one transaction. When the
-bus or the disk will not take them they stay, and `room` says no: TCP and HTTP senders are held, files wait, and what a
-UDP sender sends meanwhile is counted as dropped.
+bus or the disk will not take them they stay, and `room` says no: TCP and HTTP senders are held, files wait, and what
+comes by UDP waits on the disk (`datagram_buffer.py`). Before the disk is full there is no room either.
 """
 
 import asyncio
@@ -15,9 +15,12 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
+from pipeline.disk import disk_alert, disk_of
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.logs import log
+from pipeline.messages import say
+from pipeline.own_alerts import publish
 from pipeline.stage import Stage
 from pipeline.state import positions
 
@@ -29,6 +32,8 @@ HIGH_WATER = 16_000_000
 _LOW_WATER = 4_000_000
 _RETRY_SECONDS = 0.5
 _LEDGER_SECONDS = 1.0
+#: How often it is looked how much of the disk is free, in seconds: at 100 MB/s a reserve of 1 GB lasts for ten.
+_DISK_SECONDS = 1.0
 #: How long a stopping stage tries to bring what it holds to the bus, in seconds; the supervisor kills it after 20.
 _LAST_TRY_SECONDS = 8.0
 
@@ -53,14 +58,21 @@ class Intake:
         self._counted_to: Positions = {}
         self._open_again: list[Callable[[], None]] = []
         self._closing = False
-        self.held_because = ""
+        self._bus_fault = ""
+        self._disk_fault = ""
+        self._told: set[str] = set()
         shared = len(stage.bus.partitions(EVENTS)) > 1
         self._counter = f"collectors@{stage.instance}" if shared else "collectors"
 
     @property
     def room(self) -> bool:
         """Whether senders that can wait may send on."""
-        return self._bytes + self._flight < HIGH_WATER and not self.held_because
+        return self._bytes + self._flight < HIGH_WATER and not self._bus_fault and not self._disk_fault
+
+    @property
+    def held_because(self) -> str:
+        """Why senders are held, if not only for a moment."""
+        return self._bus_fault or self._disk_fault
 
     @property
     def taken(self) -> int:
@@ -114,6 +126,7 @@ class Intake:
     async def run(self) -> None:
         """Publish until `finish`."""
         counting = asyncio.create_task(self._save_often())  # also while the bus is full: then drops are counted
+        watching = asyncio.create_task(self._watch_disk())
         try:
             while not self._closing:
                 with contextlib.suppress(TimeoutError):
@@ -121,8 +134,9 @@ class Intake:
                 self._wake.clear()
                 await self._publish()
         finally:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
+            for task in (counting, watching):
+                task.cancel()
+            await asyncio.gather(counting, watching, return_exceptions=True)
 
     async def finish(self, running: "asyncio.Task[None]") -> None:
         """End `run`, which goes on in the task `running`; publish and count what is left."""
@@ -141,7 +155,7 @@ class Intake:
                 counts[source] += len(group)
             published = await asyncio.to_thread(self._pack_and_publish, lines)
             self._flight = 0
-            self._counted_to = self.stage.bus.ends(EVENTS)
+            self._counted_to = await asyncio.to_thread(self.stage.bus.ends, EVENTS)
             for source, count in counts.items():
                 self._tally.add(source, IN, count)
                 self._tally.add(source, OUT if published else DROPPED, count, "" if published else "stopped_while_held")
@@ -164,20 +178,40 @@ class Intake:
                 log("intake").error("dropped", events=sum(frame.events for frame in frames), reason=self.held_because)
                 return False
             time.sleep(_RETRY_SECONDS)
-        if self.held_because:
+        if self._bus_fault:
             log("intake").info("goes_on")
-        self.held_because = ""
+        self._bus_fault = ""
         return True
 
     def _try(self, frames: list[Frame]) -> bool:
         try:
             self.stage.bus.publish(EVENTS, frames)
         except (SlowDown, sqlite3.OperationalError, OSError) as error:  # full, locked, or the disk
-            if not self.held_because:
+            if not self._bus_fault:
                 log("intake").error("held", reason=str(error))
-            self.held_because = str(error) or repr(error)
+            self._bus_fault = str(error) or repr(error)
             return False
         return True
+
+    async def _watch_disk(self) -> None:
+        """Hold senders before the disk is full, and let them go on when there is room again."""
+        while True:
+            await asyncio.to_thread(self._look_at_disk)
+            await asyncio.sleep(_DISK_SECONDS)
+
+    def _look_at_disk(self) -> None:
+        settings = self.stage.settings
+        disk = disk_of(settings)
+        if not disk.full(held=bool(self._disk_fault)):
+            if self._disk_fault:
+                log("intake").info("goes_on")
+            self._disk_fault = ""
+        elif not self._disk_fault:
+            self._disk_fault = say("disk.held", folder=settings.data_dir, reserve=settings.limits.disk_reserve_mb)
+            log("intake").error("held", reason=self._disk_fault)
+        alert = disk_alert(settings, disk)
+        if alert is not None and alert["event.id"] not in self._told and publish(self.stage.bus, [alert]):
+            self._told.add(alert["event.id"])
 
     async def _save_often(self) -> None:
         while True:

@@ -1,37 +1,32 @@
 """Syslog: datagrams and streams of a network enter, events leave.
 
-UDP (RFC 5426), TCP with both framings (RFC 6587) and TLS (RFC 5425); the messages are RFC 3164 or RFC 5424.
+UDP (RFC 5426, `syslog_datagrams.py`), TCP with both framings (RFC 6587) and TLS (RFC 5425); the messages are RFC 3164
+or RFC 5424.
 """
 
 import asyncio
 import itertools
 import socket
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import cast
 
+from collectors import syslog_datagrams
 from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
+from collectors.syslog_event import QUIET_SECONDS, address_of, event_of, until_quiet
 from collectors.syslog_framing import Framing
 from collectors.tls import server_context
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, SyslogSource
 
-#: Room for datagrams in the kernel while we are busy, in bytes (the kernel grants at most net.core.rmem_max).
-_UDP_BUFFER = 16_000_000
-#: How often the kernel's own count of lost datagrams is read, in seconds.
-_DROPS_SECONDS = 2.0
 #: How long a TLS client may take to shake hands, in seconds.
 _HANDSHAKE_SECONDS = 10.0
 #: How long a connection may be silent before the kernel asks whether its sender is still there, in seconds.
 _KEEP_ALIVE_SECONDS = 60
-#: At the end: nothing for this long means that all is read; and how long to go on reading at the most, in seconds.
-_QUIET_SECONDS, _LAST_READ_SECONDS = 0.1, 2.0
 #: How often refused connections are told in the log, in seconds.
 _TELL_SECONDS = 10.0
 _connections = itertools.count()
@@ -47,35 +42,13 @@ async def listen(source: SyslogSource, settings: Settings, intake: Intake) -> Li
     origin = Origin(source.name, settings.observer, settings.organization, hints, source.encoding)
     listening = Listening(source.name)
     if source.udp_port is not None:
-        await _open_udp(source, origin, intake, settings.limits.decode_bytes, listening)
+        await syslog_datagrams.listen(source, origin, settings, intake, listening)
     streams = _Streams(origin, intake, settings.limits.decode_bytes, source.max_connections)
     for name, number in (("tcp", source.tcp_port), ("tls", source.tls_port)):
         if number is not None:
             await _open_stream(name, number, source, settings, streams, listening)
     listening.on_close(streams.close)
     return listening
-
-
-async def _open_udp(source: SyslogSource, origin: Origin, intake: Intake, limit: int, listening: Listening) -> None:
-    try:
-        port = _udp_socket(source.host, source.udp_port or 0)
-    except OSError as error:
-        listening.failed(f"udp {source.host}:{source.udp_port}", reason(error))
-        return
-    address = f"{source.host}:{port.getsockname()[1]}"
-    loop = asyncio.get_running_loop()
-    datagrams = _Datagrams(origin, intake, limit)
-    transport, _ = await loop.create_datagram_endpoint(lambda: datagrams, sock=port)
-    listening.opened(f"udp {address}")
-    drops = _KernelDrops(port, origin.source, intake)
-    listening.task(drops.run())
-
-    async def close() -> None:
-        await _until_quiet(lambda: datagrams.count)
-        drops.count()
-        transport.close()
-
-    listening.on_close(close)
 
 
 async def _open_stream(
@@ -94,47 +67,6 @@ async def _open_stream(
     else:
         streams.servers.append(server)
         listening.opened(f"{name} {source.host}:{server.sockets[0].getsockname()[1]}")
-
-
-def _udp_socket(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    udp = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER)
-        udp.bind((host, port))
-        udp.setblocking(False)
-    except OSError:
-        udp.close()
-        raise
-    return udp
-
-
-async def _until_quiet(count: Callable[[], int]) -> None:
-    """Wait until what lies in the kernel's buffers has been read: nothing more has come for a moment."""
-    deadline = time.monotonic() + _LAST_READ_SECONDS
-    seen = -1
-    while seen != count() and time.monotonic() < deadline:
-        seen = count()
-        await asyncio.sleep(_QUIET_SECONDS)
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, origin: Origin, intake: Intake, limit: int) -> None:
-        self._origin, self._intake, self._limit = origin, intake, limit
-        self._started = time.time_ns()
-        self.count = 0
-
-    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
-        raw = data.rstrip(b"\r\n\0")
-        if not raw:
-            return
-        self.count += 1
-        if not self._intake.room:
-            self._intake.drop(self._origin.source, "intake_held")
-            return
-        position = ("udp", self._started, self.count, raw)
-        event = _event(self._origin, raw, position, datetime.now(UTC), _address(address), self._limit)
-        self._intake.take(self._origin.source, [event], address[0])
 
 
 class _Streams:
@@ -158,13 +90,13 @@ class _Streams:
 
     async def close(self) -> None:
         """Read what has been sent, also by those who wait to be accepted; then end the connections."""
-        await _until_quiet(lambda: self.received + len(self.open))
+        await until_quiet(lambda: self.received + len(self.open))
         for server in self.servers:
             server.close()
         for stream in list(self.open):
             stream.close()
         while self.open:
-            await asyncio.sleep(_QUIET_SECONDS)
+            await asyncio.sleep(QUIET_SECONDS)
 
 
 class _Stream(asyncio.Protocol):
@@ -177,7 +109,7 @@ class _Stream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername") or ("", 0)
-        self._host, self._peer = str(peer[0]), _address(peer)
+        self._host, self._peer = str(peer[0]), address_of(peer)
         self._name = f"{self._peer} {time.time_ns()} {next(_connections)}"  # no other connection has it, ever
         if len(self._shared.open) >= self._shared.most:
             self._shared.refuse(self._peer)
@@ -210,7 +142,7 @@ class _Stream(asyncio.Protocol):
         first = self._count + 1
         self._count += len(messages)
         lines = [
-            _event(shared.origin, raw, (self._name, number), received, self._peer, shared.limit)
+            event_of(shared.origin, raw, (self._name, number), received, self._peer, shared.limit)
             for number, raw in enumerate(messages, first)
         ]
         shared.intake.take(shared.origin.source, lines, self._host)
@@ -227,51 +159,8 @@ class _Stream(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _event(
-    origin: Origin, raw: bytes, position: tuple[str | bytes | int, ...], received: datetime, peer: str, limit: int
-) -> bytes:
-    more = {"log.source.address": peer}
-    if len(raw) > limit:
-        more["error.message"] = f"message longer than {limit} bytes; the rest was left out"
-    return origin.event(raw[:limit], position, received, more)
-
-
-def _address(peer: tuple[str, int]) -> str:
-    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
-
-
 def _keep_alive(connection: socket.socket | None) -> None:
     """Let the kernel find out that a sender is gone (power, firewall): to be silent is no fault."""
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEP_ALIVE_SECONDS)
-
-
-class _KernelDrops:
-    """Counts the datagrams that the kernel threw away because its buffer was full."""
-
-    def __init__(self, udp: socket.socket, source: str, intake: Intake) -> None:
-        self._udp, self._source, self._intake = udp, source, intake
-        self._counted = 0
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(_DROPS_SECONDS)
-            self.count()
-
-    def count(self) -> None:
-        drops = kernel_drops(self._udp)
-        if drops > self._counted:
-            self._intake.drop(self._source, "kernel_buffer_full", drops - self._counted)
-            self._counted = drops
-
-
-def kernel_drops(udp: socket.socket) -> int:
-    """Return how many datagrams the kernel dropped for a socket (`drops` in /proc/net/udp); 0 where it does not say."""
-    inode = str(Path(f"/proc/self/fd/{udp.fileno()}").stat().st_ino)
-    table = Path("/proc/net/udp6" if udp.family == socket.AF_INET6 else "/proc/net/udp")
-    try:
-        rows = table.read_text().splitlines()[1:]
-    except OSError:
-        return 0
-    return next((int(row.split()[12]) for row in rows if row.split()[9] == inode), 0)

@@ -1,20 +1,22 @@
 """The ledger's lines enter, a balance for each source leaves: what came in and where it went, and whether that adds up.
 
-Between the collectors and the store lies the bus: what the collectors gave out, and what was retried of the dead
-letters, was taken in by the store or is still held there. The positions are read first, then the ledger, then the bus:
+Datagrams may wait on a collector's disk first: they count as received and held. Between the collectors and the store
+lies the bus: what the collectors gave out, and what was retried of the dead letters, was taken in by the store or is
+still held there. The positions are read first, then the ledger, then the bus:
 whatever moves meanwhile can only make more be there than was counted, so an event that is missing is missing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from pipeline import deadletters, ledger
 from pipeline.bus import EVENTS, Bus
 from pipeline.settings import RESERVED_SOURCES
 from pipeline.state import positions
+from pipeline.state.tables import stages
 
 _COLUMNS = {
     ("collectors", ledger.IN, ""): "received",
@@ -57,8 +59,10 @@ class Account:
 
     source: str
     received: int
+    buffered: int  # on a collector's disk
+    lost: int  # dropped by the collectors
     given: int  # by the collectors to the bus, and again by those who retried dead letters
-    held: int
+    held: int  # on the bus
     taken: int  # by the store
     stored: int
     already_stored: int
@@ -72,9 +76,8 @@ class Account:
     @property
     def adds_up(self) -> bool:
         """Whether every event is somewhere, once."""
-        return -self.already_stored <= self.missing <= 0 and self.taken == (
-            self.stored + self.already_stored + self.dropped
-        )
+        stored = self.taken == self.stored + self.already_stored + self.dropped
+        return -self.already_stored <= self.missing <= 0 and stored
 
 
 def accounts(engine: Engine, bus: Bus) -> list[Account]:
@@ -83,6 +86,7 @@ def accounts(engine: Engine, bus: Bus) -> list[Account]:
     counts: dict[tuple[str, str, str], int] = defaultdict(int)
     retried: dict[str, int] = defaultdict(int)
     repeated: dict[str, int] = defaultdict(int)
+    buffered = _buffered(engine)
     for line in ledger.sums(engine):
         counts[line.source, line.stage, line.outcome] += line.events
         if line.stage == deadletters.STAGE:
@@ -94,11 +98,15 @@ def accounts(engine: Engine, bus: Bus) -> list[Account]:
         for record in records:
             places[record.partition] = record.offset + 1
             held[record.source] += record.events
-    sources = sorted({source for source, stage, _ in counts if stage == "collectors"} - RESERVED_SOURCES)
+    sources = sorted(
+        ({source for source, stage, _ in counts if stage == "collectors"} | buffered.keys()) - RESERVED_SOURCES
+    )
     return [
         Account(
             source,
-            received=counts[source, "collectors", ledger.IN],
+            received=counts[source, "collectors", ledger.IN] + buffered[source],
+            buffered=buffered[source],
+            lost=counts[source, "collectors", ledger.DROPPED],
             given=counts[source, "collectors", ledger.OUT] + retried[source],
             held=held[source],
             taken=counts[source, "store", ledger.IN],
@@ -108,3 +116,13 @@ def accounts(engine: Engine, bus: Bus) -> list[Account]:
         )
         for source in sources
     ]
+
+
+def _buffered(engine: Engine) -> Counter[str]:
+    """Return how many records of each source wait on the disks of the collectors, as these said last."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        details = connection.scalars(select(stages.c.detail).where(stages.c.stage == "collectors")).all()
+    found: Counter[str] = Counter()
+    for detail in details:
+        found.update(detail.get("buffered", {}))
+    return found

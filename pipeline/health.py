@@ -1,14 +1,14 @@
 """Health: what the stages said of themselves enters, one account of what works and what does not leaves."""
 
-import shutil
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, select
 
 from pipeline import deadletters
+from pipeline.disk import disk_of
+from pipeline.settings import Settings
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
 
@@ -16,11 +16,9 @@ from pipeline.state.tables import stages
 SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
 #: A copy of a stage on another machine that said nothing for this long is there no more, in seconds.
 FORGOTTEN_SECONDS = 86_400.0
-#: Less free disk than this is a fault, in bytes.
-LOW_DISK_BYTES = 1_000_000_000
 
 
-def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
+def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes"}`."""
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
@@ -50,8 +48,8 @@ def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
     letters = deadletters.summary(engine)["count"]
     if letters:
         problems.append({"what": "dead_letters", "count": letters})
-    free = shutil.disk_usage(data_dir).free
-    if free < LOW_DISK_BYTES:
-        problems.append({"what": "disk_low", "free_bytes": free})
+    disk = disk_of(settings)
+    if disk.low:
+        problems.append({"what": "disk_low", "free_bytes": disk.free})
     status = "degraded" if problems else "ok"
-    return {"status": status, "stages": shown, "problems": problems, "disk_free_bytes": free}
+    return {"status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free}

@@ -12,6 +12,7 @@ _OLD_FILES = 3
 
 def start_log(data_dir: Path, stage: str, level: str) -> None:
     """Send this process's log to its file."""
+    logging.raiseExceptions = False  # a log that cannot be written (a full disk) is nobody's fault here
     folder = data_dir / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(

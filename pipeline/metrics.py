@@ -4,7 +4,6 @@ The numbers come from the state, so they survive restarts and are the ones that 
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -13,18 +12,19 @@ from sqlalchemy import Engine
 
 from pipeline import ledger
 from pipeline.health import health
+from pipeline.settings import Settings
 
 
-def metrics_text(engine: Engine, data_dir: Path) -> bytes:
+def metrics_text(engine: Engine, settings: Settings) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_FromState(engine, data_dir))
+    registry.register(_FromState(engine, settings))
     return generate_latest(registry)
 
 
 class _FromState(Collector):
-    def __init__(self, engine: Engine, data_dir: Path) -> None:
-        self._engine, self._data_dir = engine, data_dir
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self._settings = engine, settings
 
     def collect(self) -> Iterator[Metric]:
         events = CounterMetricFamily(
@@ -33,7 +33,7 @@ class _FromState(Collector):
         for line in ledger.sums(self._engine):
             events.add_metric([line.stage, line.source, line.outcome, line.reason], line.events)
         yield events
-        now = health(self._engine, self._data_dir)
+        now = health(self._engine, self._settings)
         up = GaugeMetricFamily("haidang_stage_up", "1 while the stage says that it lives", labels=["stage"])
         backlog = GaugeMetricFamily("haidang_backlog_events", "Events that wait for the stage", labels=["stage"])
         for name, stage in now["stages"].items():

@@ -1,8 +1,13 @@
 """Alerts of ours: what is wrong with the pipeline itself enters, an alert document (docs/alerts.md) leaves."""
 
+import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pipeline.event import Event, event_id, format_time
+from pipeline.bus import ALERTS, Bus, SlowDown
+from pipeline.event import Event, encode, event_id, format_time
+from pipeline.frame import pack
+from pipeline.logs import log
 from pipeline.messages import LANGUAGES, say, speaking
 
 #: `event.severity` by the rule's level.
@@ -10,10 +15,10 @@ SEVERITY = {"informational": 10, "low": 25, "medium": 50, "high": 75, "critical"
 DATASET = "haidang.alerts"
 
 
-def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "medium") -> Event:
+def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "medium", once: str = "") -> Event:
     """Return an alert; `key` are its words in the catalogues, `rule` and `reason` what it is about and why.
 
-    The same reason is the same alert, however often it is raised.
+    The same `once` (the reason, where it is left out) is the same alert, however often it is raised.
     """
     now = format_time(datetime.now(UTC))
     identifier = f"haidang.{key.rpartition('.')[2]}"
@@ -23,7 +28,7 @@ def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "med
             names[language] = say(key)
     return {
         "@timestamp": now,
-        "event.id": event_id("alert", identifier, reason),
+        "event.id": event_id("alert", identifier, once or reason),
         "event.kind": "alert",
         "event.dataset": DATASET,
         "event.created": now,
@@ -40,3 +45,14 @@ def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "med
         "observer.name": observer,
         "labels.source": "haidang",
     }
+
+
+def publish(bus: Bus, alerts: Sequence[Event]) -> bool:
+    """Bring alerts to their topic; False where it does not take them now: the caller's next look raises them again."""
+    try:
+        if alerts:
+            bus.publish(ALERTS, list(pack("haidang", [encode(alert) for alert in alerts])))
+    except (SlowDown, sqlite3.OperationalError, OSError) as error:
+        log("alerts").error("not_raised", alerts=[alert["rule.id"] for alert in alerts], reason=str(error))
+        return False
+    return True

@@ -183,6 +183,9 @@ class Store(_Section):
     retention_days: int = Field(
         400, ge=1, description="days that an event is kept, counted from the later of its time and its receipt"
     )
+    max_gb: float = Field(
+        0, ge=0, description="gigabytes of all events, above which the oldest go, if the level allows it; 0: no limit"
+    )
     commit_seconds: float = Field(
         1.0, gt=0, le=60, description="events are searchable at the latest this many seconds after they come"
     )
@@ -210,6 +213,12 @@ class Limits(_Section):
     dead_letter_mb: int = Field(
         100, ge=1, le=100_000, description="megabytes of lines that could not be stored, kept for `haidang deadletter`"
     )
+    udp_buffer_mb: int = Field(
+        500, ge=1, le=1_000_000, description="megabytes of a source's datagrams that wait on the disk to be decoded"
+    )
+    disk_reserve_mb: int = Field(
+        1000, ge=1, le=10_000_000, description="megabytes of the disk that stay free: with less, intake is held"
+    )
 
 
 _SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Limits)
@@ -235,6 +244,9 @@ class Settings(BaseSettings):
     language: Literal["auto", "vi", "en"] = Field("auto", description="language of commands, pages and messages")
     organization: str = Field("vn", description="`organization.id` of this site's events")
     observer: str = Field(default_factory=socket.gethostname, description="`observer.name` of this machine's events")
+    level: int | None = Field(
+        None, ge=1, le=5, description="level of the information system, which demands how long events are kept"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="detail of the program's own log"
     )

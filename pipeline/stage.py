@@ -1,13 +1,14 @@
 """A stage's process: a body that reads one topic enters, a process with a lock, a heartbeat and a clean stop leaves.
 
-A body that meets a service that does not answer (`Unavailable`, a lost database connection) is started again in the
-same process, from what was saved, as soon as the service answers.
+A body that meets a service that does not answer (`Unavailable`, a lost database connection) or a full disk is started
+again in the same process, from what was saved, until it can go on.
 """
 
 import fcntl
 import gc
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -293,7 +294,7 @@ def _keep_running(stage: Stage, body: Callable[[Stage], None]) -> None:
             for consumer in stage.consumers:
                 consumer.close()
             return
-        except (Unavailable, BusAway, *STATE_AWAY) as error:
+        except (Unavailable, BusAway, sqlite3.OperationalError, *STATE_AWAY) as error:
             reason = str(error)
         stage.consumers.clear()
         if stage.stopping.is_set():

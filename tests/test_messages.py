@@ -18,7 +18,7 @@ _BUILT = {
     "command.{}": r"command\.(run|import|search|alerts|sources|deadletter|doctor|demo|config|user|token|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline)",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|read|unreadable|received|given|held|missing|stored|already_stored|dropped|examined|alerts)",
+    "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts)",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }

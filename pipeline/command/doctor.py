@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.command import show
-from pipeline.health import LOW_DISK_BYTES, health
+from pipeline.disk import Disk
+from pipeline.health import health
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import FilesSource, HttpSource, Settings, SyslogSource, load_settings, settings_file
 from pipeline.settings_check import faults
 from pipeline.stage import is_running
 from pipeline.state import open_state
+from pipeline.store.retention import days_of_level, is_too_short
 
 GOOD, ATTENTION, FAULT = "good", "attention", "fault"
 #: A receive buffer of the kernel smaller than this loses datagrams in bursts, in bytes.
@@ -72,6 +74,7 @@ def _look() -> Iterator[Finding]:
     yield from _settings(settings)
     yield _python()
     yield from _disk(settings)
+    yield from _retention(settings)
     yield _clock()
     running = is_running(settings.data_dir, "run")
     if running:
@@ -113,10 +116,22 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         return
     usage = shutil.disk_usage(there)
     what = say("doctor.free", folder=folder, free=round(usage.free / 1e9, 1), total=round(usage.total / 1e9, 1))
-    if usage.free < LOW_DISK_BYTES:
+    disk = Disk(usage.free, usage.total, settings.limits.disk_reserve_mb * 1_000_000)
+    if disk.full():
         yield Finding(FAULT, part, what, say("doctor.free_disk"))
-    elif usage.free < usage.total / 10:
+    elif disk.low or usage.free < usage.total / 10:
         yield Finding(ATTENTION, part, what, say("doctor.free_disk"))
+    else:
+        yield Finding(GOOD, part, what)
+
+
+def _retention(settings: Settings) -> Iterator[Finding]:
+    part, days = say("doctor.retention"), settings.store.retention_days
+    what = say("doctor.kept", days=days, level=settings.level or "-", least=days_of_level(settings))
+    if settings.level is None:
+        yield Finding(ATTENTION, part, what, say("doctor.set_level"))
+    elif is_too_short(settings):
+        yield Finding(FAULT, part, what, say("doctor.keep_longer", days=days_of_level(settings)))
     else:
         yield Finding(GOOD, part, what)
 
@@ -141,7 +156,7 @@ def clock_synchronised() -> bool:
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    now = health(open_state(settings.data_dir, settings.state), settings.data_dir)
+    now = health(open_state(settings.data_dir, settings.state), settings)
     for name, stage in now["stages"].items():
         part = say("doctor.stage", name=name)
         if not stage["up"]:

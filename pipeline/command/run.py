@@ -7,7 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Collection
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from sqlalchemy import Engine
 
@@ -52,8 +53,7 @@ def run(chosen: argparse.Namespace) -> int:
             return 0
         supervisor = Supervisor(settings.data_dir, [name for name in STAGES if not chosen.only or name in chosen.only])
         started = time.time()
-        show.line(say("command.run.starting", data_dir=settings.data_dir))
-        sys.stdout.flush()
+        _tell(say("command.run.starting", data_dir=settings.data_dir), sys.stdout)
         supervisor.start()
         try:
             needed = {_DOOR}.intersection(supervisor.names)
@@ -73,19 +73,23 @@ def _open_state(settings: Settings, stopping: threading.Event) -> Engine | None:
     try:
         return open_state(settings.data_dir, settings.state)
     except Unavailable as error:
-        sys.stderr.write(f"{error}\n{say('command.run.waits')}\n")
-        sys.stderr.flush()
+        _tell(f"{error}\n{say('command.run.waits')}")
     return patiently(lambda: open_state(settings.data_dir, settings.state), stopping)
 
 
 def _say_and_stop(supervisor: Supervisor) -> None:
     """Stop the stages, also where the terminal is gone and nothing can be said."""
-    try:
-        show.line(say("command.run.stopping"))
-        sys.stdout.flush()
-    finally:
-        supervisor.stop()
-    show.line(say("command.run.stopped"))
+    _tell(say("command.run.stopping"), sys.stdout)
+    supervisor.stop()
+    _tell(say("command.run.stopped"), sys.stdout)
+
+
+def _tell(text: str, stream: TextIO | None = None) -> None:
+    """Print a line on the standard error, or `stream`; a full disk or a terminal that is gone ends nothing."""
+    stream = stream or sys.stderr
+    with suppress(OSError):
+        stream.write(text + "\n")
+        stream.flush()
 
 
 def wait_ready(
@@ -113,8 +117,7 @@ def wait_ready(
         if not late and (missing <= helpless or time.monotonic() > deadline):
             late = True
             names, folder = ", ".join(sorted(missing)), supervisor.data_dir / "logs"
-            sys.stderr.write(say("command.run.not_ready", stages=names, folder=folder) + "\n")
-        sys.stderr.flush()
+            _tell(say("command.run.not_ready", stages=names, folder=folder))
         stopping.wait(_LOOK_SECONDS)
     return {}
 
@@ -124,7 +127,7 @@ def _tell_failures(failures: dict[str, str], told: dict[str, str]) -> None:
     for place, why in failures.items():
         if told.get(place) != why:
             told[place] = why
-            sys.stderr.write(say("command.run.cannot_listen", place=place, reason=why) + "\n")
+            _tell(say("command.run.cannot_listen", place=place, reason=why))
 
 
 def _first_password(engine: Engine) -> str | None:
@@ -157,4 +160,4 @@ def _report(ended: list[Child]) -> None:
         # A traceback's last line is its sentence; words that are meant for the user are shown whole.
         words = child.last_words if child.needs_a_person else child.last_words.rpartition("\n")[2]
         seconds = round(child.restart_at - time.monotonic())
-        sys.stderr.write(say("command.run.ended", stage=child.name, seconds=seconds, words=show.plain(words)) + "\n")
+        _tell(say("command.run.ended", stage=child.name, seconds=seconds, words=show.plain(words)))

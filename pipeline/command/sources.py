@@ -70,11 +70,15 @@ def _check(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> in
         for account in found:
             show.json_line({**asdict(account), "missing": account.missing, "adds_up": account.adds_up})
         return 1 if wrong else 0
-    names = ("received", "given", "held", "stored", "already_stored", "dropped", "missing")
+    names = ("received", "held", "stored", "already_stored", "dropped", "missing")
     head = [say("show.source"), *(say(f"show.{name}") for name in names), ""]
     cells = [
         (
-            account.source, *(show.number(getattr(account, name)) for name in names),
+            account.source,
+            *map(show.number, (
+                account.received, account.buffered + account.held, account.stored, account.already_stored,
+                account.lost + account.dropped, account.missing,
+            )),
             say("command.sources.adds_up" if account.adds_up else "command.sources.wrong"),
         )
         for account in found

@@ -37,6 +37,14 @@ class Added(NamedTuple):
     refused: tuple[Refusal, ...] = ()
 
 
+class Index(NamedTuple):
+    """A day or month of events: its name, the latest that it can hold or took in (µs since 1970), its size in bytes."""
+
+    name: str
+    latest: int
+    size: int
+
+
 class Writer(Protocol):
     """The one writing end. What was added is searchable after `commit`, and only then safe."""
 
@@ -46,8 +54,11 @@ class Writer(Protocol):
     def commit(self) -> None:
         """Make everything added so far durable and searchable."""
 
-    def expire(self, days: int) -> list[str]:
-        """Delete the indexes whose events and whose last write are older than `days`; return their names."""
+    def indexes(self) -> list[Index]:
+        """Return the indexes of events, the oldest first."""
+
+    def remove(self, name: str) -> None:
+        """Delete an index of events."""
 
     def close(self) -> None:
         """Commit and let go."""

@@ -8,6 +8,7 @@ address is the block's place in the file, shifted by 16 bits, and the number of 
 import os
 import struct
 from collections import OrderedDict
+from io import FileIO
 from pathlib import Path
 
 import zstandard
@@ -25,7 +26,7 @@ class BlockWriter:
     """Appends lines to one file. `sync` makes them durable; a crash before it leaves bytes that no address names."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)  # no byte that a later writer would not know of
         self._start = self._file.seek(0, os.SEEK_END)
         self._lines: list[bytes] = []
         self._held = 0
@@ -43,7 +44,6 @@ class BlockWriter:
     def sync(self) -> None:
         """Make every line so far durable."""
         self._write()
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -51,14 +51,23 @@ class BlockWriter:
         self.sync()
         self._file.close()
 
+    def abandon(self) -> None:
+        """Let go; what was not synchronised is lost."""
+        self._file.close()
+
     def _write(self) -> None:
         if not self._lines:
             return
         packed = self._pack(b"\n".join(self._lines))
-        self._file.write(_SIZE.pack(len(packed)))
-        self._file.write(packed)
+        write_whole(self._file, _SIZE.pack(len(packed)) + packed)
         self._start += _SIZE.size + len(packed)
         self._lines, self._held = [], 0
+
+
+def write_whole(file: FileIO, content: bytes) -> None:
+    """Write all of it to an unbuffered file, or raise OSError."""
+    while content:
+        content = content[file.write(content) :]
 
 
 class BlockReader:

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ import orjson
 from pipeline.logs import log
 from pipeline.messages import Unavailable
 from pipeline.settings import Store
-from pipeline.store import ALERTS, Added, Refusal
+from pipeline.store import ALERTS, Added, Index, Refusal
 from pipeline.store.document import Document
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_schema import RECEIVED, body, document_id, template
@@ -31,6 +31,8 @@ _PATIENCE_SECONDS = 30.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 #: How often it is asked which indexes there are, in seconds.
 _LOOK_SECONDS = 60.0
+#: How long it is believed when an index last took something in, in seconds: to ask costs a look at all its events.
+_RECEIVED_SECONDS = 3600.0
 #: Indexes whose columns are remembered.
 _MOST_INDEXES = 100
 _CONFLICT, _BAD_REQUEST = 409, 400
@@ -49,6 +51,7 @@ class ElasticWriter:
         self._touched: set[str] = set()
         self._columns: dict[str, set[str]] = defaultdict(set)  # by index
         self._names: set[str] = set()
+        self._received: dict[str, tuple[int, float]] = {}  # by index: when it last took something in, and when we asked
         self._looked = 0.0
         with answers(settings):
             prefix = settings.index_prefix
@@ -86,17 +89,19 @@ class ElasticWriter:
                 self._client.indices.refresh(index=sorted(self._touched), ignore_unavailable=True)
             self._touched.clear()
 
-    def expire(self, days: int) -> list[str]:
-        limit = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 1_000_000
-        gone = []
+    def indexes(self) -> list[Index]:
         prefix = f"{self._settings.index_prefix}events-"
+        found = []
         with answers(self._settings):
-            for name in sorted(self._list()):
+            for name, size in self._sizes(f"{prefix}*").items():
                 span = covers(name.removeprefix(prefix))
-                if span is not None and span[1] <= limit and self._last_received(name) <= limit:
-                    self._client.indices.delete(index=name, ignore_unavailable=True)
-                    gone.append(name)
-        return gone
+                if span is not None:
+                    found.append(Index(name, max(span[1], self._last_received(name)), size))
+        return sorted(found, key=lambda index: index.latest)
+
+    def remove(self, name: str) -> None:
+        with answers(self._settings):
+            self._client.indices.delete(index=name, ignore_unavailable=True)
 
     def delete_all(self) -> None:
         """Delete every index of ours and the template: a measurement's."""
@@ -132,10 +137,21 @@ class ElasticWriter:
         pattern = f"{self._settings.index_prefix}events-*"
         return list(self._client.indices.get_settings(index=pattern, name="index.uuid", allow_no_indices=True).body)
 
-    def _last_received(self, index: str) -> float:
+    def _last_received(self, index: str) -> int:
         """Return when an index last took something in, in microseconds: imported history is kept from its import."""
-        asked = self._client.search(index=index, size=0, aggregations={"last": {"max": {"field": RECEIVED}}})
-        return float(asked["aggregations"]["last"]["value"] or 0)
+        known, asked = self._received.get(index, (0, 0.0))
+        if not asked or time.monotonic() - asked > _RECEIVED_SECONDS:
+            answer = self._client.search(index=index, size=0, aggregations={"last": {"max": {"field": RECEIVED}}})
+            known = int(answer["aggregations"]["last"]["value"] or 0)
+            self._received[index] = known, time.monotonic()
+        return known
+
+    def _sizes(self, pattern: str) -> dict[str, int]:
+        """Return the bytes of each index, with all its copies."""
+        parts = "indices.*.total.store.size_in_bytes"
+        asked = self._client.indices.stats(index=pattern, metric="store", filter_path=parts).body
+        sizes = asked.get("indices", {}).items()
+        return {name: int(index["total"]["store"]["size_in_bytes"]) for name, index in sizes}
 
     def _send(self, rows: list[bytes]) -> tuple[int, list[tuple[str, str]]]:
         """Bring rows to Elasticsearch, those that it cannot take now again and again for a while.

@@ -5,20 +5,20 @@ the frames again, and the store leaves out the ids that it holds.
 """
 
 import time
-from contextlib import suppress
+from datetime import UTC, datetime
 
 from pipeline import bus, ledger, store
 from pipeline.balance import accounts
 from pipeline.bus import Record
-from pipeline.event import encode
-from pipeline.frame import pack, unpack
+from pipeline.frame import unpack
 from pipeline.ledger import IN, OUT, DeadLetter, Tally
 from pipeline.logs import log
-from pipeline.own_alerts import own_alert
+from pipeline.own_alerts import own_alert, publish
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 from pipeline.state import positions
 from pipeline.store.document import Document, document
+from pipeline.store.retention import expire, retention_alerts
 
 #: Events that are committed together at the most; more wait for the next commit.
 _COMMIT_EVENTS = 100_000
@@ -105,20 +105,21 @@ def _check_balance(stage: Stage, waiting: int) -> None:
     """Raise an alert for each source of which events are nowhere; not while very much waits to be read."""
     if waiting > _MOST_CHECKED:
         return
-    lines = []
+    alerts = []
     for account in accounts(stage.engine, stage.bus):
         if account.missing > 0:
             log("store").error("gap", source=account.source, missing=account.missing, given=account.given)
             reason = f"{account.source}: {account.missing} events"
-            lines.append(encode(own_alert("store.gap", account.source, reason, stage.settings.observer, "high")))
-    if lines:
-        with suppress(bus.SlowDown):  # the next look says it again
-            stage.bus.publish(bus.ALERTS, list(pack("haidang", lines)))
+            alerts.append(own_alert("store.gap", account.source, reason, stage.settings.observer, "high"))
+    publish(stage.bus, alerts)
 
 
 def _clean(stage: Stage, writer: store.Writer) -> None:
-    for name in writer.expire(stage.settings.store.retention_days):
-        log("store").warning("expired", index=name, retention_days=stage.settings.store.retention_days)
+    now = datetime.now(UTC)
+    outcome = expire(writer, stage.settings, now)
+    for index in outcome.removed:
+        log("store").warning("expired", index=index.name, bytes=index.size)
+    publish(stage.bus, retention_alerts(stage.settings, outcome, now))
     for topic, readers in READERS.items():
         stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers))
     ledger.roll_up(stage.engine)

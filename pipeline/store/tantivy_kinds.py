@@ -15,8 +15,9 @@ import tantivy
 
 from pipeline.event import KIND_FIELDS
 from pipeline.store import query as q
+from pipeline.store.blocks import write_whole
 from pipeline.store.tantivy_query import IndexQuery
-from pipeline.store.tantivy_schema import memory_index
+from pipeline.store.tantivy_schema import SMALL_WRITER_BYTES, memory_index
 
 #: Combinations of one index. What no busy network has (a few hundred) is noise, and every search looks at them all.
 MOST_KINDS = 1_000
@@ -24,7 +25,6 @@ MOST_KINDS = 1_000
 _LONGEST = 4_000
 #: Values of one field in a combination.
 _MOST_VALUES = 10
-_WRITER_BYTES = 15_000_000
 
 
 class KindWriter:
@@ -34,7 +34,7 @@ class KindWriter:
         self._most = most
         whole = _whole_lines(path)
         self._numbers = {line[1:-1]: number for number, line in enumerate(whole.splitlines())}
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._file.truncate(len(whole))
 
     def number(self, kind: bytes) -> int | None:
@@ -42,17 +42,20 @@ class KindWriter:
         number = self._numbers.get(kind)
         if number is None and kind and len(self._numbers) < self._most and _is_kind(kind):
             number = self._numbers[kind] = len(self._numbers)
-            self._file.write(b"{%b}\n" % kind)
+            write_whole(self._file, b"{%b}\n" % kind)
         return number
 
     def sync(self) -> None:
         """Make every number so far durable."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Write what is left and let go."""
         self.sync()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Let go; a number that was not synchronised was never given."""
         self._file.close()
 
 
@@ -69,7 +72,7 @@ class Kinds:
         self.fields = frozenset(name for values in self._values for name in values)
         self._index = memory_index()
         if self._values:
-            writer = self._index.writer(heap_size=_WRITER_BYTES, num_threads=1)
+            writer = self._index.writer(heap_size=SMALL_WRITER_BYTES, num_threads=1)
             for number, values in enumerate(self._values):
                 writer.add_json(orjson.dumps({"at": number, "f": values}).decode())
             writer.commit()

@@ -7,6 +7,8 @@ Vietnamese letters, `Đ` among them). `at`: where the event's line lies (`blocks
 the fields of the event's kind, which `f` then lacks (`tantivy_kinds.py`); indexes of versions before it have none.
 """
 
+import errno
+import shutil
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,10 @@ from pipeline.messages import HaidangError
 #: An event this much older than now goes to the index of its month: history is sparse, and an index costs files.
 _DAYS_APART = timedelta(days=31)
 DAY_MICROS = 86_400_000_000
+#: With less of the disk free, an index that cannot be opened is not at fault, in bytes.
+_NO_ROOM_BYTES = 1_000_000
+#: Memory of the writer of an index in memory, in bytes: the least that Tantivy takes.
+SMALL_WRITER_BYTES = 15_000_000
 _FOLDED, _WORDS = "folded", "words"
 
 
@@ -73,12 +79,15 @@ def open_index(path: Path) -> tantivy.Index:
 
     Raises:
         HaidangError: it is damaged, or of a version of this program with another schema.
+        OSError: the disk is full.
     """
     path.mkdir(parents=True, exist_ok=True)
     try:
         kinds = not tantivy.Index.exists(str(path)) or holds_kinds(path)
         index = tantivy.Index(schema(kinds), path=str(path))
     except ValueError as error:
+        if shutil.disk_usage(path).free < _NO_ROOM_BYTES:
+            raise OSError(errno.ENOSPC, str(error), str(path)) from error
         raise HaidangError("store.unreadable_index", path=path, fault=error) from error
     return _with_tokenizers(index)
 
@@ -86,6 +95,15 @@ def open_index(path: Path) -> tantivy.Index:
 def memory_index() -> tantivy.Index:
     """Return a new, empty index that lies in memory."""
     return _with_tokenizers(tantivy.Index(schema()))
+
+
+def is_storable(document: str) -> bool:
+    """Say whether an index takes a document, given as JSON."""
+    try:
+        memory_index().writer(heap_size=SMALL_WRITER_BYTES, num_threads=1).add_json(document)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_tokenizers(index: tantivy.Index) -> tantivy.Index:

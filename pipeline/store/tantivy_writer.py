@@ -5,14 +5,16 @@ left out, so a frame read twice after a crash changes nothing.
 """
 
 import shutil
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 
 from pipeline.logs import log
-from pipeline.store import ALERTS, Added, Refusal
+from pipeline.messages import Unavailable
+from pipeline.store import ALERTS, EVENTS, Added, Index, Refusal
 from pipeline.store.blocks import BlockWriter
 from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
@@ -23,6 +25,7 @@ from pipeline.store.tantivy_schema import (
     covers,
     holds_kinds,
     index_name,
+    is_storable,
     kinds_path,
     open_index,
 )
@@ -40,8 +43,17 @@ class TantivyWriter:
         self._open: dict[tuple[str, str], _IndexWriter] = {}
 
     def add(self, collection: str, documents: Sequence[Document]) -> Added:
-        if collection == ALERTS:
-            return self._writer(collection, "all").replace(documents)
+        with self._lost_on_failure():
+            if collection == ALERTS:
+                return self._writer(collection, "all").replace(documents)
+            return self._add(collection, documents)
+
+    def commit(self) -> None:
+        with self._lost_on_failure():
+            for writer in self._open.values():
+                writer.commit()
+
+    def _add(self, collection: str, documents: Sequence[Document]) -> Added:
         now = datetime.now(UTC)
         existing = self._names(collection)
         by_index: dict[str, list[Document]] = {}
@@ -53,22 +65,30 @@ class TantivyWriter:
         parts = [self._writer(collection, name).add(group) for name, group in by_index.items()]
         return Added(sum(part.repeated for part in parts), tuple(each for part in parts for each in part.refused))
 
-    def commit(self) -> None:
-        for writer in self._open.values():
-            writer.commit()
+    @contextmanager
+    def _lost_on_failure(self) -> Iterator[None]:
+        """After a write that fails (a full disk) Tantivy's writers are no good: what was not committed comes again."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            while self._open:
+                self._open.popitem()[1].abandon()
+            raise Unavailable("store.cannot_write", folder=self._folder, fault=error) from error
 
-    def expire(self, days: int) -> list[str]:
-        limit = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 1_000_000
-        gone = []
-        for path in sorted(self._folder.glob("*/*")):
-            span = covers(path.name)
-            if span is not None and span[1] <= limit and _last_written(path) <= limit:
-                writer = self._open.pop((path.parent.name, path.name), None)
-                if writer is not None:
-                    writer.close()
-                shutil.rmtree(path)
-                gone.append(f"{path.parent.name}/{path.name}")
-        return gone
+    def indexes(self) -> list[Index]:
+        found = []
+        for name in sorted(self._names(EVENTS)):
+            path = self._folder / EVENTS / name
+            span = covers(name)
+            if span is not None:
+                found.append(Index(name, max(span[1], _last_written(path)), _size(path)))
+        return sorted(found, key=lambda index: index.latest)
+
+    def remove(self, name: str) -> None:
+        writer = self._open.pop((EVENTS, name), None)
+        if writer is not None:
+            writer.close()
+        shutil.rmtree(self._folder / EVENTS / name)
 
     def close(self) -> None:
         while self._open:
@@ -95,6 +115,15 @@ def _last_written(path: Path) -> int:
         return (path / "meta.json").stat().st_mtime_ns // 1000
     except OSError:
         return int(path.stat().st_mtime_ns // 1000)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of an index, as well as they can be told while it is merged."""
+    size = 0
+    for file in path.iterdir():
+        with suppress(FileNotFoundError):  # merged into another one meanwhile
+            size += file.stat().st_size
+    return size
 
 
 class _IndexWriter:
@@ -147,7 +176,13 @@ class _IndexWriter:
 
     def _put_parsed(self, line: bytes, address: int) -> Refusal | None:
         try:
-            self._writer.add_json(parsed(orjson.loads(line), line).json(address))
+            content = parsed(orjson.loads(line), line).json(address)
+            try:
+                self._writer.add_json(content)
+            except ValueError as error:
+                if is_storable(content):  # then not the event is at fault, but the writer
+                    raise OSError(str(error)) from error
+                raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             log("store").error("not_an_event", line=line[:300].decode("utf-8", "replace"), error=str(error)[:300])
             return Refusal(line, str(error))
@@ -168,6 +203,12 @@ class _IndexWriter:
         self._blocks.close()
         self._kinds.close()
         self._writer.wait_merging_threads()
+
+    def abandon(self) -> None:
+        """Let go of what was not committed, and of the index."""
+        self._blocks.abandon()
+        self._kinds.abandon()
+        del self._writer, self._searcher  # at once: another writer must find the index free
 
     def _read_ids(self) -> None:
         if not self._searcher.num_docs:

@@ -16,7 +16,7 @@ from tests.e2e.conftest import Site, is_ours
 
 pytestmark = pytest.mark.slow
 
-_FILES = """
+FILES = """
 [[sources]]
 name = "logs"
 kind = "files"
@@ -51,7 +51,7 @@ class Writer:
                 file.flush()
 
 
-def _check_all_there(site: Site, writer: Writer) -> None:
+def check_all_there(site: Site, writer: Writer) -> None:
     site.await_count(f"message:{writer.word}", writer.written, 40)
     balance = eventually(lambda: _adds_up(site.sources()["logs"]))
     assert balance["stored"] >= writer.written
@@ -65,7 +65,7 @@ def _adds_up(row: dict[str, Any]) -> dict[str, Any] | None:
 @pytest.fixture(scope="module")
 def files_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("watched")
-    site = Site(tmp_path_factory.mktemp("files-site"), sources=_FILES.format(folder=folder))
+    site = Site(tmp_path_factory.mktemp("files-site"), sources=FILES.format(folder=folder))
     site.folder = folder  # type: ignore[attr-defined]
     try:
         site.start()
@@ -88,7 +88,7 @@ def test_a_stage_that_is_killed_comes_back_and_nothing_is_lost(files_site: Site,
             30,
         )
         eventually(lambda: writer.written > seen + 500)
-    _check_all_there(files_site, writer)
+    check_all_there(files_site, writer)
     after = files_site.stages()
     for name, row in before.items():
         assert (after[name]["pid"] == row["pid"]) == (name != stage), name
@@ -98,7 +98,7 @@ def test_a_supervisor_that_is_killed_takes_its_stages_along_and_the_next_run_wor
     make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
     (tmp_path / "watched").mkdir()
-    site = make_site(sources=_FILES.format(folder=tmp_path / "watched"))
+    site = make_site(sources=FILES.format(folder=tmp_path / "watched"))
     pids = [row["pid"] for row in site.stages().values()]
     with Writer(tmp_path / "watched" / "a.log", "orphan").writing() as writer:
         eventually(lambda: writer.written > 500)
@@ -110,7 +110,7 @@ def test_a_supervisor_that_is_killed_takes_its_stages_along_and_the_next_run_wor
         site.start()
         seen = writer.written
         eventually(lambda: writer.written > seen + 200)
-    _check_all_there(site, writer)
+    check_all_there(site, writer)
 
 
 def test_a_clean_stop_loses_nothing(make_site: Callable[..., Site]) -> None:

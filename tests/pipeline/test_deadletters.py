@@ -70,7 +70,7 @@ def test_what_is_no_event_is_kept_with_its_reason(stage: Stage) -> None:
     }
     assert {(letter["source"], letter["topic"], letter["stage"]) for letter in letters} == {("web", "events", "store")}
     assert all(letter["detail"] for letter in letters)
-    assert {"what": "dead_letters", "count": 4} in health(stage.engine, stage.settings.data_dir)["problems"]
+    assert {"what": "dead_letters", "count": 4} in health(stage.engine, stage.settings)["problems"]
 
 
 def test_a_frame_that_is_read_again_buries_nothing_twice(stage: Stage) -> None:

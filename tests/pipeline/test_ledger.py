@@ -13,6 +13,7 @@ from pipeline.balance import balances
 from pipeline.health import health
 from pipeline.ledger import DROPPED, IN, KEEP_MINUTES, OUT, Tally
 from pipeline.metrics import metrics_text
+from pipeline.settings import Settings
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import ledger as rows
 from pipeline.state.tables import stages
@@ -133,7 +134,8 @@ def test_balances_leave_out_what_the_pipeline_counts_of_itself_and_metrics_do_no
     assert (row["source"], row["stored"], row["already_stored"], row["dropped"]) == ("syslog", 5, 2, 1)
     assert row["reasons"] == {"poison_frame": 1}
     families = {
-        family.name: family for family in text_string_to_metric_families(metrics_text(engine, tmp_path).decode())
+        family.name: family
+        for family in text_string_to_metric_families(metrics_text(engine, Settings(data_dir=tmp_path)).decode())
     }
     assert {sample.labels["source"] for sample in families["haidang_events"].samples} == {"syslog", "alerts", "haidang"}
 
@@ -148,7 +150,7 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
     ]
     with engine.begin() as connection:
         upsert(connection, stages, [{**row, "instance": "a"} for row in told], ["stage", "instance"])
-    found = health(engine, tmp_path)
+    found = health(engine, Settings(data_dir=tmp_path))
     assert found["status"] == "degraded"
     assert set(found["stages"]) == {"collectors", "detectors", "store"}
     assert not found["stages"]["store"]["up"]
@@ -160,7 +162,7 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
     assert problems["stage_silent"]["stage"] == "store"
     samples = {
         (sample.name, sample.labels.get("stage")): sample.value
-        for family in text_string_to_metric_families(metrics_text(engine, tmp_path).decode())
+        for family in text_string_to_metric_families(metrics_text(engine, Settings(data_dir=tmp_path)).decode())
         for sample in family.samples
     }
     assert samples["haidang_stage_up", "store"] == 0

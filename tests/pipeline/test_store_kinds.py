@@ -29,7 +29,8 @@ class SplittingWriter:
 
     def __init__(self, writer: TantivyWriter) -> None:
         self._writer = writer
-        self.commit, self.expire, self.close = writer.commit, writer.expire, writer.close
+        self.commit, self.close = writer.commit, writer.close
+        self.indexes, self.remove = writer.indexes, writer.remove
         self._count = 0
 
     def add(self, collection: str, documents: Sequence[Document]) -> Added:

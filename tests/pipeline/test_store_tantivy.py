@@ -53,22 +53,23 @@ def test_ids_of_another_form_are_known_again(writer: Writer, reader: Reader) -> 
     assert reader.get(EVENTS, "of/another form") == foreign
 
 
-def test_history_is_kept_from_its_receipt(writer: Writer, tmp_path: Path) -> None:
+def test_an_index_is_as_old_as_its_last_receipt(writer: Writer, tmp_path: Path) -> None:
     put(writer, {**event(1, n=1), "@timestamp": "2019-04-27T21:04:32.000Z"})
-    assert writer.expire(30) == []
-    for path in (tmp_path / EVENTS).glob("*/meta.json"):
-        os.utime(path, (time.time() - 40 * 86_400,) * 2)
-    assert writer.expire(30) == ["events/2019.04"]
-    assert list((tmp_path / EVENTS).iterdir()) == []
-
-
-def test_an_expired_index_is_gone_for_open_readers(writer: Writer, reader: Reader, tmp_path: Path) -> None:
-    put(writer, {**event(1, n=1), "@timestamp": "2019-04-27T21:04:32.000Z"})
-    assert numbers(reader, {"match_all": {}}) == {1}
+    (index,) = writer.indexes()
+    assert (index.name, index.size > 1000) == ("2019.04", True)
+    assert abs(index.latest / 1e6 - time.time()) < 60
     for path in (tmp_path / EVENTS).glob("*/meta.json"):
         os.utime(path, (0, 0))
-    writer.expire(30)
-    assert numbers(reader, {"match_all": {}}) == set()
+    assert writer.indexes()[0].latest == 1_556_668_800_000_000  # the end of its month
+
+
+def test_a_removed_index_is_gone_for_open_readers(writer: Writer, reader: Reader, tmp_path: Path) -> None:
+    put(writer, {**event(1, n=1), "@timestamp": "2019-04-27T21:04:32.000Z"}, event(2, n=2))
+    assert numbers(reader, {"match_all": {}}) == {1, 2}
+    writer.remove("2019.04")
+    assert numbers(reader, {"match_all": {}}) == {2}
+    assert [path.name for path in (tmp_path / EVENTS).iterdir()] == ["2026.11.24"]
+    assert put(writer, {**event(1, n=1), "@timestamp": "2019-04-27T21:04:32.000Z"}) == 0
 
 
 def test_many_months_at_once_stay_one_store(writer: Writer, reader: Reader) -> None:

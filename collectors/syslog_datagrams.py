@@ -1,0 +1,230 @@
+"""Syslog over UDP (RFC 5426): a port enters, events leave; what cannot be decoded now waits on the disk.
+
+The port is emptied first, the datagrams are decoded after: to read one costs 2 µs, to decode one ten times that. When
+too many wait, or the bus takes no more, they go to the disk as they came, and are decoded when there is time again.
+What is lost all the same (the kernel's buffer was full, the disk's) is counted by source.
+"""
+
+import asyncio
+import socket
+import time
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collectors.datagram_buffer import Batch, Datagram, DatagramBuffer, Refused
+from collectors.envelope import Origin
+from collectors.intake import Intake
+from collectors.listening import Listening
+from collectors.listening import reason as why_not
+from collectors.syslog_event import address_of, event_of, until_quiet
+from pipeline.logs import log
+from pipeline.settings import Settings, SyslogSource
+
+#: Room for datagrams in the kernel while we are busy, in bytes (the kernel grants at most net.core.rmem_max, except to
+#: root).
+_KERNEL_BYTES = 16_000_000
+_SO_RCVBUFFORCE = 33  # socket(7); Python has no name for it
+_LARGEST_DATAGRAM = 65_535
+#: Datagrams that are read, and that are decoded, before others of the process have their turn.
+_READ_AT_ONCE, _DECODE_AT_ONCE = 1_000, 100
+#: Datagrams that may wait in memory to be decoded; more go to the disk. And while the disk writes, in bytes.
+_MOST_WAITING, _MOST_WAITING_BYTES = 5_000, 32_000_000
+#: Datagrams of one batch on the disk, at the most.
+_BATCH = 20_000
+#: How often the kernel's own count of lost datagrams is read, in seconds.
+_DROPS_SECONDS = 2.0
+#: How often lost datagrams are told in the log, in seconds.
+_TELL_SECONDS = 10.0
+#: How often it is looked whether what waits on the disk can go on, in seconds.
+_LOOK_SECONDS = 0.2
+
+
+async def listen(
+    source: SyslogSource, origin: Origin, settings: Settings, intake: Intake, listening: Listening
+) -> None:
+    """Open the source's UDP port and take in what comes, until `Listening.close`."""
+    try:
+        port = _open(source.host, source.udp_port or 0)
+    except OSError as error:
+        listening.failed(f"udp {source.host}:{source.udp_port}", why_not(error))
+        return
+    limits = settings.limits
+    folder = settings.data_dir / "datagrams"
+    buffer = await asyncio.to_thread(DatagramBuffer, folder, source.name, limits.udp_buffer_mb * 1_000_000)
+    datagrams = _Datagrams(port, origin, intake, buffer, limits.decode_bytes)
+    drops = KernelDrops(port, source.name, intake)
+    listening.opened(f"udp {source.host}:{port.getsockname()[1]}")
+    listening.buffered = lambda: buffer.held
+    listening.task(drops.run())
+    listening.task(datagrams.run_from_disk())
+
+    async def close() -> None:
+        await until_quiet(lambda: datagrams.count)
+        drops.count()
+        await datagrams.close()
+        port.close()
+
+    listening.on_close(close)
+    asyncio.get_running_loop().add_reader(port.fileno(), datagrams.read)
+
+
+def _open(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    udp = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        try:
+            udp.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _KERNEL_BYTES)
+        except PermissionError:
+            udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BYTES)
+        udp.bind((host, port))
+        udp.setblocking(False)
+    except OSError:
+        udp.close()
+        raise
+    return udp
+
+
+class _Datagrams:
+    """What came to one port and is not decoded yet, in memory and on the disk."""
+
+    def __init__(self, port: socket.socket, origin: Origin, intake: Intake, buffer: DatagramBuffer, limit: int) -> None:
+        self._port, self._origin, self._intake, self._buffer, self._limit = port, origin, intake, buffer, limit
+        self._started = time.time_ns()
+        self._waiting: deque[Datagram] = deque()
+        self._bytes = 0
+        self._decoding = False
+        self._writing: asyncio.Task[None] | None = None
+        self._told = -_TELL_SECONDS
+        self.count = 0
+
+    def read(self) -> None:
+        """Empty the port; called by the event loop when something came."""
+        received = time.time_ns()
+        for _ in range(_READ_AT_ONCE):
+            try:
+                data, address = self._port.recvfrom(_LARGEST_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                log("syslog").error("cannot_read", source=self._origin.source, reason=str(error))
+                break
+            raw = data.rstrip(b"\r\n\0")
+            if raw:
+                self.count += 1
+                self._waiting.append(Datagram(received, self.count, address[0], address[1], raw))
+                self._bytes += len(raw)
+        if not self._decoding:
+            self._decoding = True
+            asyncio.get_running_loop().call_soon(self._decode)
+
+    async def run_from_disk(self) -> None:
+        """Take in what waits on the disk, whenever there is room and time for it."""
+        while True:
+            batch = None
+            if self._buffer.held and self._intake.room and not self._waiting:
+                batch = await asyncio.to_thread(self._buffer.first)
+            if batch is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            await self._take_batch(batch)
+            await self._intake.durable()
+            await asyncio.to_thread(self._buffer.done, batch)
+
+    async def close(self) -> None:
+        """Take in what waits in memory, or leave it on the disk for the next process."""
+        asyncio.get_running_loop().remove_reader(self._port.fileno())
+        if self._writing is not None:
+            await self._writing
+        while self._waiting and self._intake.room:
+            self._take_next()
+        while self._waiting:
+            await self._write(self._next_batch())
+        self._buffer.close()
+
+    def _decode(self) -> None:
+        if self._waiting and (len(self._waiting) > _MOST_WAITING or not self._intake.room):
+            if self._writing is None:
+                self._writing = asyncio.get_running_loop().create_task(self._write(self._next_batch()))
+                self._writing.add_done_callback(self._written)
+            elif self._bytes > _MOST_WAITING_BYTES:
+                self._drop(len(self._next_batch()), "udp_buffer_full", "the disk is too slow")
+        if self._intake.room:
+            self._take_next()
+        self._decoding = bool(self._waiting) and self._intake.room
+        if self._decoding:
+            asyncio.get_running_loop().call_soon(self._decode)
+
+    def _written(self, _task: "asyncio.Task[None]") -> None:
+        self._writing = None
+        if self._waiting and not self._decoding:
+            self._decoding = True
+            asyncio.get_running_loop().call_soon(self._decode)
+
+    def _next_batch(self) -> list[Datagram]:
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+        self._bytes -= sum(len(datagram.raw) for datagram in batch)
+        return batch
+
+    async def _write(self, batch: list[Datagram]) -> None:
+        try:
+            await asyncio.to_thread(self._buffer.put, self._started, batch)
+        except Refused as error:
+            self._drop(len(batch), error.reason, str(error))
+
+    def _drop(self, datagrams: int, reason: str, why: str) -> None:
+        self._intake.drop(self._origin.source, reason, datagrams)
+        if time.monotonic() - self._told >= _TELL_SECONDS:  # the log is not for a flood to fill; the ledger counts
+            self._told = time.monotonic()
+            log("syslog").error("dropped", source=self._origin.source, datagrams=datagrams, reason=why)
+
+    def _take_next(self) -> None:
+        for _ in range(min(len(self._waiting), _DECODE_AT_ONCE)):
+            datagram = self._waiting.popleft()
+            self._bytes -= len(datagram.raw)
+            self._take(datagram, self._started)
+
+    async def _take_batch(self, batch: Batch) -> None:
+        for number, datagram in enumerate(batch.datagrams):
+            if number % _DECODE_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            self._take(datagram, batch.started)
+
+    def _take(self, datagram: Datagram, started: int) -> None:
+        received = datetime.fromtimestamp(datagram.received / 1e9, UTC)
+        position = ("udp", started, datagram.number, datagram.raw)
+        peer = address_of((datagram.host, datagram.port))
+        event = event_of(self._origin, datagram.raw, position, received, peer, self._limit)
+        self._intake.take(self._origin.source, [event], datagram.host)
+
+
+class KernelDrops:
+    """Counts the datagrams that the kernel threw away because its buffer was full."""
+
+    def __init__(self, udp: socket.socket, source: str, intake: Intake) -> None:
+        self._udp, self._source, self._intake = udp, source, intake
+        self._counted = 0
+
+    async def run(self) -> None:
+        """Count now and then."""
+        while True:
+            await asyncio.sleep(_DROPS_SECONDS)
+            self.count()
+
+    def count(self) -> None:
+        """Count what was thrown away since the last call."""
+        drops = kernel_drops(self._udp)
+        if drops > self._counted:
+            self._intake.drop(self._source, "kernel_buffer_full", drops - self._counted)
+            self._counted = drops
+
+
+def kernel_drops(udp: socket.socket) -> int:
+    """Return how many datagrams the kernel dropped for a socket (`drops` in /proc/net/udp); 0 where it does not say."""
+    inode = str(Path(f"/proc/self/fd/{udp.fileno()}").stat().st_ino)
+    table = Path("/proc/net/udp6" if udp.family == socket.AF_INET6 else "/proc/net/udp")
+    try:
+        rows = table.read_text().splitlines()[1:]
+    except OSError:
+        return 0
+    return next((int(row.split()[12]) for row in rows if row.split()[9] == inode), 0)
