@@ -68,11 +68,15 @@ class Site:
     def start(self) -> None:
         """Start `haidang run` and wait until every stage is ready."""
         before = time.time()
+        self.launch()
+        eventually(lambda: self._all_ready(before), 60)
+
+    def launch(self) -> None:
+        """Start `haidang run` and wait for nothing."""
         with (self.data_dir / "run.out").open("ab") as out:
             self.process = subprocess.Popen(
                 [*_HAIDANG, "run"], env=self._environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
-        eventually(lambda: self._all_ready(before), 60)
 
     def stop(self, seconds: float = 60) -> int:
         """Stop it as a service manager does, and return its exit status."""

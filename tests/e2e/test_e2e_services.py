@@ -23,7 +23,7 @@ _numbers = count()
 _AWAY_SECONDS = 5.0
 
 
-def make_site(folder: Path, kafka: Kafka, elasticsearch: Elasticsearch, state: str) -> Site:
+def make_site(folder: Path, kafka: Kafka, elasticsearch: Elasticsearch, state: str, sources: str = "") -> Site:
     """A site on the three services, with topics and indexes of its own."""
     bus = kafka.settings(partitions=3)
     environment = {
@@ -36,7 +36,7 @@ def make_site(folder: Path, kafka: Kafka, elasticsearch: Elasticsearch, state: s
         "HAIDANG_STORE__INDEX_PREFIX": f"e2e{next(_numbers)}-",
         "HAIDANG_STORE__REPLICAS": "0",
     }
-    return Site(folder, state=state, environment=environment)
+    return Site(folder, sources, state=state, environment=environment)
 
 
 @pytest.fixture
