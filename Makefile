@@ -13,7 +13,8 @@ check: .venv/dev         ## style, types, import layers only
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 format: .venv/dev        ## put the code into its style
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of other random input
+nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of other random input; a million inputs for each decoder
+	@$(BIN)/python -m tests.fuzz
 	@for round in $$(seq 20); do $(BIN)/pytest -q -m hypothesis --hypothesis-seed=$$(date +%s)$$round || exit 1; done
 chaos: .venv/dev         ## 100 random kills under load; make chaos ON=--services: on Kafka, Elasticsearch, PostgreSQL
 	@$(BIN)/python -m tests.e2e.chaos $(ON)
