@@ -1,4 +1,4 @@
-"""`haidang bench bus|store|pipeline`: this machine is measured with the real parts; figures leave."""
+"""`haidang bench bus|store|pipeline|overload`: this machine is measured with the real parts; figures leave."""
 
 import argparse
 import importlib
@@ -12,6 +12,7 @@ _BENCHES = {
     "bus": "pipeline.command.bench.bus",
     "store": "pipeline.command.bench.store",
     "pipeline": "pipeline.command.bench.whole",
+    "overload": "pipeline.command.bench.overload",
 }
 
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", nargs="+", help=say("command.bench.servers"))
     parser.add_argument("--logs", help=say("command.bench.logs"))
     parser.add_argument("--evtx", help=say("command.bench.evtx"))
+    parser.add_argument("--seconds", type=float, help=say("command.bench.seconds"))
     parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
 
 

@@ -22,8 +22,8 @@ MARK = "203.0.113.9"
 
 
 def main() -> None:
-    """Send `count` events to the ports, at `rate` a second (0: as fast as it goes)."""
-    syslog, web, line_file, record_file, count, rate, alert_every = sys.argv[1:8]
+    """Send `count` events to the ports, at `rate` a second, for no longer than `longest` seconds (0: no limit)."""
+    syslog, web, line_file, record_file, count, rate, alert_every, longest = sys.argv[1:9]
     lines = Path(line_file).read_bytes().split(b"\n")
     records = [_template(line) for line in Path(record_file).read_bytes().split(b"\n")]
     stream = socket.create_connection(("127.0.0.1", int(syslog)))
@@ -32,7 +32,8 @@ def main() -> None:
     moments: list[tuple[float, int]] = []
     marked: list[tuple[float, int]] = []
     marks = 0
-    while sent < int(count):
+    deadline = started + (float(longest) or float("inf"))
+    while sent < int(count) and time.monotonic() < deadline:
         size = min(_BATCH, int(count) - sent)
         windows = size // _WINDOWS_SHARE
         batch = [b"<86>" + lines[(sent + number) % len(lines)] for number in range(size - windows)]
