@@ -6,7 +6,8 @@ write and read; readers never wait for a writer (https://www.sqlite.org/wal.html
 
 import sqlite3
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.bus import Positions, Record, SlowDown
@@ -37,6 +38,63 @@ CREATE TRIGGER IF NOT EXISTS shrink AFTER DELETE ON frames BEGIN
     UPDATE size SET bytes = bytes - OLD.size, events = events - OLD.events;
 END;
 """
+
+
+class Frozen:
+    """A topic as it was at one moment: its first and its next offset, and what lies between them."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        first, end = database.execute(
+            "SELECT (SELECT min(offset) FROM frames), (SELECT seq FROM sqlite_sequence WHERE name = 'frames')"
+        ).fetchone()
+        self.end: int = (end or 0) + 1
+        self.first: int = first or self.end
+
+    def held(self, start: int) -> dict[str, int]:
+        """Return how many events of each source lie from `start` on."""
+        query = "SELECT source, sum(events) FROM frames WHERE offset >= ? GROUP BY source"
+        return dict(self._database.execute(query, (start,)))
+
+    def frames(self, start: int) -> Iterator[tuple[int, Frame]]:
+        """Yield the frames from `start` on with their offsets."""
+        query = "SELECT offset, source, events, payload, key FROM frames WHERE offset >= ? ORDER BY offset"
+        for offset, source, events, payload, key in self._database.execute(query, (start,)):
+            yield offset, Frame(source, events, payload, key)
+
+
+@contextmanager
+def frozen(folder: Path, topic: str) -> Iterator[Frozen]:
+    """Give a topic as it is now, whatever is published and deleted until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(_opened(folder, topic)) as database:
+        database.execute("BEGIN")
+        yield Frozen(database)
+
+
+def fill(folder: Path, topic: str, end: int, frames: Iterable[tuple[int, Frame]]) -> None:
+    """Put frames into a topic at the offsets that they had; the next one is published at `end`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = (
+        (offset, frame.key, frame.source, frame.events, len(frame.payload), frame.payload) for offset, frame in frames
+    )
+    with closing(_opened(folder, topic)) as database, database:
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany(
+            "INSERT INTO frames (offset, key, source, events, size, payload) VALUES (?, ?, ?, ?, ?, ?)", rows
+        )
+        database.execute("DELETE FROM sqlite_sequence WHERE name = 'frames'")
+        database.execute("INSERT INTO sqlite_sequence VALUES ('frames', ?)", (end - 1,))
+
+
+def _opened(folder: Path, topic: str) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        folder / f"{topic}.db", timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+    )
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.executescript(_SCHEMA)
+    return database
 
 
 class SqliteBus:
@@ -125,11 +183,5 @@ class SqliteBus:
     def _open(self, topic: str) -> sqlite3.Connection:
         database = self._connections.get(topic)
         if database is None:
-            database = sqlite3.connect(
-                self._folder / f"{topic}.db", timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False
-            )
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.executescript(_SCHEMA)
-            self._connections[topic] = database
+            database = self._connections[topic] = _opened(self._folder, topic)
         return database

@@ -27,6 +27,8 @@ COMMANDS = {
     "config": "pipeline.command.config",
     "user": "pipeline.command.user",
     "token": "pipeline.command.token",
+    "backup": "pipeline.command.backup",
+    "restore": "pipeline.command.restore",
     "bench": "pipeline.command.bench",
 }
 

@@ -15,6 +15,7 @@ from pipeline.messages import language, say
 #: U+007F to U+009F in UTF-8: control characters that JSON lets through.
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 #: Sigma's levels and our words for them.
 _LEVELS = {
     "critical": "show.level.critical",
@@ -72,6 +73,14 @@ def nothing_here(data_dir: Path) -> int:
 def number(value: float) -> str:
     """Write a number with its thousands apart, as the language does."""
     return f"{value:,}".replace(",", say("show.thousands"))
+
+
+def size(count: float) -> str:
+    """Write a count of bytes in the unit that fits: 1,5 MB."""
+    power = 0
+    while round(count, 1) >= 1000 and power < len(_UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{number(round(count, 1 if power else 0)).removesuffix('.0')} {_UNITS[power]}"
 
 
 def rule_name(alert: Mapping[str, Any]) -> str:

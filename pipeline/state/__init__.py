@@ -15,8 +15,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from pipeline.messages import HaidangError, Unavailable
 from pipeline.settings import State as StateSettings
 
-__all__ = ["insert_new", "is_there", "open_state", "state_file", "upsert"]
+__all__ = ["RESTORING", "insert_new", "is_there", "open_engine", "open_state", "state_file", "upsert"]
 
+#: The folder in a data directory in which a restore puts it together; while it is there, there is no whole site.
+RESTORING = ".restore"
 _BUSY_MS = 20_000
 #: How long a PostgreSQL that does not answer is waited for, in seconds.
 _CONNECT_SECONDS = 5
@@ -28,11 +30,29 @@ def open_state(data_dir: Path, settings: StateSettings = StateSettings()) -> Eng
     """Open the state that the settings name (a file of `data_dir` without any), made or brought up to date when needed.
 
     Raises:
-        HaidangError: it cannot be read or written, is no database, or is of a newer version.
+        HaidangError: it cannot be read or written, is no database, is of a newer version, or is being restored.
         Unavailable: PostgreSQL does not answer.
     """
+    engine = open_engine(data_dir, settings)
+    try:
+        if (data_dir / RESTORING).exists():
+            raise HaidangError("restore.half", data_dir=data_dir)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        _upgrade(engine, data_dir)
+    except OperationalError as error:
+        shown = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
+        if engine.dialect.name == "postgresql":
+            raise Unavailable("state.no_answer", url=shown, fault=str(error.orig).strip()) from error
+        raise _cannot_open(engine, error.orig) from error
+    except (DatabaseError, OSError) as error:
+        raise _cannot_open(engine, getattr(error, "orig", error)) from error
+    return engine
+
+
+def open_engine(data_dir: Path, settings: StateSettings) -> Engine:
+    """Return the database that the settings name as it is, or where it will be: it may be empty, or of any version."""
     url = settings.url.get_secret_value()
-    return _open_postgresql(make_url(url)) if url else _open_sqlite(data_dir)
+    return _postgresql(make_url(url)) if url else _sqlite(state_file(data_dir))
 
 
 def is_there(data_dir: Path, settings: StateSettings) -> bool:
@@ -40,53 +60,40 @@ def is_there(data_dir: Path, settings: StateSettings) -> bool:
     return bool(settings.url.get_secret_value()) or state_file(data_dir).exists()
 
 
-def _open_postgresql(url: URL) -> Engine:
-    engine = create_engine(
+def _postgresql(url: URL) -> Engine:
+    return create_engine(
         url.set(drivername="postgresql+psycopg"),
         json_serializer=_to_json,
         json_deserializer=orjson.loads,
         pool_pre_ping=True,
         connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "haidang", **_KEEPALIVE},
     )
-    try:
-        _upgrade(engine)
-    except OperationalError as error:
-        shown = url.render_as_string(hide_password=True)
-        raise Unavailable("state.no_answer", url=shown, fault=str(error.orig).strip()) from error
-    except DatabaseError as error:
-        raise HaidangError("state.cannot_open", file=url.render_as_string(), fault=error.orig) from error
+
+
+def _sqlite(file: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{file}", json_serializer=_to_json, json_deserializer=orjson.loads)
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
     return engine
 
 
-def _upgrade(engine: Engine) -> None:
+def _upgrade(engine: Engine, data_dir: Path) -> None:
     from pipeline.state.upgrade import upgrade
 
     try:
-        upgrade(engine)
+        upgrade(engine, data_dir)
     except BaseException:
         engine.dispose()
         raise
 
 
+def _cannot_open(engine: Engine, fault: object) -> HaidangError:
+    shown = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string()
+    return HaidangError("state.cannot_open", file=shown, fault=fault)
+
+
 def _to_json(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _open_sqlite(data_dir: Path) -> Engine:
-    file = state_file(data_dir)
-    engine = create_engine(
-        f"sqlite:///{file}",
-        json_serializer=_to_json,
-        json_deserializer=orjson.loads,
-    )
-    event.listen(engine, "connect", _configure)
-    event.listen(engine, "begin", _begin)
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        _upgrade(engine)
-    except (DatabaseError, OSError) as error:
-        raise HaidangError("state.cannot_open", file=file, fault=getattr(error, "orig", error)) from error
-    return engine
 
 
 def state_file(data_dir: Path) -> Path:

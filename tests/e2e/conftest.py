@@ -52,14 +52,16 @@ class Site:
         top: str = "",
         state: str = "",
         environment: dict[str, str] | None = None,
+        keep: bool = False,
     ) -> None:
-        """`state` is the address of a PostgreSQL; `environment` are further variables."""
+        """`state` is the address of a PostgreSQL; `environment` are further variables; `keep` the settings as they are."""
         self.data_dir = data_dir
         self._more = {**(environment or {}), **({"HAIDANG_STATE__URL": state} if state else {})}
         self._is_file = not state
         self.process: subprocess.Popen[bytes] | None = None
         data_dir.mkdir(parents=True, exist_ok=True)
-        (data_dir / "haidang.toml").write_text(SETTINGS.format(sources=sources, top=top), "utf-8")
+        if not keep:
+            (data_dir / "haidang.toml").write_text(SETTINGS.format(sources=sources, top=top), "utf-8")
         self._engine = create_engine(
             state.replace("postgresql", "postgresql+psycopg") or f"sqlite:///{data_dir / 'state.db'}",
             pool_pre_ping=True,
@@ -113,6 +115,10 @@ class Site:
     def search(self, query: str, size: int = 1000) -> list[dict[str, Any]]:
         """The events that a query finds."""
         return _json_lines(self.run("search", query, "--json", "--size", str(size)).stdout)
+
+    def count_alerts(self) -> int:
+        """How many copies of alerts a search finds."""
+        return int(self.run("search", "--alerts", "--count").stdout)
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts."""

@@ -1,0 +1,246 @@
+"""A backup: a site that may be running enters, one archive leaves in which state, bus and index agree.
+
+Order makes them agree. The state is frozen first (a read transaction), then the index, then the bus. The store commits
+to the index before it saves its position, so the index has all that the state says is stored; and what the index has
+beyond that still lies on the bus, behind the store's position. The restored site reads it from there once more and
+finds it stored already, as after a kill. Frames are deleted only when all have read them; should that have happened to
+a needed one between the two looks, all is frozen anew.
+
+With events the archive has the index and the frames that somebody still needs. Without, it has of the bus only alerts
+that are on their way to the queue, and says how many events of each source waited to be stored: a restore counts those
+as dropped (`not_in_backup`).
+"""
+
+import base64
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from sqlalchemy import Connection, Engine, select
+
+from pipeline import bus
+from pipeline.backup import Header, Named
+from pipeline.backup.archive import ArchiveWriter, writing
+from pipeline.bus import sqlite
+from pipeline.instance import instance_of
+from pipeline.messages import HaidangError
+from pipeline.settings import Settings, settings_file
+from pipeline.stage import only_one
+from pipeline.state import dump, tables
+from pipeline.state.upgrade import revision_of
+from pipeline.store.indexer import READERS
+from pipeline.store.tantivy_snapshot import Piece, snapshot
+
+#: Where backups go that nobody gave a place, in the data directory.
+FOLDER = "backups"
+SETTINGS_FILE = "haidang.toml"
+#: What else of the data directory a site needs elsewhere. `instance` is not among it: each site has its own name.
+KEPT = ("tls",)
+#: What else of the data directory it does not need there, or what has its own way into the archive.
+LEFT_OUT = frozenset((SETTINGS_FILE, "state.db", "bus", "index", "instance", "logs", "run", FOLDER))
+#: Where files from elsewhere that the settings name are restored to, in the data directory.
+NAMED = "named"
+#: How many backups before a migration are kept.
+_KEPT_OF_STATE = 5
+_LOOKS = 5
+_RULE_FILES = (".yml", ".yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made."""
+
+    file: Path
+    size: int
+    parts: int
+    header: Header
+
+
+@dataclass(slots=True)
+class _Moment:
+    """A site as it was at one moment."""
+
+    state: Connection
+    pieces: list[Piece] = field(default_factory=list)
+    topics: dict[str, sqlite.Frozen] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)  # the first frame of each topic that somebody needs
+    stored_to: int = 1
+
+
+def back_up(settings: Settings, engine: Engine, target: Path | None, events: bool) -> Made:
+    """Write a backup of a site to a file, or to a folder under a name of its own (without: `backups/`).
+
+    Raises:
+        HaidangError: it cannot be written, or its events lie in a cluster.
+    """
+    if events and settings.store.kind == "elasticsearch":
+        raise HaidangError("backup.events_in_cluster")
+    file = _file(settings.data_dir, target)
+    with only_one(settings.data_dir, "backup", wait_seconds=0), _moment(settings, engine, events) as moment:
+        kept, named = _files(settings)
+        header = _header(
+            settings.data_dir, moment.state, kept, what="site", events=events, named=named,
+            bus={topic: frozen.end for topic, frozen in moment.topics.items() if events or topic != bus.EVENTS},
+            held=moment.topics[bus.EVENTS].held(moment.stored_to) if moment.topics else None,
+            variables=sorted(name for name in os.environ if name.startswith("HAIDANG_") and name not in _OWN),
+        )  # fmt: skip
+        with writing(file, header) as out:
+            for number, path in enumerate(kept.values()):
+                out.add_file(f"files/{number}", path)
+            _add_state(out, moment.state)
+            for topic in header.bus:
+                _add_frames(out, topic, moment)
+            for piece in moment.pieces:
+                out.add_file(f"index/{piece.name}", piece.path, piece.size)
+        return Made(file, file.stat().st_size, out.parts, header)
+
+
+def back_up_state(engine: Engine, data_dir: Path) -> Path:
+    """Write a backup of the state alone, with what of the data directory belongs to it; keep the last few of these.
+
+    Raises:
+        HaidangError: it cannot be written.
+    """
+    folder = data_dir / FOLDER
+    try:
+        with dump.frozen(engine) as state:
+            kept = dict(_own_files(data_dir))
+            header = _header(data_dir, state, kept, what="state")
+            folder.mkdir(parents=True, exist_ok=True)
+            file = _free(folder, f"state-{header.revision}")
+            with writing(file, header) as out:
+                for number, path in enumerate(kept.values()):
+                    out.add_file(f"files/{number}", path)
+                _add_state(out, state)
+    except (HaidangError, OSError) as error:
+        raise HaidangError("backup.no_migration", fault=error) from error
+    for old in sorted(folder.glob("state-*.tar.zst"), key=lambda path: path.stat().st_mtime)[:-_KEPT_OF_STATE]:
+        old.unlink(missing_ok=True)
+    return file
+
+
+#: Variables that say where a site is, and nothing of how it works.
+_OWN = frozenset(("HAIDANG_DATA_DIR", "HAIDANG_CONFIG", "HAIDANG_LANGUAGE"))
+
+
+@contextmanager
+def _moment(settings: Settings, engine: Engine, events: bool) -> Iterator[_Moment]:
+    for _ in range(_LOOKS):
+        with ExitStack() as stack:
+            moment = _Moment(stack.enter_context(dump.frozen(engine)))
+            if events:
+                moment.pieces = stack.enter_context(snapshot(settings.data_dir / "index"))
+            if settings.bus.kind == "sqlite":
+                _freeze_bus(settings.data_dir / "bus", moment, stack)
+            if all(moment.topics[topic].first <= max(start, 1) for topic, start in moment.starts.items()):
+                yield moment
+                return
+    raise HaidangError("backup.bus_moves")
+
+
+def _freeze_bus(folder: Path, moment: _Moment, stack: ExitStack) -> None:
+    rows = tables.positions
+    for topic, readers in READERS.items():
+        query = select(rows.c.consumer, rows.c.offset).where(
+            rows.c.topic == topic, rows.c.consumer.in_([*readers, "collectors"])
+        )
+        places = dict.fromkeys(readers, 1) | dict(moment.state.execute(query).all())
+        moment.topics[topic] = stack.enter_context(sqlite.frozen(folder, topic))
+        moment.starts[topic] = min(places.values())
+        if topic == bus.EVENTS:
+            moment.stored_to = places["store"]
+
+
+def _header(data_dir: Path, state: Connection, kept: dict[str, Path], **more: Any) -> Header:
+    return Header(
+        program=version("haidang"),
+        revision=revision_of(state),
+        state=state.dialect.name,
+        instance=instance_of(data_dir),
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        files={f"files/{number}": to for number, to in enumerate(kept)},
+        **more,
+    )
+
+
+def _add_state(out: ArchiveWriter, state: Connection) -> None:
+    for number, (table, data) in enumerate(dump.rows(state)):
+        out.add(f"state/{table}/{number}", data)
+
+
+def _add_frames(out: ArchiveWriter, topic: str, moment: _Moment) -> None:
+    lines = (
+        orjson.dumps(
+            {
+                "offset": offset, "source": frame.source, "events": frame.events, "key": frame.key,
+                "payload": base64.b64encode(frame.payload).decode(),
+            }
+        )
+        for offset, frame in moment.topics[topic].frames(moment.starts[topic])
+    )  # fmt: skip
+    for number, data in enumerate(dump.chunks(lines)):
+        out.add(f"bus/{topic}/{number}", data)
+
+
+def _files(settings: Settings) -> tuple[dict[str, Path], list[Named]]:
+    """Return the files to keep, each with its place in a data directory, and where paths of the settings will lie."""
+    kept = dict(_own_files(settings.data_dir))
+    named = []
+    for number, path in enumerate(dict.fromkeys(_paths(settings))):
+        inside = path.is_relative_to(settings.data_dir)
+        to = str(path.relative_to(settings.data_dir)) if inside else f"{NAMED}/{number}/{path.name}"
+        if path.exists():
+            named.append(Named(path=str(path), to=to))
+            kept |= _below(path, to)
+    return kept, named
+
+
+def _own_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
+    file = settings_file() if os.environ.get("HAIDANG_CONFIG") else data_dir / SETTINGS_FILE
+    if file.is_file():
+        yield SETTINGS_FILE, file
+    for name in KEPT:
+        yield from ((str(path.relative_to(data_dir)), path) for path in _all_files(data_dir / name))
+
+
+def _below(path: Path, to: str) -> dict[str, Path]:
+    if path.is_file():
+        return {to: path}
+    rules = [file for file in _all_files(path) if file.suffix in _RULE_FILES]
+    return {f"{to}/{file.relative_to(path)}": file for file in rules}
+
+
+def _all_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _paths(section: BaseModel) -> Iterator[Path]:
+    """Yield every path that the settings name, but for the data directory."""
+    for name, value in section:
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, BaseModel):
+                yield from _paths(each)
+            elif isinstance(each, Path) and name != "data_dir":
+                yield each.absolute()
+
+
+def _file(data_dir: Path, target: Path | None) -> Path:
+    if target is not None and not target.is_dir():
+        return target.absolute()
+    folder = (target or data_dir / FOLDER).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return _free(folder, "haidang")
+
+
+def _free(folder: Path, start: str) -> Path:
+    """Return a name that is not taken; its time sorts it."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    names = (f"{start}-{stamp}{more}.tar.zst" for more in ("", *(f"-{number}" for number in range(2, 100))))
+    return next(path for name in names if not (path := folder / name).exists())
