@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|search|alerts|sources|deadletter|doctor|demo|config|user|token|backup|restore|bench)",
+    "command.{}": r"command\.(run|import|search|alerts|sources|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload)",
+    "plan.{}": r"plan\.(count|cores|memory|disk)",
+    "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
     "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts)",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",

@@ -29,6 +29,7 @@ COMMANDS = {
     "token": "pipeline.command.token",
     "backup": "pipeline.command.backup",
     "restore": "pipeline.command.restore",
+    "plan": "pipeline.command.plan",
     "bench": "pipeline.command.bench",
 }
 

@@ -15,6 +15,7 @@ from typing import Any
 from pipeline import store
 from pipeline.command.bench.samples import syslog_lines
 from pipeline.event import Event, encode, event_id, format_time
+from pipeline.frame import pack
 from pipeline.logs import start_log
 from pipeline.settings import Store as StoreSettings
 from pipeline.settings import default_data_dir
@@ -61,13 +62,14 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     texts, origin = syslog_lines(chosen.logs)
     with _place(chosen) as (scratch, settings):
         writer = store.open_writer(scratch, settings)
-        bytes_in, busy = 0, 0.0
+        bytes_in, framed, busy = 0, 0, 0.0
         batch: list[Document] = []
         for number, event in enumerate(_events(texts, count), 1):
             line = encode(event)
             bytes_in += len(line)
             batch.append(document(event, line))
             if len(batch) == _BATCH or number == count:
+                framed += sum(len(frame.payload) for frame in pack("bench", (each.line for each in batch)))
                 started = time.perf_counter()
                 writer.add(store.EVENTS, batch)
                 if number % _COMMIT == 0 or number == count:
@@ -80,10 +82,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         figures.update(_query_times(reader))
         reader.close()
         writer.close()
-        if settings.kind == "tantivy":
-            size = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
-            figures.update(index_to_json_ratio=round(size / bytes_in, 3))
-        figures.update(json_bytes_an_event=round(bytes_in / count))
+        size = _stored_bytes(scratch, settings)
+        figures.update(index_to_json_ratio=round(size / bytes_in, 3), index_bytes_an_event=round(size / count))
+        figures.update(json_bytes_an_event=round(bytes_in / count), frame_bytes_an_event=round(framed / count))
     return figures
 
 
@@ -106,6 +107,19 @@ def _place(chosen: argparse.Namespace) -> Iterator[tuple[Path, StoreSettings]]:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-") as scratch:
         yield Path(scratch), StoreSettings()
+
+
+def _stored_bytes(scratch: Path, settings: StoreSettings) -> int:
+    """Return how many bytes of disk the indexes take, one copy of them."""
+    if settings.kind == "tantivy":
+        return sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
+    from pipeline.store.elastic_client import connect
+
+    client = connect(settings)
+    client.indices.flush(index=f"{settings.index_prefix}*")
+    told = client.indices.stats(index=f"{settings.index_prefix}*", metric="store")
+    client.close()
+    return int(told["_all"]["primaries"]["store"]["size_in_bytes"])
 
 
 def _query_times(reader: store.Reader) -> dict[str, float]:
