@@ -82,7 +82,8 @@ def values(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def plan(events: float, days: int, figures: Figures) -> Plan:
     """Return what `events` a second, kept for `days`, take: one machine where that does, else a cluster."""
-    most = int(figures["busy"] * 1_000_000 / max(figures["store_us"], figures["collectors_us"]))  # one process each
+    most_of_a_process = 1_000_000 / max(figures["store_us"], figures["collectors_us"])  # there is one of each
+    most = int(figures["busy"] * min(most_of_a_process, figures["embedded_events"]))
     return _embedded(events, days, most, figures) if events <= most else _cluster(events, days, most, figures)
 
 

@@ -158,5 +158,5 @@ def test_a_machines_own_figures_replace_the_shipped_ones(
     assert main(["plan", "--eps", "1000", "--days", "30", "--measure", "--json"]) == 0
     told = json.loads(capfdbinary.readouterr().out)
     assert told["figures"]["store_us"] == {"value": 100.0, "by": "plan --measure", "on": "this machine"}
-    assert told["most_embedded"] == 5_000
+    assert told["most_embedded"] == 2_500
     assert told["figures"]["elastic_node_us"]["value"] == FIGURES["elastic_node_us"]
