@@ -194,11 +194,12 @@ def _files(settings: Settings) -> tuple[dict[str, Path], list[Named]]:
     kept = dict(_own_files(settings.data_dir))
     named = []
     for number, path in enumerate(dict.fromkeys(_paths(settings))):
-        inside = path.is_relative_to(settings.data_dir)
-        to = str(path.relative_to(settings.data_dir)) if inside else f"{NAMED}/{number}/{path.name}"
-        if path.exists():
+        place = path.absolute()
+        inside = place.is_relative_to(settings.data_dir)
+        to = str(place.relative_to(settings.data_dir)) if inside else f"{NAMED}/{number}/{path.name}"
+        if place.exists():
             named.append(Named(path=str(path), to=to))
-            kept |= _below(path, to)
+            kept |= _below(place, to)
     return kept, named
 
 
@@ -222,13 +223,13 @@ def _all_files(folder: Path) -> list[Path]:
 
 
 def _paths(section: BaseModel) -> Iterator[Path]:
-    """Yield every path that the settings name, but for the data directory."""
+    """Yield every path that the settings name, as they name it, but for the data directory."""
     for name, value in section:
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(each, BaseModel):
                 yield from _paths(each)
             elif isinstance(each, Path) and name != "data_dir":
-                yield each.absolute()
+                yield each
 
 
 def _file(data_dir: Path, target: Path | None) -> Path:

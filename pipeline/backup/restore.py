@@ -97,7 +97,10 @@ def _restore(file: Path, data_dir: Path, scratch: Path, header: Header) -> Resto
     filling = _Filling(file, scratch, header)
     filling.take_files(parts)
     moved = [(each.path, data_dir / each.to) for each in header.named]
-    unchanged = _rewrite(scratch / SETTINGS_FILE, moved)
+    try:
+        unchanged = _rewrite(scratch / SETTINGS_FILE, moved)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HaidangError("settings.not_toml", file=SETTINGS_FILE, fault=error) from error
     settings = _settings(scratch)
     if header.bus and settings.bus.kind != "sqlite":
         raise HaidangError("restore.other_bus", bus=settings.bus.kind)
@@ -263,23 +266,25 @@ def _settings(scratch: Path) -> Settings:
 
 
 def _rewrite(file: Path, moved: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Name the files that moved in the settings as they lie now; return those that could not be found there."""
+    """Name the files that moved in the settings as they lie now; return those that the settings still name as before.
+
+    The text is changed where the paths stand in quotes, so comments stay; what then does not say the same is not taken.
+    """
     if not file.is_file():
         return []
-    before = file.read_text("utf-8")
-    text = before
-    for old, new in moved:
-        quoted = orjson.dumps(str(new)).decode()
+    text = file.read_text("utf-8")
+    written = set(_texts(tomllib.loads(text)))
+    places = {name: str(new) for name in written for old, new in moved if str(Path(name)) == old}
+    changed = text
+    for name, new in places.items():
         for sign in ('"', "'"):
-            text = text.replace(f"{sign}{old}{sign}", quoted)
-    places = {old: str(new) for old, new in moved}
-    if tomllib.loads(text) == _renamed(tomllib.loads(before), places):
-        modified = file.stat().st_mtime
-        file.write_text(text, "utf-8")
-        os.utime(file, (modified, modified))
-        before = text
-    left = set(_texts(tomllib.loads(before)))
-    return [(old, new) for old, new in moved if old in left and old != str(new)]
+            changed = changed.replace(f"{sign}{name}{sign}", orjson.dumps(new).decode())
+    if tomllib.loads(changed) == _renamed(tomllib.loads(text), places):
+        status = file.stat()
+        file.write_text(changed, "utf-8")
+        os.utime(file, (status.st_atime, status.st_mtime))
+        return []
+    return [(old, new) for old, new in moved if old in {str(Path(name)) for name in places}]
 
 
 def _renamed(value: Any, places: dict[str, str]) -> Any:

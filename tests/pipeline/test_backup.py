@@ -40,7 +40,7 @@ observer = "may-thu"
 certificate = "{outside}/cert.pem"
 key = "{outside}/key.pem"
 [detectors]
-rules = ["{outside}/luật của ta", "{data}/rules"]
+rules = ['{outside}/luật của ta/', "{data}/rules"]
 """
 
 
@@ -227,7 +227,25 @@ def test_the_events_of_a_cluster_are_refused(source: Source, tmp_path: Path, mon
     monkeypatch.setenv("HAIDANG_STORE__KIND", "elasticsearch")
     with pytest.raises(HaidangError, match="Elasticsearch's own snapshots"):
         back_up(load_settings(), source.engine, tmp_path / "b", events=True)
-    assert back_up(load_settings(), source.engine, tmp_path / "b", events=False).size > 0
+    monkeypatch.setenv("HAIDANG_BUS__KIND", "kafka")
+    monkeypatch.setenv("HAIDANG_BUS__SERVERS", '["kafka:9092"]')
+    made = back_up(load_settings(), source.engine, tmp_path / "b", events=False)
+    assert (made.header.bus, made.header.held) == ({}, None)
+
+
+def test_positions_in_kafka_stay_as_they_were_and_frames_of_an_embedded_bus_are_refused(
+    source: Source, tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded = back_up(source.settings, source.engine, tmp_path / "embedded", events=False)
+    monkeypatch.setenv("HAIDANG_BUS__KIND", "kafka")
+    with pytest.raises(HaidangError, match="frames of an embedded bus"):
+        restore(embedded.file, other)
+    assert list(other.iterdir()) == []
+    cluster = back_up(load_settings(), source.engine, tmp_path / "cluster", events=False)
+    _, engine = _moved(monkeypatch, cluster.file, other)
+    assert positions.load(engine, "store", bus.EVENTS) == {0: 2}
+    assert positions.load(engine, "detectors:1a2b", bus.EVENTS) == {0: 3}
+    engine.dispose()
 
 
 def test_a_second_backup_at_once_is_refused(source: Source, tmp_path: Path) -> None:
