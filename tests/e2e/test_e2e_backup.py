@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.backup.make import KEPT, LEFT_OUT
 from pipeline.backup.restore import restore
 from tests.conftest import eventually
 from tests.e2e.conftest import Site
@@ -73,6 +74,8 @@ def test_a_backup_of_a_running_site_is_a_site_elsewhere(
         source.run("backup", str(file), "--events")
     finally:
         sender.stop()
+    there = {path.name.removesuffix("-wal").removesuffix("-shm") for path in source.data_dir.iterdir()}
+    assert there - {"run.out"} <= {*KEPT, *LEFT_OUT}  # what is new there is kept or left out on purpose
     source.kill()
 
     monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path / "elsewhere"))

@@ -456,12 +456,6 @@ def test_a_database_moves_from_sqlite_to_postgresql_and_back(
     engine.dispose()
 
 
-def test_everything_in_a_data_directory_is_kept_or_left_out_on_purpose(source: Source) -> None:
-    back_up(source.settings, source.engine, None, events=True)
-    known = {*make.KEPT, *make.LEFT_OUT, "rules"}
-    assert {path.name.removesuffix("-wal").removesuffix("-shm") for path in source.data_dir.iterdir()} <= known
-
-
 class OldState:
     """A state as an earlier version left it."""
 
