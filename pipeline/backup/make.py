@@ -44,7 +44,7 @@ SETTINGS_FILE = "haidang.toml"
 #: What else of the data directory a site needs elsewhere. `instance` is not among it: each site has its own name.
 KEPT = ("tls",)
 #: What else of the data directory it does not need there, or what has its own way into the archive.
-LEFT_OUT = frozenset((SETTINGS_FILE, "state.db", "bus", "index", "instance", "logs", "run", FOLDER))
+LEFT_OUT = frozenset((SETTINGS_FILE, "state.db", "bus", "datagrams", "index", "instance", "logs", "run", FOLDER))
 #: Where files from elsewhere that the settings name are restored to, in the data directory.
 NAMED = "named"
 #: How many backups before a migration are kept.
