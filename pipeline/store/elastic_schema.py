@@ -17,7 +17,7 @@ import orjson
 
 from pipeline.event import event_id, to_micros
 from pipeline.store.document import Document
-from pipeline.store.tantivy_schema import folded, words
+from pipeline.store.folding import folded, words
 
 #: Our own fields in a document.
 LINE, TIME, RECEIVED, EXACT, WORDS = "~line", "~time", "~received", "~exact", "~text"

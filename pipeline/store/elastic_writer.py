@@ -17,10 +17,10 @@ from pipeline.logs import log
 from pipeline.messages import Unavailable
 from pipeline.settings import Store
 from pipeline.store import ALERTS, Added, Index, Refusal
+from pipeline.store.days import DAY_MICROS, covers, index_name
 from pipeline.store.document import Document
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_schema import RECEIVED, body, document_id, template
-from pipeline.store.tantivy_schema import DAY_MICROS, covers, index_name
 
 #: Bytes of one request: small enough that making the next one and indexing this one overlap.
 _REQUEST_BYTES = 1_500_000

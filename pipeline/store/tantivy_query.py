@@ -11,7 +11,8 @@ from tantivy import FieldType, Occur, Query
 
 from pipeline.event import format_time, parse_time
 from pipeline.store import query as q
-from pipeline.store.tantivy_schema import column, folded, schema, words
+from pipeline.store.folding import folded, words
+from pipeline.store.tantivy_schema import column, schema
 
 #: Distinct values of a field that are compared with a CIDR block or the bounds of a text, at most.
 _MAX_VALUES = 65_000

@@ -12,11 +12,12 @@ from pipeline.event import Event
 from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
+from pipeline.store.days import covers
 from pipeline.store.request import Order, Request, only, parse_order, parse_request
 from pipeline.store.tantivy_aggregate import Aggregator
 from pipeline.store.tantivy_kinds import Kinds
 from pipeline.store.tantivy_part import Part
-from pipeline.store.tantivy_schema import blocks_path, covers, kinds_path, open_index
+from pipeline.store.tantivy_schema import blocks_path, kinds_path, open_index
 
 _Row = tuple[tuple[Any, ...], Event]
 

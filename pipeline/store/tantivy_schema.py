@@ -9,35 +9,20 @@ the fields of the event's kind, which `f` then lacks (`tantivy_kinds.py`); index
 
 import errno
 import shutil
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
 import tantivy
-from tantivy import Filter, TextAnalyzer, TextAnalyzerBuilder, Tokenizer
+from tantivy import TextAnalyzerBuilder, Tokenizer
 
 from pipeline.messages import HaidangError
+from pipeline.store.folding import folded, words
 
-#: An event this much older than now goes to the index of its month: history is sparse, and an index costs files.
-_DAYS_APART = timedelta(days=31)
-DAY_MICROS = 86_400_000_000
 #: With less of the disk free, an index that cannot be opened is not at fault, in bytes.
 _NO_ROOM_BYTES = 1_000_000
 #: Memory of the writer of an index in memory, in bytes: the least that Tantivy takes.
 SMALL_WRITER_BYTES = 15_000_000
 _FOLDED, _WORDS = "folded", "words"
-
-
-@cache
-def folded() -> TextAnalyzer:
-    """Return what is done to an exact value before it is indexed or looked up."""
-    return TextAnalyzerBuilder(Tokenizer.raw()).filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
-
-
-@cache
-def words() -> TextAnalyzer:
-    """Return what splits a text into its words: runs of letters and digits (Unicode), folded."""
-    return TextAnalyzerBuilder(Tokenizer.simple()).filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
 
 
 @cache
@@ -111,23 +96,3 @@ def _with_tokenizers(index: tantivy.Index) -> tantivy.Index:
     index.register_tokenizer(_WORDS, words())
     index.register_fast_field_tokenizer(_FOLDED, TextAnalyzerBuilder(Tokenizer.raw()).build())
     return index
-
-
-def index_name(micros: int, now: datetime, existing: set[str]) -> str:
-    """Return the index that an event of this time belongs to: `2026.11.24`, or `2024.03` for history.
-
-    An event always finds the index that holds its equals: a day that has an index of its own keeps it.
-    """
-    moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
-    day = moment.strftime("%Y.%m.%d")
-    return day if day in existing or now - moment < _DAYS_APART else moment.strftime("%Y.%m")
-
-
-def covers(name: str) -> tuple[int, int] | None:
-    """Return the microseconds [from, to) that an index may hold, or None for one that is not cut by time."""
-    parts = name.split(".")
-    if not all(part.isdigit() for part in parts):
-        return None
-    start = datetime(int(parts[0]), int(parts[1]), int(parts[2]) if len(parts) == 3 else 1, tzinfo=UTC)
-    end = start + timedelta(days=1) if len(parts) == 3 else (start + timedelta(days=32)).replace(day=1)
-    return int(start.timestamp()) * 1_000_000, int(end.timestamp()) * 1_000_000

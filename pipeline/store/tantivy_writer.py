@@ -16,19 +16,11 @@ from pipeline.logs import log
 from pipeline.messages import Unavailable
 from pipeline.store import ALERTS, EVENTS, Added, Index, Refusal
 from pipeline.store.blocks import BlockWriter
+from pipeline.store.days import DAY_MICROS, covers, index_name
 from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
 from pipeline.store.tantivy_kinds import MOST_KINDS, KindWriter
-from pipeline.store.tantivy_schema import (
-    DAY_MICROS,
-    blocks_path,
-    covers,
-    holds_kinds,
-    index_name,
-    is_storable,
-    kinds_path,
-    open_index,
-)
+from pipeline.store.tantivy_schema import blocks_path, holds_kinds, is_storable, kinds_path, open_index
 
 #: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
 _OPEN_AT_ONCE = 8

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.event import TEXTS, encode, event_id, to_micros
 from pipeline.store.blocks import BlockReader, BlockWriter
+from pipeline.store.days import covers, index_name
 from pipeline.store.document import Document, _cut, document, parsed
 from pipeline.store.seen import Seen
-from pipeline.store.tantivy_schema import covers, index_name
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=30),
