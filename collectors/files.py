@@ -111,6 +111,7 @@ class Tailer:
     def __init__(self, source: FilesSource, settings: Settings, intake: Intake, listening: Listening) -> None:
         hints = Hints(dataset=source.dataset, timezone=zone(source.timezone))
         self._source = source
+        self._patterns = [*source.paths, glob.escape(str(intake.canaries.file(source.name)))]
         stage = intake.stage
         shared = stage.engine.dialect.name == "postgresql"  # other machines' files lie in the same table
         self._key = f"{source.name}@{stage.instance}" if shared else source.name
@@ -166,7 +167,7 @@ class Tailer:
 
     def _find(self) -> dict[_Key, tuple[str, os.stat_result]]:
         found: dict[_Key, tuple[str, os.stat_result]] = {}
-        for pattern in self._source.paths:
+        for pattern in self._patterns:
             for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - absolute patterns, which Path.glob refuses
                 with contextlib.suppress(OSError):
                     status = Path(name).stat()

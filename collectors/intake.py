@@ -14,10 +14,12 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from collectors.canary import Canaries
 from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.logs import log
+from pipeline.settings import CANARY
 from pipeline.stage import Stage
 from pipeline.state import positions
 
@@ -32,8 +34,8 @@ _LEDGER_SECONDS = 1.0
 #: How long a stopping stage tries to bring what it holds to the bus, in seconds; the supervisor kills it after 20.
 _LAST_TRY_SECONDS = 8.0
 
-#: Sources whose own process counts them: `haidang import`.
-_COUNTED_BY_OTHERS = ("import", OWN_RULES)
+#: Sources that are not counted here: `haidang import` counts its own, and canaries count nowhere.
+_NOT_COUNTED = ("import", OWN_RULES, CANARY)
 
 _Groups = dict[tuple[str, str], list[bytes]]
 
@@ -43,6 +45,7 @@ class Intake:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.canaries = Canaries(stage.settings.data_dir / "run" / "canaries")
         self._lines: _Groups = defaultdict(list)
         self._bytes = 0
         self._flight = 0
@@ -69,8 +72,18 @@ class Intake:
 
     def take(self, source: str, lines: list[bytes], key: str = "") -> None:
         """Take event lines in; they are safe when `durable` returns."""
-        if not lines:
-            return
+        if self.canaries.expected:
+            lines = self._without_canaries(lines)
+        if lines:
+            self._put(source, lines, key)
+
+    def _without_canaries(self, lines: list[bytes]) -> list[bytes]:
+        others, ours = self.canaries.sort_out(lines)
+        for identifier, line in ours:
+            self._put(CANARY, [line], identifier)  # as its key: canaries go through every partition in turn
+        return others
+
+    def _put(self, source: str, lines: list[bytes], key: str) -> None:
         self._lines[source, key].extend(lines)
         self._bytes += sum(map(len, lines))
         self._taken += len(lines)
@@ -106,7 +119,7 @@ class Intake:
         while records := self.stage.bus.read(EVENTS, place):  # without a place nothing was ever counted: from the start
             for record in records:
                 place[record.partition] = record.offset + 1
-                if record.source not in _COUNTED_BY_OTHERS and record.by in ("", self.stage.instance):
+                if record.source not in _NOT_COUNTED and record.by in ("", self.stage.instance):
                     self._tally.add(record.source, IN, record.events)
                     self._tally.add(record.source, OUT, record.events)
         self._counted_to = self.stage.bus.ends(EVENTS)
@@ -143,8 +156,8 @@ class Intake:
             self._flight = 0
             self._counted_to = self.stage.bus.ends(EVENTS)
             for source, count in counts.items():
-                self._tally.add(source, IN, count)
-                self._tally.add(source, OUT if published else DROPPED, count, "" if published else "stopped_while_held")
+                if source != CANARY:
+                    self._count(source, count, published)
             if published:
                 async with self._published:
                     self._done += counts.total()
@@ -153,6 +166,10 @@ class Intake:
             waiting, self._open_again = self._open_again, []
             for resume in waiting:
                 resume()
+
+    def _count(self, source: str, events: int, published: bool) -> None:
+        self._tally.add(source, IN, events)
+        self._tally.add(source, OUT if published else DROPPED, events, "" if published else "stopped_while_held")
 
     def _pack_and_publish(self, lines: _Groups) -> bool:
         frames = [frame for (source, key), group in lines.items() for frame in pack(source, group, key)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from pipeline import deadletters
+from pipeline import canaries, deadletters
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
 
@@ -21,7 +21,9 @@ LOW_DISK_BYTES = 1_000_000_000
 
 
 def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
-    """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes"}`."""
+    """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
+    "canaries": […]}`.
+    """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(select(stages)).mappings().all()
@@ -47,6 +49,12 @@ def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
         if detail.get("refused"):
             problems.append({"what": "rules_refused", "count": len(detail["refused"])})
+    flown = canaries.standing(engine)
+    for canary in flown:
+        if canary["state"] == "late":
+            reached = ", ".join(("sent", *canary["reached"]))
+            named = {name: canary[name] for name in ("machine", "source", "kind", "sent", "fault")}
+            problems.append({"what": "canary_late", **named, "reached": reached})
     letters = deadletters.summary(engine)["count"]
     if letters:
         problems.append({"what": "dead_letters", "count": letters})
@@ -54,4 +62,6 @@ def health(engine: Engine, data_dir: Path) -> dict[str, Any]:
     if free < LOW_DISK_BYTES:
         problems.append({"what": "disk_low", "free_bytes": free})
     status = "degraded" if problems else "ok"
-    return {"status": status, "stages": shown, "problems": problems, "disk_free_bytes": free}
+    return {
+        "status": status, "stages": shown, "problems": problems, "disk_free_bytes": free, "canaries": flown,
+    }  # fmt: skip

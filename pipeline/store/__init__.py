@@ -17,6 +17,8 @@ from pipeline.store.document import Document
 #: The two collections: events by the day they happened, alerts as the queue holds them.
 EVENTS = "events"
 ALERTS = "alerts"
+#: Where canaries are written; no search looks there.
+CANARIES = "canaries"
 
 
 class SearchError(HaidangError):
@@ -45,6 +47,9 @@ class Writer(Protocol):
 
     def commit(self) -> None:
         """Make everything added so far durable and searchable."""
+
+    def prove(self, documents: Sequence[Document]) -> set[str]:
+        """Write canaries as events are written, durably, but where no search looks; return the ids found again."""
 
     def expire(self, days: int) -> list[str]:
         """Delete the indexes whose events and whose last write are older than `days`; return their names."""

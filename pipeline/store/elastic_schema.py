@@ -68,7 +68,7 @@ def template(prefix: str, shards: int, replicas: int) -> dict[str, Any]:
         "index.mapping.total_fields.ignore_dynamic_beyond_limit": True,
     }
     return {
-        "index_patterns": [f"{prefix}events-*", f"{prefix}alerts"],
+        "index_patterns": [f"{prefix}events-*", f"{prefix}alerts", f"{prefix}canaries"],
         "template": {"settings": settings, "mappings": _MAPPINGS},
         "priority": 500,
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 
 from pipeline.logs import log
-from pipeline.store import ALERTS, Added, Refusal
+from pipeline.store import ALERTS, CANARIES, Added, Refusal
 from pipeline.store.blocks import BlockWriter
 from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
@@ -29,6 +29,8 @@ from pipeline.store.tantivy_schema import (
 
 #: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
 _OPEN_AT_ONCE = 8
+#: The least memory that Tantivy's writer takes, in bytes.
+_SMALLEST_MEMORY = 15_000_000
 
 
 class TantivyWriter:
@@ -56,6 +58,18 @@ class TantivyWriter:
     def commit(self) -> None:
         for writer in self._open.values():
             writer.commit()
+
+    def prove(self, documents: Sequence[Document]) -> set[str]:
+        """An index of its own, beside the events' and made as they are; it goes at once."""
+        folder = self._folder / CANARIES
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        writer = _IndexWriter(folder / "all", _SMALLEST_MEMORY)
+        writer.add(documents)
+        writer.commit()
+        found = {document.identifier for document in documents if writer.holds(document.identifier)}
+        writer.close()
+        shutil.rmtree(folder)
+        return found
 
     def expire(self, days: int) -> list[str]:
         limit = int((datetime.now(UTC) - timedelta(days=days)).timestamp()) * 1_000_000
@@ -117,7 +131,7 @@ class _IndexWriter:
         ids = [document.identifier for document in documents]
         for document, known in zip(documents, self._seen.add(ids), strict=True):
             identifier = document.identifier
-            if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
+            if identifier in self._uncommitted or (known and self.holds(identifier)):
                 repeated += 1
                 continue
             refusal = self._put(document)
@@ -126,6 +140,10 @@ class _IndexWriter:
             else:
                 refused.append(refusal)
         return Added(repeated, tuple(refused))
+
+    def holds(self, identifier: str) -> bool:
+        """Say whether an event was there at the last commit."""
+        return bool(self._searcher.doc_freq("id", identifier))
 
     def replace(self, documents: Sequence[Document]) -> Added:
         refused = []
