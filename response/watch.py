@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import Connection
 
-from pipeline import canaries
+from pipeline import canaries, habits, shares
 from pipeline.event import Event
 from pipeline.stage import Stage
 from pipeline.state import database_time
@@ -15,6 +15,8 @@ from response.queue import row, save
 
 #: How often it is looked, in seconds.
 _LOOK_SECONDS = 1.0
+#: How often what is too old is deleted, in seconds.
+_CLEAN_SECONDS = 3600.0
 
 
 class Watch:
@@ -24,6 +26,8 @@ class Watch:
         self._stage = stage
         self._since: float | None = None
         self._looked = 0.0
+        self._cleaned = -_CLEAN_SECONDS
+        self._habits = habits.Watcher()
 
     def look(self, leads: bool) -> None:
         """Look at everything that is due, and put the alerts into the queue."""
@@ -34,11 +38,20 @@ class Watch:
             return
         self._looked = time.monotonic()
         with self._stage.engine.begin() as connection:
+            shares.take_turns(connection, "response", "watch")  # while the lead changes there may be two
             if self._since is None:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
             save(connection, [row(alert, "haidang") for alert in alerts])
+            if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
+                self._cleaned = time.monotonic()
+                habits.forget_old(connection, time.time())
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings
-        return canaries.judge(connection, settings.canary, since, settings.observer) if settings.canary.minutes else []
+        alerts: list[Event] = []
+        if settings.canary.minutes:
+            alerts += canaries.judge(connection, settings.canary, since, settings.observer)
+        if settings.watch.quiet_sources:
+            alerts += self._habits.look(connection, time.time(), settings.observer)
+        return alerts
