@@ -39,7 +39,7 @@ _VALID_SECONDS = 3600.0
 #: How long after the start the first ones leave, in seconds: the other stages are starting, too.
 _FIRST_SECONDS = 10.0
 #: How long it is waited past the time of a late one before the next leaves, so that it has been judged, in seconds.
-_JUDGED_SECONDS = 5.0
+_JUDGED_SECONDS = 2.0
 _LOOK_SECONDS = 0.5
 #: How long sending one may take, in seconds.
 _SEND_SECONDS = 10.0
@@ -96,7 +96,7 @@ class Canaries:
         event = orjson.loads(line)
         text = event.get("event.original")
         canary = self.expected.get(text.rpartition(_WORD)[2]) if isinstance(text, str) else None
-        if canary is None or (text, event["labels.source"]) != (canary.text, canary.source):
+        if canary is None or (text, event.get("labels.source")) != (canary.text, canary.source):
             return None
         del self.expected[canary.identifier]
         self.received.add(canary.identifier)

@@ -15,9 +15,11 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.canary import Canaries
+from pipeline import clocks
 from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
+from pipeline.clocks import Clocks
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
-from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.ledger import DROPPED, IN, OUT, Tally, this_minute
 from pipeline.logs import log
 from pipeline.settings import CANARY
 from pipeline.stage import Stage
@@ -53,6 +55,8 @@ class Intake:
         self._published = asyncio.Condition()
         self._taken = self._done = 0
         self._tally = Tally()
+        self._minute: int | None = None  # since which minute it counts
+        self._clocks = Clocks()
         self._counted_to: Positions = {}
         self._open_again: list[Callable[[], None]] = []
         self._closing = False
@@ -70,12 +74,14 @@ class Intake:
         """How many lines have been taken in since the start."""
         return self._taken
 
-    def take(self, source: str, lines: list[bytes], key: str = "") -> None:
-        """Take event lines in; they are safe when `durable` returns."""
+    def take(self, source: str, lines: list[bytes], key: str = "", live: bool = True) -> None:
+        """Take event lines in; they are safe when `durable` returns. `live`: they were sent or written just now."""
         if self.canaries.expected:
             lines = self._without_canaries(lines)
         if lines:
             self._put(source, lines, key)
+            if live and self._clocks.wants(source, key):
+                self._clocks.look_at(source, lines[-1])
 
     def _without_canaries(self, lines: list[bytes]) -> list[bytes]:
         others, ours = self.canaries.sort_out(lines)
@@ -92,6 +98,7 @@ class Intake:
 
     def drop(self, source: str, reason: str, records: int = 1) -> None:
         """Count records that were lost before they could be taken in."""
+        self._start_counting()
         self._tally.add(source, IN, records)
         self._tally.add(source, DROPPED, records, reason)
 
@@ -152,6 +159,7 @@ class Intake:
             counts: Counter[str] = Counter()
             for (source, _), group in lines.items():
                 counts[source] += len(group)
+            self._start_counting()  # before the store can have them: in no minute is more stored than came
             published = await asyncio.to_thread(self._pack_and_publish, lines)
             self._flight = 0
             self._counted_to = self.stage.bus.ends(EVENTS)
@@ -166,6 +174,10 @@ class Intake:
             waiting, self._open_again = self._open_again, []
             for resume in waiting:
                 resume()
+
+    def _start_counting(self) -> None:
+        if self._minute is None:
+            self._minute = this_minute()
 
     def _count(self, source: str, events: int, published: bool) -> None:
         self._tally.add(source, IN, events)
@@ -203,14 +215,17 @@ class Intake:
 
     async def _save(self) -> None:
         """Add the counts to the ledger; on a full disk they wait for the next time."""
-        tally, self._tally = self._tally, Tally()
-        if not tally.counts:
+        clock_rows = self._clocks.rows(time.time())
+        if not self._tally.counts and not clock_rows:
             return
+        tally, self._tally = self._tally, Tally()
+        minute, self._minute = self._minute, None
         counted_to = self._counted_to
 
         def save() -> None:
             with self.stage.engine.begin() as connection:
-                tally.save(connection, "collectors")
+                tally.save(connection, "collectors", minute)
+                clocks.save(connection, clock_rows)
                 positions.save(connection, self._counter, EVENTS, counted_to)
 
         try:
@@ -219,3 +234,4 @@ class Intake:
             log("intake").error("ledger_waits", reason=str(error))
             for (source, outcome, reason), count in tally.counts.items():
                 self._tally.add(source, outcome, count, reason)
+            self._minute = minute

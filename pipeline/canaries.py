@@ -89,14 +89,14 @@ def judge(connection: Connection, settings: Canary, since: float, observer: str)
             good = {"judged": row["id"], "good": row["sent"], "seconds": through - row["sent"], "failed": False}
             _update(connection, row, good)
             if row["failed"]:
-                alerts.append(_alert("canaries.back", row, observer, "informational"))
+                alerts.append(_alert("canaries.canary_back", row, observer, "informational"))
         elif row["judged"] != row["id"] and through - begun > settings.late_seconds:
             _update(connection, row, {"judged": row["id"], "failures": row["failures"] + 1, "failed": True})
             if not row["failed"]:
-                alerts.append(_alert("canaries.late", row, observer, "high"))
+                alerts.append(_alert("canaries.canary_late", row, observer, "high"))
         elif not row["failed"] and now - begun > _longest_pause(settings):
             _update(connection, row, {"failures": row["failures"] + 1, "failed": True})
-            alerts.append(_alert("canaries.none_sent", row, observer, "high"))
+            alerts.append(_alert("canaries.canary_not_sent", row, observer, "high"))
     return alerts
 
 

@@ -235,7 +235,7 @@ def _all_listen(connection: Connection, now: float) -> bool:
 
 def _alert(told: Silence, silent: bool, usual: Habit, observer: str) -> Event:
     """Return the alert that a source is silent, or that it sends again."""
-    key, level = ("habits.quiet", "medium") if silent else ("habits.heard_again", "informational")
+    key, level = ("habits.source_quiet", "medium") if silent else ("habits.source_heard_again", "informational")
     log("habits").warning(key.rpartition(".")[2], source=told.source, minutes=told.silent)
     return told_alert(
         key, told.source, str(told.last), observer, level, source=told.source, last=at_second(told.last * 60),

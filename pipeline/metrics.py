@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from pipeline import ledger
+from pipeline import clocks, ledger
 from pipeline.event import parse_time
 from pipeline.health import health
 
@@ -47,6 +47,7 @@ class _FromState(Collector):
             "haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"]
         )
         yield from _of_canaries(now["canaries"])
+        yield from _of_clocks(self._engine)
         yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))
 
 
@@ -66,3 +67,15 @@ def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[Metric]:
             took.add_metric(names, row["seconds"])
         failures.add_metric(names, row["failures"])
     yield from (good, took, failures)
+
+
+def _of_clocks(engine: Engine) -> Iterator[Metric]:
+    behind = GaugeMetricFamily(
+        "haidang_clock_behind_seconds", "The clock of a source's hosts that is off most; above 0 it is behind ours",
+        labels=["source"],
+    )  # fmt: skip
+    off = GaugeMetricFamily("haidang_clocks_off", "Hosts whose clock is an alert", labels=["source"])
+    for source, (most, count) in clocks.worst(engine).items():
+        behind.add_metric([source], most)
+        off.add_metric([source], count)
+    yield from (behind, off)

@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import Connection
 
-from pipeline import canaries, habits, shares
+from pipeline import canaries, clocks, habits, shares
 from pipeline.event import Event
 from pipeline.stage import Stage
 from pipeline.state import database_time
@@ -46,12 +46,14 @@ class Watch:
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
+                clocks.forget_old(connection, time.time())
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings
         alerts: list[Event] = []
         if settings.canary.minutes:
             alerts += canaries.judge(connection, settings.canary, since, settings.observer)
+        alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
         return alerts

@@ -18,7 +18,7 @@ _BUILT = {
     "command.{}": r"command\.(run|import|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline)",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|read|unreadable|received|given|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state)",
+    "show.{}": r"show\.(files|read|unreadable|received|given|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
     "{}_why": r"(canaries|habits|clocks)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",

@@ -80,7 +80,7 @@ def test_a_late_one_is_an_alert_once_and_the_next_good_one_ends_it(corridor: Cor
     assert corridor.rules() == []
     corridor.wait(2)
     (alert,) = corridor.alerts()
-    assert alert["rule.id"] == "haidang.late"
+    assert alert["rule.id"] == "haidang.canary_late"
     assert "Reached: sent, received, stored. Missing: examined, alerted." in alert["rule.description"]
     assert "Chưa qua: examined, alerted" in alert["rule.description_vi"]
     assert corridor.rules() == []
@@ -94,7 +94,7 @@ def test_a_late_one_is_an_alert_once_and_the_next_good_one_ends_it(corridor: Cor
     assert corridor.rules() == []  # still the same failure
     assert corridor.standing()["failures"] == 2
     corridor.reach(corridor.send(), *canaries.STEPS)
-    assert corridor.rules() == ["back"]
+    assert corridor.rules() == ["canary_back"]
     assert corridor.rules() == []
     samples = {
         sample.name: sample.value
@@ -110,9 +110,9 @@ def test_none_sent_is_an_alert_and_every_failure_has_its_own(corridor: Corridor)
     assert corridor.rules() == []
     corridor.wait(11 * 60 + 1)
     first = corridor.alerts()
-    assert [alert["rule.id"] for alert in first] == ["haidang.none_sent"]
+    assert [alert["rule.id"] for alert in first] == ["haidang.canary_not_sent"]
     corridor.reach(corridor.send(), *canaries.STEPS)
-    assert corridor.rules() == ["back"]
+    assert corridor.rules() == ["canary_back"]
     corridor.wait(11 * 60 + 1)
     assert corridor.alerts()[0]["event.id"] != first[0]["event.id"]
 
