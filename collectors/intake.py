@@ -98,7 +98,7 @@ class Intake:
 
     def drop(self, source: str, reason: str, records: int = 1) -> None:
         """Count records that were lost before they could be taken in."""
-        self._start_counting()
+        self._count_from(this_minute())
         self._tally.add(source, IN, records)
         self._tally.add(source, DROPPED, records, reason)
 
@@ -159,9 +159,10 @@ class Intake:
             counts: Counter[str] = Counter()
             for (source, _), group in lines.items():
                 counts[source] += len(group)
-            self._start_counting()  # before the store can have them: in no minute is more stored than came
+            minute = this_minute()  # before the store can have them: in no minute is more stored than came
             published = await asyncio.to_thread(self._pack_and_publish, lines)
             self._flight = 0
+            self._count_from(minute)
             self._counted_to = self.stage.bus.ends(EVENTS)
             for source, count in counts.items():
                 if source != CANARY:
@@ -175,9 +176,9 @@ class Intake:
             for resume in waiting:
                 resume()
 
-    def _start_counting(self) -> None:
-        if self._minute is None:
-            self._minute = this_minute()
+    def _count_from(self, minute: int) -> None:
+        """Save what is counted now as of this minute, or of an earlier one."""
+        self._minute = minute if self._minute is None else min(minute, self._minute)
 
     def _count(self, source: str, events: int, published: bool) -> None:
         self._tally.add(source, IN, events)
@@ -234,4 +235,5 @@ class Intake:
             log("intake").error("ledger_waits", reason=str(error))
             for (source, outcome, reason), count in tally.counts.items():
                 self._tally.add(source, outcome, count, reason)
-            self._minute = minute
+            if minute is not None:
+                self._count_from(minute)

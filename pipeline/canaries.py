@@ -22,7 +22,7 @@ __all__ = ["CANARY", "MARK", "STEPS", "expect", "identifiers", "judge", "keep_on
 STEPS = ("received", "examined", "alerted", "stored")
 #: The field of a canary's event that holds its id.
 MARK = "labels.canary"
-#: An input whose machine has sent no canary for this long is forgotten, in seconds.
+#: An input is forgotten so long after its machine's silence was an alert, in seconds.
 _FORGOTTEN_SECONDS = 86_400.0
 
 
@@ -83,7 +83,7 @@ def judge(connection: Connection, settings: Canary, since: float, observer: str)
     for row in rows(connection):
         begun = max(row["sent"], since)
         through = max(row[step] for step in STEPS) if is_through(row) else now
-        if now - begun > _FORGOTTEN_SECONDS:
+        if now - begun > _FORGOTTEN_SECONDS + _longest_pause(settings):
             _forget(connection, row)
         elif row["judged"] != row["id"] and is_through(row) and through - begun <= settings.late_seconds:
             good = {"judged": row["id"], "good": row["sent"], "seconds": through - row["sent"], "failed": False}

@@ -131,7 +131,7 @@ def test_what_was_late_while_the_pipeline_was_down_is_nobodys_fault(corridor: Co
 
 def test_a_machine_that_was_taken_away_is_forgotten_and_inputs_that_are_no_more(corridor: Corridor) -> None:
     corridor.send()
-    corridor.wait(86_401)
+    corridor.wait(86_401 + 660)
     assert corridor.rules() == []
     assert canaries.standing(corridor.engine) == []
     corridor.send()
