@@ -77,9 +77,9 @@ def _is_behind(waiting: int, consumer: Consumer) -> bool:
 
 def _commit(writer: store.Writer, consumers: dict[str, Consumer], stored: set[str]) -> None:
     writer.commit()
-    consumers[store.ALERTS].commit()
     noted = (lambda connection: canaries.note(connection, "stored", stored)) if stored else None
     consumers[store.EVENTS].commit(noted)
+    consumers[store.ALERTS].commit()
     stored.clear()
 
 
