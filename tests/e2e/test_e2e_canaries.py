@@ -16,7 +16,7 @@ from tests.e2e.conftest import Site
 
 pytestmark = pytest.mark.slow
 
-_QUICK = "[canary]\nminutes = 0.02\nlate_seconds = 4"
+_QUICK = "[canary]\nminutes = 0.02\nlate_seconds = 6"
 _SOURCES = """
 [[sources]]
 name = "secure"
@@ -56,7 +56,7 @@ def test_canaries_go_through_every_input_unseen_and_are_missed_where_they_get_st
     (tmp_path / "watched").mkdir()
     site = make_site(sources=_SOURCES.format(folder=tmp_path / "watched") + _QUICK)
     told = eventually(lambda: _all_good(site), 30)
-    assert all(0 < row["seconds"] < 4 for row in told.values())
+    assert all(0 < row["seconds"] < 6 for row in told.values())
     shown = [json.loads(line) for line in site.run("canary", "--json").stdout.splitlines()]
     assert {(row["source"], row["kind"]) for row in shown} == INPUTS
     assert site.count("*") == 0
@@ -76,7 +76,7 @@ def test_canaries_go_through_every_input_unseen_and_are_missed_where_they_get_st
         late = eventually(lambda: _own_alerts(site, "canary_late", len(INPUTS)), 30, 0.5)
     finally:
         os.kill(hanging, signal.SIGCONT)
-    assert all("Missing: examined, alerted." in alert["rule.description"] for alert in late)
+    assert all("Missing: examined" in alert["rule.description"] for alert in late)
     assert {alert["rule.level"] for alert in late} == {"high"}
     assert site.run("canary", check=False).returncode == 1
     eventually(lambda: _own_alerts(site, "canary_back", len(INPUTS)), 30, 0.5)
