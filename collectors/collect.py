@@ -8,6 +8,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors import files, http, kafka_topic, syslog
+from collectors.canary import Sender
 from collectors.intake import Intake
 from collectors.listening import Listening
 from pipeline.logs import log
@@ -33,12 +34,14 @@ async def _collect(stage: Stage) -> None:
     publishing = asyncio.create_task(intake.run())
     open_sources = [await _open(source, stage, intake) for source in stage.settings.sources]
     await _beat(stage, open_sources, intake, now=True)
+    canaries = asyncio.create_task(Sender(stage, intake.canaries, open_sources).run())
     while not stage.stopping.is_set():
         await asyncio.sleep(_LOOK_SECONDS)
         if publishing.done():
             publishing.result()
         await _beat(stage, open_sources, intake)
-    await asyncio.gather(*(source.close() for source in open_sources))
+    canaries.cancel()
+    await asyncio.gather(canaries, *(source.close() for source in open_sources), return_exceptions=True)
     await intake.finish(publishing)
 
 

@@ -71,6 +71,7 @@ class _File:
     gone: bool = False
     unread: bool = True
     unsaved: bool = False
+    live: bool = False  # it was read to its end, so what comes is written now
     skip: bool = False  # what is there now is not wanted
     syslog: bool | None = None
 
@@ -111,6 +112,7 @@ class Tailer:
     def __init__(self, source: FilesSource, settings: Settings, intake: Intake, listening: Listening) -> None:
         hints = Hints(dataset=source.dataset, timezone=zone(source.timezone))
         self._source = source
+        self._patterns = [*source.paths, glob.escape(str(intake.canaries.file(source.name)))]
         stage = intake.stage
         shared = stage.engine.dialect.name == "postgresql"  # other machines' files lie in the same table
         self._key = f"{source.name}@{stage.instance}" if shared else source.name
@@ -166,7 +168,7 @@ class Tailer:
 
     def _find(self) -> dict[_Key, tuple[str, os.stat_result]]:
         found: dict[_Key, tuple[str, os.stat_result]] = {}
-        for pattern in self._source.paths:
+        for pattern in self._patterns:
             for name in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - absolute patterns, which Path.glob refuses
                 with contextlib.suppress(OSError):
                     status = Path(name).stat()
@@ -267,6 +269,7 @@ class Tailer:
             piece = reader.next(read, file.offset, whole=quiet)
             if piece is None:
                 file.unread = file.offset < os.fstat(file.handle).st_size  # a last line without its end
+                file.live = True
                 return False
             records, end = piece
             self._take(file, records, reader)
@@ -288,7 +291,7 @@ class Tailer:
             if len(record.raw) > self._limit:
                 more["error.message"] = f"record longer than {self._limit} bytes; the rest was left out"
             events.append(_event(origin, record.raw[: self._limit], position, received, more))
-        self._intake.take(self._source.name, events, file.shown)
+        self._intake.take(self._source.name, events, file.shown, file.live)
 
     async def _read_evtx(self, file: _File) -> bool:
         if time.monotonic() - file.grown < _SETTLED_SECONDS:
@@ -307,11 +310,11 @@ class Tailer:
             events.append(event)
             highest = max(highest, orjson.loads(event).get("event.sequence", 0))
             if len(events) >= 500:
-                self._intake.take(self._source.name, events, file.shown)
+                self._intake.take(self._source.name, events, file.shown, live=False)
                 events = []
                 await asyncio.sleep(0)
                 await self._intake.has_room()
-        self._intake.take(self._source.name, events, file.shown)
+        self._intake.take(self._source.name, events, file.shown, live=False)
         file.offset, file.unsaved = max(after, highest), True
         return False
 

@@ -14,13 +14,17 @@ from collections.abc import Callable
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from collectors.canary import Canaries
+from pipeline import clocks
 from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
+from pipeline.clocks import Clocks
 from pipeline.disk import disk_alert, disk_of
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
-from pipeline.ledger import DROPPED, IN, OUT, Tally
+from pipeline.ledger import DROPPED, IN, OUT, Tally, this_minute
 from pipeline.logs import log
 from pipeline.messages import say
 from pipeline.own_alerts import publish
+from pipeline.settings import CANARY
 from pipeline.stage import Stage
 from pipeline.state import positions
 
@@ -37,8 +41,8 @@ _DISK_SECONDS = 1.0
 #: How long a stopping stage tries to bring what it holds to the bus, in seconds; the supervisor kills it after 20.
 _LAST_TRY_SECONDS = 8.0
 
-#: Sources whose own process counts them: `haidang import`.
-_COUNTED_BY_OTHERS = ("import", OWN_RULES)
+#: Sources that are not counted here: `haidang import` counts its own, and canaries count nowhere.
+_NOT_COUNTED = ("import", OWN_RULES, CANARY)
 
 _Groups = dict[tuple[str, str], list[bytes]]
 
@@ -48,6 +52,7 @@ class Intake:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.canaries = Canaries(stage.settings.data_dir / "run" / "canaries")
         self._lines: _Groups = defaultdict(list)
         self._bytes = 0
         self._flight = 0
@@ -55,6 +60,8 @@ class Intake:
         self._published = asyncio.Condition()
         self._taken = self._done = 0
         self._tally = Tally()
+        self._minute: int | None = None  # since which minute it counts
+        self._clocks = Clocks()
         self._counted_to: Positions = {}
         self._open_again: list[Callable[[], None]] = []
         self._closing = False
@@ -79,10 +86,22 @@ class Intake:
         """How many lines have been taken in since the start."""
         return self._taken
 
-    def take(self, source: str, lines: list[bytes], key: str = "") -> None:
-        """Take event lines in; they are safe when `durable` returns."""
-        if not lines:
-            return
+    def take(self, source: str, lines: list[bytes], key: str = "", live: bool = True) -> None:
+        """Take event lines in; they are safe when `durable` returns. `live`: they were sent or written just now."""
+        if self.canaries.expected:
+            lines = self._without_canaries(lines)
+        if lines:
+            self._put(source, lines, key)
+            if live and self._clocks.wants(source, key):
+                self._clocks.look_at(source, lines[-1])
+
+    def _without_canaries(self, lines: list[bytes]) -> list[bytes]:
+        others, ours = self.canaries.sort_out(lines)
+        for identifier, line in ours:
+            self._put(CANARY, [line], identifier)  # as its key: canaries go through every partition in turn
+        return others
+
+    def _put(self, source: str, lines: list[bytes], key: str) -> None:
         self._lines[source, key].extend(lines)
         self._bytes += sum(map(len, lines))
         self._taken += len(lines)
@@ -91,6 +110,7 @@ class Intake:
 
     def drop(self, source: str, reason: str, records: int = 1) -> None:
         """Count records that were lost before they could be taken in."""
+        self._count_from(this_minute())
         self._tally.add(source, IN, records)
         self._tally.add(source, DROPPED, records, reason)
 
@@ -118,7 +138,7 @@ class Intake:
         while records := self.stage.bus.read(EVENTS, place):  # without a place nothing was ever counted: from the start
             for record in records:
                 place[record.partition] = record.offset + 1
-                if record.source not in _COUNTED_BY_OTHERS and record.by in ("", self.stage.instance):
+                if record.source not in _NOT_COUNTED and record.by in ("", self.stage.instance):
                     self._tally.add(record.source, IN, record.events)
                     self._tally.add(record.source, OUT, record.events)
         self._counted_to = self.stage.bus.ends(EVENTS)
@@ -153,12 +173,14 @@ class Intake:
             counts: Counter[str] = Counter()
             for (source, _), group in lines.items():
                 counts[source] += len(group)
+            minute = this_minute()  # before the store can have them: in no minute is more stored than came
             published = await asyncio.to_thread(self._pack_and_publish, lines)
             self._flight = 0
+            self._count_from(minute)
             self._counted_to = await asyncio.to_thread(self.stage.bus.ends, EVENTS)
             for source, count in counts.items():
-                self._tally.add(source, IN, count)
-                self._tally.add(source, OUT if published else DROPPED, count, "" if published else "stopped_while_held")
+                if source != CANARY:
+                    self._count(source, count, published)
             if published:
                 async with self._published:
                     self._done += counts.total()
@@ -167,6 +189,14 @@ class Intake:
             waiting, self._open_again = self._open_again, []
             for resume in waiting:
                 resume()
+
+    def _count_from(self, minute: int) -> None:
+        """Save what is counted now as of this minute, or of an earlier one."""
+        self._minute = minute if self._minute is None else min(minute, self._minute)
+
+    def _count(self, source: str, events: int, published: bool) -> None:
+        self._tally.add(source, IN, events)
+        self._tally.add(source, OUT if published else DROPPED, events, "" if published else "stopped_while_held")
 
     def _pack_and_publish(self, lines: _Groups) -> bool:
         frames = [frame for (source, key), group in lines.items() for frame in pack(source, group, key)]
@@ -220,14 +250,17 @@ class Intake:
 
     async def _save(self) -> None:
         """Add the counts to the ledger; on a full disk they wait for the next time."""
-        tally, self._tally = self._tally, Tally()
-        if not tally.counts:
+        clock_rows = self._clocks.rows(time.time())
+        if not self._tally.counts and not clock_rows:
             return
+        tally, self._tally = self._tally, Tally()
+        minute, self._minute = self._minute, None
         counted_to = self._counted_to
 
         def save() -> None:
             with self.stage.engine.begin() as connection:
-                tally.save(connection, "collectors")
+                tally.save(connection, "collectors", minute)
+                clocks.save(connection, clock_rows)
                 positions.save(connection, self._counter, EVENTS, counted_to)
 
         try:
@@ -236,3 +269,5 @@ class Intake:
             log("intake").error("ledger_waits", reason=str(error))
             for (source, outcome, reason), count in tally.counts.items():
                 self._tally.add(source, outcome, count, reason)
+            if minute is not None:
+                self._count_from(minute)

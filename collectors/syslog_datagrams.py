@@ -188,14 +188,14 @@ class _Datagrams:
         for number, datagram in enumerate(batch.datagrams):
             if number % _DECODE_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            self._take(datagram, batch.started)
+            self._take(datagram, batch.started, live=False)
 
-    def _take(self, datagram: Datagram, started: int) -> None:
+    def _take(self, datagram: Datagram, started: int, live: bool = True) -> None:
         received = datetime.fromtimestamp(datagram.received / 1e9, UTC)
         position = ("udp", started, datagram.number, datagram.raw)
         peer = address_of((datagram.host, datagram.port))
         event = event_of(self._origin, datagram.raw, position, received, peer, self._limit)
-        self._intake.take(self._origin.source, [event], datagram.host)
+        self._intake.take(self._origin.source, [event], datagram.host, live)
 
 
 class KernelDrops:

@@ -31,14 +31,33 @@ def server_context(settings: Settings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     certificate, key = settings.tls.certificate, settings.tls.key
     try:
-        if certificate is None and key is None:
-            certificate, key = own_certificate(settings.data_dir / "tls", settings.observer)
+        certificate, key = _chosen(settings)
         if certificate is None:
             raise FileNotFoundError("[tls] names a key and no certificate")
         context.load_cert_chain(certificate, key, password="")  # a key with a password is refused, not asked for
     except OSError as error:  # also ssl.SSLError
         raise HaidangError("collectors.bad_certificate", certificate=certificate, key_file=key, fault=error) from error
     return context
+
+
+def client_context(settings: Settings) -> ssl.SSLContext:
+    """Return the context of a client that trusts the listeners' certificate itself, whatever name it has.
+
+    Raises:
+        OSError: the certificate cannot be read.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(_chosen(settings)[0])
+    return context
+
+
+def _chosen(settings: Settings) -> tuple[Path | None, Path | None]:
+    """Return the certificate of the settings and its key; where they name neither, our own."""
+    if settings.tls.certificate is None and settings.tls.key is None:
+        return own_certificate(settings.data_dir / "tls", settings.observer)
+    return settings.tls.certificate, settings.tls.key
 
 
 def own_certificate(folder: Path, host: str) -> tuple[Path, Path]:

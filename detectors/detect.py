@@ -7,13 +7,14 @@ from pathlib import Path
 from detectors.alerts import alert, failed_alert, refused_alert
 from detectors.sigma import Refused, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
-from pipeline import bus
+from pipeline import bus, canaries
 from pipeline.bus import Record, SlowDown
+from pipeline.canaries import CANARY
 from pipeline.event import Event, encode
 from pipeline.frame import Frame, pack
-from pipeline.ledger import OUT
+from pipeline.ledger import OUT, Tally
 from pipeline.logs import log
-from pipeline.records import complete, parsed
+from pipeline.records import complete, parsed, readable
 from pipeline.settings import Settings
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
@@ -21,6 +22,8 @@ from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 _COMMIT_SECONDS = 0.5
 #: Refused rules that become an alert each; the count of all is in the health page.
 _MAX_REFUSED_ALERTS = 100
+#: The rule of the canaries; it works the same as any other.
+CANARY_RULE = Path(__file__).with_name("canary.yml")
 #: How long a full bus is waited for before trying again, in seconds.
 _SLOW_DOWN_SECONDS = 0.2
 
@@ -44,7 +47,7 @@ def detect(
     `only_source` and `start` serve an import with rules of its own (`bus.OWN_RULES`): the site's detectors pass its
     frames over, its own read nothing else and start at these offsets.
     """
-    rules = RuleSet.load(*folders)
+    rules = RuleSet.load(*folders, CANARY_RULE)
     prefilter = Prefilter(rules.rules)
     log("detectors").info(
         "rules", loaded=len(rules.rules), refused=len(rules.refused), folders=[str(f) for f in folders]
@@ -58,23 +61,40 @@ def detect(
         _report_refused(stage, rules.refused)
     stage.beat(now=True, detail=detail)
     committed = time.monotonic()
+    examined: set[str] = set()
     while not stage.stopping.is_set():
-        records = consumer.read()
+        read = consumer.read()
+        records = [
+            record
+            for record in read
+            if (record.source == only_source if only_source else record.source != bus.OWN_RULES)
+        ]
         alerts = [
             frame
             for record in records
-            if (record.source == only_source if only_source else record.source != bus.OWN_RULES)
             for frame in pack(record.source, _alerts_of(record, rules, prefilter, consumer, stage.settings.observer))
         ]
         if alerts and not _publish(stage, alerts):
             return  # told to stop while the bus was full: the next run reads these events again
+        examined |= {
+            identifier
+            for record in records
+            if record.source == CANARY
+            for identifier in canaries.identifiers(event for event, _ in readable(record, Tally()))
+        }
         if time.monotonic() - committed >= _COMMIT_SECONDS:
-            consumer.commit()
+            _commit(consumer, examined)
             committed = time.monotonic()
-        if not records:
+        if not read:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(consumer.backlog, detail)
-    consumer.commit()
+    _commit(consumer, examined)
+
+
+def _commit(consumer: Consumer, examined: set[str]) -> None:
+    """Save position and counts, and which canaries were examined."""
+    consumer.commit((lambda connection: canaries.note(connection, "examined", examined)) if examined else None)
+    examined.clear()
 
 
 def alerts_of(event: Event, rules: Sequence[Rule]) -> list[Event]:
@@ -84,7 +104,8 @@ def alerts_of(event: Event, rules: Sequence[Rule]) -> list[Event]:
 
 def _alerts_of(record: Record, rules: RuleSet, prefilter: Prefilter, consumer: Consumer, observer: str) -> list[bytes]:
     raised = []
-    for number, _, event in parsed(record, consumer.tally, prefilter.candidates):
+    tally = consumer.tally if record.source != CANARY else Tally()  # a canary counts nowhere
+    for number, _, event in parsed(record, tally, prefilter.candidates):
         try:
             matching = rules.evaluate(event)
             if matching:
@@ -93,7 +114,7 @@ def _alerts_of(record: Record, rules: RuleSet, prefilter: Prefilter, consumer: C
             log("detectors").exception("rule_failed", topic=record.topic, offset=record.offset, line=number)
             found = one_by_one(complete(event, record, number), rules, observer)
             raised += [encode(item) for item in found]
-    consumer.tally.add(record.source, OUT, len(raised))
+    tally.add(record.source, OUT, len(raised))
     return raised
 
 

@@ -7,7 +7,7 @@ whatever moves meanwhile can only make more be there than was counted, so an eve
 """
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -126,3 +126,48 @@ def _buffered(engine: Engine) -> Counter[str]:
     for detail in details:
         found.update(detail.get("buffered", {}))
     return found
+
+
+@dataclass(slots=True)
+class Minute:
+    """One source in one minute, and `held` at its end: what had come so far and is neither stored nor dropped.
+
+    received so far = stored + already_stored + held + dropped, each so far. What is retried of the dead letters is no
+    longer dropped, and counts as a negative drop.
+    """
+
+    minute: int
+    received: int = 0
+    stored: int = 0
+    already_stored: int = 0
+    dropped: int = 0
+    held: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def add(self, stage: str, outcome: str, reason: str, events: int) -> None:
+        """Count one line of the ledger; what the detectors and the alert queue count is another matter."""
+        if (stage, outcome) == ("collectors", ledger.IN):
+            self.received += events
+        elif (stage, outcome, reason) == ("store", ledger.OUT, ""):
+            self.stored += events
+        elif (stage, outcome) == ("store", ledger.OUT):
+            self.already_stored += events
+        elif (stage in ("collectors", "store") and outcome == ledger.DROPPED) or stage == deadletters.STAGE:
+            lost = -events if stage == deadletters.STAGE else events
+            self.dropped += lost
+            self.reasons[reason] = self.reasons.get(reason, 0) + lost
+
+
+def by_minute(engine: Engine, source: str, minutes: int) -> tuple[Minute, list[Minute]]:
+    """Return a source's sums before the last `minutes` minutes, and each of these, the oldest first."""
+    now = ledger.this_minute()
+    first = now - min(minutes, ledger.KEEP_MINUTES) + 1
+    before = Minute(first - 1)
+    each = {minute: Minute(minute) for minute in range(first, now + 1)}
+    for line in ledger.lines(engine, source, first - 1):
+        each.get(line.last_minute, before).add(line.stage, line.outcome, line.reason, line.events)
+    held = before.held = before.received - before.stored - before.already_stored - before.dropped
+    for minute in each.values():
+        held += minute.received - minute.stored - minute.already_stored - minute.dropped
+        minute.held = held
+    return before, list(each.values())

@@ -86,6 +86,11 @@ def from_micros(micros: int) -> str:
     return format_time(datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest))
 
 
+def at_second(seconds: float) -> str:
+    """Write seconds since 1970 as a moment without its fraction, for people and programs."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _at_most_microseconds(text: str) -> str:
     """Cut the nanoseconds that some sources write; `fromisoformat` reads them only from a fixed form."""
     dot = text.find(".")

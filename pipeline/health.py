@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from pipeline import deadletters
+from pipeline import canaries, deadletters
 from pipeline.disk import disk_of
 from pipeline.settings import Settings
 from pipeline.stage import HEARTBEAT_SECONDS
@@ -19,7 +19,9 @@ FORGOTTEN_SECONDS = 86_400.0
 
 
 def health(engine: Engine, settings: Settings) -> dict[str, Any]:
-    """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes"}`."""
+    """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
+    "canaries": […]}`.
+    """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(select(stages)).mappings().all()
@@ -45,6 +47,12 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
         if detail.get("refused"):
             problems.append({"what": "rules_refused", "count": len(detail["refused"])})
+    flown = canaries.standing(engine)
+    for canary in flown:
+        if canary["state"] == "late":
+            reached = ", ".join(("sent", *canary["reached"]))
+            named = {name: canary[name] for name in ("machine", "source", "kind", "sent", "fault")}
+            problems.append({"what": "canary_late", **named, "reached": reached})
     letters = deadletters.summary(engine)["count"]
     if letters:
         problems.append({"what": "dead_letters", "count": letters})
@@ -52,4 +60,6 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     if disk.low:
         problems.append({"what": "disk_low", "free_bytes": disk.free})
     status = "degraded" if problems else "ok"
-    return {"status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free}
+    return {
+        "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
+    }  # fmt: skip

@@ -23,6 +23,11 @@ _MOST_LETTERS = 1_000
 _KEY = (ledger.c.source, ledger.c.stage, ledger.c.outcome, ledger.c.reason)
 
 
+def this_minute() -> int:
+    """Return the minute that it is, since 1970."""
+    return int(time.time() // 60)
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A line (or a whole frame) as it lay in a topic, and why nothing could be done with it."""
@@ -53,9 +58,12 @@ class Tally:
         if len(self.letters) < _MOST_LETTERS:
             self.letters.append(letter)
 
-    def save(self, connection: Connection, stage: str) -> None:
-        """Add the counts to the ledger, in the caller's transaction. `clear` them when it has committed."""
-        minute = int(time.time() // 60)
+    def save(self, connection: Connection, stage: str, minute: int | None = None) -> None:
+        """Add the counts to the ledger, in the caller's transaction, to this minute or the one that is named.
+
+        `clear` them when it has committed.
+        """
+        minute = this_minute() if minute is None else minute
         rows = [
             {"minute": minute, "stage": stage, "source": source, "outcome": outcome, "reason": reason, "events": events}
             for (source, outcome, reason), events in sorted(self.counts.items())  # all in one order: no deadlock
@@ -89,6 +97,19 @@ def sums(engine: Engine) -> list[Line]:
             Line(stage, source, outcome, reason, int(events), last)  # PostgreSQL sums up to a decimal
             for source, stage, outcome, reason, events, last in connection.execute(query)
         ]
+
+
+def lines(engine: Engine, source: str, before: int) -> list[Line]:
+    """Return a source's lines of the ledger: sums of all up to the minute `before`, the later ones as they are."""
+    key = (ledger.c.stage, ledger.c.outcome, ledger.c.reason)
+    of_source = select(*key, ledger.c.minute, ledger.c.events).where(ledger.c.source == source)
+    summed = select(*key, func.sum(ledger.c.events)).where(ledger.c.source == source, ledger.c.minute <= before)
+    with engine.connect().execution_options(read_only=True) as connection:
+        earlier = connection.execute(summed.group_by(*key)).all()
+        later = connection.execute(of_source.where(ledger.c.minute > before)).all()
+    return [Line(stage, source, outcome, reason, int(events), before) for stage, outcome, reason, events in earlier] + [
+        Line(stage, source, outcome, reason, events, minute) for stage, outcome, reason, minute, events in later
+    ]
 
 
 def roll_up(engine: Engine) -> int:

@@ -67,6 +67,11 @@ def say(key: str, /, **values: Any) -> str:
     return catalogue(language())[key].format(**values)
 
 
+def in_each_language(key: str, /, **values: Any) -> dict[str, str]:
+    """Return the sentence `key` in every language: for what is kept, and read by people who speak either."""
+    return {language: catalogue(language)[key].format(**values) for language in LANGUAGES}
+
+
 @cache
 def catalogue(language: str) -> dict[str, str]:
     """Return all sentences of one language."""

@@ -4,13 +4,15 @@ The numbers come from the state, so they survive restarts and are the ones that 
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from pipeline import ledger
+from pipeline import clocks, ledger
+from pipeline.event import parse_time
 from pipeline.health import health
 from pipeline.settings import Settings
 
@@ -44,4 +46,36 @@ class _FromState(Collector):
         yield GaugeMetricFamily(
             "haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"]
         )
+        yield from _of_canaries(now["canaries"])
+        yield from _of_clocks(self._engine)
         yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))
+
+
+def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[Metric]:
+    labels = ["machine", "source", "kind"]
+    good = GaugeMetricFamily(
+        "haidang_canary_last_good_timestamp_seconds",
+        "When the last good canary left",
+        labels=labels,
+    )
+    took = GaugeMetricFamily("haidang_canary_seconds", "Seconds that it took", labels=labels)
+    failures = CounterMetricFamily("haidang_canary_failures", "Canaries that were late or lost", labels=labels)
+    for row in flown:
+        names = [row[name] for name in labels]
+        if row["last_good"]:
+            good.add_metric(names, parse_time(row["last_good"]).timestamp())
+            took.add_metric(names, row["seconds"])
+        failures.add_metric(names, row["failures"])
+    yield from (good, took, failures)
+
+
+def _of_clocks(engine: Engine) -> Iterator[Metric]:
+    behind = GaugeMetricFamily(
+        "haidang_clock_behind_seconds", "The clock of a source's hosts that is off most; above 0 it is behind ours",
+        labels=["source"],
+    )  # fmt: skip
+    off = GaugeMetricFamily("haidang_clocks_off", "Hosts whose clock is an alert", labels=["source"])
+    for source, (most, count) in clocks.worst(engine).items():
+        behind.add_metric([source], most)
+        off.add_metric([source], count)
+    yield from (behind, off)

@@ -3,12 +3,13 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from pipeline.bus import ALERTS, Bus, SlowDown
 from pipeline.event import Event, encode, event_id, format_time
 from pipeline.frame import pack
 from pipeline.logs import log
-from pipeline.messages import LANGUAGES, say, speaking
+from pipeline.messages import in_each_language
 
 #: `event.severity` by the rule's level.
 SEVERITY = {"informational": 10, "low": 25, "medium": 50, "high": 75, "critical": 99}
@@ -20,15 +21,26 @@ def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "med
 
     The same `once` (the reason, where it is left out) is the same alert, however often it is raised.
     """
+    return {**_alert(key, rule, (once or reason,), observer, level), "rule.description": reason}
+
+
+def told_alert(key: str, about: str, occasion: str, observer: str, level: str = "medium", **values: Any) -> Event:
+    """Return an alert whose reason is in the catalogues, too, as `<key>_why` with its `values`.
+
+    It is the same alert only for the same `about` and `occasion`.
+    """
+    why = in_each_language(f"{key}_why", **values)
+    described = {"rule.description": why["en"], "rule.description_vi": why["vi"]}
+    return {**_alert(key, about, (about, occasion), observer, level), **described}
+
+
+def _alert(key: str, rule: str, identity: tuple[str, ...], observer: str, level: str) -> Event:
     now = format_time(datetime.now(UTC))
     identifier = f"haidang.{key.rpartition('.')[2]}"
-    names = {}
-    for language in LANGUAGES:
-        with speaking(language):
-            names[language] = say(key)
+    names = in_each_language(key)
     return {
         "@timestamp": now,
-        "event.id": event_id("alert", identifier, once or reason),
+        "event.id": event_id("alert", identifier, *identity),
         "event.kind": "alert",
         "event.dataset": DATASET,
         "event.created": now,
@@ -37,7 +49,6 @@ def own_alert(key: str, rule: str, reason: str, observer: str, level: str = "med
         "rule.name": names["en"],
         "rule.name_vi": names["vi"],
         "rule.level": level,
-        "rule.description": reason,
         "alert.status": "new",
         "alert.count": 1,
         "alert.matches": [{"selection": "", "field": "rule", "value": rule}],

@@ -27,10 +27,12 @@ from pipeline.messages import HaidangError, say
 from pipeline.settings_file import default_data_dir, settings_file
 
 __all__ = [
+    "CANARY",
     "RESERVED_SOURCES",
     "SOURCE_NAME",
     "Api",
     "Bus",
+    "Canary",
     "FilesSource",
     "HttpSource",
     "KafkaSource",
@@ -40,6 +42,7 @@ __all__ = [
     "Store",
     "SyslogSource",
     "Tls",
+    "Watch",
     "default_data_dir",
     "load_settings",
     "settings_file",
@@ -47,7 +50,8 @@ __all__ = [
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 #: What the pipeline itself counts under in the ledger; no source of events may be called so.
-RESERVED_SOURCES = frozenset(("alerts", "haidang"))
+CANARY = "haidang.canary"
+RESERVED_SOURCES = frozenset(("alerts", "haidang", CANARY))
 SOURCE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 SourceName = Annotated[str, Field(pattern=SOURCE_NAME)]
 
@@ -124,6 +128,7 @@ class KafkaSource(_Kafka):
     name: SourceName
     kind: Literal["kafka"] = "kafka"
     topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the topic's name")
+    canary: bool = Field(False, description="write our canaries into the topic, too; its other readers see them")
     from_start: bool = Field(True, description="begin with the oldest record; else with those that come from now on")
     dataset: str | None = Field(None, description="decoder; found by content when left out")
     timezone: str = Field("local", description="zone of time stamps without an offset")
@@ -208,6 +213,18 @@ class Detectors(_Section):
     )
 
 
+class Canary(_Section):
+    minutes: float = Field(
+        5, ge=0, le=1440, description="how often a canary goes through each input, in minutes; 0 sends none"
+    )
+    late_seconds: float = Field(60, gt=0, le=3600, description="seconds after which one not through is an alert")
+
+
+class Watch(_Section):
+    quiet_sources: bool = Field(True, description="a source that is silent against its habit is an alert")
+    clock_seconds: float = Field(60, gt=0, description="a host whose clock is off by more seconds is an alert")
+
+
 class Limits(_Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
     dead_letter_mb: int = Field(
@@ -221,7 +238,7 @@ class Limits(_Section):
     )
 
 
-_SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Limits)
+_SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Canary, Watch, Limits)
 _PREFIX = "haidang_"
 _DEFAULT_SOURCES: list[Any] = [
     SyslogSource(udp_port=5514, tcp_port=5514, tls_port=6514),
@@ -257,6 +274,8 @@ class Settings(BaseSettings):
     state: State = Field(default_factory=State)
     store: Store = Field(default_factory=Store)
     detectors: Detectors = Field(default_factory=Detectors)
+    canary: Canary = Field(default_factory=Canary)
+    watch: Watch = Field(default_factory=Watch)
     limits: Limits = Field(default_factory=Limits)
 
     @field_validator("data_dir")

@@ -8,11 +8,11 @@ share gives the rest back once what it has read there is saved. Times are the da
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.messages import Unavailable
-from pipeline.state import upsert
+from pipeline.state import database_time, upsert
 from pipeline.state.tables import leases, members
 
 #: A copy that was not heard of for this long is gone, in seconds; longer than any commit should take.
@@ -41,7 +41,7 @@ def take_turns(connection: Connection, consumer: str, topic: str) -> None:
 
 def say_alive(connection: Connection, consumer: str, topic: str, instance: str) -> list[str]:
     """Say that this copy lives; return all that do."""
-    now = _now(connection)
+    now = database_time(connection)
     row = {"consumer": consumer, "topic": topic, "instance": instance, "until": now + LEASE_SECONDS}
     upsert(connection, members, [row], key=["consumer", "topic", "instance"])
     living = select(members.c.instance).where(
@@ -57,7 +57,7 @@ def held(connection: Connection, consumer: str, topic: str, instance: str) -> se
 
 def claim(connection: Connection, consumer: str, topic: str, instance: str, wanted: Collection[int]) -> None:
     """Take those of the wanted partitions that nobody holds, or only one who is gone."""
-    now = _now(connection)
+    now = database_time(connection)
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     taken = select(leases.c.partition).where(
         leases.c.consumer == consumer, leases.c.topic == topic, leases.c.until >= now
@@ -82,7 +82,7 @@ def extend(connection: Connection, consumer: str, topic: str, instance: str, par
     """
     own = (*_own(consumer, topic, instance), leases.c.partition.in_(partitions))
     connection.execute(select(leases.c.partition).where(*own).order_by(leases.c.partition).with_for_update())
-    until = _now(connection) + LEASE_SECONDS
+    until = database_time(connection) + LEASE_SECONDS
     if connection.execute(update(leases).where(*own).values(until=until)).rowcount != len(partitions):
         raise LeaseLost("stage.lease_lost", topic=topic, consumer=consumer)
 
@@ -102,10 +102,3 @@ def leave(connection: Connection, consumer: str, topic: str, instance: str) -> N
 
 def _own(consumer: str, topic: str, instance: str) -> tuple[ColumnElement[bool], ...]:
     return leases.c.consumer == consumer, leases.c.topic == topic, leases.c.instance == instance
-
-
-def _now(connection: Connection) -> float:
-    """Return the database's time, in seconds since 1970."""
-    if connection.dialect.name == "postgresql":
-        return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
-    return float(connection.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")))

@@ -4,15 +4,17 @@ An alert's row and the outbox rows it causes are one transaction; an alert that 
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from pipeline import bus
-from pipeline.bus import SlowDown
+from pipeline import bus, canaries
+from pipeline.bus import Record, SlowDown
+from pipeline.canaries import CANARY
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
-from pipeline.ledger import OUT, DeadLetter
+from pipeline.ledger import OUT, DeadLetter, Tally
 from pipeline.logs import log
 from pipeline.records import readable
 from pipeline.stage import Consumer, Stage
@@ -38,8 +40,11 @@ _MAX_LEVEL = 20
 _NEEDED = ("rule.id", "rule.name", "rule.level")
 
 
-def queue_alerts(stage: Stage) -> None:
-    """Take alerts in and carry out what they cause, until the stage is stopped."""
+def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: None) -> None:
+    """Take alerts in and carry out what they cause, until the stage is stopped.
+
+    `watch` is called again and again, with whether this copy leads.
+    """
     consumer = Consumer(stage, bus.ALERTS, buries=True)
     stage.beat(now=True, detail={"ready": True})
     looked = 0.0
@@ -49,6 +54,7 @@ def queue_alerts(stage: Stage) -> None:
         if consumer.leads and (taken or time.monotonic() - looked >= _LOOK_SECONDS):
             sent = _send_copies(stage)
             looked = time.monotonic() if sent < _BATCH else 0.0
+        watch(consumer.leads)
         if taken < _BATCH and sent < _BATCH:
             stage.stopping.wait(_GATHER_SECONDS)
         stage.beat(consumer.backlog, {"ready": True})
@@ -56,16 +62,31 @@ def queue_alerts(stage: Stage) -> None:
 
 def _take(consumer: Consumer) -> int:
     rows = []
+    alerted: set[str] = set()
     for record in consumer.read(_READ_BYTES):
+        if record.source == CANARY:
+            alerted |= _canaries_of(record)
+            continue
         for event, line in readable(record, consumer.tally):
             if is_alert(event):
-                rows.append(_row(event, record.source))
+                rows.append(row(event, record.source))
                 consumer.tally.add(record.source, OUT)
             else:
                 log("response").error("not_an_alert", offset=record.offset, id=event.get("event.id"))
                 consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
-    consumer.commit((lambda connection: _save(connection, rows)) if rows else None)
+
+    def save_all(connection: Connection) -> None:
+        save(connection, rows)
+        canaries.note(connection, "alerted", alerted)
+
+    consumer.commit(save_all if rows or alerted else None)
     return len(rows)
+
+
+def _canaries_of(record: Record) -> set[str]:
+    """Return the canaries that have come out as alerts."""
+    events = [event for event, _ in readable(record, Tally()) if is_alert(event)]
+    return canaries.identifiers(each for event in events for each in event.get("alert.evidence") or [])
 
 
 def is_alert(event: Event) -> bool:
@@ -79,7 +100,8 @@ def _lacks(event: Event) -> str:
     return f"lacks {', '.join(missing)}" if missing else f"event.id is longer than {_MAX_ID} characters"
 
 
-def _row(event: Event, source: str) -> dict[str, Any]:
+def row(event: Event, source: str) -> dict[str, Any]:
+    """Return an alert's row in the queue."""
     return {
         "id": event["event.id"], "time": to_micros(event["@timestamp"]), "created": time.time(),
         "rule_id": event["rule.id"][:_MAX_RULE_ID], "rule_name": event["rule.name"],
@@ -87,7 +109,8 @@ def _row(event: Event, source: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _save(connection: Connection, rows: list[dict[str, Any]]) -> None:
+def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Put alerts into the queue and ask for their copies; those that are there already change nothing."""
     for start in range(0, len(rows), _BATCH):
         batch: dict[str, dict[str, Any]] = {}
         for row in rows[start : start + _BATCH]:

@@ -15,12 +15,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|search|alerts|sources|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts)",
+    "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
+    "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
+    "{}_why": r"(canaries|habits|clocks)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }

@@ -21,6 +21,7 @@ COMMANDS = {
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "sources": "pipeline.command.sources",
+    "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",
     "doctor": "pipeline.command.doctor",
     "demo": "pipeline.command.demo",

@@ -171,6 +171,20 @@ def _services(settings: Settings) -> Iterator[Finding]:
                 GOOD, part, say("doctor.alive", pid=stage["pid"], waiting=show.number(stage["backlog_events"]))
             )
         yield from _stage_faults(part, stage)
+    yield from _canaries(now["canaries"])
+
+
+def _canaries(found: list[dict[str, Any]]) -> Iterator[Finding]:
+    for row in found:
+        part = say("doctor.canary", source=row["source"], kind=row["kind"])
+        if row["state"] == "late":
+            reached = ", ".join(("sent", *row["reached"]))
+            what = say("doctor.canary_late", sent=show.local_time(row["sent"]), reached=reached, fault=row["fault"])
+            yield Finding(FAULT, part, what, say("doctor.mend_canary"))
+        elif row["state"] == "good":
+            yield Finding(GOOD, part, say("doctor.canary_good", seconds=row["seconds"]))
+        else:
+            yield Finding(GOOD, part, say("doctor.canary_waiting"))
 
 
 def _stage_faults(part: str, stage: dict[str, Any]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from pipeline.messages import HaidangError, Unavailable
 from pipeline.settings import State as StateSettings
 
-__all__ = ["RESTORING", "insert_new", "is_there", "open_engine", "open_state", "state_file", "upsert"]
+__all__ = ["RESTORING", "database_time", "insert_new", "is_there", "open_engine", "open_state", "state_file", "upsert"]
 
 #: The folder in a data directory in which a restore puts it together; while it is there, there is no whole site.
 RESTORING = ".restore"
@@ -120,6 +120,13 @@ def upsert(
         if name not in key
     }
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=changes), rows)
+
+
+def database_time(connection: Connection) -> float:
+    """Return the database's time, in seconds since 1970: the same for all machines."""
+    if connection.dialect.name == "postgresql":
+        return float(connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0)
+    return float(connection.scalar(text("SELECT (julianday('now') - 2440587.5) * 86400.0")))
 
 
 def _dialect(connection: Connection) -> Any:

@@ -17,6 +17,8 @@ from pipeline.store.document import Document
 #: The two collections: events by the day they happened, alerts as the queue holds them.
 EVENTS = "events"
 ALERTS = "alerts"
+#: Where canaries are written; no search looks there.
+CANARIES = "canaries"
 
 
 class SearchError(HaidangError):
@@ -59,6 +61,9 @@ class Writer(Protocol):
 
     def remove(self, name: str) -> None:
         """Delete an index of events."""
+
+    def prove(self, documents: Sequence[Document]) -> set[str]:
+        """Write canaries as events are written, durably, but where no search looks; return the ids found again."""
 
     def close(self) -> None:
         """Commit and let go."""

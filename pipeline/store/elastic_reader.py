@@ -11,6 +11,7 @@ from pipeline.store import ALERTS, SearchError
 from pipeline.store import elastic_aggregate as aggregate
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_query import translate
+from pipeline.store.elastic_schema import LINE
 from pipeline.store.request import parse_request
 
 _BAD_REQUEST = 400
@@ -32,7 +33,7 @@ class ElasticReader:
         asked: dict[str, Any] = {
             "query": translate(request.condition), "size": request.size, "from_": request.offset,
             "sort": [key for item in request.order for key in aggregate.sort(item.field, item.descending)],
-            "track_total_hits": True,
+            "track_total_hits": True, "source": [LINE],
         }  # fmt: skip
         if request.aggregations:
             asked["aggregations"] = aggregate.requests(request.aggregations)

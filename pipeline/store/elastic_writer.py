@@ -16,7 +16,7 @@ import orjson
 from pipeline.logs import log
 from pipeline.messages import Unavailable
 from pipeline.settings import Store
-from pipeline.store import ALERTS, Added, Index, Refusal
+from pipeline.store import ALERTS, CANARIES, Added, Index, Refusal
 from pipeline.store.days import DAY_MICROS, covers, index_name
 from pipeline.store.document import Document
 from pipeline.store.elastic_client import answers, connect
@@ -89,6 +89,18 @@ class ElasticWriter:
                 self._client.indices.refresh(index=sorted(self._touched), ignore_unavailable=True)
             self._touched.clear()
 
+    def prove(self, documents: Sequence[Document]) -> set[str]:
+        """In an index of its own, from which they are deleted at once."""
+        name = f"{self._settings.index_prefix}{CANARIES}"
+        self.add(CANARIES, documents)
+        with answers(self._settings):
+            self._client.indices.refresh(index=name)
+            wanted = [document_id(document.identifier) for document in documents]
+            asked = self._client.search(index=name, query={"ids": {"values": wanted}}, size=len(wanted))
+            found = {hit["_id"] for hit in asked["hits"]["hits"]}
+            self._client.bulk(index=name, operations=[{"delete": {"_id": identifier}} for identifier in wanted])
+        return {document.identifier for document in documents if document_id(document.identifier) in found}
+
     def indexes(self) -> list[Index]:
         prefix = f"{self._settings.index_prefix}events-"
         found = []
@@ -118,8 +130,8 @@ class ElasticWriter:
         self._client.close()
 
     def _index(self, collection: str, day: int, now: datetime, existing: set[str]) -> str:
-        if collection == ALERTS:
-            return f"{self._settings.index_prefix}{ALERTS}"
+        if collection in (ALERTS, CANARIES):
+            return f"{self._settings.index_prefix}{collection}"
         return f"{self._settings.index_prefix}{collection}-{index_name(day * DAY_MICROS, now, existing)}"
 
     def _existing(self) -> set[str]:

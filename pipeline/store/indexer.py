@@ -7,9 +7,11 @@ the frames again, and the store leaves out the ids that it holds.
 import time
 from datetime import UTC, datetime
 
-from pipeline import bus, ledger, store
+from pipeline import bus, canaries, ledger, store
 from pipeline.balance import accounts
 from pipeline.bus import Record
+from pipeline.canaries import CANARY
+from pipeline.event import decode
 from pipeline.frame import unpack
 from pipeline.ledger import IN, OUT, DeadLetter, Tally
 from pipeline.logs import log
@@ -43,16 +45,17 @@ def index_topics(stage: Stage) -> None:
     }
     stage.beat(now=True, detail={"ready": True})
     waiting = 0
+    stored: set[str] = set()  # canaries
     committed = cleaned = time.monotonic()
     while not stage.stopping.is_set():
-        read = sum(_index_next(writer, collection, consumer) for collection, consumer in consumers.items())
+        read = sum(_index_next(writer, collection, consumer, stored) for collection, consumer in consumers.items())
         waiting += read
         now = time.monotonic()
         late = now - committed >= settings.store.commit_seconds
         if late and _is_behind(waiting, consumers[store.EVENTS]):
             late = now - committed >= settings.store.commit_seconds * _SELDOM
         if waiting and (late or waiting >= _COMMIT_EVENTS):
-            _commit(writer, consumers)
+            _commit(writer, consumers, stored)
             waiting, committed = 0, time.monotonic()
         elif not waiting:
             committed = now
@@ -64,7 +67,7 @@ def index_topics(stage: Stage) -> None:
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(consumers[store.EVENTS].backlog, {"ready": True})
-    _commit(writer, consumers)
+    _commit(writer, consumers, stored)
     writer.close()
 
 
@@ -73,15 +76,21 @@ def _is_behind(waiting: int, consumer: Consumer) -> bool:
     return consumer.backlog() > waiting
 
 
-def _commit(writer: store.Writer, consumers: dict[str, Consumer]) -> None:
+def _commit(writer: store.Writer, consumers: dict[str, Consumer], stored: set[str]) -> None:
     writer.commit()
-    for consumer in consumers.values():
-        consumer.commit()
+    noted = (lambda connection: canaries.note(connection, "stored", stored)) if stored else None
+    consumers[store.EVENTS].commit(noted)
+    consumers[store.ALERTS].commit()
+    stored.clear()
 
 
-def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> int:
+def _index_next(writer: store.Writer, collection: str, consumer: Consumer, stored: set[str]) -> int:
     count = 0
     for record in consumer.read():
+        if record.source == CANARY:
+            stored |= _prove(writer, record)
+            count += 1
+            continue
         documents = _documents(record, consumer.tally)
         added = writer.add(collection, documents)
         consumer.tally.add(record.source, OUT, len(documents) - added.repeated - len(added.refused))
@@ -90,6 +99,13 @@ def _index_next(writer: store.Writer, collection: str, consumer: Consumer) -> in
             consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_event", reason, line))
         count += max(len(documents), 1)  # a frame of rubbish moves the position, too
     return count
+
+
+def _prove(writer: store.Writer, record: Record) -> set[str]:
+    """Write canaries as events are written, and return those that were found again."""
+    documents = _documents(record, Tally())
+    found = writer.prove(documents)
+    return canaries.identifiers(decode(document.line) for document in documents if document.identifier in found)
 
 
 def _documents(record: Record, tally: Tally) -> list[Document]:

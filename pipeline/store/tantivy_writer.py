@@ -14,7 +14,7 @@ import orjson
 
 from pipeline.logs import log
 from pipeline.messages import Unavailable
-from pipeline.store import ALERTS, EVENTS, Added, Index, Refusal
+from pipeline.store import ALERTS, CANARIES, EVENTS, Added, Index, Refusal
 from pipeline.store.blocks import BlockWriter
 from pipeline.store.days import DAY_MICROS, covers, index_name
 from pipeline.store.document import Document, parsed
@@ -24,6 +24,8 @@ from pipeline.store.tantivy_schema import blocks_path, holds_kinds, is_storable,
 
 #: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
 _OPEN_AT_ONCE = 8
+#: The least memory that Tantivy's writer takes, in bytes.
+_SMALLEST_MEMORY = 15_000_000
 
 
 class TantivyWriter:
@@ -82,6 +84,19 @@ class TantivyWriter:
             writer.close()
         shutil.rmtree(self._folder / EVENTS / name)
 
+    def prove(self, documents: Sequence[Document]) -> set[str]:
+        """An index of its own, beside the events' and made as they are; it goes at once."""
+        with self._lost_on_failure():
+            folder = self._folder / CANARIES
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            writer = _IndexWriter(folder / "all", _SMALLEST_MEMORY)
+            writer.add(documents)
+            writer.commit()
+            found = {document.identifier for document in documents if writer.holds(document.identifier)}
+            writer.close()
+            shutil.rmtree(folder)
+        return found
+
     def close(self) -> None:
         while self._open:
             self._open.popitem()[1].close()
@@ -138,7 +153,7 @@ class _IndexWriter:
         ids = [document.identifier for document in documents]
         for document, known in zip(documents, self._seen.add(ids), strict=True):
             identifier = document.identifier
-            if identifier in self._uncommitted or (known and self._searcher.doc_freq("id", identifier)):
+            if identifier in self._uncommitted or (known and self.holds(identifier)):
                 repeated += 1
                 continue
             refusal = self._put(document)
@@ -147,6 +162,10 @@ class _IndexWriter:
             else:
                 refused.append(refusal)
         return Added(repeated, tuple(refused))
+
+    def holds(self, identifier: str) -> bool:
+        """Say whether an event was there at the last commit."""
+        return bool(self._searcher.doc_freq("id", identifier))
 
     def replace(self, documents: Sequence[Document]) -> Added:
         refused = []

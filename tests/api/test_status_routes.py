@@ -30,3 +30,23 @@ def test_metrics_are_what_prometheus_reads(viewer: httpx.Client) -> None:
     assert counted["store", "dropped", "not_an_event"] == 2
     assert {sample.labels["stage"] for sample in found["haidang_stage_up"].samples} >= {"store", "api"}
     assert found["haidang_disk_free_bytes"].samples[0].value > 0
+
+
+def test_the_ledger_of_each_minute_adds_up(viewer: httpx.Client) -> None:
+    told = viewer.get("/api/v1/sources/syslog/minutes", params={"minutes": 30}).json()
+    assert len(told["minutes"]) == 30
+    received = lost = 0
+    for minute in (told["before"], *told["minutes"]):
+        received += minute["received"]
+        lost += minute["stored"] + minute["already_stored"] + minute["dropped"]
+        assert received == lost + minute["held"]
+    assert received == 125
+    for faulty in (0, 2881, "x"):
+        assert viewer.get("/api/v1/sources/syslog/minutes", params={"minutes": faulty}).status_code == 422
+
+
+def test_clocks_and_canaries_are_told(viewer: httpx.Client) -> None:
+    assert viewer.get("/api/v1/sources/clocks").json() == []
+    assert viewer.get("/api/v1/health").json()["canaries"] == []
+    row = viewer.get("/api/v1/sources").json()[0]
+    assert (row["clock_behind"], row["clocks_off"]) == (None, 0)

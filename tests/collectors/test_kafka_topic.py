@@ -13,8 +13,10 @@ from kafka import KafkaAdminClient, KafkaProducer
 from sqlalchemy import delete
 
 from collectors import collect, kafka_topic
+from collectors.canary import Sender
 from collectors.listening import Listening
-from pipeline.settings import KafkaSource
+from pipeline.canaries import standing
+from pipeline.settings import CANARY, KafkaSource
 from pipeline.state.tables import positions
 from tests.collectors.conftest import Bench, until
 from tests.services.kafka import Kafka, running
@@ -183,3 +185,27 @@ async def test_the_settings_open_such_a_source(make_bench: Callable[..., Bench],
         listening = await collect._open(source, bench.stage, intake)
         assert listening.places == [f"kafka {topic.name}"]
         await listening.close()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_a_canary_goes_through_a_topic_that_may_be_written(
+    make_bench: Callable[..., Bench], topic: Topic, allowed: bool
+) -> None:
+    source = KafkaSource(name="foreign", servers=topic.broker.servers, topic=topic.name, canary=allowed)
+    bench = make_bench(sources=[source], canary={"minutes": 0.01})
+    async with bench.intake() as intake:
+        listening = await kafka_topic.listen(source, bench.settings, intake)
+        sending = asyncio.create_task(Sender(bench.stage, intake.canaries, [listening]).run())
+        try:
+            topic.send(b"an event")
+            await until(bench.events)
+            if allowed:
+                await until(lambda: any("received" in row["reached"] for row in standing(bench.stage.engine)))
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            await listening.close()
+    assert _said(bench)[0] == "an event"
+    assert {event["labels.source"] for event in bench.events()} == ({"foreign", CANARY} if allowed else {"foreign"})
+    assert bench.ledger("foreign") == {"in": 1, "out": 1}
+    assert [row["kind"] for row in standing(bench.stage.engine)] == (["kafka"] if allowed else [])

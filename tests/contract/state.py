@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, func, select
 
-from pipeline import ledger
+from pipeline import canaries, clocks, habits, ledger, shares
+from pipeline.balance import by_minute
 from pipeline.ledger import IN, OUT, Tally
 from pipeline.messages import HaidangError
-from pipeline.settings import State
+from pipeline.settings import Canary, State
 from pipeline.state import insert_new, open_state, positions, upsert
-from pipeline.state.tables import alerts, metadata
+from pipeline.state.tables import alerts, metadata, silences
 from pipeline.state.tables import positions as position_rows
 
 Place = tuple[Path, State]
@@ -149,3 +151,31 @@ class StateContract:
             return {**base, "status": "new", "source": "s", "document": {}, **values}
 
         return make
+
+    def test_what_watches_the_corridor_is_kept(self, engine: Engine) -> None:
+        flown = {"source": "syslog", "kind": "udp", "id": "1" * 32, "text": "x"}
+        row = {"source": "syslog", "host": "may", "behind": 90.0, "steady": True, "seen": time.time()}
+        minute = ledger.this_minute() - 1
+        looked = (minute + 1) * 60.0 + habits.COUNTED_SECONDS
+        tally = Tally()
+        tally.add("syslog", IN, 7)
+        with engine.begin() as connection:
+            tally.save(connection, "collectors", minute)
+            clocks.save(connection, [row])
+            shares.take_turns(connection, "response", "watch")
+            assert [alert["rule.id"] for alert in clocks.judge(connection, 60, "may-thu")] == ["haidang.clock_off"]
+            assert clocks.judge(connection, 60, "may-thu") == []
+            for _ in range(2):
+                canaries.expect(connection, "a", [flown])
+            for step in canaries.STEPS:
+                canaries.note(connection, step, {flown["id"]})
+            assert canaries.judge(connection, Canary(), 0.0, "may-thu") == []
+            assert habits.Watcher().look(connection, looked, "may-thu") == []
+            habits.forget_old(connection, time.time())
+            clocks.forget_old(connection, time.time())
+        assert [each["state"] for each in canaries.standing(engine)] == ["good"]
+        before, minutes = by_minute(engine, "syslog", 2)
+        assert (before.received, minutes[0].received, minutes[-1].held) == (0, 7, 7)
+        assert by_minute(engine, "syslog", 1)[0].received == 7
+        with engine.connect() as connection:
+            assert connection.scalar(select(silences.c.source)) == "syslog"

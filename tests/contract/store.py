@@ -54,6 +54,15 @@ SAMPLE = (
 class StoreContract:
     """The suite."""
 
+    def test_a_canary_is_written_and_found_where_no_search_looks(self, writer: Writer, reader: Reader) -> None:
+        put(writer, event(1))
+        proofs = [document(item, encode(item)) for item in (event(2), event(3))]
+        for _ in range(2):
+            assert writer.prove(proofs) == {proof.identifier for proof in proofs}
+            writer.commit()
+        assert reader.search(EVENTS, {"query": {"match_all": {}}})["hits"]["total"]["value"] == 1
+        assert reader.search(ALERTS, {"query": {"match_all": {}}})["hits"]["total"]["value"] == 0
+
     @pytest.mark.parametrize(
         ("query", "expected"),
         [

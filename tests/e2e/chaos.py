@@ -280,7 +280,9 @@ class Chaos:
         up = rows and all(row["detail"].get("ready") and time.time() - row["seen"] < 5 for row in rows.values())
         if not up or any(row["backlog_events"] for row in rows.values()):
             return False
-        logs = Counter(self._site.sources().get("logs", {}))  # what was read again after a kill counts as stored already
+        logs = Counter(
+            self._site.sources().get("logs", {})
+        )  # what was read again after a kill counts as stored already
         return min(logs["received"], logs["examined"], logs["stored"] + logs["already_stored"]) >= self._files.certain
 
     def _found(self, load: Load) -> Counter[int]:

@@ -62,7 +62,7 @@ class Site:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not keep:
             (data_dir / "haidang.toml").write_text(SETTINGS.format(sources=sources, top=top), "utf-8")
-        self._engine = create_engine(
+        self.engine = create_engine(
             state.replace("postgresql", "postgresql+psycopg") or f"sqlite:///{data_dir / 'state.db'}",
             pool_pre_ping=True,
         )
@@ -98,7 +98,7 @@ class Site:
         for pid in pids:
             if is_ours(pid, self.data_dir):
                 os.kill(pid, signal.SIGKILL)
-        self._engine.dispose()
+        self.engine.dispose()
 
     def run(self, *arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run `haidang` with these arguments on this data directory."""
@@ -144,7 +144,7 @@ class Site:
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """What each stage last said of itself."""
-        with self._engine.connect() as connection:
+        with self.engine.connect() as connection:
             return {row["stage"]: dict(row) for row in connection.execute(select(stages)).mappings()}
 
     def port(self, kind: str, source: str | None = None) -> int:

@@ -30,7 +30,7 @@ class SplittingWriter:
     def __init__(self, writer: TantivyWriter) -> None:
         self._writer = writer
         self.commit, self.close = writer.commit, writer.close
-        self.indexes, self.remove = writer.indexes, writer.remove
+        self.indexes, self.remove, self.prove = writer.indexes, writer.remove, writer.prove
         self._count = 0
 
     def add(self, collection: str, documents: Sequence[Document]) -> Added:

@@ -114,7 +114,7 @@ class Kafka:
             )
         )  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "h" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]  # with "-" first it is an option
         users = [
             part
             for kind in ("SCRAM-SHA-256", "SCRAM-SHA-512")

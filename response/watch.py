@@ -1,0 +1,59 @@
+"""The watch over the corridor itself: what canaries, sources and clocks show enters, alerts of our own leave.
+
+One copy of the stage watches, the one that leads.
+"""
+
+import time
+
+from sqlalchemy import Connection
+
+from pipeline import canaries, clocks, habits, shares
+from pipeline.event import Event
+from pipeline.stage import Stage
+from pipeline.state import database_time
+from response.queue import row, save
+
+#: How often it is looked, in seconds.
+_LOOK_SECONDS = 1.0
+#: How often what is too old is deleted, in seconds.
+_CLEAN_SECONDS = 3600.0
+
+
+class Watch:
+    """What one copy watches for as long as it leads; what was before its time is not judged."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._since: float | None = None
+        self._looked = 0.0
+        self._cleaned = -_CLEAN_SECONDS
+        self._habits = habits.Watcher()
+
+    def look(self, leads: bool) -> None:
+        """Look at everything that is due, and put the alerts into the queue."""
+        if not leads:
+            self._since = None
+            return
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        with self._stage.engine.begin() as connection:
+            shares.take_turns(connection, "response", "watch")  # while the lead changes there may be two
+            if self._since is None:
+                self._since = database_time(connection)
+            alerts = self._alerts(connection, self._since)
+            save(connection, [row(alert, "haidang") for alert in alerts])
+            if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
+                self._cleaned = time.monotonic()
+                habits.forget_old(connection, time.time())
+                clocks.forget_old(connection, time.time())
+
+    def _alerts(self, connection: Connection, since: float) -> list[Event]:
+        settings = self._stage.settings
+        alerts: list[Event] = []
+        if settings.canary.minutes:
+            alerts += canaries.judge(connection, settings.canary, since, settings.observer)
+        alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
+        if settings.watch.quiet_sources:
+            alerts += self._habits.look(connection, time.time(), settings.observer)
+        return alerts
