@@ -84,7 +84,11 @@ def test_a_late_one_is_an_alert_once_and_the_next_good_one_ends_it(corridor: Cor
     assert "Reached: sent, received, stored. Missing: examined, alerted." in alert["rule.description"]
     assert "Chưa qua: examined, alerted" in alert["rule.description_vi"]
     assert corridor.rules() == []
-    (problem,) = [each for each in health(corridor.engine, Settings(data_dir=tmp_path))["problems"] if each["what"] == "canary_late"]
+    (problem,) = [
+        each
+        for each in health(corridor.engine, Settings(data_dir=tmp_path))["problems"]
+        if each["what"] == "canary_late"
+    ]
     assert (problem["machine"], problem["reached"]) == ("may-1", "sent, received, stored")
     corridor.reach(stuck, "examined", "alerted")  # too late to be good
     assert corridor.rules() == []
@@ -98,7 +102,9 @@ def test_a_late_one_is_an_alert_once_and_the_next_good_one_ends_it(corridor: Cor
     assert corridor.rules() == []
     samples = {
         sample.name: sample.value
-        for family in text_string_to_metric_families(metrics_text(corridor.engine, Settings(data_dir=tmp_path)).decode())
+        for family in text_string_to_metric_families(
+            metrics_text(corridor.engine, Settings(data_dir=tmp_path)).decode()
+        )
         for sample in family.samples
     }
     assert samples["haidang_canary_failures_total"] == 2
