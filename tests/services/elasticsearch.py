@@ -24,8 +24,8 @@ CACHE = Path(__file__).parents[2] / ".cache" / "elasticsearch"
 VERSION = "8.19.21"
 ARCHIVE = CACHE / f"elasticsearch-{VERSION}.zip"
 _ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
-_SETTINGS = """discovery.type: single-node
-cluster.name: haidang-tests
+_SETTINGS = """cluster.name: {cluster}
+{place}
 http.port: {port}
 http.host: 127.0.0.1
 transport.host: 127.0.0.1
@@ -33,6 +33,8 @@ transport.port: {transport}
 xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 """
+_FIRST = "node.name: first\ncluster.initial_master_nodes: [first]"
+_FURTHER = "node.name: further\nnode.roles: [data]\ndiscovery.seed_hosts: ['127.0.0.1:{transport}']"
 _START_SECONDS = 90.0
 #: Elasticsearch refuses to run as root.
 _USER = "nobody"
@@ -51,9 +53,12 @@ def fetch() -> None:
 
 
 class Elasticsearch:
-    """A node of this test run. `stop` and `start` keep its data and its port."""
+    """A node of this test run. `stop` and `start` keep its data and its port.
 
-    def __init__(self, folder: Path) -> None:
+    One that `joins` another one holds data, and leaves the cluster able to go on without it.
+    """
+
+    def __init__(self, folder: Path, joins: "Elasticsearch | None" = None) -> None:
         need(ARCHIVE.exists() and shutil.which("java") is not None, "Elasticsearch (make test as root brings it)")
         with zipfile.ZipFile(ARCHIVE) as archive:
             archive.extractall(folder)
@@ -62,8 +67,10 @@ class Elasticsearch:
         for program in (self._home / "bin").iterdir():
             program.chmod(0o755)
         with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-            self.port, transport = one.getsockname()[1], other.getsockname()[1]
-        settings = _SETTINGS.format(port=self.port, transport=transport)
+            self.port, self.transport = one.getsockname()[1], other.getsockname()[1]
+        self.cluster = joins.cluster if joins else f"haidang-tests-{self.transport}"
+        place = _FURTHER.format(transport=joins.transport) if joins else _FIRST
+        settings = _SETTINGS.format(port=self.port, transport=self.transport, cluster=self.cluster, place=place)
         (self._home / "config" / "elasticsearch.yml").write_text(settings)
         (self._home / "tmp").mkdir()
         self._owner: int | None = None
@@ -117,9 +124,9 @@ class Elasticsearch:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Elasticsearch]:
+def running(folder: Path, joins: Elasticsearch | None = None) -> Iterator[Elasticsearch]:
     """Run a node in an empty folder."""
-    node = Elasticsearch(folder)
+    node = Elasticsearch(folder, joins)
     node.start()
     try:
         yield node
