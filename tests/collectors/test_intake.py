@@ -11,8 +11,10 @@ import pytest
 from collectors import intake as intake_module
 from collectors.intake import HIGH_WATER
 from pipeline.bus import EVENTS
+from pipeline.bus.kafka import KafkaBus
 from pipeline.frame import pack
 from tests.collectors.conftest import Bench, until
+from tests.services.kafka import Kafka
 
 pytestmark = pytest.mark.anyio
 
@@ -123,3 +125,20 @@ async def test_a_stop_while_held_ends_and_counts_what_is_lost(
         await until(lambda: not intake.room)
         bench.stage.stopping.set()
     assert bench.ledger("one") == {"in": 1007, "out": 1000, "stopped_while_held": 7}
+
+
+async def test_each_machine_counts_only_what_it_brought_itself(make_bench: Callable[..., Bench], kafka: Kafka) -> None:
+    one, other = make_bench("one"), make_bench("other")
+    settings = kafka.settings()
+    for bench in (one, other):
+        bench.stage.bus.close()
+        bench.stage.bus = KafkaBus(settings, bench.stage.instance)
+        bench.stage.bus.publish(EVENTS, list(pack("one", _lines(5, start=10 if bench is one else 20))))  # and killed
+    other.stage.engine.dispose()
+    other.stage.engine = one.stage.engine  # one state for both
+    for _ in range(2):
+        for bench in (one, other):
+            async with bench.intake() as intake:
+                await asyncio.to_thread(intake.count_what_was_not)
+    assert one.stage.instance != other.stage.instance
+    assert one.ledger("one") == {"in": 10, "out": 10}
