@@ -23,6 +23,9 @@ _spoken: ContextVar[str | None] = ContextVar("language", default=None)
 class HaidangError(Exception):
     """A fault that a person can mend: its text says what, which value, where, what was expected and what to do."""
 
+    #: What a command that meets it ends with.
+    exit_status = 2
+
     def __init__(self, key: str, **values: Any) -> None:
         super().__init__(key, values)
         self.key = key

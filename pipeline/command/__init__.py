@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except HaidangError as error:
         sys.stderr.write(f"{error}\n")
-        return 2
+        return error.exit_status
     except PermissionError as error:
         sys.stderr.write(say("command.not_permitted", file=error.filename or error) + "\n")
         return 2

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from pipeline.command import show
 from pipeline.command.search import time_filter
-from pipeline.messages import choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there, open_state
+from pipeline.command.site import site_settings
+from pipeline.messages import say
+from pipeline.state import open_state
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
 
@@ -25,10 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the alerts: all of them as JSON lines, the newest 50 as a table."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     query = select(alerts.c.document, alerts.c.status).order_by(alerts.c.time.desc(), alerts.c.id)
     for bounds in time_filter(chosen):
         limits = bounds["range"][q.TIME]

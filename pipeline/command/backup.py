@@ -11,9 +11,9 @@ from pathlib import Path
 from pipeline.access import note
 from pipeline.backup.make import back_up
 from pipeline.command import show
-from pipeline.messages import choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there, open_state
+from pipeline.command.site import site_settings
+from pipeline.messages import say
+from pipeline.state import open_state
 
 #: The pipeline goes first: see nice(1).
 _NICE = 10
@@ -28,10 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Make a backup."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what lies half written goes
     os.nice(_NICE)
     started = time.monotonic()

@@ -4,9 +4,9 @@ import argparse
 
 from pipeline.canaries import standing
 from pipeline.command import show
-from pipeline.messages import choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there, open_state
+from pipeline.command.site import site_settings
+from pipeline.messages import say
+from pipeline.state import open_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,10 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print it; 1 where one is late."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     rows = standing(open_state(settings.data_dir, settings.state))
     late = any(row["state"] == "late" for row in rows)
     if chosen.json:

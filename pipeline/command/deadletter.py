@@ -12,10 +12,11 @@ from pipeline import deadletters
 from pipeline.access import note
 from pipeline.bus import open_bus
 from pipeline.command import show
+from pipeline.command.site import site_settings
 from pipeline.event import format_time
-from pipeline.messages import HaidangError, choose_language, say
-from pipeline.settings import Settings, load_settings
-from pipeline.state import is_there, open_state
+from pipeline.messages import HaidangError, say
+from pipeline.settings import Settings
+from pipeline.state import open_state
 
 _SHOWN_LINE = 200
 
@@ -33,10 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """List, retry or drop; 1 where an id that was named is not there."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         _list(chosen, engine)

@@ -6,9 +6,8 @@ from typing import Any
 
 from pipeline import store
 from pipeline.command import show
-from pipeline.messages import HaidangError, choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there
+from pipeline.command.site import site_settings
+from pipeline.messages import HaidangError, say
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
 
@@ -26,10 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Search and print."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     body = {
         "query": {"bool": {"must": [{"query_string": {"query": chosen.query}}], "filter": time_filter(chosen)}},
         "size": 0 if chosen.count else chosen.size,

@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -62,12 +61,6 @@ def _escaped(found: re.Match[bytes]) -> bytes:
 def line(text: str) -> None:
     """Print a line."""
     sys.stdout.write(text + "\n")
-
-
-def nothing_here(data_dir: Path) -> int:
-    """Say that there is nothing in this data directory yet; return the exit status."""
-    sys.stderr.write(say("state.nothing_here", data_dir=data_dir) + "\n")
-    return 1
 
 
 def number(value: float) -> str:

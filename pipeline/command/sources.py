@@ -11,10 +11,11 @@ from pipeline import bus, clocks
 from pipeline.balance import accounts, balances, by_minute
 from pipeline.bus import open_bus
 from pipeline.command import show
+from pipeline.command.site import site_settings
 from pipeline.ledger import KEEP_MINUTES
-from pipeline.messages import choose_language, say
-from pipeline.settings import Settings, load_settings
-from pipeline.state import is_there, open_state, positions
+from pipeline.messages import say
+from pipeline.settings import Settings
+from pipeline.state import open_state, positions
 
 #: How often, and how far apart in seconds, a balance is looked at that does not add up: counts come a second late.
 _LOOKS, _LOOK_SECONDS = 4, 1.5
@@ -32,10 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Print the ledger."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings()
     engine = open_state(settings.data_dir, settings.state)
     if chosen.check:
         return _check(chosen, settings, engine)

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from pipeline.access import API, SOURCE, create_token, note, revoke_token
 from pipeline.command import show
-from pipeline.messages import HaidangError, choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there, open_state
+from pipeline.command.site import site_settings
+from pipeline.messages import HaidangError, say
+from pipeline.state import open_state
 from pipeline.state.tables import tokens
 from pipeline.users import ROLES
 
@@ -23,10 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Make, revoke or list tokens; a token is printed once, when it is made."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if chosen.action == "list" and not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings(must_be_there=chosen.action == "list")
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.revoked).order_by(tokens.c.name)

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from pipeline.access import note
 from pipeline.command import show
-from pipeline.messages import HaidangError, choose_language, say
-from pipeline.settings import load_settings
-from pipeline.state import is_there, open_state
+from pipeline.command.site import site_settings
+from pipeline.messages import HaidangError, say
+from pipeline.state import open_state
 from pipeline.state.tables import users
 from pipeline.users import ROLES, create_user, set_password
 
@@ -25,10 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Make a user or a new password and print it, or list the users."""
-    settings = load_settings()
-    choose_language(settings.language)
-    if chosen.action == "list" and not is_there(settings.data_dir, settings.state):
-        return show.nothing_here(settings.data_dir)
+    settings = site_settings(must_be_there=chosen.action == "list")
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         with engine.connect().execution_options(read_only=True) as connection:
