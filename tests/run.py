@@ -1,19 +1,31 @@
-"""All checks in order, the fast ones first; the first failure ends the run. `make test` is this."""
+"""All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
+
+The fast tests run in two processes side by side: those that only compute, and those that talk to others and look at the
+clock. What each says is printed when it has ended.
+"""
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _BIN = Path(sys.executable).parent
-_STEPS = (
-    ("style", [_BIN / "ruff", "check", "."]),
-    ("format", [_BIN / "ruff", "format", "--check", "."]),
-    ("types", [_BIN / "mypy"]),
-    ("import layers", [_BIN / "lint-imports"]),
-    ("tests", [_BIN / "coverage", "run", "-m", "pytest", "-q", "-m", "not slow"]),
-    ("slow tests", [_BIN / "coverage", "run", "-m", "pytest", "-q", "-m", "slow"]),
+_PYTEST = [_BIN / "coverage", "run", "-m", "pytest", "-q"]
+#: Tests that need a processor and nothing else.
+_COMPUTING = (
+    "tests/detectors", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
+    "tests/test_docs.py", "tests/test_messages.py",
+)  # fmt: skip
+_OTHERS = [f"--ignore={place}" for place in _COMPUTING]
+#: The commands of a step run side by side.
+_STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
+    ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
+    ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"]]),
+    ("tests", [[*_PYTEST, "-m", "not slow", *_COMPUTING], [*_PYTEST, "-m", "not slow", *_OTHERS]]),
+    ("slow tests", [[*_PYTEST, "-m", "slow"]]),
 )
 
 
@@ -22,18 +34,40 @@ def main() -> int:
     root = Path(__file__).parent.parent
     for old in root.glob(".coverage*"):
         old.unlink()
-    environment = {**os.environ, "COVERAGE_PROCESS_START": str(root / "pyproject.toml")}
-    for name, command in _STEPS:
+    for name, commands in _STEPS:
         started = time.monotonic()
-        sys.stdout.write(f"== {name}\n")
-        sys.stdout.flush()
-        status = subprocess.run([str(part) for part in command], cwd=root, env=environment, check=False).returncode
-        sys.stdout.write(f"== {name}: {'good' if status == 0 else 'FAILED'} ({time.monotonic() - started:.0f} s)\n")
-        if status:
-            return status
+        _say(f"== {name}")
+        good = _run(root, commands)
+        _say(f"== {name}: {'good' if good else 'FAILED'} ({time.monotonic() - started:.0f} s)")
+        if not good:
+            return 1
     subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
     subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
     return 0
+
+
+def _run(root: Path, commands: Sequence[Sequence[Path | str]]) -> bool:
+    """Run the commands side by side; the first speaks at once, the others when it is done."""
+    environment = {**os.environ, "COVERAGE_PROCESS_START": str(root / "pyproject.toml")}
+    first, *others = [[str(part) for part in command] for command in commands]
+    with tempfile.TemporaryDirectory() as folder:
+        running = []
+        for number, command in enumerate(others):
+            said = Path(folder) / str(number)
+            with said.open("wb") as output:
+                running.append(
+                    (subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output), said)
+                )
+        statuses = [subprocess.run(first, cwd=root, env=environment, check=False).returncode]
+        for process, said in running:
+            statuses.append(process.wait())
+            _say(said.read_text("utf-8", "replace").rstrip())
+    return not any(statuses)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

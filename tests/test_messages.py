@@ -69,7 +69,16 @@ def _texts_of_code() -> Iterator[str]:
 
 def _keys_of_calls() -> Iterator[tuple[str, str]]:
     """Yield the first argument of every `say`, `fault` and error of ours, with its place."""
-    speakers = {"say", "fault", "HaidangError", "Unavailable", "LeaseLost", "NothingHere", "SearchError", "LoginRefused"}
+    speakers = {
+        "say",
+        "fault",
+        "HaidangError",
+        "Unavailable",
+        "LeaseLost",
+        "NothingHere",
+        "SearchError",
+        "LoginRefused",
+    }
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
