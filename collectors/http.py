@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import uvicorn
@@ -31,11 +31,16 @@ from collectors.tls import server_context
 from collectors.unpacking import Lines, TooLarge, Unpacker, line_fault
 from pipeline import access
 from pipeline.event import MAX_EVENT_BYTES
+from pipeline.logs import log
 from pipeline.settings import HttpSource, Settings
+from pipeline.stage import STATE_AWAY
 
 #: How long a token's holder is remembered before it is looked up again, in seconds: so long a revoked one still works.
 _REMEMBER_SECONDS = 5.0
+#: How long it is remembered while the state is away, in seconds: intake goes on without it.
+_REMEMBER_AWAY_SECONDS = 3600.0
 _RETRY_AFTER_SECONDS = 2
+_AGAIN = {"Retry-After": str(_RETRY_AFTER_SECONDS)}
 #: Faults of lines that an answer lists; it says how many there are in all.
 _LISTED_FAULTS = 10
 #: A JSON array must be read whole; a larger request is to be lines.
@@ -116,13 +121,17 @@ class _Endpoint:
 
     async def post(self, request: Request) -> Response:
         """Take one request's events in."""
-        holder = self._holder(request.headers.get("authorization", ""))
+        try:
+            holder = await self._holder(request.headers.get("authorization", ""))
+        except STATE_AWAY as error:
+            log("http").warning("cannot_look_up", reason=str(error.orig))
+            return _answer(503, "tokens cannot be looked up now; send again", _AGAIN)
         if holder is None:
             return _answer(
                 401, "a token for a source is needed: `haidang token create NAME`, then `Authorization: Bearer …`"
             )
         if not self._intake.room:
-            return _answer(429, "the pipeline holds intake; send again", {"Retry-After": str(_RETRY_AFTER_SECONDS)})
+            return _answer(429, "the pipeline holds intake; send again", _AGAIN)
         origin = Origin(
             holder, self._settings.observer, self._settings.organization, self._hints, self._source.encoding
         )
@@ -145,10 +154,10 @@ class _Endpoint:
             return await taking.answer(400, str(error))
         return await taking.answer(200, "")
 
-    def _holder(self, authorization: str) -> str | None:
+    async def _holder(self, authorization: str) -> str | None:
         if self._intake.canaries.are_let_in(authorization):
             return self._source.name
-        return self._holders.of(authorization)
+        return await self._holders.of(authorization)
 
 
 class _Taking:
@@ -255,26 +264,47 @@ def _has_time(obj: dict[str, Any]) -> bool:
     return any(name in obj for name in names)
 
 
+class _Holder(NamedTuple):
+    """A source's name, or None for a token that is none; when it was looked up, and when the state last said so."""
+
+    name: str | None
+    looked: float
+    known: float
+
+
 class _Holders:
-    """Looks up whose a token is, and remembers it for a moment."""
+    """Looks up whose a token is, and remembers it for a moment; for longer while the state is away."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: dict[str, tuple[float, str | None]] = {}
+        self._holders: dict[str, _Holder] = {}
 
-    def of(self, header: str) -> str | None:
+    async def of(self, header: str) -> str | None:
+        """Return the source that a request's header names.
+
+        Raises:
+            OperationalError, InterfaceError: the state is away, and the token was not seen for long.
+        """
         scheme, _, secret = header.partition(" ")
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
             return None
-        key = access.digest(secret)
-        known = self._known.get(key)
-        if known is None or time.monotonic() - known[0] > _REMEMBER_SECONDS:
-            if len(self._known) > 10_000:
-                self._known.clear()
-            holder = access.holder_of(self._engine, secret)
-            name = holder.name if holder is not None and holder.kind == access.SOURCE else None
-            known = self._known[key] = (time.monotonic(), name)
-        return known[1]
+        key, now = access.digest(secret), time.monotonic()
+        holder = self._holders.get(key)
+        if holder is None or now - holder.looked > _REMEMBER_SECONDS:
+            if len(self._holders) > 10_000:
+                self._holders.clear()
+            try:
+                holder = _Holder(await asyncio.to_thread(self._look_up, secret), now, now)
+            except STATE_AWAY:
+                if holder is None or holder.name is None or now - holder.known > _REMEMBER_AWAY_SECONDS:
+                    raise
+                holder = holder._replace(looked=now)
+            self._holders[key] = holder
+        return holder.name
+
+    def _look_up(self, secret: str) -> str | None:
+        holder = access.holder_of(self._engine, secret)
+        return holder.name if holder is not None and holder.kind == access.SOURCE else None
 
 
 def _answer(status: int, error: str, headers: dict[str, str] | None = None) -> Response:

@@ -117,7 +117,7 @@ class _Stream(asyncio.Protocol):
             return
         self._shared.open.add(self)
         _keep_alive(transport.get_extra_info("socket"))
-        self._wait_for_room()
+        asyncio.get_running_loop().call_soon(self._wait_for_room)  # uvloop begins to read after this method
 
     def data_received(self, data: bytes) -> None:
         if self in self._shared.open:
@@ -148,9 +148,11 @@ class _Stream(asyncio.Protocol):
         shared.intake.take(shared.origin.source, lines, self._host)
 
     def _wait_for_room(self) -> None:
-        if not self._shared.intake.room and not self._paused and not self._transport.is_closing():
+        if self._shared.intake.room or self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        if not self._paused:
             self._paused = True
-            self._transport.pause_reading()
             self._shared.intake.when_open(self._resume)
 
     def _resume(self) -> None:

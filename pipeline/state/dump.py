@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.state.upgrade import revision_of
 
 #: What is true only while a site runs, and log-ins: whoever restores a site logs in anew.
-LEFT_OUT = frozenset(("alembic_version", "stages", "members", "leases", "sessions"))
+LEFT_OUT = frozenset(("alembic_version", "stages", "members", "leases", "sessions", "canaries"))
 #: Bytes of lines that are handed over together.
 _CHUNK = 4_000_000
 _ROWS_AT_ONCE = 500

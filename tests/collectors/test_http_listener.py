@@ -8,19 +8,23 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import zstandard
+from pydantic import SecretStr
 
 from collectors import http
 from collectors.intake import Intake
 from pipeline import access
 from pipeline.bus import EVENTS
 from pipeline.event import MAX_EVENT_BYTES
-from pipeline.settings import HttpSource
+from pipeline.settings import HttpSource, State
+from pipeline.state import open_state
 from tests.collectors.conftest import Bench, until
+from tests.services.postgres import running as running_postgres
 
 pytestmark = pytest.mark.anyio
 _TIMED = {"@timestamp": "2026-11-24T05:17:44Z", "message": "đăng nhập"}
@@ -219,3 +223,21 @@ async def test_https_with_the_certificate_of_our_own(bench: Bench) -> None:
     async with _listening(bench, tls=True) as sender:
         assert (await sender.post(_json_lines(_TIMED))).status_code == 200
     assert len(bench.events()) == 1
+
+
+async def test_a_sender_that_is_known_is_let_in_while_the_state_is_away(
+    bench: Bench, services: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_REMEMBER_SECONDS", 0.0)
+    with running_postgres(services / "postgres-of-tokens") as server:
+        bench.stage.engine.dispose()
+        address = SecretStr(server.new_database())
+        bench.stage.engine = open_state(bench.settings.data_dir, State(url=address))
+        async with _listening(bench) as sender:
+            assert (await sender.post(_json_lines(_TIMED))).status_code == 200
+            await asyncio.to_thread(server.stop)
+            assert (await sender.post(_json_lines(_TIMED))).status_code == 200
+            unknown = await sender.post(_json_lines(_TIMED), token="hd_unknown")
+            assert (unknown.status_code, unknown.headers["Retry-After"]) == (503, "2")
+            await asyncio.to_thread(server.start)
+            assert (await sender.post(_json_lines(_TIMED), token="hd_unknown")).status_code == 401

@@ -258,3 +258,24 @@ async def test_binary_noise_is_kept_as_it_came(bench: Bench) -> None:
         writer.close()
     first, second = bench.events()
     assert (first["event.kind"], second["message"]) == ("pipeline_error", "after")
+
+
+async def test_a_connection_that_is_opened_while_intake_is_held_is_held_too(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(limit_bytes=10_000)
+    async with _listening(bench) as (listening, intake):
+        first = _connect(listening)
+        first.sendall(b"".join(b"<13>%d %x\n" % (n, random.Random(n).getrandbits(400)) for n in range(500)))
+        await until(lambda: intake.taken == 500)
+        await intake.durable()
+        first.sendall(b"<13>the one that finds the bus full\n")
+        await until(lambda: not intake.room)
+        for kind in ("tcp", "tls"):
+            late = _connect(listening) if kind == "tcp" else await _connect_tls(listening, _trusting(bench))
+            late.settimeout(1)
+            with pytest.raises(TimeoutError):
+                await asyncio.to_thread(late.sendall, b"<13>does anybody listen?\n" * 2_000_000)
+            late.close()
+        assert intake.taken < 30_000
+        bench.stage.bus.trim(EVENTS, bench.stage.bus.ends(EVENTS))
+        await until(lambda: intake.room)
+        first.close()
