@@ -6,17 +6,23 @@ when one was only slow and not dead. All copies work out the same division for t
 share gives the rest back once what it has read there is saved. Times are the database's.
 """
 
+import threading
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from pipeline.messages import Unavailable
 from pipeline.state import database_time, upsert
 from pipeline.state.tables import leases, members
 
-#: A copy that was not heard of for this long is gone, in seconds; longer than any commit should take.
+#: A copy that was not heard of for this long is gone, in seconds.
 LEASE_SECONDS = 20.0
+#: How long a copy may work on what it has read, in seconds.
+_LONGEST_WORK_SECONDS = 600.0
 
 
 class LeaseLost(Unavailable):
@@ -98,6 +104,36 @@ def leave(connection: Connection, consumer: str, topic: str, instance: str) -> N
     connection.execute(
         delete(members).where(members.c.consumer == consumer, members.c.topic == topic, members.c.instance == instance)
     )
+
+
+class Keeper(threading.Thread):
+    """Keeps a copy's leases while the copy works on what it has read: a slow service is no reason to begin elsewhere.
+
+    A copy that was not `heard` of for long hangs, and others may go on.
+    """
+
+    def __init__(self, engine: Engine, consumer: str, topic: str, instance: str) -> None:
+        super().__init__(name=f"keeper-{topic}", daemon=True)
+        self._engine, self._who = engine, (consumer, topic, instance)
+        self._done = threading.Event()
+        self.heard = time.monotonic()
+
+    def run(self) -> None:
+        """Extend, until `stop`."""
+        while not self._done.wait(LEASE_SECONDS / 4):
+            if time.monotonic() - self.heard < _LONGEST_WORK_SECONDS:
+                with suppress(DBAPIError, LeaseLost):  # whoever saves something will find out
+                    self._extend()
+
+    def stop(self) -> None:
+        """Extend no more."""
+        self._done.set()
+
+    def _extend(self) -> None:
+        with self._engine.begin() as connection:
+            take_turns(connection, *self._who[:2])
+            say_alive(connection, *self._who)
+            extend(connection, *self._who, held(connection, *self._who))
 
 
 def _own(consumer: str, topic: str, instance: str) -> tuple[ColumnElement[bool], ...]:

@@ -113,9 +113,12 @@ class Consumer:
         self._next: dict[int, int] = {}
         self._touched: set[int] = set()  # partitions whose position is not saved yet
         stage.consumers.append(self)
+        self._keeper: shares.Keeper | None = None
         if self._is_shared():
             self._share = set()
             self._look_at_share()
+            self._keeper = shares.Keeper(stage.engine, self._name, topic, stage.instance)
+            self._keeper.start()
         else:
             self._next = saved.load(stage.engine, self._name, topic)
             self._go_back_to_ends()
@@ -170,8 +173,14 @@ class Consumer:
         """Return how many events wait to be read."""
         return self._stage.bus.backlog(self.topic, self._next, self._reading())[0]
 
+    def abandon(self) -> None:
+        """Keep nothing any more: what was read and not saved is read again, here or elsewhere."""
+        if self._keeper is not None:
+            self._keeper.stop()
+
     def close(self) -> None:
         """Let other copies go on at once; what was read and not saved is theirs."""
+        self.abandon()
         if self._share is not None:
             with self._stage.engine.begin() as connection:
                 shares.leave(connection, self._name, self.topic, self._stage.instance)
@@ -187,6 +196,8 @@ class Consumer:
         if self._share is None or time.monotonic() - self._looked < _SHARE_SECONDS:
             return
         self._looked = time.monotonic()
+        if self._keeper is not None:
+            self._keeper.heard = self._looked
         who = (self._name, self.topic, self._stage.instance)
         with self._stage.engine.begin() as connection:
             shares.take_turns(connection, self._name, self.topic)
@@ -296,6 +307,8 @@ def _keep_running(stage: Stage, body: Callable[[Stage], None]) -> None:
             return
         except (Unavailable, BusAway, sqlite3.OperationalError, *STATE_AWAY) as error:
             reason = str(error)
+        for consumer in stage.consumers:
+            consumer.abandon()
         stage.consumers.clear()
         if stage.stopping.is_set():
             log("stage").error("stopped_while_waiting", stage=stage.name, reason=reason)

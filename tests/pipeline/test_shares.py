@@ -1,6 +1,7 @@
 """Copies of a stage on one Kafka topic and one PostgreSQL: every event is counted by one of them, whatever happens."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,20 +116,38 @@ def test_copies_that_come_and_go_count_every_event_once(copies: Copies) -> None:
     assert all(thread.is_alive() for thread in others)
 
 
-def test_a_copy_that_was_only_slow_saves_nothing_that_another_did(copies: Copies) -> None:
-    copies.publish(0, 60)
-    slow = Consumer(copies.stage("slow"), EVENTS)
+def _read_all(slow: Consumer, events: int) -> None:
+    """Read everything, and save nothing."""
     held = 0
-    while held < 60:  # reads everything, and then does nothing for longer than a lease
+    while held < events:
         for record in slow.read():
             slow.tally.add(record.source, "in", record.events)
             held += record.events
-    quick = copies.stage("quick")
-    copies.start(quick)
+
+
+def test_a_copy_that_hangs_saves_nothing_that_another_did(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "_LONGEST_WORK_SECONDS", 0.0)
+    copies.publish(0, 60)
+    slow = Consumer(copies.stage("slow"), EVENTS)
+    _read_all(slow, 60)
+    copies.start(copies.stage("quick"))
     eventually(lambda: copies.counted() == 60, 30, 0.1)
     with pytest.raises(LeaseLost):
         slow.commit()
     assert copies.counted() == 60
+
+
+def test_a_copy_that_works_for_longer_than_a_lease_keeps_what_it_has_read(copies: Copies) -> None:
+    copies.publish(0, 60)
+    slow = Consumer(copies.stage("slow"), EVENTS)
+    _read_all(slow, 60)
+    copies.start(copies.stage("quick"))
+    time.sleep(shares.LEASE_SECONDS * 2)
+    assert copies.counted() == 0
+    slow.commit()
+    slow.close()
+    copies.publish(60, 60)
+    eventually(lambda: copies.counted() == 120, 30, 0.1)
 
 
 def test_copies_without_a_partition_wait_for_one(copies: Copies) -> None:
