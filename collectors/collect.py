@@ -70,6 +70,7 @@ async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now
         "failures": {place: why for source in open_sources for place, why in source.failures.items()},
         "buffered": {source.source: waiting for source in open_sources if (waiting := source.buffered())},
         "held": intake.held_because,
+        "held_by_disk": intake.held_by_disk,
     }
     try:
         await asyncio.to_thread(lambda: stage.beat(detail=detail, now=now))

@@ -22,6 +22,7 @@ from pipeline import bus
 from pipeline.balance import balances
 from pipeline.bus import Bus, SlowDown, open_bus
 from pipeline.command import show
+from pipeline.disk import disk_of
 from pipeline.event import decode
 from pipeline.frame import pack
 from pipeline.ledger import IN, OUT, Tally
@@ -118,6 +119,7 @@ def _import(
 class _Running:
     """The processes that an import waits for. `detectors` are the consumers that read what it imports."""
 
+    settings: Settings
     supervisor: Supervisor
     detectors: list[str]
     rules: int = 0
@@ -138,7 +140,7 @@ def _pipeline(
     names = [name for name in _STAGES if not (rules and name == "detectors")] if alone else []
     supervisor = Supervisor(settings.data_dir, names)
     start_log(settings.data_dir, "import", settings.log_level)
-    running = _Running(supervisor, [] if rules else ["detectors"])
+    running = _Running(settings, supervisor, [] if rules else ["detectors"])
     supervisor.start()
     name = f"detectors:{secrets.token_hex(4)}"
     try:
@@ -220,6 +222,8 @@ def _read_all(
 
 def _publish(queue: Bus, source: str, lines: list[bytes], running: _Running) -> None:
     frames = list(pack(source, lines))
+    if disk_of(running.settings).full():
+        raise HaidangError("command.import.disk_full", data_dir=running.settings.data_dir)
     while frames:
         try:
             queue.publish(bus.EVENTS, frames)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.canary import Canaries
 from pipeline import clocks
-from pipeline.bus import EVENTS, OWN_RULES, Positions, SlowDown
+from pipeline.bus import EVENTS, OWN_RULES, RETRIED, Positions, SlowDown
 from pipeline.clocks import Clocks
 from pipeline.disk import disk_alert, disk_of
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
@@ -82,6 +82,11 @@ class Intake:
         return self._bus_fault or self._disk_fault
 
     @property
+    def held_by_disk(self) -> bool:
+        """Whether it is the disk that holds senders."""
+        return bool(self._disk_fault) and not self._bus_fault
+
+    @property
     def taken(self) -> int:
         """How many lines have been taken in since the start."""
         return self._taken
@@ -138,7 +143,8 @@ class Intake:
         while records := self.stage.bus.read(EVENTS, place):  # without a place nothing was ever counted: from the start
             for record in records:
                 place[record.partition] = record.offset + 1
-                if record.source not in _NOT_COUNTED and record.by in ("", self.stage.instance):
+                ours = record.by in ("", self.stage.instance) and record.key != RETRIED
+                if ours and record.source not in _NOT_COUNTED:
                     self._tally.add(record.source, IN, record.events)
                     self._tally.add(record.source, OUT, record.events)
         self._counted_to = self.stage.bus.ends(EVENTS)

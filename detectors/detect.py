@@ -138,7 +138,7 @@ def _publish(stage: Stage, frames: list[Frame]) -> bool:
             return True
         except SlowDown as error:
             log("detectors").warning("alerts_held", reason=str(error))
-            stage.beat(detail={"ready": True, "held": str(error)})
+            stage.beat(detail={"ready": True, "waits": str(error)})
             stage.stopping.wait(_SLOW_DOWN_SECONDS)
     return False
 

@@ -2,8 +2,8 @@
 
 Datagrams may wait on a collector's disk first: they count as received and held. Between the collectors and the store
 lies the bus: what the collectors gave out, and what was retried of the dead letters, was taken in by the store or is
-still held there. The positions are read first, then the ledger, then the bus:
-whatever moves meanwhile can only make more be there than was counted, so an event that is missing is missing.
+still held there. Positions and ledger are read as of one moment, then the bus: whatever moves meanwhile can only make
+more be there than was counted, so an event that is missing is missing.
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +16,7 @@ from pipeline import deadletters, ledger
 from pipeline.bus import EVENTS, Bus
 from pipeline.settings import RESERVED_SOURCES
 from pipeline.state import positions
+from pipeline.state.dump import frozen
 from pipeline.state.tables import stages
 
 _COLUMNS = {
@@ -82,12 +83,14 @@ class Account:
 
 def accounts(engine: Engine, bus: Bus) -> list[Account]:
     """Return an account for each source that the collectors have counted."""
-    places = positions.load(engine, "store", EVENTS)
+    with frozen(engine) as connection:
+        places = positions.load_in(connection, "store", EVENTS)
+        found = ledger.sums_in(connection)
     counts: dict[tuple[str, str, str], int] = defaultdict(int)
     retried: dict[str, int] = defaultdict(int)
     repeated: dict[str, int] = defaultdict(int)
     buffered = _buffered(engine)
-    for line in ledger.sums(engine):
+    for line in found:
         counts[line.source, line.stage, line.outcome] += line.events
         if line.stage == deadletters.STAGE:
             retried[line.source] += line.events
@@ -98,24 +101,32 @@ def accounts(engine: Engine, bus: Bus) -> list[Account]:
         for record in records:
             places[record.partition] = record.offset + 1
             held[record.source] += record.events
-    sources = sorted(
-        ({source for source, stage, _ in counts if stage == "collectors"} | buffered.keys()) - RESERVED_SOURCES
-    )
+    sources = {source for source, stage, _ in counts if stage in ("collectors", "store")} | buffered.keys()
     return [
-        Account(
-            source,
-            received=counts[source, "collectors", ledger.IN] + buffered[source],
-            buffered=buffered[source],
-            lost=counts[source, "collectors", ledger.DROPPED],
-            given=counts[source, "collectors", ledger.OUT] + retried[source],
-            held=held[source],
-            taken=counts[source, "store", ledger.IN],
-            stored=counts[source, "store", ledger.OUT] - repeated[source],
-            already_stored=repeated[source],
-            dropped=counts[source, "store", ledger.DROPPED],
-        )
-        for source in sources
+        _account(source, counts, retried[source], repeated[source], held[source], buffered[source])
+        for source in sorted(sources - RESERVED_SOURCES)
     ]
+
+
+def _account(
+    source: str, counts: dict[tuple[str, str, str], int], retried: int, repeated: int, held: int, buffered: int
+) -> Account:
+    received, given = counts[source, "collectors", ledger.IN], counts[source, "collectors", ledger.OUT]
+    taken = counts[source, "store", ledger.IN]
+    if not received:  # another program puts its events on the bus itself
+        received = given = taken + held - retried
+    return Account(
+        source,
+        received=received + buffered,
+        buffered=buffered,
+        lost=counts[source, "collectors", ledger.DROPPED],
+        given=given + retried,
+        held=held,
+        taken=taken,
+        stored=counts[source, "store", ledger.OUT] - repeated,
+        already_stored=repeated,
+        dropped=counts[source, "store", ledger.DROPPED],
+    )
 
 
 def _buffered(engine: Engine) -> Counter[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
 
-from pipeline.bus import Bus
+from pipeline.bus import RETRIED, Bus
 from pipeline.event import event_id
 from pipeline.frame import Frame, pack
 from pipeline.ledger import OUT, POISON_FRAME, DeadLetter, Tally
@@ -74,9 +74,9 @@ def retry(engine: Engine, bus: Bus, letters: Sequence[dict[str, Any]]) -> int:
         tally = Tally()
         for letter in batch:
             if letter["reason"] == POISON_FRAME:
-                frames = [Frame(letter["source"], 1, letter["line"])]
+                frames = [Frame(letter["source"], 1, letter["line"], RETRIED)]
             else:
-                frames = list(pack(letter["source"], [letter["line"]]))
+                frames = list(pack(letter["source"], [letter["line"]], RETRIED))
             bus.publish(letter["topic"], frames)
             tally.add(letter["source"], OUT, 1, "retried")
         with engine.begin() as connection:

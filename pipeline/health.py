@@ -43,8 +43,12 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
             problems.append({"what": "stage_silent", "stage": name, "seconds": silent})
         for place, why in detail.get("failures", {}).items():
             problems.append({"what": "cannot_listen", "place": place, "reason": why})
-        if detail.get("held"):
+        if detail.get("held_by_disk"):
+            problems.append({"what": "disk_full", "stage": name, "reserve_mb": settings.limits.disk_reserve_mb})
+        elif detail.get("held"):
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
+        elif detail.get("waits"):
+            problems.append({"what": "stage_waits", "stage": name, "reason": detail["waits"]})
         if detail.get("refused"):
             problems.append({"what": "rules_refused", "count": len(detail["refused"])})
     flown = canaries.standing(engine)

@@ -91,12 +91,17 @@ class Line:
 
 def sums(engine: Engine) -> list[Line]:
     """Return the ledger summed over all of time, in a fixed order."""
-    query = select(*_KEY, func.sum(ledger.c.events), func.max(ledger.c.minute)).group_by(*_KEY).order_by(*_KEY)
     with engine.connect().execution_options(read_only=True) as connection:
-        return [
-            Line(stage, source, outcome, reason, int(events), last)  # PostgreSQL sums up to a decimal
-            for source, stage, outcome, reason, events, last in connection.execute(query)
-        ]
+        return sums_in(connection)
+
+
+def sums_in(connection: Connection) -> list[Line]:
+    """Return the same, as the transaction sees it."""
+    query = select(*_KEY, func.sum(ledger.c.events), func.max(ledger.c.minute)).group_by(*_KEY).order_by(*_KEY)
+    return [
+        Line(stage, source, outcome, reason, int(events), last)  # PostgreSQL sums up to a decimal
+        for source, stage, outcome, reason, events, last in connection.execute(query)
+    ]
 
 
 def lines(engine: Engine, source: str, before: int) -> list[Line]:

@@ -5,6 +5,7 @@ Apart from the reading of the settings: a stage starts with them all the same, a
 
 import ipaddress
 import re
+import shutil
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -32,7 +33,7 @@ class _Listener(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault, each with its place, its value and what was expected."""
-    found = [*_tls(settings), *_rules(settings), *_host("api", settings.api.host)]
+    found = [*_tls(settings), *_rules(settings), *_disk(settings), *_host("api", settings.api.host)]
     if settings.bus.kind == "kafka":
         found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
@@ -81,6 +82,15 @@ def _rules(settings: Settings) -> Iterator[str]:
     for number, path in enumerate(settings.detectors.rules):
         if not _is_there(path):
             yield _fault(f"detectors.rules.{number}", str(path), "settings.want_folder")
+
+
+def _disk(settings: Settings) -> Iterator[str]:
+    there = next(place for place in (settings.data_dir, *settings.data_dir.parents) if place.exists())
+    total = shutil.disk_usage(there).total // 1_000_000
+    if settings.limits.disk_reserve_mb >= total:
+        yield _fault(
+            "limits.disk_reserve_mb", settings.limits.disk_reserve_mb, "settings.want_smaller_reserve", total=total
+        )
 
 
 def _is_there(path: Path, file: bool = False) -> bool:

@@ -85,7 +85,7 @@ class Stage:
         row = {
             "stage": self.name, "instance": self.instance, "pid": os.getpid(), "started": self._started,
             "seen": time.time(), "backlog_events": backlog(),
-            "detail": {**({"held": self.bus.fault} if self.bus.fault else {}), **(detail or {})},
+            "detail": {**({"waits": self.bus.fault} if self.bus.fault else {}), **(detail or {})},
         }  # fmt: skip
         try:
             with self.engine.begin() as connection:
@@ -314,7 +314,7 @@ def _keep_running(stage: Stage, body: Callable[[Stage], None]) -> None:
             log("stage").error("stopped_while_waiting", stage=stage.name, reason=reason)
             return
         log("stage").error("waits", stage=stage.name, reason=reason)
-        stage.beat(now=True, detail={"ready": False, "held": reason})
+        stage.beat(now=True, detail={"ready": False, "waits": reason})
         pause = _FIRST_PAUSE if time.monotonic() - started > _LONGEST_PAUSE else min(pause * 2, _LONGEST_PAUSE)
         stage.stopping.wait(pause)
 

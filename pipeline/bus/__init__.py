@@ -23,6 +23,8 @@ ALERT_UPDATES = "alert-updates"
 TOPICS = (EVENTS, ALERTS, ALERT_UPDATES)
 #: The source of frames that an import with rules of its own publishes: the site's own rules leave them out.
 OWN_RULES = "import.rules"
+#: The key of frames of dead letters that are tried again: they were received before.
+RETRIED = "haidang.retried"
 
 
 class SlowDown(Exception):
@@ -44,6 +46,7 @@ class Record:
     events: int
     payload: bytes
     by: str = ""  # which instance published it, on a bus that several share
+    key: str = ""  # the frame's, or its source
 
 
 #: The next offset to read, for each partition.

@@ -512,8 +512,9 @@ def _record(topic: str, record: Any) -> Record:
         events = int(headers["events"])
     except (KeyError, TypeError, ValueError):
         events = _lines(payload)
+    key = (record.key or b"").decode("utf-8", "replace")[:100]
     by = (headers.get("by") or b"").decode("utf-8", "replace")
-    return Record(topic, record.partition, record.offset, source or FOREIGN, events, payload, by)
+    return Record(topic, record.partition, record.offset, source or FOREIGN, events, payload, by, key)
 
 
 def _lines(payload: bytes) -> int:

@@ -138,11 +138,11 @@ class SqliteBus:
             return records
         with self._lock:
             rows = self._open(topic).execute(
-                "SELECT offset, source, events, payload FROM frames WHERE offset >= ? ORDER BY offset",
+                "SELECT offset, source, events, payload, key FROM frames WHERE offset >= ? ORDER BY offset",
                 (positions.get(PARTITION, 0),),
             )
-            for offset, source, events, payload in rows:
-                records.append(Record(topic, PARTITION, offset, source, events, payload))
+            for offset, source, events, payload, key in rows:
+                records.append(Record(topic, PARTITION, offset, source, events, payload, key=key))
                 limit_bytes -= len(payload)
                 if limit_bytes <= 0:
                     break

@@ -115,7 +115,10 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         )
         return
     usage = shutil.disk_usage(there)
-    what = say("doctor.free", folder=folder, free=round(usage.free / 1e9, 1), total=round(usage.total / 1e9, 1))
+    what = say(
+        "doctor.free", folder=folder, free=show.number(round(usage.free / 1e9, 1)),
+        total=show.number(round(usage.total / 1e9, 1)), reserve=show.number(settings.limits.disk_reserve_mb / 1000),
+    )  # fmt: skip
     disk = Disk(usage.free, usage.total, settings.limits.disk_reserve_mb * 1_000_000)
     if disk.full():
         yield Finding(FAULT, part, what, say("doctor.free_disk"))
@@ -190,8 +193,12 @@ def _canaries(found: list[dict[str, Any]]) -> Iterator[Finding]:
 def _stage_faults(part: str, stage: dict[str, Any]) -> Iterator[Finding]:
     for place, why in stage.get("failures", {}).items():
         yield Finding(FAULT, part, f"{place}: {why}", say("doctor.mend_settings"))
-    if stage.get("held"):
-        yield Finding(FAULT, part, say("doctor.held", reason=stage["held"]), say("doctor.free_disk"))
+    if stage.get("held_by_disk"):
+        yield Finding(FAULT, part, say("doctor.held_by_disk"), say("doctor.free_disk"))
+    elif stage.get("held"):
+        yield Finding(FAULT, part, say("doctor.held", reason=stage["held"]), say("doctor.see_services"))
+    elif stage.get("waits"):
+        yield Finding(FAULT, part, say("doctor.waits", reason=stage["waits"]), say("doctor.see_services"))
     refused = stage.get("refused") or []
     for item in refused[:_LISTED]:
         yield Finding(FAULT, part, f"{item['path']}: {item['reason']}", say("doctor.mend_rule"))

@@ -14,11 +14,16 @@ LIVING_SECONDS = 60.0
 
 def load(engine: Engine, consumer: str, topic: str) -> dict[int, int]:
     """Return the next offset of each partition; a partition never read is left out (it starts at its first record)."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return load_in(connection, consumer, topic)
+
+
+def load_in(connection: Connection, consumer: str, topic: str) -> dict[int, int]:
+    """Return the same, as the transaction sees it."""
     query = select(positions.c.partition, positions.c.offset).where(
         positions.c.consumer == consumer, positions.c.topic == topic
     )
-    with engine.connect().execution_options(read_only=True) as connection:
-        return dict(connection.execute(query).all())
+    return dict(connection.execute(query).all())
 
 
 def save(connection: Connection, consumer: str, topic: str, offsets: Positions) -> None:
