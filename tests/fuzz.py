@@ -28,6 +28,7 @@ from collectors.decoders.text import to_text
 from collectors.envelope import Origin
 from collectors.syslog_framing import Framing
 from collectors.unpacking import TooLarge, Unpacker
+from pipeline.event import encode
 from pipeline.frame import PoisonFrame, unpack
 
 _NOW = datetime(2026, 11, 24, 5, 17, 44, tzinfo=UTC)
@@ -157,7 +158,7 @@ def _event(fields: dict[str, Any]) -> None:
 
 
 def _fields(fields: dict[str, Any]) -> None:
-    orjson.dumps(fields)
+    encode(fields)  # as the envelope does: also numbers beyond 64 bits
     for name, value in fields.items():
         assert isinstance(name, str)
         assert not isinstance(value, dict), f"{name} is not flat: {value!r}"
