@@ -3,17 +3,18 @@
 import asyncio
 import re
 import resource
+import sqlite3
 
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors import files, http, kafka_topic, syslog
+from collectors import files, http, kafka_topic, syslog, syslog_datagrams
 from collectors.canary import Sender
 from collectors.intake import Intake
 from collectors.listening import Listening
 from pipeline.logs import log
-from pipeline.messages import HaidangError
-from pipeline.settings import FilesSource, HttpSource, KafkaSource, Source, SyslogSource
+from pipeline.messages import HaidangError, say
+from pipeline.settings import FilesSource, HttpSource, KafkaSource, Settings, Source, SyslogSource
 from pipeline.stage import Stage
 
 #: How often the stage looks whether it is to stop, in seconds.
@@ -33,6 +34,7 @@ async def _collect(stage: Stage) -> None:
     await asyncio.to_thread(intake.count_what_was_not)
     publishing = asyncio.create_task(intake.run())
     open_sources = [await _open(source, stage, intake) for source in stage.settings.sources]
+    open_sources += await asyncio.to_thread(_left_behind, stage.settings)
     await _beat(stage, open_sources, intake, now=True)
     canaries = asyncio.create_task(Sender(stage, intake.canaries, open_sources).run())
     while not stage.stopping.is_set():
@@ -57,10 +59,20 @@ async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
                 return await files.listen(source, stage.settings, intake)
             case KafkaSource():
                 return await kafka_topic.listen(source, stage.settings, intake)
-    except (HaidangError, OSError, re.error) as error:
+    except (HaidangError, OSError, re.error, sqlite3.Error) as error:
         listening = Listening(source.name)
         listening.failed(source.name, str(error))
         return listening
+
+
+def _left_behind(settings: Settings) -> list[Listening]:
+    """Say of each source that was taken out of the settings that its datagrams still wait."""
+    found = []
+    for name in syslog_datagrams.left_by_others(settings):
+        left = Listening(name)
+        left.failed(f"udp {name}", say("collectors.left_behind", source=name))
+        found.append(left)
+    return found
 
 
 async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now: bool = False) -> None:

@@ -33,9 +33,13 @@ class Datagram(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Datagrams that were put in together by a process that started at `started`, nanoseconds since 1970."""
+    """Datagrams that were put in together by a process that started at `started`, nanoseconds since 1970.
+
+    `put` were put in; of a damaged batch none come out.
+    """
 
     offset: int
+    put: int
     started: int
     datagrams: list[Datagram]
 
@@ -58,6 +62,16 @@ class DatagramBuffer:
         self.held = 0
         if self._path.exists():
             self.held = self._queue.backlog(source, {})[0]
+
+    @staticmethod
+    def waiting(path: Path) -> int:
+        """Return how many datagrams a file of a buffer holds; one that is damaged counts as one."""
+        try:
+            buffer = DatagramBuffer(path.parent, path.stem, 0)
+        except sqlite3.DatabaseError:
+            return 1
+        buffer.close()
+        return buffer.held
 
     def put(self, started: int, datagrams: Sequence[Datagram]) -> None:
         """Keep datagrams; they are on the disk when this returns.
@@ -82,13 +96,21 @@ class DatagramBuffer:
         if not records:
             self.held = 0
             return None
-        content = zstandard.ZstdDecompressor().decompress(records[0].payload)
-        return Batch(records[0].offset, _START.unpack_from(content)[0], list(_unpack(content)))
+        (record, *_) = records
+        try:
+            content = zstandard.ZstdDecompressor().decompress(record.payload)
+            return Batch(record.offset, record.events, _START.unpack_from(content)[0], list(_unpack(content)))
+        except (zstandard.ZstdError, struct.error, UnicodeDecodeError):  # the disk has damaged it
+            return Batch(record.offset, record.events, 0, [])
 
     def done(self, batch: Batch) -> None:
-        """Forget a batch: it is safe elsewhere."""
+        """Forget a batch: it is safe elsewhere.
+
+        Raises:
+            sqlite3.Error: the disk is full, and it is still there.
+        """
         self._queue.trim(self._source, {0: batch.offset + 1})
-        self.held -= len(batch.datagrams)
+        self.held -= batch.put
         if not self.held and self._path.stat().st_size > _WORTH_DELETING:
             self._queue.close()  # with it SQLite's other files go
             self._path.unlink()

@@ -23,7 +23,7 @@ from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
 from pipeline.ledger import DROPPED, IN, OUT, Tally, this_minute
 from pipeline.logs import log
 from pipeline.messages import say
-from pipeline.own_alerts import publish
+from pipeline.own_alerts import Teller
 from pipeline.settings import CANARY
 from pipeline.stage import Stage
 from pipeline.state import positions
@@ -67,7 +67,7 @@ class Intake:
         self._closing = False
         self._bus_fault = ""
         self._disk_fault = ""
-        self._told: set[str] = set()
+        self._teller = Teller(stage.bus)
         shared = len(stage.bus.partitions(EVENTS)) > 1
         self._counter = f"collectors@{stage.instance}" if shared else "collectors"
 
@@ -232,7 +232,10 @@ class Intake:
     async def _watch_disk(self) -> None:
         """Hold senders before the disk is full, and let them go on when there is room again."""
         while True:
-            await asyncio.to_thread(self._look_at_disk)
+            try:
+                await asyncio.to_thread(self._look_at_disk)
+            except OSError as error:  # the disk is gone: publishing finds out, this goes on looking
+                log("intake").error("cannot_look_at_disk", reason=str(error))
             await asyncio.sleep(_DISK_SECONDS)
 
     def _look_at_disk(self) -> None:
@@ -246,8 +249,7 @@ class Intake:
             self._disk_fault = say("disk.held", folder=settings.data_dir, reserve=settings.limits.disk_reserve_mb)
             log("intake").error("held", reason=self._disk_fault)
         alert = disk_alert(settings, disk)
-        if alert is not None and alert["event.id"] not in self._told and publish(self.stage.bus, [alert]):
-            self._told.add(alert["event.id"])
+        self._teller.tell([alert] if alert is not None else [])
 
     async def _save_often(self) -> None:
         while True:

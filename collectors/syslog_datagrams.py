@@ -7,6 +7,7 @@ What is lost all the same (the kernel's buffer was full, the disk's) is counted 
 
 import asyncio
 import socket
+import sqlite3
 import time
 from collections import deque
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from collectors.syslog_event import address_of, event_of, until_quiet
 from pipeline.logs import log
 from pipeline.settings import Settings, SyslogSource
 
+_FOLDER = "datagrams"
 #: Room for datagrams in the kernel while we are busy, in bytes (the kernel grants at most net.core.rmem_max, except to
 #: root).
 _KERNEL_BYTES = 16_000_000
@@ -38,20 +40,23 @@ _DROPS_SECONDS = 2.0
 _TELL_SECONDS = 10.0
 #: How often it is looked whether what waits on the disk can go on, in seconds.
 _LOOK_SECONDS = 0.2
+#: How long it waits after the disk has refused, in seconds.
+_RETRY_SECONDS = 2.0
 
 
 async def listen(
     source: SyslogSource, origin: Origin, settings: Settings, intake: Intake, listening: Listening
 ) -> None:
     """Open the source's UDP port and take in what comes, until `Listening.close`."""
+    limits = settings.limits
+    folder = settings.data_dir / _FOLDER
+    buffer = await asyncio.to_thread(DatagramBuffer, folder, source.name, limits.udp_buffer_mb * 1_000_000)
     try:
         port = _open(source.host, source.udp_port or 0)
     except OSError as error:
+        buffer.close()
         listening.failed(f"udp {source.host}:{source.udp_port}", why_not(error))
         return
-    limits = settings.limits
-    folder = settings.data_dir / "datagrams"
-    buffer = await asyncio.to_thread(DatagramBuffer, folder, source.name, limits.udp_buffer_mb * 1_000_000)
     datagrams = _Datagrams(port, origin, intake, buffer, limits.decode_bytes)
     drops = KernelDrops(port, source.name, intake)
     listening.opened(f"udp {source.host}:{port.getsockname()[1]}")
@@ -67,6 +72,15 @@ async def listen(
 
     listening.on_close(close)
     asyncio.get_running_loop().add_reader(port.fileno(), datagrams.read)
+
+
+def left_by_others(settings: Settings) -> list[str]:
+    """Return the sources that are no more, and whose datagrams still wait on the disk."""
+    living = {
+        source.name for source in settings.sources if isinstance(source, SyslogSource) and source.udp_port is not None
+    }
+    files = (settings.data_dir / _FOLDER).glob("*.db")
+    return sorted(file.stem for file in files if file.stem not in living and DatagramBuffer.waiting(file))
 
 
 def _open(host: str, port: int) -> socket.socket:
@@ -121,15 +135,14 @@ class _Datagrams:
     async def run_from_disk(self) -> None:
         """Take in what waits on the disk, whenever there is room and time for it."""
         while True:
-            batch = None
-            if self._buffer.held and self._intake.room and not self._waiting:
-                batch = await asyncio.to_thread(self._buffer.first)
-            if batch is None:
+            if not self._buffer.held or not self._intake.room or self._waiting:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
-            await self._take_batch(batch)
-            await self._intake.durable()
-            await asyncio.to_thread(self._buffer.done, batch)
+            try:
+                await self._take_first_batch()
+            except sqlite3.Error as error:  # a full disk: the batch is still there, and its events have the same ids
+                log("syslog").error("cannot_go_on_from_disk", source=self._origin.source, reason=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
         """Take in what waits in memory, or leave it on the disk for the next process."""
@@ -183,6 +196,16 @@ class _Datagrams:
             datagram = self._waiting.popleft()
             self._bytes -= len(datagram.raw)
             self._take(datagram, self._started)
+
+    async def _take_first_batch(self) -> None:
+        batch = await asyncio.to_thread(self._buffer.first)
+        if batch is None:
+            return
+        await self._take_batch(batch)
+        await self._intake.durable()
+        await asyncio.to_thread(self._buffer.done, batch)
+        if not batch.datagrams:
+            self._drop(batch.put, "udp_buffer_damaged", "what lay on the disk cannot be read")
 
     async def _take_batch(self, batch: Batch) -> None:
         for number, datagram in enumerate(batch.datagrams):

@@ -58,6 +58,20 @@ def _alert(key: str, rule: str, identity: tuple[str, ...], observer: str, level:
     }
 
 
+class Teller:
+    """Raises alerts of which the same are found again and again: each once in the life of a process."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._told: set[str] = set()
+
+    def tell(self, alerts: Sequence[Event]) -> None:
+        """Bring those to their topic that were not told yet."""
+        new = [alert for alert in alerts if alert["event.id"] not in self._told]
+        if publish(self._bus, new):
+            self._told.update(alert["event.id"] for alert in new)
+
+
 def publish(bus: Bus, alerts: Sequence[Event]) -> bool:
     """Bring alerts to their topic; False where it does not take them now: the caller's next look raises them again."""
     try:

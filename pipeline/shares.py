@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.messages import Unavailable
 from pipeline.state import database_time, upsert
@@ -122,7 +122,7 @@ class Keeper(threading.Thread):
         """Extend, until `stop`."""
         while not self._done.wait(LEASE_SECONDS / 4):
             if time.monotonic() - self.heard < _LONGEST_WORK_SECONDS:
-                with suppress(DBAPIError, LeaseLost):  # whoever saves something will find out
+                with suppress(SQLAlchemyError, LeaseLost):  # whoever saves something will find out
                     self._extend()
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from pipeline.event import decode
 from pipeline.frame import unpack
 from pipeline.ledger import IN, OUT, DeadLetter, Tally
 from pipeline.logs import log
-from pipeline.own_alerts import own_alert, publish
+from pipeline.own_alerts import Teller, own_alert, publish
 from pipeline.records import readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 from pipeline.state import positions
@@ -45,6 +45,7 @@ def index_topics(stage: Stage) -> None:
     }
     stage.beat(now=True, detail={"ready": True})
     waiting = 0
+    teller = Teller(stage.bus)
     stored: set[str] = set()  # canaries
     committed = cleaned = time.monotonic()
     while not stage.stopping.is_set():
@@ -62,7 +63,7 @@ def index_topics(stage: Stage) -> None:
         if now - cleaned >= _HOUSEKEEPING_SECONDS:
             cleaned = now
             if consumers[store.EVENTS].leads:
-                _clean(stage, writer)
+                _clean(stage, writer, teller)
                 _check_balance(stage, consumers[store.EVENTS].backlog())
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
@@ -130,12 +131,12 @@ def _check_balance(stage: Stage, waiting: int) -> None:
     publish(stage.bus, alerts)
 
 
-def _clean(stage: Stage, writer: store.Writer) -> None:
+def _clean(stage: Stage, writer: store.Writer, teller: Teller) -> None:
     now = datetime.now(UTC)
     outcome = expire(writer, stage.settings, now)
     for index in outcome.removed:
         log("store").warning("expired", index=index.name, bytes=index.size)
-    publish(stage.bus, retention_alerts(stage.settings, outcome, now))
+    teller.tell(retention_alerts(stage.settings, outcome, now))
     for topic, readers in READERS.items():
         stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers))
     ledger.roll_up(stage.engine)

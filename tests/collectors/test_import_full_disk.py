@@ -33,3 +33,14 @@ def test_a_full_disk_is_told_and_nothing_is_lost_or_twice(tmp_path: Path) -> Non
     assert later.returncode == 0, later.stderr
     told = json.loads(later.stdout)
     assert (told["read"], told["stored"] + told["already_stored"]) == (2000, 2000)
+
+
+def test_an_import_leaves_the_reserve_of_the_disk_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "app.log"
+    file.write_text("one line\n")
+    monkeypatch.setenv("HAIDANG_LIMITS__DISK_RESERVE_MB", "9000000")
+    held = _import(file, tmp_path / "data", resource.RLIM_INFINITY)
+    assert held.returncode == 2
+    assert "disk_reserve_mb" in held.stderr
+    monkeypatch.delenv("HAIDANG_LIMITS__DISK_RESERVE_MB")
+    assert json.loads(_import(file, tmp_path / "data", resource.RLIM_INFINITY).stdout)["stored"] == 1

@@ -3,15 +3,16 @@
 import asyncio
 import resource
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collectors import syslog, syslog_datagrams
+from collectors import collect, syslog, syslog_datagrams
 from collectors.datagram_buffer import Datagram, DatagramBuffer, Refused
 from collectors.intake import Intake
 from collectors.listening import Listening
@@ -160,3 +161,61 @@ def test_a_large_file_is_deleted_when_it_is_empty(tmp_path: Path) -> None:
     buffer.put(2, [Datagram(1, 1, "192.0.2.1", 514, b"x")])
     buffer.close()
     assert DatagramBuffer(tmp_path, "syslog", 100_000_000).held == 1
+
+
+async def test_a_batch_that_the_disk_has_damaged_is_counted_and_the_next_goes_on(bench: Bench) -> None:
+    folder = bench.settings.data_dir / "datagrams"
+    buffer = DatagramBuffer(folder, "syslog", 1_000_000)
+    for number, word in enumerate((b"damaged", b"whole")):
+        buffer.put(1, [Datagram(1_790_000_000_000_000_000, number * 3 + n, "192.0.2.1", 514, word) for n in range(3)])
+    buffer.close()
+    with closing(sqlite3.connect(folder / "syslog.db")) as database, database:
+        database.execute("UPDATE frames SET payload = x'00010203' WHERE offset = 1")
+    async with _open(bench) as (listening, _, _udp):
+        await until(lambda: not listening.buffered())
+    assert {event["message"] for event in bench.events()} == {"whole"}
+    assert bench.ledger("syslog") == {"in": 6, "out": 3, "udp_buffer_damaged": 3}
+
+
+async def test_a_disk_that_is_full_while_batches_are_forgotten_stops_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syslog_datagrams, "_RETRY_SECONDS", 0.1)
+    buffer = DatagramBuffer(bench.settings.data_dir / "datagrams", "syslog", 50_000_000)
+    for start in range(0, 4000, 1000):
+        buffer.put(1, [Datagram(1, n, "192.0.2.1", 514, _noise(n)) for n in range(start, start + 1000)])
+    buffer.close()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with _open(bench) as (listening, _, _udp):
+        await until(bench.events)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        await asyncio.sleep(1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        await until(lambda: not listening.buffered(), 20)
+        assert listening.failures == {}
+    assert len({event["event.id"] for event in bench.events()}) == 4000
+
+
+def test_what_a_source_left_that_is_no_more_is_said(bench: Bench) -> None:
+    folder = bench.settings.data_dir / "datagrams"
+    for name in ("gone", "empty", "syslog"):
+        buffer = DatagramBuffer(folder, name, 1_000_000)
+        buffer.put(1, [Datagram(1, 1, "192.0.2.1", 514, b"x")] * 3)
+        if name == "empty" and (batch := buffer.first()):
+            buffer.done(batch)
+        buffer.close()
+    (folder / "broken.db").write_bytes(b"no database at all" * 1000)
+    broken, gone = collect._left_behind(bench.settings)
+    assert (broken.source, gone.source) == ("broken", "gone")
+    assert "datagrams/gone.db" in gone.failures["udp gone"]
+
+
+async def test_a_damaged_file_closes_its_source_with_the_reason(bench: Bench) -> None:
+    folder = bench.settings.data_dir / "datagrams"
+    folder.mkdir(parents=True)
+    (folder / "syslog.db").write_bytes(b"no database at all" * 1000)
+    async with bench.intake() as intake:
+        source = SyslogSource(host="127.0.0.1", udp_port=0)
+        listening = await collect._open(source, bench.stage, intake)
+        assert "not a database" in listening.failures["syslog"]
+        await listening.close()

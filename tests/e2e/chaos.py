@@ -166,7 +166,7 @@ class StreamLoad(Load):
 
 @dataclass
 class Report:
-    """What was done, and what was found. All but the last three of the counts must be zero."""
+    """What was done, and what was found; `good` says what must be zero."""
 
     seed: int
     kills: Counter[str] = field(default_factory=Counter)

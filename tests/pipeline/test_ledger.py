@@ -146,18 +146,22 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
         {**heard, "stage": "collectors", "seen": time.time(), "detail": {"failures": {"tcp 1": "no"}, "held": "full"}},
         {**heard, "stage": "detectors", "seen": time.time(), "detail": {"refused": [{"path": "x"}, {"path": "y"}]}},
         {**heard, "stage": "store", "seen": time.time() - 60, "detail": {"ready": True}},
+        {**heard, "stage": "response", "seen": time.time(), "detail": {"waits": "no database"}},
+        {**heard, "stage": "api", "seen": time.time(), "detail": {"held": "full", "held_by_disk": True}},
         {**heard, "stage": "detectors:1", "seen": 0.0, "detail": {}},
     ]
     with engine.begin() as connection:
         upsert(connection, stages, [{**row, "instance": "a"} for row in told], ["stage", "instance"])
     found = health(engine, Settings(data_dir=tmp_path))
     assert found["status"] == "degraded"
-    assert set(found["stages"]) == {"collectors", "detectors", "store"}
+    assert set(found["stages"]) == {"collectors", "detectors", "store", "response", "api"}
     assert not found["stages"]["store"]["up"]
     assert found["stages"]["detectors"]["backlog_events"] == 7
     problems = {problem["what"]: problem for problem in found["problems"]}
     assert problems["cannot_listen"]["place"] == "tcp 1"
-    assert problems["intake_held"]["reason"] == "full"
+    assert (problems["intake_held"]["stage"], problems["intake_held"]["reason"]) == ("collectors", "full")
+    assert (problems["stage_waits"]["stage"], problems["stage_waits"]["reason"]) == ("response", "no database")
+    assert (problems["disk_full"]["stage"], problems["disk_full"]["reserve_mb"]) == ("api", 1000)
     assert problems["rules_refused"]["count"] == 2
     assert problems["stage_silent"]["stage"] == "store"
     samples = {

@@ -252,3 +252,10 @@ def test_settings_of_kafka_that_fit_are_good(data_dir: Path, tmp_path: Path) -> 
         f'ca = "{tmp_path / "ca.pem"}"\nusername = "haidang"\npassword = "hidden"\n',
     )
     assert settings_check.faults(load_settings()) == []
+
+
+def test_a_reserve_that_is_larger_than_the_disk_is_named(data_dir: Path) -> None:
+    write(data_dir, "[limits]\ndisk_reserve_mb = 10_000_000")
+    with speaking("en"):
+        (said,) = settings_check.faults(load_settings())
+    assert said.startswith("limits.disk_reserve_mb = 10000000: expected less than the disk has")
