@@ -20,12 +20,17 @@ from pipeline.store.days import DAY_MICROS, covers, index_name
 from pipeline.store.document import Document, parsed
 from pipeline.store.seen import Seen
 from pipeline.store.tantivy_kinds import MOST_KINDS, KindWriter
-from pipeline.store.tantivy_schema import blocks_path, holds_kinds, is_storable, kinds_path, open_index
+from pipeline.store.tantivy_schema import (
+    SMALL_WRITER_BYTES,
+    blocks_path,
+    holds_kinds,
+    is_storable,
+    kinds_path,
+    open_index,
+)
 
 #: Indexes open for writing at once: today, yesterday's late events, and some of history that is being imported.
 _OPEN_AT_ONCE = 8
-#: The least memory that Tantivy's writer takes, in bytes.
-_SMALLEST_MEMORY = 15_000_000
 
 
 class TantivyWriter:
@@ -89,7 +94,7 @@ class TantivyWriter:
         with self._lost_on_failure():
             folder = self._folder / CANARIES
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-            writer = _IndexWriter(folder / "all", _SMALLEST_MEMORY)
+            writer = _IndexWriter(folder / "all", SMALL_WRITER_BYTES)
             writer.add(documents)
             writer.commit()
             found = {document.identifier for document in documents if writer.holds(document.identifier)}
