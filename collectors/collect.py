@@ -34,14 +34,14 @@ async def _collect(stage: Stage) -> None:
     await asyncio.to_thread(intake.count_what_was_not)
     publishing = asyncio.create_task(intake.run())
     open_sources = [await _open(source, stage, intake) for source in stage.settings.sources]
-    open_sources += await asyncio.to_thread(_left_behind, stage.settings)
-    await _beat(stage, open_sources, intake, now=True)
+    told = [*open_sources, *await asyncio.to_thread(_left_behind, stage.settings)]
+    await _beat(stage, told, intake, now=True)
     canaries = asyncio.create_task(Sender(stage, intake.canaries, open_sources).run())
     while not stage.stopping.is_set():
         await asyncio.sleep(_LOOK_SECONDS)
         if publishing.done():
             publishing.result()
-        await _beat(stage, open_sources, intake)
+        await _beat(stage, told, intake)
     canaries.cancel()
     await asyncio.gather(canaries, *(source.close() for source in open_sources), return_exceptions=True)
     await intake.finish(publishing)
@@ -75,12 +75,12 @@ def _left_behind(settings: Settings) -> list[Listening]:
     return found
 
 
-async def _beat(stage: Stage, open_sources: list[Listening], intake: Intake, now: bool = False) -> None:
+async def _beat(stage: Stage, told: list[Listening], intake: Intake, now: bool = False) -> None:
     detail = {
         "ready": True,
-        "listening": {source.source: source.places for source in open_sources},
-        "failures": {place: why for source in open_sources for place, why in source.failures.items()},
-        "buffered": {source.source: waiting for source in open_sources if (waiting := source.buffered())},
+        "listening": {source.source: source.places for source in told},
+        "failures": {place: why for source in told for place, why in source.failures.items()},
+        "buffered": {source.source: waiting for source in told if (waiting := source.buffered())},
         "held": intake.held_because,
         "held_by_disk": intake.held_by_disk,
     }

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from collectors.datagram_buffer import Datagram, DatagramBuffer
 from collectors.tls import own_certificate
+from pipeline import canaries
 from pipeline.state import open_state
 from pipeline.state.tables import stages
 from tests.conftest import eventually
@@ -63,12 +65,16 @@ paths = ["{logs}/*.log"]
 def test_each_faulty_source_is_told_and_the_good_ones_listen(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        settings = _SOURCES.format(taken=port, logs=tmp_path)
+        settings = _SOURCES.format(taken=port, logs=tmp_path) + "[canary]\nminutes = 0.05\n"
+        left = DatagramBuffer(tmp_path / "datagrams", "taken-out", 1_000_000)
+        left.put(1, [Datagram(1, 1, "192.0.2.1", 514, b"x")])
+        left.close()
         (tmp_path / "haidang.toml").write_text(settings, "utf-8")
         environment = {**os.environ, "HAIDANG_DATA_DIR": str(tmp_path), "HAIDANG_LANGUAGE": "en"}
         process = subprocess.Popen([sys.executable, "-m", "collectors"], env=environment)
         try:
             detail = eventually(lambda: _detail(tmp_path))
+            eventually(lambda: ("good", "tcp") in _canaries(tmp_path))
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
@@ -79,6 +85,16 @@ def test_each_faulty_source_is_told_and_the_good_ones_listen(tmp_path: Path) -> 
     assert "in use" in failures[f"http 127.0.0.1:{port}"]
     assert set(failures) >= {"udp 192.0.2.1:0", "tcp 192.0.2.1:0", "no-certificate", "bad-pattern"}
     assert "Asia/Dong_Ha" in failures["no-such-zone"]
+    assert "datagrams/taken-out.db" in failures["udp taken-out"]
+
+
+def _canaries(data_dir: Path) -> set[tuple[str, str]]:
+    """The inputs by which a canary came in."""
+    engine = open_state(data_dir)
+    with engine.connect().execution_options(read_only=True) as connection:
+        found = {(row["source"], row["kind"]) for row in canaries.rows(connection) if row["received"] is not None}
+    engine.dispose()
+    return found
 
 
 def _detail(data_dir: Path) -> dict[str, Any]:
