@@ -315,6 +315,8 @@ class _Groups:
         self._counts.events_evicted += len(group.hits)
 
     def _keep(self, hit: Hit) -> None:
+        if len(hit.values) > 1:
+            self._least = 1  # of values fewer events may have enough
         self._evidence.bytes += _size(hit)
 
     def _drop(self, hits: Iterable[Hit]) -> None:
@@ -425,16 +427,22 @@ class Correlations:
             return []
         self.counts.events += 1
         found: list[Event] = []
+        counted: set[tuple[int, Key]] = set()  # an event that two rules match is one event
         for rule in rules:
             for place, part_number, part in self._of_rule.get(rule, ()):
                 groups = within.groups[place]
                 values = _values(groups.rule, part, event)
                 if values is None:
                     continue
+                ordered = groups.rule.type in OF_RULES
                 for key in part.keys(event):
+                    if not ordered:
+                        if (place, key) in counted:
+                            continue
+                        counted.add((place, key))
                     if line is None:
                         line = encode(event)
-                    hit = Hit(time, event["event.id"], part_number if groups.rule.type in OF_RULES else 0, values, line)
+                    hit = Hit(time, event["event.id"], part_number if ordered else 0, values, line)
                     self._insert(within, groups, key, self._affordable(hit), found)
         clock = time if received is None else min(time, received)
         if received is not None:

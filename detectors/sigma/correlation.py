@@ -117,7 +117,7 @@ class Correlation(About):
 
     @property
     def least(self) -> int:
-        """How many events it needs at the least."""
+        """How many events it needs at the least, of one value each."""
         if self.type not in GROWING:
             return 1
         lower = [int(number) + (name == "gt") for name, number in self.condition.bounds if name in (*_LOWER, "eq")]
