@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from detectors.alerts import MAX_EVIDENCE, Burst, correlation_alert
-from detectors.measures import Hit, Value, Window, measures_of, window_of
+from detectors.measures import Hit, Lines, Value, Window, measures_of, window_of
 from detectors.sigma import Correlation, Rule
 from detectors.sigma.correlation import (
     GROWING,
@@ -122,9 +122,11 @@ class _Groups:
         self._evidence = evidence
         self._span = rule.span
         self._least = rule.least
+        self._slides = rule.slides
+        self.counts_rules = rule.type in OF_RULES
         self._most_groups = limits.groups
         self._most_events = max(limits.events, 2 * rule.least)
-        self._early = early and rule.slides and rule.type in GROWING
+        self._early = early and self._slides and rule.type in GROWING
         self._counts = counts
         self._wakes: list[tuple[int, int, _Group]] = []
         self._order = count()
@@ -143,7 +145,7 @@ class _Groups:
                 return None
             if len(group.hits) > self._most_events:
                 self._cut(group, len(group.hits) - self._most_events + self._most_events // 10, evicted=True)
-        due = hit.time if self.rule.slides else hit.time + self._span
+        due = hit[0] if self._slides else hit[0] + self._span
         if due < group.wake:
             self._wake_at(group, due)
         return self._early_burst(group) if self._early and len(group.hits) >= self._least else None
@@ -156,7 +158,7 @@ class _Groups:
             if due != group.wake or self.groups.get(group.key) is not group:
                 continue
             group.wake = _ALWAYS
-            for burst in self._slide(group, watermark) if self.rule.slides else self._close(group, watermark):
+            for burst in self._slide(group, watermark) if self._slides else self._close(group, watermark):
                 yield group, burst
             self._put_to_sleep(group, watermark)
 
@@ -174,9 +176,9 @@ class _Groups:
     def _place(self, group: _Group, hit: Hit) -> bool:
         """Insert into the sorted hits; False where it is there already."""
         hits = group.hits
-        if hits and hit[:3] <= hits[-1][:3]:
-            place = bisect_left(hits, hit[:3])
-            if hits[place][:3] == hit[:3]:
+        if hits and hit[0] <= hits[-1][0] and (order := hit[:3]) <= hits[-1][:3]:
+            place = bisect_left(hits, order)
+            if hits[place][:3] == order:
                 self._counts.repeated += 1
                 return False
             known = group.known
@@ -275,12 +277,12 @@ class _Groups:
         """Forget what no window can hold any more, and say when to look again."""
         if group.said is not None and group.said[0].time < watermark - self._span:
             group.said = [item for item in group.said if item.time >= watermark - self._span] or None
-        if self.rule.slides:
+        if self._slides:
             first = bisect_left(group.hits, (watermark - self._span,), 0, group.settled)
             if first:
                 self._cut(group, first)
         if group.hits:
-            if not self.rule.slides:
+            if not self._slides:
                 due = group.hits[0].time + self._span
             elif group.settled < len(group.hits):
                 due = group.hits[group.settled].time
@@ -315,12 +317,13 @@ class _Groups:
         self._counts.events_evicted += len(group.hits)
 
     def _keep(self, hit: Hit) -> None:
-        if len(hit.values) > 1:
+        _, _, _, values, lines = hit
+        if len(values) > 1:
             self._least = 1  # of values fewer events may have enough
-        self._evidence.bytes += _size(hit)
+        self._evidence.bytes += len(lines) if type(lines) is bytes else _size(lines)
 
     def _drop(self, hits: Iterable[Hit]) -> None:
-        self._evidence.bytes -= sum(map(_size, hits))
+        self._evidence.bytes -= sum(_size(hit.lines) for hit in hits)
 
     def forget(self) -> int:
         """Forget every group; return how many events they had."""
@@ -404,7 +407,7 @@ class Correlations:
     def feed(
         self,
         event: Event,
-        rules: Iterable[str],
+        rules: Sequence[str],
         line: bytes | None = None,
         received: int | None = None,
         lane: str = "",
@@ -416,40 +419,31 @@ class Correlations:
         among themselves, and wait until the scope is closed.
         """
         time = to_micros(event["@timestamp"])
-        if received is not None and time > received + AHEAD:
-            self.counts.too_far_ahead += 1
-            return []
         within = self._scopes.get(scope)
         if within is None:
             within = self._scopes[scope] = self._scope(None)
-        if time < within.watermark:
-            self.counts.too_late += 1
+        if not self._comes_in_time(within, time, received):
             return []
-        self.counts.events += 1
         found: list[Event] = []
-        counted: set[tuple[int, Key]] = set()  # an event that two rules match is one event
+        lines = self._affordable(_compact(encode(event)) if line is None else line)
+        counted: set[tuple[int, Key]] | None = set() if len(rules) > 1 else None
         for rule in rules:
             for place, part_number, part in self._of_rule.get(rule, ()):
                 groups = within.groups[place]
                 values = _values(groups.rule, part, event)
                 if values is None:
                     continue
-                ordered = groups.rule.type in OF_RULES
+                hit = Hit(time, event["event.id"], part_number if groups.counts_rules else 0, values, lines)
                 for key in part.keys(event):
-                    if not ordered:
-                        if (place, key) in counted:
-                            continue
-                        counted.add((place, key))
-                    if line is None:
-                        line = encode(event)
-                    hit = Hit(time, event["event.id"], part_number if ordered else 0, values, line)
-                    self._insert(within, groups, key, self._affordable(hit), found)
+                    if counted is None or groups.counts_rules or _is_new(counted, place, key):
+                        self._insert(within, groups, key, hit, found)
         clock = time if received is None else min(time, received)
         if received is not None:
             within.heard = max(within.heard, received)
-        watermark = within.moved(lane, clock)
-        if watermark is not None:
-            self._settle(within, watermark, found)
+        if clock > within.lanes.get(lane, _NEVER):
+            watermark = within.moved(lane, clock)
+            if watermark is not None:
+                self._settle(within, watermark, found)
         return found
 
     def advance(self, time: int) -> list[Event]:
@@ -540,11 +534,22 @@ class Correlations:
         ]
         return _Scope(groups, lateness)
 
-    def _affordable(self, hit: Hit) -> Hit:
-        if self._evidence.bytes + _size(hit) <= self._limits.evidence_bytes:
-            return hit
+    def _comes_in_time(self, within: _Scope, time: int, received: int | None) -> bool:
+        if received is not None and time > received + AHEAD:
+            self.counts.too_far_ahead += 1
+        elif time < within.watermark:
+            self.counts.too_late += 1
+        else:
+            self.counts.events += 1
+            return True
+        return False
+
+    def _affordable(self, lines: Lines) -> Lines:
+        """The lines of an event, or nothing where too much is kept already."""
+        if self._evidence.bytes + _size(lines) <= self._limits.evidence_bytes:
+            return lines
         self.counts.without_evidence += 1
-        return hit._replace(lines=b"")
+        return b""
 
     def _insert(self, scope: _Scope, groups: _Groups, key: Key, hit: Hit, found: list[Event]) -> None:
         burst = groups.insert(key, hit)
@@ -565,9 +570,7 @@ class Correlations:
             for group, burst in groups.settle(watermark):
                 alert = correlation_alert(burst)
                 said = _taken(group, burst)
-                if said is not None and said.id == alert["event.id"]:
-                    continue
-                if said is not None:
+                if said is not None:  # as it is known now it takes the place of what was said
                     for place, part, key in said.placed:
                         scope.groups[place].remove(key, said.time, said.id, part)
                 else:
@@ -589,11 +592,12 @@ class Correlations:
             values = dict.fromkeys(value for event in events for value in _values(groups.rule, part, event) or ())
             if not values and groups.rule.type in OF_VALUES:
                 continue
-            number_of_part = part_number if groups.rule.type in OF_RULES else 0
-            hit = Hit(burst.time, alert["event.id"], number_of_part, tuple(values), burst.evidence)
+            number_of_part = part_number if groups.counts_rules else 0
+            lines = self._affordable(burst.evidence)
+            hit = Hit(burst.time, alert["event.id"], number_of_part, tuple(values), lines)
             for key in list(keys)[:MAX_EVIDENCE]:
                 placed.append((place, number_of_part, key))
-                self._insert(scope, groups, key, self._affordable(hit), found)
+                self._insert(scope, groups, key, hit, found)
 
 
 def _taken(group: _Group, burst: Burst) -> _Said | None:
@@ -607,6 +611,14 @@ def _taken(group: _Group, burst: Burst) -> _Said | None:
     return None
 
 
+def _is_new(counted: set[tuple[int, Key]], place: int, key: Key) -> bool:
+    """An event that two of a correlation's rules match is one event; say whether it was not counted yet."""
+    if (place, key) in counted:
+        return False
+    counted.add((place, key))
+    return True
+
+
 def _values(rule: Correlation, part: Part, event: Event) -> tuple[Value, ...] | None:
     """What a correlation measures of an event; None where it measures something that the event does not have."""
     if not rule.fields:
@@ -617,8 +629,13 @@ def _values(rule: Correlation, part: Part, event: Event) -> tuple[Value, ...] | 
     return tuple(found) or None
 
 
-def _size(hit: Hit) -> int:
-    return len(hit.lines) if isinstance(hit.lines, bytes) else sum(map(len, hit.lines))
+def _compact(line: bytes) -> bytes:
+    """A copy: what the encoder gives keeps some kilobytes of its buffer."""
+    return bytes(memoryview(line))
+
+
+def _size(lines: Lines) -> int:
+    return len(lines) if isinstance(lines, bytes) else sum(map(len, lines))
 
 
 def _stub(hit: Hit) -> bytes:

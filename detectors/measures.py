@@ -23,20 +23,21 @@ from detectors.sigma.correlation import (
 )
 
 Value: TypeAlias = Key | Number
+#: An event as JSON; of a correlation's alert its events; empty where it was too much to keep.
+Lines: TypeAlias = bytes | tuple[bytes, ...]
 
 
 class Hit(NamedTuple):
     """One event that takes part in a correlation. Hits are in order by their first three fields, which no two share.
 
-    `time` in microseconds since 1970, `part` the number of the rule that it matched, `values` what is measured of it,
-    `lines` its event as JSON (of a correlation's alert: its events), or nothing.
+    `time` in microseconds since 1970, `part` the number of the rule that it matched, `values` what is measured of it.
     """
 
     time: int
     id: str
     part: int
     values: tuple[Value, ...]
-    lines: bytes | tuple[bytes, ...]
+    lines: Lines
 
 
 class Window:

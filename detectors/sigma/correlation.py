@@ -85,11 +85,11 @@ class Part:
 
     def keys(self, event: Event) -> list[Key]:
         """The groups that an event belongs to: none where a field is missing, several where one holds a list."""
-        return _combined(View(event), self.group_by)
+        return _combined(event, self.group_by)
 
     def values_of(self, event: Event) -> list[Key]:
         """What is measured of an event: each value of the field, or each combination of the fields' values."""
-        return _combined(View(event), self.values)
+        return _combined(event, self.values)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -441,16 +441,16 @@ def silenced(correlations: Iterable[Correlation]) -> frozenset[Rule | Correlatio
     return frozenset(rule for rule, generate in referred.items() if not generate)
 
 
-def _combined(view: View, names: tuple[Fields, ...]) -> list[Key]:
+def _combined(event: Event, names: tuple[Fields, ...]) -> list[Key]:
     """Every combination of the texts of the fields, folded; none where one is missing. Without fields there is one."""
+    plain: list[Any] = [event.get(fields[0].keys[0]) for fields in names]
+    if all(type(value) is str for value in plain):  # nearly always: the first key that may hold it does
+        return [tuple(map(fold, plain))]
+    view = View(event)
     keys: list[Key] = [()]
     for fields in names:
         texts = next((found for one in fields if (found := view[one])), ())
-        if len(texts) == 1:
-            folded = fold(texts[0])
-            keys = [(*key, folded) for key in keys]
-        else:
-            keys = [(*key, text) for key in keys for text in dict.fromkeys(map(fold, texts))][:MAX_KEYS]
+        keys = [(*key, text) for key in keys for text in dict.fromkeys(map(fold, texts))][:MAX_KEYS]
     return keys
 
 
