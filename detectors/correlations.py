@@ -42,8 +42,8 @@ from pipeline.event import Event, decode, encode, from_micros, to_micros
 SECOND = 1_000_000
 #: Further ahead of its receipt than this, in microseconds, a time is no wrong time zone but a clock that is broken.
 AHEAD = 86_400 * SECOND
-#: The watermark moves in steps of this, in microseconds: one look at the waiting events for many events that came.
-_STEP = SECOND
+#: The watermark moves in so many steps through the lateness bound: one look at what waits for many events that came.
+_STEPS = 20
 _NEVER = -(2**62)
 _ALWAYS = 2**62
 #: Values of one event that are measured, where the field holds a list.
@@ -355,6 +355,7 @@ class _Scope:
         self.groups = groups
         self.by_depth = sorted(groups, key=lambda each: each.rule.depth)
         self.lateness = lateness
+        self.step = max((lateness or 0) // _STEPS, SECOND // 10)
         self.watermark = _NEVER
         self.lanes: dict[str, int] = {}
         self.heard = _NEVER
@@ -366,7 +367,7 @@ class _Scope:
         if self.lateness is None:
             return None
         low = time if len(self.lanes) == 1 else min(self.lanes.values())
-        watermark = (low - self.lateness) // _STEP * _STEP
+        watermark = (low - self.lateness) // self.step * self.step
         return watermark if watermark > self.watermark else None
 
 
@@ -623,10 +624,10 @@ def _values(rule: Correlation, part: Part, event: Event) -> tuple[Value, ...] | 
     """What a correlation measures of an event; None where it measures something that the event does not have."""
     if not rule.fields:
         return ()
-    found: list[Value] = list(part.values_of(event)[:_MAX_VALUES])
-    if rule.type != VALUE_COUNT and not (rule.condition.percentile is None and rule.type == VALUE_PERCENTILE):
-        found = [exact for value in found if isinstance(value, tuple) and (exact := number(value[0])) is not None]
-    return tuple(found) or None
+    found = part.values_of(event)[:_MAX_VALUES]
+    if rule.type == VALUE_COUNT or (rule.condition.percentile is None and rule.type == VALUE_PERCENTILE):
+        return tuple(found) or None
+    return tuple(exact for value in found if (exact := number(value[0])) is not None) or None
 
 
 def _compact(line: bytes) -> bytes:

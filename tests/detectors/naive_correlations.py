@@ -32,9 +32,9 @@ class Naive:
                 for place, part in enumerate(rule.parts):
                     if part.rule.id in ids:
                         values = [value for event in behind for value in part.values_of(event)] if rule.fields else [()]
-                        if rule.fields and rule.type != "value_count" and rule.condition.percentile is not None:
-                            values = [n for value in values if (n := number(value[0])) is not None]
-                        elif rule.type in ("value_sum", "value_avg", "value_median"):
+                        if (
+                            rule.fields and rule.type != "value_count" and rule.condition.percentile is not None
+                        ) or rule.type in ("value_sum", "value_avg", "value_median"):
                             values = [n for value in values if (n := number(value[0])) is not None]
                         for key in {key for event in behind for key in part.keys(event)} if values else ():
                             hits = groups.setdefault(key, [])

@@ -1,4 +1,4 @@
-"""`haidang bench bus|store|pipeline|overload|correlation`: this machine is measured with the real parts; figures leave."""
+"""`haidang bench …`: this machine is measured with the real parts; figures leave."""
 
 import argparse
 import importlib
