@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import zstandard
 from sqlalchemy import Connection, delete, select
 
-from detectors.correlations import SECOND, Correlations, Limits
+from detectors.correlations import SECOND, Correlations, Counts, Limits
 from detectors.sigma import Rule, RuleSet
 from pipeline import bus
 from pipeline.bus import Record
@@ -144,7 +144,7 @@ class OfSite:
     def detail(self) -> dict[str, Any]:
         held = list(self._held.values())
         counts = [asdict(each.counts) for each in held]
-        sums = {name: sum(each[name] for each in counts) for name in (counts[0] if counts else ())}
+        sums = {name: sum(each[name] for each in counts) for name in asdict(Counts())}
         return {
             "correlations": {
                 "rules": len(self._rules.correlations), "groups": sum(each.groups for each in held), **sums,
