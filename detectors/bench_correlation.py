@@ -18,6 +18,8 @@ _BUSY_GROUPS = 10_000
 #: How far behind the newest event one may come, in seconds.
 _DISORDER = 30
 _LATENESS = 60
+#: Time between two events of the many groups, in microseconds.
+_CROWDED_MICROS = 200
 _START = 1_795_000_000
 _RULES = """
 title: Failed
@@ -94,13 +96,16 @@ def _feed(engine: Correlations, count: int, groups: int) -> tuple[float, int]:
 
 
 def _made(number: int, groups: int, chance: random.Random) -> tuple[Event, bytes]:
-    place = number % groups if groups > _BUSY_GROUPS else int(groups * chance.random() ** 3)
-    late = chance.randrange(_DISORDER * 1000) if groups <= _BUSY_GROUPS else 0
+    if groups > _BUSY_GROUPS:  # each its own, all within the timespan
+        place, micros = number % groups, number * _CROWDED_MICROS
+    else:
+        place = int(groups * chance.random() ** 3)
+        micros = (number - chance.randrange(_DISORDER * 1000)) * 1000
     event: Event = {
-        "@timestamp": from_micros(_START * SECOND + number * 1000 - late * 1000),  # a thousand events a second
+        "@timestamp": from_micros(_START * SECOND + micros),
         "event.id": event_id("bench", number), "event.dataset": "linux.auth", "event.action": "ssh_login",
         "host.name": "may-chu", "user.name": f"user{number % 97}",
         "source.ip": f"10.{place >> 16 & 255}.{place >> 8 & 255}.{place & 255}",
         "message": f"Failed password for user{number % 97} from 10.0.0.1 port {number % 65536} ssh2",
     }  # fmt: skip
-    return event, bytes(memoryview(encode(event)))  # a copy without the buffer of the encoder, as lines of a frame are
+    return event, bytes(memoryview(encode(event)))  # a copy without the encoder's buffer, as a frame's lines are

@@ -105,7 +105,7 @@ class OfSite:
         self._held: dict[int, Correlations] = {}
         self._lines: dict[str, list[bytes]] = {}
         self._last: dict[int, Record] = {}
-        self._unsaved = False
+        self._unsaved: set[int] = set()  # partitions of the journal
         self._ticked = self._saved = self._logged = time.monotonic()
         self._pause = _SAVE_SECONDS
         self._told: dict[str, int] = {}
@@ -119,6 +119,7 @@ class OfSite:
             self._lines.setdefault(record.source, []).append(encode({**event, **marks}))
 
     def alerts(self) -> list[Event] | None:
+        self._look_at_share()
         if not self._write():
             return None
         return [alert for record in self._journal.read() for alert in self._read(record)]
@@ -137,7 +138,7 @@ class OfSite:
         started = time.monotonic()
         if self._unsaved:
             self._journal.commit(self._write_state)
-            self._unsaved = False
+            self._unsaved.clear()
         self._saved = time.monotonic()
         self._pause = max(_SAVE_SECONDS, (self._saved - started) / _SAVE_SHARE)
 
@@ -157,7 +158,7 @@ class OfSite:
         self._lines.clear()
         if time.monotonic() - self._ticked >= _TICK_SECONDS and not self._stage.bus.fault:
             self._ticked = time.monotonic()
-            if self._journal.shared or any(each.waits() for each in self._states()):
+            if self._journal.shared or any(each.waits() for each in self._held.values()):
                 frames += pack("haidang", [encode({_TICK: _now(), _LANES: self._lanes()})], _KEY)
         return not frames or self._stage.publish(bus.HITS, frames)
 
@@ -173,7 +174,7 @@ class OfSite:
 
     def _read(self, record: Record) -> list[Event]:
         state = self._state(record.partition)
-        self._unsaved = True
+        self._unsaved.add(record.partition)
         found: list[Event] = []
         try:
             for line in unpack(record.payload):
@@ -187,12 +188,13 @@ class OfSite:
             log("detectors").error("not_a_hit", topic=record.topic, offset=record.offset, error=str(error))
         return found
 
-    def _states(self) -> list[Correlations]:
-        """Return the states of the partitions that are ours; those of others are forgotten."""
+    def _look_at_share(self) -> None:
+        """Take up what was held of the partitions that are ours; forget that of others."""
         ours = self._journal.partitions
         for partition in self._held.keys() - ours:
             del self._held[partition]
-        return [self._state(partition) for partition in sorted(ours)]
+        for partition in ours - self._held.keys():
+            self._state(partition)
 
     def _state(self, partition: int) -> Correlations:
         if partition not in self._held:
@@ -207,9 +209,9 @@ class OfSite:
 
     def _write_state(self, connection: Connection) -> None:
         packer = zstandard.ZstdCompressor(level=1)
-        for partition, state in self._held.items():
+        for partition in sorted(self._unsaved):  # their leases are looked at in this transaction
             connection.execute(delete(table).where(table.c.partition == partition))
-            for number, piece in enumerate(state.dump()):
+            for number, piece in enumerate(self._held[partition].dump()):
                 row = {"partition": partition, "piece": number, "data": packer.compress(piece)}
                 connection.execute(table.insert(), row)
 

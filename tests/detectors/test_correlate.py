@@ -1,15 +1,27 @@
 """Correlation through the real stage: alerts over the journal, over restarts and kills, each once."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
 
 from pipeline import bus
-from pipeline.event import Event, event_id, format_time
+from pipeline.bus.kafka import KafkaBus
+from pipeline.event import Event, decode, encode, event_id, format_time
+from pipeline.frame import pack, unpack
+from pipeline.settings import State
+from pipeline.state import open_state
+from pipeline.state.tables import leases, stages
 from tests.conftest import eventually
 from tests.detectors.test_detect import Running
 
@@ -160,3 +172,58 @@ def test_nothing_is_written_for_events_that_no_correlation_needs(running: Correl
     eventually(running.read_all, 30)
     assert running.stop() == 0
     assert running.bus.ends(bus.HITS)[0] == 1
+
+
+@pytest.mark.slow
+def test_events_of_a_group_meet_on_several_machines_and_what_is_held_is_handed_over(
+    tmp_path: Path, kafka: Any, postgres: Any
+) -> None:
+    settings, url = kafka.settings(partitions=3), postgres.new_database()
+    rules = tmp_path / "rules.yml"
+    rules.write_text(RULES, "utf-8")
+    environment = {
+        **os.environ, "HAIDANG_BUS__KIND": "kafka", "HAIDANG_BUS__SERVERS": json.dumps(settings.servers),
+        "HAIDANG_BUS__TOPIC_PREFIX": settings.topic_prefix, "HAIDANG_BUS__PARTITIONS": "3", "HAIDANG_STATE__URL": url,
+    }  # fmt: skip
+    queue, engine = KafkaBus(settings), open_state(tmp_path / "test", State(url=SecretStr(url)))
+    machines = {}
+
+    def start(name: str) -> None:
+        places = {**environment, "HAIDANG_DATA_DIR": str(tmp_path / name)}
+        command = [sys.executable, "-m", "detectors", "--rules", str(rules)]
+        machines[name] = subprocess.Popen(command, env=places)
+
+    def send(*events: Event) -> None:
+        for number, event in enumerate(events):  # each to another partition
+            queue.publish(bus.EVENTS, list(pack("syslog", [encode(event)], key=str(number))))
+
+    def owners(topic: str) -> set[str]:
+        with engine.connect() as connection:
+            return set(connection.scalars(select(leases.c.instance).where(leases.c.topic == topic)))
+
+    def titles() -> set[str]:
+        found = [decode(line) for record in queue.read(bus.ALERTS, {}) for line in unpack(record.payload)]
+        return {alert["rule.name"] for alert in found}
+
+    def held() -> int:
+        with engine.connect() as connection:
+            details = connection.scalars(select(stages.c.detail).where(stages.c.stage == "detectors")).all()
+        return max((detail.get("correlations", {}).get("events", 0) for detail in details), default=0)
+
+    try:
+        start("one")
+        eventually(lambda: len(owners(bus.HITS)) == 1, 30)
+        send(*ATTACK[:3])
+        eventually(lambda: held() == 3, 30)
+        start("two")
+        eventually(lambda: len(owners(bus.EVENTS)) == 2, 30)  # the partitions are divided
+        machines["one"].terminate()  # the other one has all of them now
+        assert machines["one"].wait(30) == 0
+        send(*ATTACK[3:], LOGIN)
+        eventually(lambda: titles() == {"Many failed, then one succeeded"}, 30)
+    finally:
+        for process in machines.values():
+            process.kill()
+            process.wait()
+        queue.close()
+        engine.dispose()
