@@ -11,12 +11,14 @@ from typing import Any
 from detectors.correlations import SECOND, Correlations, Limits
 from detectors.sigma import Correlation, RuleSet
 from pipeline.event import Event, encode, event_id, from_micros
+from pipeline.stage import collect_rarely
 
 _EVENTS = 1_000_000
 #: Addresses that the events of the first measurement come from.
 _BUSY_GROUPS = 10_000
-#: How far behind the newest event one may come, in seconds.
+#: How far behind the newest event one may come, in seconds, and how many do.
 _DISORDER = 30
+_LATE_SHARE = 0.1
 _LATENESS = 60
 #: Time between two events of the many groups, in microseconds.
 _CROWDED_MICROS = 200
@@ -44,6 +46,7 @@ _FAILED = ["3d0a1f4e-0000-4222-8333-000000000001"]
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the figures; each is of one core."""
+    collect_rarely()
     count = chosen.events or _EVENTS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yml"
@@ -100,7 +103,8 @@ def _made(number: int, groups: int, chance: random.Random) -> tuple[Event, bytes
         place, micros = number % groups, number * _CROWDED_MICROS
     else:
         place = int(groups * chance.random() ** 3)
-        micros = (number - chance.randrange(_DISORDER * 1000)) * 1000
+        late = chance.randrange(_DISORDER * 1000) if chance.random() < _LATE_SHARE else 0
+        micros = (number - late) * 1000
     event: Event = {
         "@timestamp": from_micros(_START * SECOND + micros),
         "event.id": event_id("bench", number), "event.dataset": "linux.auth", "event.action": "ssh_login",

@@ -289,9 +289,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
             return
         stage = Stage(name, settings, engine, bus)
         stage.stopping = stopping
-        # Almost nothing that a stage makes refers to itself, and what it loads at the start stays: look rarely.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        collect_rarely()
         with only_one(settings.data_dir, name):
             log("stage").info("started", stage=name, pid=os.getpid())
             _keep_running(stage, body)
@@ -302,6 +300,12 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         sys.exit(2)
     bus.close()
     engine.dispose()
+
+
+def collect_rarely() -> None:
+    """Look for cycles rarely: little that a stage makes refers to itself, and what it loads at the start stays."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def patiently(make: Callable[[], T], stopping: threading.Event) -> T | None:
