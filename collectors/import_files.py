@@ -35,7 +35,7 @@ from pipeline.state.tables import alerts, stages
 from pipeline.supervisor import Supervisor
 
 #: The source's name of everything that is imported: the same file gives the same ids, whoever imports it, whenever.
-SOURCE = "import"
+SOURCE = bus.IMPORT
 #: What an import needs where no pipeline runs.
 _STAGES = ("detectors", "response", "store")
 _WAIT_SECONDS = 0.1

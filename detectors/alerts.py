@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from detectors.sigma import Match, Refused, Rule
-from pipeline.event import Event, event_id, format_time
+from detectors.sigma import Correlation, Match, Refused, Rule
+from detectors.sigma.correlation import Key, Number, shown
+from detectors.sigma.rule import About
+from pipeline.event import Event, decode, event_id, format_time, from_micros
 from pipeline.own_alerts import DATASET, SEVERITY, own_alert
 
 #: The events kept with an alert, at most.
@@ -18,15 +21,70 @@ _ENTITY_FIELDS = (
 )  # fmt: skip
 
 
+class Burst(NamedTuple):
+    """What a correlation has found: the window that ends at `time`, with its first and last event and how many.
+
+    Times in microseconds since 1970; `of_parts` are the events of each rule that it refers to; `evidence` the events
+    as JSON, the first of them.
+    """
+
+    rule: Correlation
+    key: Key
+    time: int
+    first: int
+    last: int
+    events: int
+    measured: Number
+    of_parts: tuple[int, ...]
+    evidence: tuple[bytes, ...]
+
+
 def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Event:
     """Return the alert that `rule` raises on `events` (the last one made it fire).
 
     Its id is made of the rule and the event, so a replay repeats it.
     """
     last = events[-1]
+    document = _document(rule, last["@timestamp"], event_id("alert", rule.id, last["event.id"]), len(events))
+    document["alert.matches"] = [_match(m.selection, m.field, m.value) for m in matches]
+    document["alert.evidence"] = list(events[:MAX_EVIDENCE])
+    document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
+    return document
+
+
+def correlation_alert(burst: Burst) -> Event:
+    """Return the alert of a correlation. Its id is made of the rule, the group and the window.
+
+    Of who and where it says what all of its events agree on.
+    """
+    rule = burst.rule
+    identifier = event_id("alert", rule.id, *burst.key, burst.time)
+    document = _document(rule, from_micros(burst.time), identifier, burst.events)
+    what = f"{rule.type}({', '.join(rule.fields)})" if rule.fields else rule.type
+    asked = f"{shown(burst.measured)} ({rule.condition}) in {rule.timespan}"
+    document["alert.matches"] = [
+        _match("correlation", what, asked),
+        *(_match("group-by", name, value) for name, value in zip(rule.group_by, burst.key, strict=True)),
+        *(_match("rule", part.rule.title, str(n)) for part, n in zip(rule.parts, burst.of_parts, strict=True) if n),
+        _match("time", "first", from_micros(burst.first)),
+        _match("time", "last", from_micros(burst.last)),
+    ]
+    evidence = [decode(line) for line in burst.evidence]
+    document["alert.evidence"] = evidence
+    for name in _ENTITY_FIELDS:
+        if evidence and name in evidence[0] and all(event.get(name) == evidence[0][name] for event in evidence):
+            document[name] = evidence[0][name]
+    return document
+
+
+def _match(selection: str, field: str, value: str) -> dict[str, str]:
+    return {"selection": selection, "field": field, "value": value}
+
+
+def _document(rule: About, time: str, identifier: str, count: int) -> dict[str, Any]:
     document: Event = {
-        "@timestamp": last["@timestamp"],
-        "event.id": event_id("alert", rule.id, last["event.id"]),
+        "@timestamp": time,
+        "event.id": identifier,
         "event.kind": "alert",
         "event.dataset": DATASET,
         "event.created": format_time(datetime.now(UTC)),
@@ -39,21 +97,18 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
         "rule.reference": list(rule.references),
         "tags": list(rule.tags),
         "alert.status": "new",
-        "alert.count": len(events),
-        "alert.matches": [{"selection": m.selection, "field": m.field, "value": m.value} for m in matches],
-        "alert.evidence": list(events[:MAX_EVIDENCE]),
+        "alert.count": count,
     }
     for name, key in (("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi")):
         if isinstance(rule.extra.get(key), str):
             document[name] = rule.extra[key]
-    document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
     return document
 
 
 def refused_alert(refused: Refused, observer: str) -> Event:
     """Return the alert that a rule cannot be loaded: detection never fails in silence."""
     return own_alert(
-        "detectors.rule_refused", refused.rule or refused.path, f"{refused.path}: {refused.reason}", observer
+        "detectors.rule_refused", refused.rule or refused.path, f"{refused.place}: {refused.reason}", observer
     )
 
 

@@ -43,6 +43,13 @@ class _FromState(Collector):
             backlog.add_metric([name], stage["backlog_events"])
         yield up
         yield backlog
+        correlation = GaugeMetricFamily(
+            "haidang_correlation", "What correlations hold, took and left out", labels=["stage", "what"]
+        )
+        for name, stage in now["stages"].items():
+            for what, number in stage.get("correlations", {}).items():
+                correlation.add_metric([name, what], number)
+        yield correlation
         yield GaugeMetricFamily(
             "haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"]
         )

@@ -211,6 +211,18 @@ class Detectors(_Section):
     rules: list[Path] = Field(
         default_factory=list, description="folders of Sigma rules; the rules we ship when left out"
     )
+    lateness_seconds: float = Field(
+        300, ge=0, le=86_400, description="correlations: how late an event may come and still take part, in seconds"
+    )
+    correlation_groups: int = Field(
+        100_000, ge=100, description="correlations: groups that each rule holds; the one longest without an event goes"
+    )
+    correlation_events: int = Field(
+        10_000, ge=100, description="correlations: events that each group holds; the oldest go"
+    )
+    correlation_evidence_mb: int = Field(
+        200, ge=1, description="correlations: megabytes of events that are held to be shown in alerts"
+    )
 
 
 class Canary(_Section):

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -21,8 +21,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from pipeline import shares
-from pipeline.bus import Bus, BusAway, Positions, Record, open_bus
+from pipeline.bus import Bus, BusAway, Positions, Record, SlowDown, open_bus
 from pipeline.deadletters import bury
+from pipeline.frame import Frame
 from pipeline.instance import instance_of
 from pipeline.ledger import Tally
 from pipeline.logs import log, start_log
@@ -44,6 +45,8 @@ LOCK_SECONDS = 20.0
 _LOCK_MOMENT = 0.3
 #: How often a copy of a consumer says that it lives, and looks whether its share has changed, in seconds.
 _SHARE_SECONDS = 2.0
+#: How long a full bus is waited for before trying again, in seconds.
+_SLOW_DOWN_SECONDS = 0.2
 #: How old the ends of a topic may be that a bus tells, in seconds, and a little more.
 _ENDS_SECONDS = 1.5
 #: How long a stage waits before it tries again what a service did not answer, in seconds: first, and at the longest.
@@ -93,6 +96,18 @@ class Stage:
         except STATE_AWAY as error:  # it is for others to know; who saves something will find out
             log("stage").error("not_heard", stage=self.name, reason=str(error.orig))
 
+    def publish(self, topic: str, frames: Sequence[Frame]) -> bool:
+        """Publish as soon as the bus takes it; False when the stage was told to stop before."""
+        while not self.stopping.is_set():
+            try:
+                self.bus.publish(topic, frames)
+                return True
+            except SlowDown as error:
+                log("stage").warning(f"{topic}_held", reason=str(error))
+                self.beat(detail={"ready": True, "waits": str(error)})
+                self.stopping.wait(_SLOW_DOWN_SECONDS)
+        return False
+
 
 class Consumer:
     """A stage's reading end of one topic: `read`, act on it, `commit`: position and counts in one transaction.
@@ -127,6 +142,21 @@ class Consumer:
     def leads(self) -> bool:
         """Whether this copy does what only one of them should: it has the first partition, or is the only one."""
         return self._share is None or 0 in self._share
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions that are this copy's, also those that it gives up once what it read there is saved."""
+        return set(self._stage.bus.partitions(self.topic)) if self._share is None else set(self._share)
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether another copy waits for a partition until what was read there is saved."""
+        return bool(self._given_up)
+
+    @property
+    def shared(self) -> bool:
+        """Whether there may be copies of this consumer."""
+        return self._share is not None
 
     def start_at(self, offsets: Positions) -> None:
         """Begin at these offsets in the partitions that were never read."""
@@ -177,6 +207,10 @@ class Consumer:
         """Keep nothing any more: what was read and not saved is read again, here or elsewhere."""
         if self._keeper is not None:
             self._keeper.stop()
+
+    def has_read(self, partition: int) -> bool:
+        """Say whether nothing waits to be read in a partition."""
+        return not self._stage.bus.backlog(self.topic, self._next, [partition])[0]
 
     def close(self) -> None:
         """Let other copies go on at once; what was read and not saved is theirs."""
@@ -266,9 +300,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
             return
         stage = Stage(name, settings, engine, bus)
         stage.stopping = stopping
-        # Almost nothing that a stage makes refers to itself, and what it loads at the start stays: look rarely.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        collect_rarely()
         with only_one(settings.data_dir, name):
             log("stage").info("started", stage=name, pid=os.getpid())
             _keep_running(stage, body)
@@ -279,6 +311,12 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
         sys.exit(2)
     bus.close()
     engine.dispose()
+
+
+def collect_rarely() -> None:
+    """Look for cycles rarely: little that a stage makes refers to itself, and what it loads at the start stays."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def patiently(make: Callable[[], T], stopping: threading.Event) -> T | None:

@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",

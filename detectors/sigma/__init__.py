@@ -2,9 +2,10 @@
 leave.
 """
 
+from detectors.sigma.correlation import Correlation
 from detectors.sigma.nodes import Match
 from detectors.sigma.rule import Refused, Rule
 from detectors.sigma.ruleset import RuleSet, Warned
 from detectors.sigma.view import Event
 
-__all__ = ["Event", "Match", "Refused", "Rule", "RuleSet", "Warned"]
+__all__ = ["Correlation", "Event", "Match", "Refused", "Rule", "RuleSet", "Warned"]

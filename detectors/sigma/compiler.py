@@ -21,11 +21,12 @@ from detectors.sigma.nodes import Node, all_of
 from detectors.sigma.rule import Rule
 
 DEFAULT_LEVEL = "medium"  # Sigma lets a rule leave its level out
+NO_IDENTIFIER = "the rule has no identifier; one was made from its title"
 # fmt: off
 _STANDARD = frozenset((
     "title", "id", "name", "taxonomy", "related", "level", "status", "description", "references",
     "tags", "author", "date", "modified", "fields", "falsepositives", "scope", "license",
-    "logsource", "detection", "filter",
+    "logsource", "detection", "filter", "correlation", "generate",
 ))
 # fmt: on
 _ANYTHING = {"selection": {"field": "value"}, "condition": "selection"}
@@ -61,48 +62,35 @@ class Compiler:
         for key, why in _NOT_HERE.items():
             if key in document:
                 raise RuleRefused(why)
-        parsed = _metadata(document)
+        parsed = metadata(document)
         if "detection" not in document:
             raise RuleRefused("the rule has no detection")
         logsource = _logsource(parsed)
         route = self._sources.route(logsource)
-        node, warnings = compile_detection(document["detection"], self._field_of(logsource))
+        node, warnings = compile_detection(document["detection"], self.field_of(logsource))
         if not route.known:
             warnings.append(
                 f"unknown log source {logsource}; the rule sees only events with an event.dataset of that name"
             )
         if parsed.id is None:
-            warnings.append("the rule has no identifier; one was made from its title")
-        return (
-            Rule(
-                id=str(parsed.id or uuid5(NAMESPACE_URL, f"sigma:{parsed.title}")),
-                title=parsed.title,
-                level=parsed.level.name.lower() if parsed.level else DEFAULT_LEVEL,
-                status=parsed.status.name.lower() if parsed.status else "",
-                description=parsed.description or "",
-                tags=tuple(str(tag) for tag in parsed.tags),
-                references=tuple(map(str, parsed.references)),
-                falsepositives=tuple(map(str, parsed.falsepositives)),
-                author=parsed.author or "",
-                path=path,
-                logsource=logsource,
-                name=parsed.name or "",
-                extra={key: value for key, value in document.items() if key not in _STANDARD},
-                node=node,
-                route=route,
-            ),
-            warnings,
+            warnings.append(NO_IDENTIFIER)
+        rule = Rule(
+            **about(parsed, document, path),
+            logsource=logsource,
+            node=node,
+            route=route,
         )
+        return rule, warnings
 
     def filter(self, document: Mapping[str, Any], path: str) -> tuple[Filter, list[str]]:
         """A global filter and warnings about it. Raises `RuleRefused`."""
-        parsed = _metadata({**document, "level": None})
+        parsed = metadata({**document, "level": None})
         content = document["filter"]
         if not isinstance(content, Mapping):
             raise RuleRefused(f"the filter must be a map, not {content!r}")
         logsource = _logsource(parsed)
         detection = {key: value for key, value in content.items() if key != "rules"}
-        _, warnings = compile_detection(detection, self._field_of(logsource))
+        _, warnings = compile_detection(detection, self.field_of(logsource))
         condition = str(detection["condition"])
         if "not" not in condition.lower().split():
             warnings.append(
@@ -115,21 +103,39 @@ class Compiler:
     def filtered(self, rule: Rule, filters: list[Filter]) -> Rule:
         """The rule with the conditions of the filters that fit it ANDed to its own."""
         nodes: list[Node] = [rule.node]
-        field_of = self._field_of(rule.logsource)
+        field_of = self.field_of(rule.logsource)
         nodes += [compile_detection(each.detection, field_of)[0] for each in filters]
         return replace(rule, node=all_of(nodes)) if filters else rule
 
-    def _field_of(self, logsource: Mapping[str, str]) -> FieldOf:
+    def field_of(self, logsource: Mapping[str, str]) -> FieldOf:
+        """How the rules of a log source name the keys of its events."""
         return lambda name, exact: self._fields.field(logsource, name, exact=exact)
 
 
 _NOT_HERE = {
-    "correlation": "correlation rules are not evaluated on single events",
     "action": "'action' documents belong to Sigma 1; write each rule out",
 }
 
 
-def _metadata(document: Mapping[str, Any]) -> SigmaRule:
+def about(parsed: SigmaRule, document: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """What a rule says of itself, as the arguments of `About`."""
+    return {
+        "id": str(parsed.id or uuid5(NAMESPACE_URL, f"sigma:{parsed.title}")),
+        "title": parsed.title,
+        "level": parsed.level.name.lower() if parsed.level else DEFAULT_LEVEL,
+        "status": parsed.status.name.lower() if parsed.status else "",
+        "description": parsed.description or "",
+        "tags": tuple(str(tag) for tag in parsed.tags),
+        "references": tuple(map(str, parsed.references)),
+        "falsepositives": tuple(map(str, parsed.falsepositives)),
+        "author": parsed.author or "",
+        "path": path,
+        "name": parsed.name or "",
+        "extra": {key: value for key, value in document.items() if key not in _STANDARD},
+    }
+
+
+def metadata(document: Mapping[str, Any]) -> SigmaRule:
     """pySigma's reading of everything but the detection."""
     try:
         parsed = SigmaRule.from_dict({**document, "detection": _ANYTHING}, collect_errors=True)

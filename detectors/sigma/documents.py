@@ -22,11 +22,12 @@ SUFFIXES = (".yml", ".yaml")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document of a rule file, or the reason why the file gave none."""
+    """One YAML document of a rule file with the line where it begins, or the reason why the file gave none."""
 
     path: str
     content: Any = None
     error: str = ""
+    line: int = 0
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -84,7 +85,7 @@ def read_documents(path: Path) -> Iterator[Document]:
             return
         text = path.read_text(encoding="utf-8-sig")
         _refuse_deep_nesting(text)
-        contents = list(yaml.load_all(text, Loader=_Loader))
+        documents = list(_documents(str(path), text))
     except OSError as error:
         yield Document(str(path), error=f"the file cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -93,9 +94,19 @@ def read_documents(path: Path) -> Iterator[Document]:
         why = " ".join(str(error).split())
         yield Document(str(path), error=f"the file is not valid YAML: {why}")
     else:
-        for content in contents:
+        yield from documents
+
+
+def _documents(path: str, text: str) -> Iterator[Document]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            content = loader.construct_document(node)
             if content is not None:
-                yield Document(str(path), content)
+                yield Document(path, content, line=node.start_mark.line + 1)
+    finally:
+        loader.dispose()
 
 
 def _refuse_deep_nesting(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A rule ready for use, and a rule that was refused."""
+"""What a rule says of itself, a rule ready for use, and a rule that was refused."""
 
 from dataclasses import dataclass, field
 
@@ -9,13 +9,11 @@ from detectors.sigma.view import Event, View
 LEVELS = ("informational", "low", "medium", "high", "critical")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """A compiled Sigma rule; equal to itself only, so that it can be a key.
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class About:
+    """What every rule says of itself; equal to itself only, so that it can be a key.
 
-    `logsource` holds product, category and service as far as the rule gives them; `extra` the keys
-    that Sigma does not know (such as `title_vi`). `node` and `route` are its compiled detection and
-    log source.
+    `extra` holds the keys that Sigma does not know (such as `title_vi`).
     """
 
     id: str
@@ -28,11 +26,21 @@ class Rule:
     falsepositives: tuple[str, ...]
     author: str
     path: str
-    logsource: dict[str, str]
     name: str = ""
     extra: dict[str, object] = field(default_factory=dict)
-    node: Node = field(repr=False, kw_only=True)
-    route: Route = field(repr=False, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Rule(About):
+    """A compiled Sigma rule.
+
+    `logsource` holds product, category and service as far as the rule gives them; `node` and `route` are its compiled
+    detection and log source.
+    """
+
+    logsource: dict[str, str]
+    node: Node = field(repr=False)
+    route: Route = field(repr=False)
 
     def applies(self, event: Event) -> bool:
         """Whether the event comes from the rule's log source."""
@@ -55,10 +63,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A rule, filter or file that is not used. `rule` is its title or identifier, empty when
-    unknown.
+    """A rule, filter or file that is not used. `rule` is its title or identifier, empty when unknown; `line` where its
+    document begins, 0 when unknown.
     """
 
     path: str
     rule: str
     reason: str
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """The file, and the line in it."""
+        return f"{self.path}:{self.line}" if self.line else self.path

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detectors.sigma.compiler import Compiler, Filter
+from detectors.sigma.correlation import Correlation, Draft, Linker, draft, silenced
 from detectors.sigma.documents import Document, read_documents, rule_files
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.fields import FieldMap
@@ -30,17 +31,24 @@ class Warned:
 
 
 class RuleSet:
-    """Rules that loaded, those that were refused, and warnings."""
+    """Rules that loaded, those that were refused, and warnings.
 
-    __slots__ = ("_by_origin", "_event_codes", "refused", "rules", "warnings")
+    `rules` have a detection, `correlations` refer to rules; what is in `silent` raises no alerts of its own.
+    """
+
+    __slots__ = ("_by_origin", "_event_codes", "correlations", "refused", "rules", "silent", "warnings")
 
     def __init__(
         self,
         rules: Iterable[Rule],
         refused: Iterable[Refused] = (),
         warnings: Iterable[Warned] = (),
+        correlations: Iterable[Correlation] = (),
+        silent: Iterable[Rule | Correlation] = (),
     ) -> None:
         self.rules = tuple(rules)
+        self.correlations = tuple(correlations)
+        self.silent = silenced(self.correlations).union(silent)
         self.refused = tuple(refused)
         self.warnings = tuple(warnings)
         self._by_origin: dict[Origin, tuple[Rule, ...]] = {}
@@ -62,7 +70,9 @@ class RuleSet:
             for path in rule_files(directory):
                 for document in read_documents(path):
                     loading.add(document)
-        return cls(loading.filtered_rules(), loading.refused, loading.warnings)
+        rules = loading.filtered_rules()
+        correlations, silent = loading.linked(rules)
+        return cls(rules, loading.refused, loading.warnings, correlations, silent)
 
     def evaluate(self, event: Event) -> list[Rule]:
         """The rules that match the event, in the order of `rules`."""
@@ -98,12 +108,13 @@ class _Loading:
     def __init__(self) -> None:
         self.rules: dict[str, Rule] = {}
         self.filters: list[Filter] = []
+        self.drafts: dict[str, Draft] = {}
         self.refused: list[Refused] = []
         self.warnings: list[Warned] = []
         self.compiler = Compiler(FieldMap([]), LogSources([]))
 
-    def refuse(self, path: str, rule: str, reason: str) -> None:
-        self.refused.append(Refused(path, rule, reason))
+    def refuse(self, path: str, rule: str, reason: str, line: int = 0) -> None:
+        self.refused.append(Refused(path, rule, reason, line))
 
     def tables(self, directories: Iterable[Path]) -> None:
         extensions = {
@@ -124,24 +135,29 @@ class _Loading:
         if document.error:
             return self.refuse(path, "", document.error)
         if not isinstance(content, dict):
-            return self.refuse(path, "", f"expected a map of a rule's attributes, not {content!r:.100}")
+            return self.refuse(path, "", f"expected a map of a rule's attributes, not {content!r:.100}", document.line)
         name = str(content.get("title") or content.get("id") or "")
         try:
             if "filter" in content:
                 made, warnings = self.compiler.filter(content, path)
                 self.filters.append(made)
+            elif "correlation" in content:
+                correlation, warnings = draft(content, path, document.line)
+                self._claim(str(correlation.about["id"]))
+                self.drafts[correlation.about["id"]] = correlation
             else:
                 rule, warnings = self.compiler.rule(content, path)
-                self._keep(rule)
+                self._claim(rule.id)
+                self.rules[rule.id] = rule
         except RuleRefused as refusal:
-            return self.refuse(path, name, str(refusal))
+            return self.refuse(path, name, str(refusal), document.line)
         self.warnings += [Warned(path, name, text) for text in warnings]
         return None
 
-    def _keep(self, rule: Rule) -> None:
-        if (first := self.rules.get(rule.id)) is not None:
-            raise RuleRefused(f"the identifier {rule.id} is already taken by {first.path}")
-        self.rules[rule.id] = rule
+    def _claim(self, identifier: str) -> None:
+        first = self.rules.get(identifier) or self.drafts.get(identifier)
+        if first is not None:
+            raise RuleRefused(f"the identifier {identifier} is already taken by {first.path}")
 
     def filtered_rules(self) -> list[Rule]:
         idle = list(self.filters)
@@ -152,3 +168,33 @@ class _Loading:
             rules.append(self.compiler.filtered(rule, fitting))
         self.warnings += [Warned(f.path, f.title, "the filter fits no rule") for f in idle]
         return rules
+
+    def linked(self, rules: list[Rule]) -> tuple[list[Correlation], set[Rule | Correlation]]:
+        """The correlations, and the rules that stay silent though what refers to them is refused."""
+        linker = Linker(self.drafts.values(), rules, self.compiler)
+        correlations: list[Correlation] = []
+        meant: set[str] = set()
+        for identifier, made in self.drafts.items():
+            title = str(made.about["title"])
+            try:
+                found = linker.link(identifier)
+            except RuleRefused as refusal:
+                self.refuse(made.path, title, str(refusal), made.line)
+                meant |= _parts_beside(linker, made, self.rules)
+                continue
+            correlations.append(found)
+            self.warnings += [Warned(made.path, title, text) for text in found.warnings]
+        return correlations, {rule for rule in rules if rule.id in meant}
+
+
+def _parts_beside(linker: Linker, made: Draft, rules: dict[str, Rule]) -> set[str]:
+    """The rules in the file of a refused correlation that are its parts: alone they would alert on everything."""
+    found: set[str] = set()
+    for reference in made.rules if not made.generate else ():
+        try:
+            identifier = linker.identifier(made, reference)
+        except RuleRefused:
+            continue
+        if identifier in rules and rules[identifier].path == made.path:
+            found.add(identifier)
+    return found

@@ -36,7 +36,7 @@ class Header(BaseModel):
     files: dict[str, str] = {}
     named: list[Named] = []
     #: For each topic of an embedded bus whose frames are here: the offset that the next frame gets.
-    bus: dict[Literal["events", "alerts", "alert-updates"], Annotated[int, Field(ge=1)]] = {}
+    bus: dict[Literal["events", "alerts", "alert-updates", "hits"], Annotated[int, Field(ge=1)]] = {}
     #: Events of each source that waited to be stored; None where there was no embedded bus to look at.
     held: dict[str, int] | None = None
     #: Names of the environment's settings, which are not here.

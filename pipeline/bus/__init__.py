@@ -20,7 +20,11 @@ EVENTS = "events"
 ALERTS = "alerts"
 #: Alerts as the queue holds them now, from the response stage to the store.
 ALERT_UPDATES = "alert-updates"
-TOPICS = (EVENTS, ALERTS, ALERT_UPDATES)
+#: Events that rules of a correlation have matched, from the detectors to the one of them that evaluates correlations.
+HITS = "hits"
+TOPICS = (EVENTS, ALERTS, ALERT_UPDATES, HITS)
+#: The source of frames that an import publishes, of files with times of their own.
+IMPORT = "import"
 #: The source of frames that an import with rules of its own publishes: the site's own rules leave them out.
 OWN_RULES = "import.rules"
 #: The key of frames of dead letters that are tried again: they were received before.

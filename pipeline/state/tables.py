@@ -97,6 +97,17 @@ dead_letters = Table(
     Index("dead_letters_time", "time"),
 )
 
+#: What the correlations of a partition of the topic `hits` hold (`detectors/correlate.py`), in numbered pieces; written
+#: in the transaction of the position up to which it was read.
+correlations = Table(
+    "correlations",
+    metadata,
+    Column("partition", Integer, nullable=False),
+    Column("piece", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("partition", "piece"),
+)
+
 #: How far a file of a source was read. `file_id` is what the ids of its events are made from.
 files = Table(
     "files",

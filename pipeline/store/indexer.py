@@ -32,7 +32,12 @@ _HOUSEKEEPING_SECONDS = 30.0
 #: Events that may wait when it is looked whether the ledger adds up: all of them are read for that.
 _MOST_CHECKED = 200_000
 #: Who reads which topic; a frame that all of them have read is no longer needed.
-READERS = {bus.EVENTS: ["store", "detectors"], bus.ALERTS: ["response"], bus.ALERT_UPDATES: ["store"]}
+READERS = {
+    bus.EVENTS: ["store", "detectors"],
+    bus.ALERTS: ["response"],
+    bus.ALERT_UPDATES: ["store"],
+    bus.HITS: ["detectors"],
+}
 
 
 def index_topics(stage: Stage) -> None:

@@ -1,4 +1,7 @@
-"""Every rule of ours beside its test vectors: it loads clean, fires on each hit and on no miss."""
+"""Every rule of ours beside its test vectors: it loads clean, fires on each hit and on no miss.
+
+The vectors of a correlation are streams (`tests/streams.py`), those of a rule with a detection are events.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from detectors.sigma import Rule, RuleSet
+from detectors.correlations import Correlations, Limits
+from detectors.sigma import Correlation, Rule, RuleSet
+from tests.streams import events_of
 
 RULES = Path(__file__).parents[2] / "rules"
 FILES = sorted(path for path in RULES.rglob("*.yml") if not path.name.endswith(".test.yml"))
+CORRELATIONS = [path for path in FILES if "\ncorrelation:" in path.read_text(encoding="utf-8")]
+PLAIN = [path for path in FILES if path not in CORRELATIONS]
 
 
 @pytest.fixture(scope="module")
@@ -18,23 +25,28 @@ def ruleset() -> RuleSet:
 
 
 @pytest.fixture(scope="module")
-def by_path(ruleset: RuleSet) -> dict[str, Rule]:
-    return {rule.path: rule for rule in ruleset.rules}
+def by_path(ruleset: RuleSet) -> dict[str, Rule | Correlation]:
+    """The one rule of each file that raises alerts."""
+    loud = [rule for rule in (*ruleset.rules, *ruleset.correlations) if rule not in ruleset.silent]
+    found = {rule.path: rule for rule in loud}
+    assert len(found) == len(loud)
+    return found
 
 
-def vectors(path: Path) -> dict[str, list[dict[str, Any]]]:
-    loaded: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.with_suffix(".test.yml").read_text(encoding="utf-8"))
+def vectors(path: Path) -> dict[str, list[Any]]:
+    loaded: dict[str, list[Any]] = yaml.safe_load(path.with_suffix(".test.yml").read_text(encoding="utf-8"))
     return loaded
 
 
-def test_all_rules_load_without_a_warning(ruleset: RuleSet) -> None:
+def test_all_rules_load_without_a_warning(ruleset: RuleSet, by_path: dict[str, Rule | Correlation]) -> None:
     assert ruleset.refused == ()
     assert ruleset.warnings == ()
-    assert len(ruleset.rules) == len(FILES) >= 30
+    assert len(by_path) == len(FILES) >= 30
+    assert len(ruleset.correlations) >= len(CORRELATIONS) >= 5
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Rule]) -> None:
+@pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
+def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Any]) -> None:
     rule = by_path[str(path)]
     events = vectors(path)
     assert events["hits"]
@@ -51,15 +63,31 @@ def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict
         assert rule.explain(event) == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_one_near_miss_comes_from_the_log_source(path: Path, by_path: dict[str, Rule]) -> None:
+@pytest.mark.parametrize("path", PLAIN, ids=lambda path: path.stem)
+def test_one_near_miss_comes_from_the_log_source(path: Path, by_path: dict[str, Any]) -> None:
     """A miss that only fails by its log source would say nothing about the detection."""
     rule = by_path[str(path)]
     assert any(rule.applies(event) for event in vectors(path)["misses"])
 
 
+@pytest.mark.parametrize("path", CORRELATIONS, ids=lambda path: path.stem)
+def test_correlation_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Any]) -> None:
+    streams = vectors(path)
+    for kind, expected in (("hits", [by_path[str(path)].id]), ("misses", [])):
+        assert streams[kind]
+        for entries in streams[kind]:
+            engine = Correlations(ruleset.correlations, Limits(), early=True)
+            alerts = []
+            for event in events_of(entries):
+                matching = ruleset.evaluate(event)
+                assert kind == "misses" or matching
+                alerts += engine.feed(event, [rule.id for rule in matching])
+            alerts += engine.finish()
+            assert [alert["rule.id"] for alert in alerts if alert["rule.id"] == by_path[str(path)].id] == expected
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_rule_says_what_an_analyst_needs(path: Path, by_path: dict[str, Rule]) -> None:
+def test_rule_says_what_an_analyst_needs(path: Path, by_path: dict[str, Any]) -> None:
     rule = by_path[str(path)]
     assert rule.author == "Hải Đăng"
     assert rule.description.endswith(".")

@@ -1,4 +1,4 @@
-"""`haidang bench bus|store|pipeline|overload`: this machine is measured with the real parts; figures leave."""
+"""`haidang bench …`: this machine is measured with the real parts; figures leave."""
 
 import argparse
 import importlib
@@ -13,6 +13,7 @@ _BENCHES = {
     "store": "pipeline.command.bench.store",
     "pipeline": "pipeline.command.bench.whole",
     "overload": "pipeline.command.bench.overload",
+    "correlation": "detectors.bench_correlation",
 }
 
 

@@ -77,7 +77,8 @@ def test_nothing_is_lost_on_recorded_attacks(ours: RuleSet, shared: Path) -> Non
 def test_a_candidate_holds_texts_of_two_parts(ours: RuleSet) -> None:
     words = ["Failed", "ACCEPTED", "accepted"]
     lines = [b'{"message":"%b password for root from 203.0.113.9 port 4711 ssh2"}' % word.encode() for word in words]
-    assert [number for number, _ in Prefilter(ours.rules).candidates(lines)] == [1, 2]
+    loud = [rule for rule in ours.rules if rule not in ours.silent]
+    assert [number for number, _ in Prefilter(loud).candidates(lines)] == [1, 2]
 
 
 def test_necessary_texts_of_public_rules_stand_in_the_recordings_that_they_match(shared: Path) -> None:

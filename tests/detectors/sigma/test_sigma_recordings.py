@@ -117,6 +117,7 @@ def test_no_rule_floods_and_the_time_of_an_event_stays_small(sigmahq: RuleSet, a
 
 def test_our_rules_find_the_attacks_and_stay_quiet(attacks: list[Event]) -> None:
     ours = RuleSet.load(Path(__file__).parents[3] / "rules")
-    counts = Counter(rule.title for event in attacks for rule in ours.evaluate(event))
+    loud = (rule for event in attacks for rule in ours.evaluate(event) if rule not in ours.silent)
+    counts = Counter(rule.title for rule in loud)
     assert len(counts) >= 5
     assert max(counts.values()) < len(attacks) / 20

@@ -83,7 +83,6 @@ def test_detections(refusal_of: Any, text: str, words: list[str]) -> None:
         (GOOD + "status: [a]\n", ["status"]),
         (GOOD + "tags: none\n", ["tags"]),
         (GOOD + "action: global\n", ["Sigma 1"]),
-        ("title: X\ncorrelation: {type: event_count}\n", ["correlation"]),
         ("title: X\nlogsource: {product: app}\n", ["no detection"]),
         (GOOD.replace("selection: {f: a}", "selection: [1, 2"), ["not valid YAML"]),
         (

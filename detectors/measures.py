@@ -1,0 +1,197 @@
+"""What a correlation measures: the hits of a window enter, a number leaves that its condition is asked about.
+
+A window that slides keeps its measure up to date hit by hit; one that is looked at once, at its end, is measured whole.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+from detectors.sigma import Correlation
+from detectors.sigma.correlation import (
+    EVENT_COUNT,
+    TEMPORAL,
+    TEMPORAL_ORDERED,
+    VALUE_AVG,
+    VALUE_COUNT,
+    VALUE_MEDIAN,
+    VALUE_SUM,
+    Key,
+    Number,
+)
+
+Value: TypeAlias = Key | Number
+#: An event as JSON; of a correlation's alert its events; empty where it was too much to keep.
+Lines: TypeAlias = bytes | tuple[bytes, ...]
+
+
+class Hit(NamedTuple):
+    """One event that takes part in a correlation. Hits are in order by their first three fields, which no two share.
+
+    `time` in microseconds since 1970, `part` the number of the rule that it matched, `values` what is measured of it.
+    """
+
+    time: int
+    id: str
+    part: int
+    values: tuple[Value, ...]
+    lines: Lines
+
+
+class Window:
+    """The hits from `lo` to before `hi` of a sorted list, counted."""
+
+    __slots__ = ("hi", "lo")
+
+    def __init__(self, start: int) -> None:
+        self.lo = self.hi = start
+
+    def move(self, hits: Sequence[Hit], hi: int, start: int) -> None:
+        """Take in the hits up to before `hi`, leave out those before the time `start`; one at least stays."""
+        for place in range(self.hi, hi):
+            self.add(hits[place])
+        self.hi = hi
+        while hits[self.lo].time < start:
+            self.remove(hits[self.lo])
+            self.lo += 1
+
+    def forget(self, hits: Sequence[Hit], first: int) -> None:
+        """The hits before `first` are about to be deleted from the list."""
+        while self.lo < first and self.lo < self.hi:
+            self.remove(hits[self.lo])
+            self.lo += 1
+        self.lo = max(self.lo - first, 0)
+        self.hi = max(self.hi - first, 0)
+
+    def add(self, hit: Hit) -> None:
+        """Count a hit."""
+
+    def remove(self, hit: Hit) -> None:
+        """Count a hit no longer."""
+
+    def measured(self, hits: Sequence[Hit]) -> Number:
+        """What is measured of the hits in the window."""
+        return self.hi - self.lo
+
+
+class _Distinct(Window):
+    """How many values there are."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self._seen: dict[object, int] = {}
+
+    def _things(self, hit: Hit) -> Sequence[object]:
+        return hit.values
+
+    def add(self, hit: Hit) -> None:
+        for thing in self._things(hit):
+            self._seen[thing] = self._seen.get(thing, 0) + 1
+
+    def remove(self, hit: Hit) -> None:
+        for thing in self._things(hit):
+            if self._seen[thing] == 1:
+                del self._seen[thing]
+            else:
+                self._seen[thing] -= 1
+
+    def measured(self, hits: Sequence[Hit]) -> Number:
+        return len(self._seen)
+
+
+class _Parts(_Distinct):
+    """How many of the rules were matched."""
+
+    __slots__ = ()
+
+    def _things(self, hit: Hit) -> Sequence[object]:
+        return (hit.part,)
+
+
+class _Ordered(_Parts):
+    """How many of the rules were matched one after the other in the order in which they are named."""
+
+    __slots__ = ()
+
+    def measured(self, hits: Sequence[Hit]) -> Number:
+        if len(self._seen) < 2:
+            return len(self._seen)
+        return _longest_chain(hits[self.lo : self.hi])
+
+
+class _Sum(Window):
+    """The sum of the numbers."""
+
+    __slots__ = ("_sum",)
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self._sum: Number = 0
+
+    def add(self, hit: Hit) -> None:
+        self._sum += _total(hit)
+
+    def remove(self, hit: Hit) -> None:
+        self._sum -= _total(hit)
+
+    def measured(self, hits: Sequence[Hit]) -> Number:
+        return self._sum
+
+
+_WINDOWS: dict[str, type[Window]] = {
+    EVENT_COUNT: Window,
+    VALUE_COUNT: _Distinct,
+    TEMPORAL: _Parts,
+    TEMPORAL_ORDERED: _Ordered,
+    VALUE_SUM: _Sum,
+}
+
+
+def window_of(correlation: Correlation, start: int) -> Window:
+    """An empty window of a correlation that slides."""
+    return _WINDOWS[correlation.type](start)
+
+
+def measures_of(correlation: Correlation, hits: Sequence[Hit]) -> Iterator[tuple[Number, Sequence[Hit]]]:
+    """What is measured of whole windows, each with its hits: one number, or the share of each value in percent."""
+    kind = correlation.type
+    if kind in _WINDOWS:
+        window = window_of(correlation, 0)
+        window.move(hits, len(hits), hits[0].time)
+        yield window.measured(hits), hits
+        return
+    if kind not in (VALUE_AVG, VALUE_MEDIAN) and correlation.condition.percentile is None:
+        yield from _shares(hits)
+        return
+    numbers = sorted(value for hit in hits for value in hit.values if not isinstance(value, tuple))
+    if kind == VALUE_AVG:
+        yield Fraction(sum(numbers), len(numbers)), hits
+    elif kind == VALUE_MEDIAN:
+        middle = len(numbers) // 2
+        yield Fraction(numbers[middle] + numbers[(len(numbers) - 1) // 2], 2), hits
+    else:
+        share = (correlation.condition.percentile or 0) / 100
+        yield numbers[max(math.ceil(share * len(numbers)), 1) - 1], hits  # the nearest rank: a value that was there
+
+
+def _shares(hits: Sequence[Hit]) -> Iterator[tuple[Number, Sequence[Hit]]]:
+    counts = Counter(value for hit in hits for value in hit.values)
+    for value, times in sorted(counts.items(), key=lambda pair: (pair[1], str(pair[0]))):
+        yield Fraction(100 * times, counts.total()), [hit for hit in hits if value in hit.values]
+
+
+def _total(hit: Hit) -> Number:
+    return sum(value for value in hit.values if not isinstance(value, tuple))
+
+
+def _longest_chain(hits: Sequence[Hit]) -> int:
+    """The most rules that follow each other in the order of their numbers; what has one time follows either way."""
+    longest: dict[int, int] = {}
+    for _, part in sorted((hit.time, hit.part) for hit in hits):
+        before = max((length for other, length in longest.items() if other < part), default=0)
+        longest[part] = max(longest.get(part, 0), before + 1)
+    return max(longest.values())
