@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from detectors.detect import detect, rule_folders
+from detectors.detect import detect
 from pipeline.stage import run_stage
 
 
@@ -18,9 +18,7 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     start = dict(chosen.start) if chosen.start else None
-    run_stage(
-        chosen.name, lambda stage: detect(stage, chosen.rules or rule_folders(stage.settings), chosen.source, start)
-    )
+    run_stage(chosen.name, lambda stage: detect(stage, chosen.rules or (), chosen.source, start))
 
 
 def _place(text: str) -> tuple[int, int]:

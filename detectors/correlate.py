@@ -53,6 +53,9 @@ class Correlating(Protocol):
     def end(self) -> list[Event]:
         """Return the last alerts; the stage stops."""
 
+    def close(self) -> None:
+        """Save what is held: others go on from it, with other rules."""
+
     def detail(self) -> dict[str, Any]:
         """Return counts for the health page."""
 
@@ -87,6 +90,9 @@ class OfImport:
 
     def end(self) -> list[Event]:
         return self._correlations.finish()
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
     def detail(self) -> dict[str, Any]:
         return {}
@@ -133,6 +139,11 @@ class OfSite:
     def end(self) -> list[Event]:
         self._save()
         return []
+
+    def close(self) -> None:
+        self._save()
+        self._stage.consumers.remove(self._journal)
+        self._journal.close()
 
     def _save(self) -> None:
         started = time.monotonic()

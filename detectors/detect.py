@@ -1,12 +1,20 @@
 """The detectors' stage: the topic `events` enters, the topic `alerts` leaves."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from detectors.alerts import alert, failed_alert, refused_alert
 from detectors.correlate import Correlating, OfImport, OfSite
+from detectors.rulebook import hits
+from detectors.rulebook.book import Book
+from detectors.rulebook.following import Follower, Ready
+from detectors.rulebook.loading import CANARY_RULE, Loaded
+from detectors.rulebook.revisions import Revision
 from detectors.sigma import Refused, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from pipeline import bus, canaries
@@ -17,56 +25,38 @@ from pipeline.frame import pack
 from pipeline.ledger import OUT, Tally
 from pipeline.logs import log
 from pipeline.records import complete, parsed, readable
-from pipeline.settings import Settings
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
 #: How often position and counts are saved, in seconds; a kill reads that much again, and repeats alerts by their ids.
 _COMMIT_SECONDS = 0.5
 #: Refused rules that become an alert each; the count of all is in the health page.
 _MAX_REFUSED_ALERTS = 100
-#: The rule of the canaries; it works the same as any other.
-CANARY_RULE = Path(__file__).with_name("canary.yml")
-
-
-def shipped_rules() -> Path:
-    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
-    checkout = Path(__file__).parent.parent / "rules"
-    return checkout if checkout.is_dir() else Path(__file__).parent.parent / "haidang_data" / "rules"
-
-
-def rule_folders(settings: Settings) -> list[Path]:
-    """Return the folders of the site's rules."""
-    return settings.detectors.rules or [shipped_rules()]
 
 
 def detect(
-    stage: Stage, folders: Sequence[Path], only_source: str | None = None, start: bus.Positions | None = None
+    stage: Stage, folders: Sequence[Path] = (), only_source: str | None = None, start: bus.Positions | None = None
 ) -> None:
     """Read events and raise alerts until the stage is stopped.
 
-    `only_source` and `start` serve an import with rules of its own (`bus.OWN_RULES`): the site's detectors pass its
-    frames over, its own read nothing else and start at these offsets.
+    The rules are the site's, as its rulebook has them at any time. `folders`, `only_source` and `start` serve an import
+    with rules of its own (`bus.OWN_RULES`): the site's detectors pass its frames over, its own read nothing else and
+    start at these offsets.
     """
-    rules = RuleSet.load(*folders, CANARY_RULE)
-    log("detectors").info(
-        "rules",
-        loaded=len(rules.rules),
-        correlations=len(rules.correlations),
-        refused=len(rules.refused),
-        folders=[str(folder) for folder in folders],
-    )
+    follower = None if folders else Follower(stage)
+    rules = follower.current if follower else _of_folders(folders)
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
         consumer.start_at(start)
         consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
-    correlating = OfImport(rules, stage.settings.detectors) if only_source else OfSite(stage, rules, consumer)
-    examiner = _Examiner(rules, consumer, correlating, stage.settings.observer)
-    if only_source is None:
-        _report_refused(stage, rules.refused)
+    examiner = _examiner(stage, rules, consumer, only_source)
     stage.beat(now=True, detail=examiner.detail())
     committed = time.monotonic()
-    examined: set[str] = set()
+    effects = _Effects()
     while not stage.stopping.is_set():
+        if follower and follower.changed():
+            examiner.correlating.close()
+            examiner = _examiner(stage, follower.current, consumer, only_source)
+            stage.beat(now=True, detail=examiner.detail())
         read = consumer.read()
         records = [
             record
@@ -74,34 +64,68 @@ def detect(
             if (record.source == only_source if only_source else record.source != bus.OWN_RULES)
         ]
         frames = [frame for record in records for frame in pack(record.source, examiner.alerts_of(record))]
-        correlated = correlating.alerts()
+        correlated = examiner.correlated()
         if correlated is None:
-            return  # told to stop while the bus was full: the next run reads these events again
-        frames += pack("haidang", map(encode, correlated))
+            break  # told to stop while the bus was full: the next run reads these events again
+        own = follower.alerts() if follower else []
+        frames += pack("haidang", map(encode, [*correlated, *own]))
         if frames and not stage.publish(bus.ALERTS, frames):
-            return
-        correlating.save()
-        examined |= {
-            identifier
-            for record in records
-            if record.source == CANARY
-            for identifier in canaries.identifiers(event for event, _ in readable(record, Tally()))
-        }
+            break
+        examiner.correlating.save()
+        effects.add(records, examiner.hits)
         if time.monotonic() - committed >= _COMMIT_SECONDS:
-            _commit(consumer, examined)
+            effects.commit(consumer)
             committed = time.monotonic()
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
         stage.beat(consumer.backlog, examiner.detail())
-    if last := list(pack("haidang", map(encode, correlating.end()))):
-        stage.bus.publish(bus.ALERTS, last)
-    _commit(consumer, examined)
+    else:
+        if last := list(pack("haidang", map(encode, examiner.last()))):
+            stage.bus.publish(bus.ALERTS, last)
+        effects.commit(consumer)
+    if follower:
+        follower.close()
 
 
-def _commit(consumer: Consumer, examined: set[str]) -> None:
-    """Save position and counts, and which canaries were examined."""
-    consumer.commit((lambda connection: canaries.note(connection, "examined", examined)) if examined else None)
-    examined.clear()
+def _of_folders(folders: Sequence[Path]) -> Ready:
+    rules = RuleSet.load(*folders, CANARY_RULE)
+    log("detectors").info("rules", loaded=len(rules.every), refused=len(rules.refused), folders=list(map(str, folders)))
+    return Ready(Loaded(Revision(0, Book()), rules, {}, {}), Prefilter(rules.rules))
+
+
+def _examiner(stage: Stage, rules: Ready, consumer: Consumer, only_source: str | None) -> "_Examiner":
+    """Return what examines with these rules; those that are refused become alerts, once each."""
+    used = rules.loaded.rules
+    correlating = OfImport(used, stage.settings.detectors) if only_source else OfSite(stage, used, consumer)
+    if only_source is None:
+        _report_refused(stage, used.refused)
+    return _Examiner(rules, consumer, correlating, stage.settings.observer)
+
+
+class _Effects:
+    """What is saved with the position: which canaries were examined, and how often rules have matched."""
+
+    def __init__(self) -> None:
+        self._examined: set[str] = set()
+        self._hits: Counter[tuple[str, bool]] = Counter()
+
+    def add(self, records: Sequence[Record], hits: Counter[tuple[str, bool]]) -> None:
+        """Add what came of these records; `hits` (rules, and whether they raised an alert) are taken over."""
+        for record in records:
+            if record.source == CANARY:
+                self._examined |= canaries.identifiers(event for event, _ in readable(record, Tally()))
+        self._hits += hits
+        hits.clear()
+
+    def commit(self, consumer: Consumer) -> None:
+        """Save them, with position and counts."""
+        consumer.commit(self._save if self._examined or self._hits else None)
+        self._examined.clear()
+        self._hits.clear()
+
+    def _save(self, connection: Connection) -> None:
+        canaries.note(connection, "examined", self._examined)
+        hits.add(connection, self._hits)
 
 
 def alerts_of(event: Event, rules: Iterable[Rule]) -> list[Event]:
@@ -112,20 +136,24 @@ def alerts_of(event: Event, rules: Iterable[Rule]) -> list[Event]:
 class _Examiner:
     """Finds what the rules say of the events of a record."""
 
-    def __init__(self, rules: RuleSet, consumer: Consumer, correlating: Correlating, observer: str) -> None:
-        self._rules = rules
-        self._prefilter = Prefilter(rules.rules)
+    def __init__(self, rules: Ready, consumer: Consumer, correlating: Correlating, observer: str) -> None:
+        self.correlating = correlating
+        #: How often each rule matched since somebody cleared this, and whether it raised an alert.
+        self.hits: Counter[tuple[str, bool]] = Counter()
+        self._loaded = rules.loaded
+        self._rules = rules.loaded.rules
+        self._prefilter = rules.prefilter
         self._consumer = consumer
-        self._correlating = correlating
         self._observer = observer
-        self._loaded = {
-            "ready": True, "rules": len(rules.rules) + len(rules.correlations),
-            "refused": [_refusal(item) for item in rules.refused[:1000]],
+        self._quiet = frozenset(rule for rule in self._rules.rules if rule.id in self._loaded.observed)
+        self._detail = {
+            "ready": True, "rules": len(self._loaded.every), "rulebook": self._loaded.revision.number,
+            "modes": self._loaded.counts(), "refused": [_refusal(item) for item in self._rules.refused[:1000]],
         }  # fmt: skip
 
     def detail(self) -> dict[str, Any]:
         """Return what the stage says of itself."""
-        return {**self._loaded, **self._correlating.detail()}
+        return {**self._detail, **self.correlating.detail()}
 
     def alerts_of(self, record: Record) -> list[bytes]:
         """Return the alerts of a record's events as lines; what correlations need goes to these."""
@@ -144,11 +172,28 @@ class _Examiner:
         tally.add(record.source, OUT, len(raised))
         return [encode(item) for item in raised]
 
+    def correlated(self) -> list[Event] | None:
+        """Return the alerts of correlations that came of it; None when the stage was told to stop meanwhile."""
+        found = self.correlating.alerts()
+        return None if found is None else self._unless_observed(found)
+
+    def last(self) -> list[Event]:
+        """Return the last alerts; the stage stops."""
+        return self._unless_observed(self.correlating.end())
+
     def _alerts(self, event: Event, matching: list[Rule], record: Record) -> list[Event]:
-        raised = alerts_of(event, [rule for rule in matching if rule not in self._rules.silent])
-        if record.source != CANARY:
-            self._correlating.take(record, event, matching)
-        return raised
+        loud = [rule for rule in matching if rule not in self._rules.silent]
+        if record.source == CANARY:
+            return alerts_of(event, loud)
+        for rule in loud:
+            self.hits[rule.id, rule not in self._quiet] += 1
+        self.correlating.take(record, event, matching)
+        return alerts_of(event, [rule for rule in loud if rule not in self._quiet])
+
+    def _unless_observed(self, alerts: list[Event]) -> list[Event]:
+        for each in alerts:
+            self.hits[each["rule.id"], each["rule.id"] not in self._loaded.observed] += 1
+        return [each for each in alerts if each["rule.id"] not in self._loaded.observed]
 
 
 def one_by_one(event: Event, rules: RuleSet, observer: str) -> tuple[list[Rule], list[Event]]:

@@ -22,7 +22,7 @@ _BUILT = {
     "doctor.{}": r"doctor\.(good|attention|fault)",
     "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
-    "{}_why": r"(canaries|habits|clocks)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }

@@ -74,6 +74,11 @@ class RuleSet:
         correlations, silent = loading.linked(rules)
         return cls(rules, loading.refused, loading.warnings, correlations, silent)
 
+    @property
+    def every(self) -> list[Rule | Correlation]:
+        """The rules with a detection and the correlations."""
+        return [*self.rules, *self.correlations]
+
     def evaluate(self, event: Event) -> list[Rule]:
         """The rules that match the event, in the order of `rules`."""
         at = origin(event)

@@ -108,6 +108,39 @@ correlations = Table(
     PrimaryKeyConstraint("partition", "piece"),
 )
 
+#: The rulebook's revisions (`detectors/rulebook/`): the newest that did not fail is in force. Only ever added to.
+rulebooks = Table(
+    "rulebooks",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("failed", Text, nullable=False, default=""),
+)
+
+#: The files of packs of rules, by the SHA-256 of their JSON; compressed with zstd.
+rule_contents = Table(
+    "rule_contents",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+#: How often each rule has matched, by the day it was counted (days since 1970); a rule that is observed, too.
+rule_hits = Table(
+    "rule_hits",
+    metadata,
+    Column("rule_id", String(200), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("observed", BigInteger, nullable=False),
+    PrimaryKeyConstraint("rule_id", "day"),
+)
+
 #: How far a file of a source was read. `file_id` is what the ids of its events are made from.
 files = Table(
     "files",

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from detectors.correlations import SECOND, Correlations, Limits
+from detectors.rulebook.vectors import START, events_of
 from detectors.sigma import RuleSet
 from detectors.sigma.correlation import TYPES
 from pipeline.event import Event, to_micros
-from tests.streams import START, events_of
 
 FOLDER = Path(__file__).parents[1] / "corpus" / "sigma" / "correlation"
 FILES = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.yml"))}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from detectors.alerts import MAX_EVIDENCE, alert, failed_alert, refused_alert
-from detectors.detect import alerts_of, one_by_one, shipped_rules
+from detectors.detect import alerts_of, one_by_one
+from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import Refused, Rule, RuleSet
 from pipeline import bus, ledger
 from pipeline.bus.sqlite import SqliteBus

@@ -1,6 +1,6 @@
 """Every rule of ours beside its test vectors: it loads clean, fires on each hit and on no miss.
 
-The vectors of a correlation are streams (`tests/streams.py`), those of a rule with a detection are events.
+The vectors of a correlation are streams (`detectors/rulebook/vectors.py`), those of a rule with a detection are events.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from detectors.correlations import Correlations, Limits
+from detectors.rulebook.vectors import events_of
 from detectors.sigma import Correlation, Rule, RuleSet
-from tests.streams import events_of
 
 RULES = Path(__file__).parents[2] / "rules"
 FILES = sorted(path for path in RULES.rglob("*.yml") if not path.name.endswith(".test.yml"))

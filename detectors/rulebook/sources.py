@@ -1,0 +1,204 @@
+"""Packs of rules: a folder, an archive (zip, tar) or an HTTPS address enters, the rule files in it leave.
+
+Nothing is unpacked to the disk, and no name in an archive is used as a path of this machine before it was looked at.
+"""
+
+import io
+import re
+import ssl
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+import zstandard
+
+from detectors.sigma.documents import MAX_FILE, SUFFIXES
+from pipeline.messages import HaidangError
+
+#: Files of one pack, and bytes of all of them.
+MAX_FILES, MAX_BYTES = 50_000, 200_000_000
+#: How long an address may take to answer, and the whole of it, in seconds.
+_TIMEOUT, _PATIENCE = 30.0, 600.0
+_TABLES = ("fields.toml", "logsources.toml")
+#: What says which version a pack has, and under which licence it comes.
+_VERSION, _LICENCES = "version.txt", ("license", "license.md", "license.txt", "licence", "licence.txt", "copying")
+#: Folders of SigmaHQ's repository that hold rules in use; beside them lie rules that are deprecated or unsupported.
+_RULE_FOLDERS = re.compile(r"rules(-[a-z-]+)?")
+_ZSTD, _GZIP, _ZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found: rule files by their path in the pack, and what was left out with the reason."""
+
+    source: str
+    files: dict[str, str]
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    version: str = ""
+    licence: str = ""
+
+
+def read_source(place: str) -> Found:
+    """Read a folder, an archive or an `https://` address.
+
+    Raises:
+        HaidangError: there is nothing, it cannot be read, is larger than we read, or holds no rules.
+    """
+    if "://" in place:
+        return read_archive(fetch(place), place)
+    path = Path(place).expanduser()
+    if path.is_dir():
+        return _found(str(path), _in_folder(path))
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
+        return read_archive(path.read_bytes(), str(path))
+    except OSError as error:
+        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+
+
+def read_archive(data: bytes, source: str) -> Found:
+    """Read a zip or tar archive (plain, gzip, zstd), or one rule file.
+
+    Raises:
+        HaidangError: see `read_source`.
+    """
+    return _found(source, members(data, source))
+
+
+def members(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of an archive: a relative path and its bytes; a file that is too large as `MAX_FILE + 1` bytes.
+
+    Raises:
+        HaidangError: it is no archive, or too large.
+    """
+    try:
+        yield from _zip(data) if data.startswith(_ZIP) else _tar(data, source)
+    except (zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, EOFError, OSError, NotImplementedError) as error:
+        raise HaidangError("rulebook.no_archive", source=source, fault=error) from error
+
+
+def fetch(address: str) -> bytes:
+    """Return what lies at an https address.
+
+    The system's certificates decide, or those that SSL_CERT_FILE names.
+
+    Raises:
+        HaidangError: it is no https, does not answer, sends elsewhere than to https, or sends too much.
+    """
+    if urlsplit(address).scheme != "https":
+        raise HaidangError("rulebook.no_https", source=address)
+    opener = urllib.request.build_opener(
+        urllib.request.HTTPSHandler(context=ssl.create_default_context()), _ToHttpsOnly()
+    )
+    started, parts, size = time.monotonic(), [], 0
+    try:
+        with opener.open(address, timeout=_TIMEOUT) as answer:
+            while part := answer.read(1_000_000):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_BYTES:
+                    raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000)
+                if time.monotonic() - started > _PATIENCE:
+                    raise TimeoutError
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise HaidangError("rulebook.cannot_read", source=address, fault=getattr(error, "reason", error)) from error
+    return b"".join(parts)
+
+
+class _ToHttpsOnly(urllib.request.HTTPRedirectHandler):
+    def redirect_request(
+        self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: object, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme != "https":
+            raise urllib.error.URLError(f"it sends to {newurl[:200]}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+
+
+def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+            continue
+        if _is_wanted(relative.name):
+            yield relative.as_posix(), _limited(path)
+
+
+def _limited(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_FILE + 1)
+
+
+def _zip(data: bytes) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for item in archive.infolist():
+            if not item.is_dir() and _is_wanted(item.filename):
+                with archive.open(item) as file:
+                    yield item.filename, file.read(MAX_FILE + 1)
+
+
+def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+    if data.startswith(_ZSTD):
+        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+            data = reader.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz" if data.startswith(_GZIP) else "r:") as archive:
+        for item in archive:
+            file = archive.extractfile(item) if item.isfile() and _is_wanted(item.name) else None
+            if file is not None:
+                yield item.name, file.read(MAX_FILE + 1)
+
+
+def _is_wanted(name: str) -> bool:
+    last = PurePosixPath(name).name.lower()
+    return last.endswith(SUFFIXES) or last in _TABLES or last == _VERSION or last in _LICENCES
+
+
+def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
+    texts: dict[PurePosixPath, str] = {}
+    left_out: list[tuple[str, str]] = []
+    size = 0
+    for name, data in given:
+        path = PurePosixPath(name)
+        size += len(data)
+        if size > MAX_BYTES or len(texts) >= MAX_FILES:
+            raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or any(not sign.isprintable() for sign in name):
+            left_out.append((name, "its path leads out of the pack"))
+        elif len(data) > MAX_FILE:
+            left_out.append((name, f"it is larger than {MAX_FILE} bytes"))
+        else:
+            try:
+                texts[path] = data.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                left_out.append((name, f"it is not UTF-8: byte {error.start} is no text"))
+    files = _rules_of(texts)
+    if not any(name.endswith(SUFFIXES) for name in files):
+        raise HaidangError("rulebook.no_rules", source=source)
+    return Found(source, files, left_out, _first(texts, (_VERSION,), 100), _first(texts, _LICENCES, 200))
+
+
+def _rules_of(texts: dict[PurePosixPath, str]) -> dict[str, str]:
+    """Return the rule files: of SigmaHQ's repository those of the folders with rules in use, else all of them."""
+    top = {path.parts[0] for path in texts if len(path.parts) > 1}
+    alone = all(len(path.parts) > 1 for path in texts) and len(top) == 1
+    if alone and not _RULE_FOLDERS.fullmatch(next(iter(top))):
+        texts = {PurePosixPath(*path.parts[1:]): text for path, text in texts.items()}
+    is_rule = {path: text for path, text in texts.items() if path.name.lower().endswith((*SUFFIXES, *_TABLES))}
+    in_use = {path: text for path, text in is_rule.items() if _RULE_FOLDERS.fullmatch(path.parts[0])}
+    return {path.as_posix(): text for path, text in (in_use or is_rule).items()}
+
+
+def _first(texts: dict[PurePosixPath, str], names: tuple[str, ...], length: int) -> str:
+    """Return the first line with words of the file of such a name that lies highest."""
+    for path in sorted(texts, key=lambda path: len(path.parts)):
+        if path.name.lower() in names:
+            return next((line.strip(" #*")[:length] for line in texts[path].splitlines() if line.strip(" #*")), "")
+    return ""

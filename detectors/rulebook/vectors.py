@@ -1,0 +1,128 @@
+"""Test vectors of rules: a rule set and `*.test.yml` files enter, what does not fire as they say leaves.
+
+The vectors of a rule with a detection are events. Those of a correlation are streams: a list of entries, each
+`{at, repeat, every, event}`: the event `repeat` times (once), the first one `at` seconds after the start (0), the next
+ones `every` seconds later (1). `{n}` in its values is the number of the repetition.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from detectors.correlations import Correlations, Limits
+from detectors.sigma import Correlation, Rule, RuleSet
+from detectors.sigma.documents import SUFFIXES, TESTS
+from pipeline.event import Event, event_id, from_micros, to_micros
+
+START = to_micros("2026-11-24T05:00:00.000Z")
+_KEYS = frozenset(("at", "repeat", "every", "event", "received"))
+#: Repetitions of one entry, and vectors of one file.
+_MAX_REPEAT, _MAX_VECTORS = 100_000, 1_000
+
+
+class NotAVector(ValueError):
+    """A file of vectors is not as it should be; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A vector that does not do what it should. `number` counts from 1 in `hits` or `misses`."""
+
+    path: str
+    rule: str
+    kind: str
+    number: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.number}: {self.reason}" if self.number else self.reason
+
+
+def events_of(entries: list[dict[str, Any]]) -> list[Event]:
+    """Write the entries of a stream out, in the order given.
+
+    Raises:
+        NotAVector: an entry is none.
+    """
+    events: list[Event] = []
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("event"), dict) or entry.keys() - _KEYS:
+            raise NotAVector(f"entry {place + 1} of a stream must have the keys {sorted(_KEYS)}, not {entry!r:.200}")
+        if not 1 <= entry.get("repeat", 1) <= _MAX_REPEAT:
+            raise NotAVector(f"'repeat' must be from 1 to {_MAX_REPEAT}")
+        for number in range(entry.get("repeat", 1)):
+            time = START + round((entry.get("at", 0) + number * entry.get("every", 1)) * 1_000_000)
+            event = {"@timestamp": from_micros(time), "event.id": event_id("vector", place, number)}
+            events.append(event | {name: _numbered(value, number) for name, value in entry["event"].items()})
+    return events
+
+
+def failures(rules: RuleSet, tests: Mapping[str, str]) -> tuple[int, list[Failure]]:
+    """Return how many vectors were tried, and those that fail. `tests`: paths of rule files and their vectors' text."""
+    loud: dict[str, list[Rule | Correlation]] = {}
+    for rule in rules.every:
+        if rule not in rules.silent:
+            loud.setdefault(rule.path, []).append(rule)
+    tried, found = 0, []
+    for path, text in tests.items():
+        try:
+            vectors = _read(text)
+            for rule in loud.get(path, ()):
+                for kind, expected in (("hits", True), ("misses", False)):
+                    for number, vector in enumerate(vectors[kind], 1):
+                        tried += 1
+                        if _fires(rules, rule, vector) is not expected:
+                            reason = "it does not fire" if expected else "it fires"
+                            found.append(Failure(path, rule.title, kind, number, reason))
+        except (NotAVector, TypeError, ValueError, KeyError) as error:
+            found.append(Failure(path, "", "", 0, str(error)))
+    return tried, found
+
+
+def vector_path(path: str) -> str:
+    """Return where the vectors of a rule file lie."""
+    for suffix in SUFFIXES:
+        if path.endswith(suffix):
+            return path.removesuffix(suffix) + TESTS
+    return path + TESTS
+
+
+def tests_of(files: Mapping[str, str], paths: Iterable[str]) -> dict[str, str]:
+    """Return the vectors' text of those of these rule files that have some."""
+    return {path: files[vector_path(path)] for path in paths if vector_path(path) in files}
+
+
+def _read(text: str) -> dict[str, list[Any]]:
+    try:
+        read = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise NotAVector(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(read, dict) or read.keys() - {"hits", "misses"}:
+        raise NotAVector("expected the keys 'hits' and 'misses'")
+    vectors = {kind: read.get(kind) or [] for kind in ("hits", "misses")}
+    for kind, each in vectors.items():
+        if not isinstance(each, list) or len(each) > _MAX_VECTORS:
+            raise NotAVector(f"'{kind}' must be a list of at most {_MAX_VECTORS} events")
+    return vectors
+
+
+def _fires(rules: RuleSet, rule: Rule | Correlation, vector: Any) -> bool:
+    if isinstance(rule, Rule):
+        if not isinstance(vector, dict):
+            raise NotAVector(f"an event must be a map, not {vector!r:.200}")
+        return rule.matches(vector)
+    if not isinstance(vector, list):
+        raise NotAVector(f"a stream must be a list of entries, not {vector!r:.200}")
+    engine = Correlations(rules.correlations, Limits(), early=True)
+    alerts: list[Event] = []
+    for event in events_of(vector):
+        alerts += engine.feed(event, [each.id for each in rules.evaluate(event)])
+    return any(alert["rule.id"] == rule.id for alert in [*alerts, *engine.finish()])
+
+
+def _numbered(value: Any, number: int) -> Any:
+    if isinstance(value, list):
+        return [_numbered(each, number) for each in value]
+    return value.replace("{n}", str(number)) if isinstance(value, str) else value
