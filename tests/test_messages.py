@@ -15,13 +15,18 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|search|alerts|rules|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
     "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
+    "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|added|changed|removed)",
+    "rules.mode.{}": r"rules\.mode\.(alert|observe|off)",
+    "rules.head.{}": r"rules\.head\.\w+",
+    "rules.action.{}": r"rules\.action\.\w+",
+    "rules.{}": r"rules\.(error|warning)",
     "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
@@ -32,11 +37,17 @@ _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new
 _TERMS = frozenset(
     (
         "check",
+        "ed",
+        "exceptions",
         "false",
         "from",
+        "https",
         "kafka",
         "list",
         "ms",
+        "rollback",
+        "trust",
+        "zip",
         "now",
         "shell",
         "show",

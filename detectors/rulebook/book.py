@@ -14,7 +14,8 @@ ModeName = Literal["alert", "observe", "off"]
 OWN = "own"
 #: A pack of this name takes the place of the rules that came with the program.
 SHIPPED = "haidang"
-PackName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,49}$")]
+PACK_NAME: Final = r"[a-z0-9][a-z0-9._-]{0,49}"
+PackName = Annotated[str, Field(pattern=f"^{PACK_NAME}$")]
 
 
 class _Part(BaseModel):
@@ -33,7 +34,6 @@ class Pack(_Part):
     key: str = ""  # name of the key that signed them; updates must be signed with it, too
     created: float = 0.0  # when they were signed; an update is never older
     every_hours: float = 0.0  # how often updates are looked for; 0: when somebody asks
-    looked: float = 0.0  # when that was done last
 
 
 class RuleMode(_Part):

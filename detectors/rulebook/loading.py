@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from detectors.rulebook import revisions
-from detectors.rulebook.book import ALERT, OBSERVE, OFF, SHIPPED, Book, ModeName, RuleException
+from detectors.rulebook.book import ALERT, OBSERVE, OFF, SHIPPED, Book, ModeName, Pack, RuleException
 from detectors.rulebook.revisions import Revision
 from detectors.sigma import Correlation, Rule, RuleSet
 from pipeline.settings import Settings
@@ -56,6 +56,8 @@ class Loaded:
     off: tuple[Rule | Correlation, ...] = ()
     observed: frozenset[str] = field(default_factory=frozenset)
     next_expiry: float | None = None
+    folders: tuple[Path, ...] = ()
+    exceptions: tuple[RuleException, ...] = ()
 
     @property
     def every(self) -> list[Rule | Correlation]:
@@ -87,7 +89,7 @@ def load_book(
 ) -> Loaded:
     """Load a book whose packs have these files (by digest), with the rules in these folders; `place` is written to."""
     now, book = time.time(), revision.book
-    packs = {name: _written(place / pack.digest[:20], contents[pack.digest]) for name, pack in book.packs.items()}
+    packs = {name: _written(written_to(place, pack), contents[pack.digest]) for name, pack in book.packs.items()}
     in_force = book.in_force(now)
     exceptions = [_written_exceptions(place, in_force)] if in_force else []
     origins = {**{str(folder): str(folder) for folder in folders}, **{str(path): name for name, path in packs.items()}}
@@ -98,7 +100,14 @@ def load_book(
     modes = {identifier: _mode(book, identifier, pack) for identifier, pack in of_pack.items()}
     used, off = _without(rules, {identifier for identifier, mode in modes.items() if mode == OFF})
     observed = frozenset(identifier for identifier, mode in modes.items() if mode == OBSERVE)
-    return Loaded(revision, used, modes, of_pack, off, observed, book.next_expiry(now))
+    return Loaded(
+        revision, used, modes, of_pack, off, observed, book.next_expiry(now), tuple(map(Path, origins)), tuple(in_force)
+    )
+
+
+def written_to(place: Path, pack: Pack) -> Path:
+    """Return where the files of a pack are written out."""
+    return place / pack.digest[:20]
 
 
 def tidy(place: Path, books: Iterable[Book]) -> None:

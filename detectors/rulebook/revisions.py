@@ -66,8 +66,8 @@ def change(
     action: str,
     made: Book,
     base: Revision,
-    contents: Mapping[str, Files] | None = None,
-    **detail: Any,
+    contents: Mapping[str, Files] | None,
+    detail: Mapping[str, Any],
 ) -> Revision:
     """Put a book in force that was made from `base`. `who`: a name, and from where.
 
@@ -82,11 +82,11 @@ def change(
                 raise HaidangError("rulebook.changed_meanwhile")
             row = {
                 "revision": newest + 1, "time": time.time(), "who": name, "address": address, "action": action,
-                "detail": detail, "document": made.model_dump(mode="json"), "failed": "",
+                "detail": dict(detail), "document": made.model_dump(mode="json"), "failed": "",
             }  # fmt: skip
             _keep(connection, contents or {})
             connection.execute(rulebooks.insert(), row)
-            note(connection, name, address, f"rules_{action}", revision=newest + 1, **detail)
+            note(connection, name, address, f"rules_{action}", revision=newest + 1, **_short(detail))
             _forget_old(connection, newest + 1)
     except IntegrityError as error:
         raise HaidangError("rulebook.changed_meanwhile") from error
@@ -165,6 +165,11 @@ def _revision(row: Mapping[Any, Any]) -> Revision:
         values["revision"], Book.model_validate(values["document"]), values["time"], values["who"], values["address"],
         values["action"], values["detail"], values["failed"],
     )  # fmt: skip
+
+
+def _short(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit says of a change: not the files' text, which the revision holds."""
+    return {name: sorted(value) if name == "files" else value for name, value in detail.items()}
 
 
 def _forget_old(connection: Connection, newest: int) -> None:

@@ -107,6 +107,19 @@ class RuleSet:
         return found
 
 
+def compiler_of(directories: Iterable[Path]) -> Compiler:
+    """What compiles rules with the built-in tables, extended by `fields.toml` and `logsources.toml` of the directories.
+
+    Raises:
+        ValueError, OSError: a table is broken, or cannot be read.
+    """
+    extensions = {
+        name: [path for directory in directories if (path := directory / name).is_file()]
+        for name in ("fields.toml", "logsources.toml")
+    }
+    return Compiler(FieldMap.load(*extensions["fields.toml"]), LogSources.load(*extensions["logsources.toml"]))
+
+
 class _Loading:
     """What was read so far."""
 
@@ -122,15 +135,8 @@ class _Loading:
         self.refused.append(Refused(path, rule, reason, line))
 
     def tables(self, directories: Iterable[Path]) -> None:
-        extensions = {
-            name: [path for directory in directories if (path := directory / name).is_file()]
-            for name in ("fields.toml", "logsources.toml")
-        }
         try:
-            self.compiler = Compiler(
-                FieldMap.load(*extensions["fields.toml"]),
-                LogSources.load(*extensions["logsources.toml"]),
-            )
+            self.compiler = compiler_of(directories)
         except (ValueError, OSError) as error:
             self.refuse(str(error).partition(":")[0], "", str(error))
             self.compiler = Compiler(FieldMap.load(), LogSources.load())

@@ -20,6 +20,7 @@ COMMANDS = {
     "import": "collectors.import_files",
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
+    "rules": "detectors.rulebook.command",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",

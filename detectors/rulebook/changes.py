@@ -1,0 +1,492 @@
+"""What people do with the rulebook: a change enters, is looked at and tried, and leaves as a new revision or not."""
+
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sqlalchemy import Engine, select
+
+from detectors.rulebook import bundle, checks, revisions, vectors
+from detectors.rulebook.book import OWN, PACK_NAME, Book, ModeName, Pack, RuleException, RuleMode
+from detectors.rulebook.checks import Finding
+from detectors.rulebook.loading import Loaded, load, load_book, rule_folders, written_to
+from detectors.rulebook.revisions import Files, Revision, digest_of
+from detectors.rulebook.sources import Found, fetch, read_source
+from detectors.sigma import Correlation, Rule
+from detectors.sigma.documents import SUFFIXES, TESTS
+from pipeline.health import SILENT_SECONDS
+from pipeline.messages import HaidangError
+from pipeline.settings import Settings
+from pipeline.state.tables import stages
+
+#: How long a change waits for the detectors to use it, in seconds.
+_CONFIRM_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+_FILE_NAME = re.compile(r"[\w.-]{1,100}\.ya?ml")
+AnyRule = Rule | Correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change would do. `stops` is why it is not made, unless somebody insists; empty when it may be."""
+
+    before: Loaded
+    after: Loaded
+    added: list[AnyRule] = field(default_factory=list)
+    changed: list[AnyRule] = field(default_factory=list)
+    removed: list[AnyRule] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)  # newly: path, rule, reason
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    tests: int = 0
+    stops: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is printed."""
+        shown = {
+            name: [{"id": rule.id, "title": rule.title, "level": rule.level} for rule in getattr(self, name)]
+            for name in ("added", "changed", "removed")
+        }
+        refused = [{"path": path, "rule": rule, "reason": reason} for path, rule, reason in self.refused]
+        left_out = [{"path": path, "reason": reason} for path, reason in self.left_out]
+        return {**shown, "refused": refused, "left_out": left_out, "tests": self.tests, "stops": self.stops}
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What became of a revision: `failed` says why it was taken back; `seconds` until all detectors used it.
+
+    Without detectors that run there is nobody to use it: `copies` is 0, and it holds from their next start.
+    """
+
+    copies: int
+    seconds: float
+    failed: str = ""
+    late: bool = False
+
+
+class Rulebook:
+    """The rulebook of a site, as one person changes it."""
+
+    def __init__(
+        self, engine: Engine, settings: Settings, who: str, address: str = "command", loaded: Loaded | None = None
+    ) -> None:
+        """`loaded` is the revision in force, where somebody has it ready."""
+        self._engine = engine
+        self._settings = settings
+        self._who = (who, address)
+        self._loaded = loaded
+
+    @property
+    def loaded(self) -> Loaded:
+        """The revision that was in force when it was first asked for, or after the last change."""
+        if self._loaded is None:
+            self._loaded = load(self._engine, self._settings)
+        return self._loaded
+
+    @property
+    def revision(self) -> Revision:
+        """The revision that changes start from."""
+        return self.loaded.revision
+
+    def find(self, name: str) -> AnyRule:
+        """Return the rule with this id, title (in either language) or file name.
+
+        Raises:
+            HaidangError: there is none, or several.
+        """
+        wanted = name.casefold()
+        every = self.loaded.every
+        fits: list[Callable[[AnyRule], bool]] = [
+            lambda rule: rule.id == wanted,
+            lambda rule: wanted in (rule.title.casefold(), str(rule.extra.get("title_vi", "")).casefold()),
+            lambda rule: Path(rule.path).stem == name,
+            lambda rule: len(wanted) >= 6 and rule.id.startswith(wanted),
+        ]
+        for fit in fits:
+            found = [rule for rule in every if fit(rule)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise HaidangError("rulebook.several", name=name, ids=", ".join(rule.id for rule in found[:5]))
+        raise HaidangError("rulebook.no_rule", name=name)
+
+    def set_mode(self, names: Iterable[str], mode: ModeName | None, reason: str) -> Revision:
+        """Give rules a mode of their own, or with None the one of their pack."""
+        rules = [self.find(name) for name in names]
+        made = None if mode is None else RuleMode(mode=mode, who=self._who[0], reason=reason, changed=time.time())
+        book = self.revision.book.with_modes({rule.id: made for rule in rules})
+        detail = {"rules": {rule.id: rule.title for rule in rules}, "reason": reason}
+        return self._change(mode or "default", book, detail)
+
+    def add_exception(self, text: str, reason: str, expires: float | None) -> RuleException:
+        """Add a Sigma filter; its rules do not fire on what it says until it expires.
+
+        Raises:
+            HaidangError: it is no filter that fits rules of this site.
+        """
+        if not reason.strip():
+            raise HaidangError("rulebook.no_reason")
+        if expires is not None and expires <= time.time():
+            raise HaidangError("rulebook.expired")
+        exception = RuleException(
+            id=str(uuid.uuid4()), rules=(), text=text, author=self._who[0], reason=reason, created=time.time(),
+            expires=expires,
+        )  # fmt: skip
+        preview = self._preview(self.revision.book.with_exception(exception), {})
+        name = f"{exception.id}.yml"
+        for refused in preview.after.rules.refused:
+            if refused.path.endswith(name):
+                raise HaidangError("rulebook.bad_exception", reason=refused.reason)
+        for warned in preview.after.rules.warnings:
+            if warned.path.endswith(name):
+                raise HaidangError("rulebook.bad_exception", reason=warned.text)
+        found = yaml.safe_load(text)["filter"].get("rules")
+        exception = exception.model_copy(update={"rules": tuple(found) if isinstance(found, list) else (str(found),)})
+        book = self.revision.book.with_exception(exception)
+        self._change("except", book, {"exception": exception.model_dump()})
+        return exception
+
+    def exception_text(self, rule: AnyRule, where: Mapping[str, str], reason: str) -> str:
+        """Return a Sigma filter: the rule does not fire where all these fields have these values.
+
+        Raises:
+            HaidangError: a correlation has no events of its own to leave out.
+        """
+        if isinstance(rule, Correlation):
+            parts = ", ".join(part.rule.title for part in rule.parts)
+            raise HaidangError("rulebook.except_parts", rule=rule.title, parts=parts)
+        document = {
+            "title": f"{rule.title}: {reason}"[:250],
+            "logsource": dict(rule.logsource),
+            "filter": {"rules": [rule.id], "exception": dict(where), "condition": "not exception"},
+        }
+        return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)
+
+    def remove_exception(self, identifier: str) -> Revision:
+        """Remove an exception.
+
+        Raises:
+            HaidangError: there is none.
+        """
+        known = self.revision.book.exceptions
+        full = [each for each in known if each == identifier or (len(identifier) >= 6 and each.startswith(identifier))]
+        if len(full) != 1:
+            raise HaidangError("rulebook.no_exception", id=identifier)
+        made = self.revision.book.without_exception(full[0])
+        return self._change("unexcept", made, {"exception": known[full[0]].model_dump()})
+
+    def check(self, files: Files) -> list[Finding]:
+        """Look at rule files beside the rules that are there, but for those of the same name of our own."""
+        replaced = {f"{OWN}:{name}" for name in files}
+        taken = {
+            rule.id: rule.title for rule in self.loaded.every
+            if self.loaded.of_pack.get(rule.id) != OWN or f"{OWN}:{Path(rule.path).name}" not in replaced
+        }  # fmt: skip
+        return checks.check(files, taken)
+
+    def add(self, files: Files) -> tuple[Revision | None, list[Finding]]:
+        """Add rules of our own, or change them: no revision where a finding is an error."""
+        for name in files:
+            if not _FILE_NAME.fullmatch(name):
+                raise HaidangError("rulebook.bad_name", name=name)
+        findings = self.check(files)
+        if any(finding.severity == checks.ERROR for finding in findings):
+            return None, findings
+        before = self._own()
+        rules = [name for name in files if not name.endswith(TESTS)]
+        if not rules:
+            raise HaidangError("rulebook.no_rules", source=", ".join(files))
+        changed = {name: {"before": before.get(name, ""), "after": text} for name, text in files.items()}
+        revision = self._with_own({**before, **files}, "add", {"files": changed})
+        return revision, findings
+
+    def remove(self, name: str) -> Revision:
+        """Remove a rule of our own, with its vectors and with the other rules of its file.
+
+        Raises:
+            HaidangError: it is none of ours.
+        """
+        rule = self.find(name)
+        if self.loaded.of_pack.get(rule.id) != OWN:
+            raise HaidangError("rulebook.not_own", rule=rule.title, pack=self.loaded.of_pack.get(rule.id, ""))
+        before = self._own()
+        file = Path(rule.path).name
+        gone = {file, vectors.vector_path(file)}
+        kept = {key: text for key, text in before.items() if key not in gone}
+        changed = {key: {"before": before[key], "after": ""} for key in gone & before.keys()}
+        return self._with_own(kept, "remove", {"rules": {rule.id: rule.title}, "files": changed})
+
+    def read_pack(self, place: str, name: str = "") -> tuple[str, Found, "bundle.Bundle | None"]:
+        """Read a pack from where it lies: its name, what was found, and the bundle if it is one.
+
+        Raises:
+            HaidangError: it cannot be read; a signature is not right; it has no name.
+        """
+        place = _newest_bundle(place)
+        if bundle.is_bundle(place):
+            data = fetch(place) if "://" in place else _bytes_of(place)
+            opened = bundle.open_bundle(data, place, self.revision.book.keys)
+            if name and name != opened.manifest.name:
+                raise HaidangError("rulebook.other_name", name=name, bundle=opened.manifest.name)
+            return opened.manifest.name, opened.found, opened
+        if not name:
+            raise HaidangError("rulebook.no_name")
+        return name, read_source(place), None
+
+    def pack(
+        self, place: str, name: str = "", *, version: str = "", licence: str = "", mode: ModeName | None = None,
+        every_hours: float | None = None, force: bool = False,
+    ) -> "Change":  # fmt: skip
+        """Return the change that brings a pack in, or to another version; `make` it when its preview is right."""
+        name, found, opened = self.read_pack(place, name)
+        if not re.fullmatch(PACK_NAME, name):
+            raise HaidangError("rulebook.bad_pack_name", name=name)
+        if name == OWN:
+            raise HaidangError("rulebook.own_name", name=name)
+        old = self.revision.book.packs.get(name)
+        stops = []
+        if old and old.key and (opened is None or opened.key != old.key):
+            raise HaidangError("rulebook.must_be_signed", pack=name, signer=old.key)
+        if old and opened and opened.manifest.created < old.created:
+            stops.append(f"the bundle was signed before the one in use ({opened.manifest.version} after {old.version})")
+        digest = digest_of(found.files)
+        kept = old or Pack(digest=digest, added=time.time())
+        pack = Pack(
+            digest=digest,
+            version=version or found.version or time.strftime("%Y-%m-%d"),
+            source=place if "://" in place else str(Path(place).expanduser().absolute()),
+            licence=licence or found.licence or kept.licence,
+            added=time.time(),
+            mode=mode or kept.mode,
+            key=opened.key if opened else "",
+            created=opened.manifest.created if opened else 0.0,
+            every_hours=kept.every_hours if every_hours is None else every_hours,
+        )
+        book = self.revision.book.with_pack(name, pack)
+        detail = {
+            "pack": name,
+            "version": pack.version,
+            "digest": digest[:12],
+            "before": old.digest[:12] if old else "",
+        }
+        preview = self._preview(book, {digest: found.files}, found.left_out, stops)
+        return Change(self, "update" if old else "import", book, {digest: found.files}, detail, preview, force)
+
+    def remove_pack(self, name: str) -> Revision:
+        """Remove a pack; the modes of its rules and its exceptions stay, for when it comes back.
+
+        Raises:
+            HaidangError: there is none.
+        """
+        if name not in self.revision.book.packs:
+            raise HaidangError("rulebook.no_pack", name=name, known=", ".join(self.revision.book.packs))
+        return self._change("remove_pack", self.revision.book.with_pack(name, None), {"pack": name})
+
+    def trust(self, name: str, public: str) -> Revision:
+        """Accept bundles that are signed with this key."""
+        keys = {**self.revision.book.keys, name: bundle.checked_public(public)}
+        return self._change(
+            "trust", self.revision.book.model_copy(update={"keys": keys}), {"key": name, "public": keys[name]}
+        )
+
+    def distrust(self, name: str) -> Revision:
+        """Accept no more bundles of this key; what is in use stays.
+
+        Raises:
+            HaidangError: there is none.
+        """
+        if name not in self.revision.book.keys:
+            raise HaidangError("rulebook.no_key", name=name)
+        keys = {key: value for key, value in self.revision.book.keys.items() if key != name}
+        return self._change("distrust", self.revision.book.model_copy(update={"keys": keys}), {"key": name})
+
+    def roll_back(self, number: int | None = None) -> Revision:
+        """Put an earlier revision in force again, as a new one; the one before this one when none is named."""
+        if number is None:
+            earlier = [each.number for each in revisions.history(self._engine) if not each.failed][1:2]
+            number = earlier[0] if earlier else 0
+        book = revisions.get(self._engine, number).book
+        for pack in book.packs.values():
+            revisions.contents(self._engine, pack.digest)  # that they are there
+        return self._change("roll_back", book, {"to": number})
+
+    def reload(self) -> Revision:
+        """Read the site's folders again."""
+        return self._change("reload", self.revision.book)
+
+    def replace(self, book: Book, contents: Mapping[str, Files], detail: dict[str, Any], force: bool) -> "Change":
+        """Return the change to another book altogether."""
+        return Change(self, "restore", book, contents, detail, self._preview(book, contents), force)
+
+    def contents(self) -> dict[str, Files]:
+        """Return the files of all packs, by digest."""
+        packs = self.revision.book.packs.values()
+        return {pack.digest: revisions.contents(self._engine, pack.digest) for pack in packs}
+
+    def confirm(self, revision: Revision) -> Confirmed:
+        """Wait until every copy of the detectors that lives uses the revision, or one took it back."""
+        started = time.monotonic()
+        while True:
+            state = revisions.get(self._engine, revision.number)
+            seconds = round(time.monotonic() - started, 2)
+            living = self._living()
+            if state.failed:
+                return Confirmed(len(living), seconds, state.failed)
+            if all(number >= revision.number for number in living):
+                return Confirmed(len(living), seconds)
+            if seconds > _CONFIRM_SECONDS:
+                return Confirmed(len(living), seconds, late=True)
+            time.sleep(_LOOK_SECONDS)
+
+    def _living(self) -> list[int]:
+        """Return which revision each copy of the detectors that lives uses."""
+        query = select(stages.c.detail).where(
+            stages.c.stage == "detectors", stages.c.seen > time.time() - SILENT_SECONDS
+        )
+        with self._engine.connect().execution_options(read_only=True) as connection:
+            return [int(detail.get("rulebook", -1)) for detail in connection.scalars(query)]
+
+    def _own(self) -> dict[str, str]:
+        pack = self.revision.book.packs.get(OWN)
+        return revisions.contents(self._engine, pack.digest) if pack else {}
+
+    def _with_own(self, files: Files, action: str, detail: Mapping[str, Any]) -> Revision:
+        if not files:
+            return self._change(action, self.revision.book.with_pack(OWN, None), detail)
+        digest = digest_of(files)
+        pack = self.revision.book.packs.get(OWN) or Pack(digest=digest, added=time.time())
+        book = self.revision.book.with_pack(OWN, pack.model_copy(update={"digest": digest}))
+        preview = self._preview(book, {digest: files})
+        if preview.stops:
+            raise HaidangError("rulebook.stopped", reasons="\n".join(preview.stops))
+        return self._change(action, book, detail, {digest: files})
+
+    def _change(
+        self, action: str, book: Book, detail: Mapping[str, Any] | None = None,
+        contents: Mapping[str, Files] | None = None,
+    ) -> Revision:  # fmt: skip
+        made = revisions.change(self._engine, self._who, action, book, self.revision, contents, detail or {})
+        self._loaded = None  # the next change starts from this one
+        return made
+
+    def _preview(
+        self,
+        book: Book,
+        fresh: Mapping[str, Files],
+        left_out: Sequence[tuple[str, str]] = (),
+        stops: Sequence[str] = (),
+    ) -> Preview:
+        before = self.loaded
+        contents = dict(fresh)
+        for pack in book.packs.values():
+            if pack.digest not in contents:
+                contents[pack.digest] = revisions.contents(self._engine, pack.digest)
+        folders = rule_folders(self._settings, book)
+        with tempfile.TemporaryDirectory() as name:
+            place = Path(name)
+            after = load_book(Revision(-1, book), folders, contents, place)
+            tests = _vectors_of(book, fresh, place)
+            plain = after  # exceptions are no fault of a rule
+            if tests and book.exceptions:
+                plain = load_book(Revision(-1, book.model_copy(update={"exceptions": {}})), folders, contents, place)
+            tried, failed = vectors.failures(plain.rules, tests)
+            found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
+            return _compared(before, after, [*left_out], [*stops, *found], tried)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that was looked at and not made yet."""
+
+    rulebook: Rulebook
+    action: str
+    book: Book
+    contents: Mapping[str, Files]
+    detail: dict[str, Any]
+    preview: Preview
+    force: bool = False
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether all packs, modes and exceptions are there as they would be, but for when they were looked at."""
+        now = self.rulebook.revision.book
+        same = {name: pack.model_copy(update={"added": 0.0}) for name, pack in now.packs.items()}
+        mine = {name: pack.model_copy(update={"added": 0.0}) for name, pack in self.book.packs.items()}
+        others = ("modes", "exceptions", "keys")
+        return same == mine and all(getattr(now, name) == getattr(self.book, name) for name in others)
+
+    def make(self) -> Revision:
+        """Make it.
+
+        Raises:
+            HaidangError: something stops it, and nobody insists; or the rulebook was changed meanwhile.
+        """
+        if self.preview.stops and not self.force:
+            raise HaidangError("rulebook.stopped", reasons="\n".join(self.preview.stops[:20]))
+        counts = {name: len(getattr(self.preview, name)) for name in ("added", "changed", "removed", "refused")}
+        return self.rulebook._change(self.action, self.book, {**self.detail, **counts}, self.contents)
+
+
+def _compared(before: Loaded, after: Loaded, left_out: list[tuple[str, str]], stops: list[str], tests: int) -> Preview:
+    old, new = ({rule.id: rule for rule in loaded.every} for loaded in (before, after))
+    known = {(each.path, each.reason) for each in before.rules.refused}
+    refused = [
+        (each.path, each.rule, each.reason) for each in after.rules.refused if (each.path, each.reason) not in known
+    ]
+    removed = [rule for key, rule in old.items() if key not in new]
+    lost = {title for _, title, _ in refused} & {rule.title for rule in removed}
+    stops = [*stops, *(f"the rule {title!r} loads now and would be refused" for title in sorted(lost))]
+    if old and not new:
+        stops.append("no rule would be left")
+    return Preview(
+        before,
+        after,
+        added=[rule for key, rule in new.items() if key not in old],
+        changed=[rule for key, rule in new.items() if key in old and _differs(rule, old[key])],
+        removed=removed,
+        refused=refused,
+        left_out=left_out,
+        tests=tests,
+        stops=stops,
+    )
+
+
+def _differs(one: AnyRule, other: AnyRule) -> bool:
+    return one.path != other.path and Path(one.path).read_bytes() != Path(other.path).read_bytes()
+
+
+def _file(path: str) -> str:
+    return Path(path).name
+
+
+def _vectors_of(book: Book, fresh: Mapping[str, Files], place: Path) -> dict[str, str]:
+    """Return the vectors of the fresh packs, by the path of the rule's file once it is written out."""
+    found = {}
+    for pack in book.packs.values():
+        for path, text in fresh.get(pack.digest, {}).items():
+            if path.endswith(TESTS):
+                base = written_to(place, pack) / path.removesuffix(TESTS)
+                found.update({f"{base}{suffix}": text for suffix in SUFFIXES})
+    return found
+
+
+def _bytes_of(place: str) -> bytes:
+    try:
+        return Path(place).expanduser().read_bytes()
+    except OSError as error:
+        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+
+
+def _newest_bundle(place: str) -> str:
+    """Return the newest bundle of a folder that holds bundles; else the place itself."""
+    path = Path(place).expanduser()
+    if "://" in place or not path.is_dir():
+        return place
+    found = sorted(path.glob(f"*{bundle.SUFFIX}"), key=lambda each: each.stat().st_mtime)
+    return str(found[-1]) if found else place

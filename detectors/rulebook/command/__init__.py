@@ -1,0 +1,41 @@
+"""`haidang rules …`: the rulebook is shown, tried and changed.
+
+Each file beside this one has `COMMANDS`: the name of a subcommand, what declares its arguments, and what runs it.
+"""
+
+import argparse
+import getpass
+import os
+from collections.abc import Callable, Mapping
+
+from detectors.rulebook.changes import Rulebook
+from detectors.rulebook.command import changing, looking, packing, trying
+from detectors.rulebook.command.site import OnSite
+from pipeline.command.site import site_settings
+from pipeline.messages import say
+from pipeline.state import open_state
+
+_Add = Callable[[argparse.ArgumentParser], None]
+_Run = Callable[[argparse.Namespace, OnSite], int]
+_COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
+    **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS,
+}  # fmt: skip
+#: Set for commands that the site itself runs: who the history names.
+AUTOMATIC_VARIABLE = "HAIDANG_AUTOMATIC"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    for name, (add, _) in _COMMANDS.items():
+        text = say(f"command.rules.{name}")
+        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run one of them."""
+    settings = site_settings(must_be_there=False)
+    engine = open_state(settings.data_dir, settings.state)
+    automatic = bool(os.environ.get(AUTOMATIC_VARIABLE))
+    who = ("haidang", "automatic") if automatic else (getpass.getuser(), "command")
+    return _COMMANDS[chosen.action][1](chosen, OnSite(settings, engine, Rulebook(engine, settings, *who)))

@@ -1,0 +1,33 @@
+"""What every subcommand works on, and what it says of a change."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from detectors.rulebook.changes import Rulebook
+from detectors.rulebook.revisions import Revision
+from pipeline.command import show
+from pipeline.messages import say
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class OnSite:
+    """A site and its rulebook."""
+
+    settings: Settings
+    engine: Engine
+    rulebook: Rulebook
+
+    def confirm(self, revision: Revision) -> int:
+        """Say whether the detectors use a revision; 1 where they took it back."""
+        done = self.rulebook.confirm(revision)
+        if done.failed:
+            show.line(say("command.rules.failed", revision=revision.number, reason=done.failed))
+            return 1
+        if done.late:
+            show.line(say("command.rules.late", revision=revision.number, seconds=done.seconds))
+            return 1
+        key = "command.rules.confirmed" if done.copies else "command.rules.nobody"
+        show.line(say(key, revision=revision.number, copies=done.copies, seconds=done.seconds))
+        return 0
