@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from api import alerts, login, pages, search, status
+from api import alerts, login, pages, rules, search, status
 from api.faults import answer_faults
 from api.guard import Guard
 from api.searching import Searching
@@ -21,7 +21,8 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     )  # fmt: skip
     app.state.settings, app.state.engine, app.state.reader = settings, engine, reader
     app.state.searching, app.state.log_in_checks = searching, login.checks()
-    for router in (login.router, search.router, alerts.router, status.router):
+    app.state.shelf = rules.Shelf()
+    for router in (login.router, search.router, alerts.router, rules.router, status.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(pages.router)
     app.add_middleware(Guard)

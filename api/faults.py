@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from pipeline.logs import log
-from pipeline.messages import Unavailable, say
+from pipeline.messages import HaidangError, Unavailable, say
 from pipeline.stage import STATE_AWAY
 from pipeline.store import SearchError
 
@@ -26,6 +26,8 @@ _SENTENCES = {
     "dict_type": "api.want_object",
     "model_attributes_type": "api.want_object",
 }
+#: Faults of things that are named and not there.
+_NOT_THERE = frozenset(("rulebook.no_rule", "rulebook.no_exception", "rulebook.no_revision", "rulebook.no_pack"))
 
 
 def answer_faults(app: FastAPI) -> None:
@@ -34,6 +36,7 @@ def answer_faults(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Unavailable, _unavailable)
+    app.add_exception_handler(HaidangError, _mendable)
     for kind in STATE_AWAY:
         app.add_exception_handler(kind, _state_away)
 
@@ -47,6 +50,15 @@ async def _search(_request: Request, error: Exception) -> JSONResponse:
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, 503)
+
+
+async def _mendable(_request: Request, error: Exception) -> JSONResponse:
+    """What whoever asks for a change of the rulebook can mend: what is not there, changed meanwhile, or makes no sense."""
+    key = error.key if isinstance(error, HaidangError) else ""
+    if not key.startswith("rulebook."):
+        raise error
+    status = 404 if key in _NOT_THERE else 409 if key == "rulebook.changed_meanwhile" else 400
+    return JSONResponse({"detail": str(error)}, status)
 
 
 async def _state_away(_request: Request, error: Exception) -> JSONResponse:

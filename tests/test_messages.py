@@ -40,6 +40,7 @@ _TERMS = frozenset(
         "ed",
         "exceptions",
         "false",
+        "filter",
         "from",
         "https",
         "kafka",

@@ -1,0 +1,252 @@
+"""Rule routes: the rulebook is read by everybody who may log in; analysts change modes and exceptions, administrators
+what rules there are.
+
+Loading thousands of rules takes seconds and all of a processor, so it happens once for a revision, and on the threads
+of searches.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from api.access import State, Viewer, address_of, needs
+from api.search import reader_of, searching_of
+from detectors.rulebook import hits, revisions
+from detectors.rulebook.book import ModeName
+from detectors.rulebook.changes import Rulebook
+from detectors.rulebook.explain import explain
+from detectors.rulebook.listing import listed, shown
+from detectors.rulebook.loading import Loaded, load
+from detectors.rulebook.revisions import Revision
+from detectors.sigma.documents import MAX_FILE
+from pipeline import store
+from pipeline.messages import say
+from pipeline.users import User
+
+router = APIRouter(prefix="/rules", tags=["rules"])
+Analyst = Annotated[User, Depends(needs("analyst"))]
+Administrator = Annotated[User, Depends(needs("administrator"))]
+RuleId = Annotated[str, Path(max_length=200)]
+_Text = Annotated[str, Field(max_length=2000)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModeChange(_Body):
+    """`mode` null gives the rules the mode of their pack again."""
+
+    rules: Annotated[list[_Text], Field(min_length=1, max_length=10_000)]
+    mode: ModeName | None
+    reason: _Text = ""
+
+
+class ExceptionMade(_Body):
+    """Either `rule` and `where` (fields and values that must all hold), or `filter` (a Sigma filter, YAML)."""
+
+    rule: _Text | None = None
+    where: dict[_Text, _Text] = {}
+    filter: Annotated[str, Field(max_length=100_000)] | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    expires: float | None = None
+
+
+class RuleFiles(_Body):
+    """Rule files and their vectors (`name.test.yml`): names and texts."""
+
+    files: Annotated[dict[_Text, Annotated[str, Field(max_length=MAX_FILE)]], Field(min_length=1, max_length=100)]
+
+
+class RollBack(_Body):
+    """The revision to put in force again; the one before the present when left out."""
+
+    revision: int | None = None
+
+
+class Shelf:
+    """The revision in force, loaded; one for each application."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loaded: Loaded | None = None
+
+    def loaded(self, request: Request) -> Loaded:
+        """Return it, loaded anew where it is another one than the last time."""
+        state = request.app.state
+        with self._lock:
+            revision = revisions.current(state.engine)
+            if self._loaded is None or self._loaded.revision.number != revision.number:
+                self._loaded = load(state.engine, state.settings, revision)
+            return self._loaded
+
+
+def _loaded(request: Request) -> Loaded:
+    shelf: Shelf = request.app.state.shelf
+    return shelf.loaded(request)
+
+
+def _rulebook(request: Request, user: User) -> Rulebook:
+    state = request.app.state
+    return Rulebook(state.engine, state.settings, user.name, address_of(request), _loaded(request))
+
+
+async def _answer(request: Request, work: Callable[[], Any]) -> Response:
+    return await searching_of(request).answer(work)
+
+
+def _made(revision: Revision) -> dict[str, Any]:
+    return {"revision": revision.number}
+
+
+@router.get("")
+async def list_rules(
+    request: Request,
+    state: State,
+    _user: Viewer,
+    text: Annotated[str, Query(max_length=500)] = "",
+    pack: Annotated[str | None, Query(max_length=500)] = None,
+    mode: ModeName | None = None,
+    level: Annotated[str | None, Query(max_length=20)] = None,
+    days: Annotated[int, Query(ge=1, le=hits.KEPT_DAYS)] = 7,
+    limit: Annotated[int, Query(ge=0, le=10_000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> Response:
+    """Return the rules with mode, pack and how often they matched in these days; those that matched most first.
+
+    `counts` are of all rules, by mode; `refused` is what could not be loaded, with the reason.
+    """
+
+    def work() -> dict[str, Any]:
+        loaded = _loaded(request)
+        found = listed(loaded, hits.of_rules(state, days), text, pack, mode, level)
+        return {
+            "total": len(found), "rules": found[offset : offset + limit], "counts": loaded.counts(),
+            "refused": [{"path": r.place, "rule": r.rule, "reason": r.reason} for r in loaded.rules.refused[:1000]],
+            "revision": loaded.revision.number,
+        }  # fmt: skip
+
+    return await _answer(request, work)
+
+
+@router.get("/packs")
+async def list_packs(request: Request, _user: Viewer) -> Response:
+    """Return the packs, the folders, and the keys whose bundles are accepted."""
+
+    def work() -> dict[str, Any]:
+        loaded = _loaded(request)
+        origins = list(loaded.of_pack.values())
+        book = loaded.revision.book
+        packs = [{"name": n, "rules": origins.count(n), **p.model_dump()} for n, p in book.packs.items()]
+        folders = [{"folder": o, "rules": origins.count(o)} for o in sorted({*origins} - book.packs.keys()) if o]
+        return {"packs": packs, "folders": folders, "keys": book.keys}
+
+    return await _answer(request, work)
+
+
+@router.get("/history")
+def history(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=revisions.KEPT)] = 50) -> dict[str, Any]:
+    """Return who changed what, the newest first; `failed` says why a revision was taken back."""
+    names = ("time", "who", "address", "action", "detail", "failed")
+    found = revisions.history(state, limit)
+    return {"revisions": [{"revision": r.number, **{name: getattr(r, name) for name in names}} for r in found]}
+
+
+@router.get("/exceptions")
+def exceptions(state: State, _user: Viewer) -> dict[str, Any]:
+    """Return the exceptions."""
+    book = revisions.current(state).book
+    return {"exceptions": [each.model_dump() for each in book.exceptions.values()]}
+
+
+@router.post("/check")
+async def check(request: Request, body: RuleFiles, user: Analyst) -> Response:
+    """Look at rule files; nothing is changed."""
+
+    def work() -> dict[str, Any]:
+        findings = _rulebook(request, user).check(body.files)
+        return {"findings": [{n: getattr(f, n) for n in ("severity", "path", "rule", "text")} for f in findings]}
+
+    return await _answer(request, work)
+
+
+@router.post("")
+async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> Response:
+    """Add rules of the site's own, or change them. Nothing is added where a finding is an error: `revision` is null."""
+
+    def work() -> dict[str, Any]:
+        revision, findings = _rulebook(request, user).add(body.files)
+        shown_findings = [{n: getattr(f, n) for n in ("severity", "path", "rule", "text")} for f in findings]
+        return {"revision": revision.number if revision else None, "findings": shown_findings}
+
+    return await _answer(request, work)
+
+
+@router.post("/mode")
+async def set_mode(request: Request, body: ModeChange, user: Analyst) -> Response:
+    """Let rules alert, be counted only (`observe`), or be off."""
+    return await _answer(request, lambda: _made(_rulebook(request, user).set_mode(body.rules, body.mode, body.reason)))
+
+
+@router.post("/exceptions")
+async def add_exception(request: Request, body: ExceptionMade, user: Analyst) -> Response:
+    """Let rules stay quiet on some events, with a reason, and until a time (seconds since 1970) where one is given."""
+
+    def work() -> dict[str, Any]:
+        rulebook = _rulebook(request, user)
+        text = body.filter
+        if text is None:
+            if body.rule is None or not body.where:
+                raise HTTPException(422, say("api.except_what"))
+            text = rulebook.exception_text(rulebook.find(body.rule), body.where, body.reason)
+        made = rulebook.add_exception(text, body.reason, body.expires)
+        return {"id": made.id, "revision": rulebook.revision.number}
+
+    return await _answer(request, work)
+
+
+@router.delete("/exceptions/{identifier}")
+async def remove_exception(request: Request, identifier: RuleId, user: Analyst) -> Response:
+    """Remove an exception."""
+    return await _answer(request, lambda: _made(_rulebook(request, user).remove_exception(identifier)))
+
+
+@router.post("/roll-back")
+async def roll_back(request: Request, body: RollBack, user: Administrator) -> Response:
+    """Put an earlier revision in force again, as a new one."""
+    return await _answer(request, lambda: _made(_rulebook(request, user).roll_back(body.revision)))
+
+
+@router.get("/{identifier}")
+async def show_rule(request: Request, state: State, identifier: RuleId, _user: Viewer) -> Response:
+    """Return one rule with its text, its vectors and its exceptions."""
+
+    def work() -> dict[str, Any]:
+        rulebook = Rulebook(state, request.app.state.settings, "", "", _loaded(request))
+        return shown(rulebook.loaded, rulebook.find(identifier), hits.of_rules(state, 7))
+
+    return await _answer(request, work)
+
+
+@router.delete("/{identifier}")
+async def remove_rule(request: Request, identifier: RuleId, user: Administrator) -> Response:
+    """Remove a rule of the site's own, with its file."""
+    return await _answer(request, lambda: _made(_rulebook(request, user).remove(identifier)))
+
+
+@router.get("/{identifier}/explain/{event}")
+async def explain_rule(request: Request, identifier: RuleId, event: RuleId, user: Viewer) -> Response:
+    """Say why a rule did, or did not, match an event of the store."""
+
+    def work() -> dict[str, Any]:
+        rulebook = _rulebook(request, user)
+        found = reader_of(request).get(store.EVENTS, event)
+        if found is None:
+            raise HTTPException(404, say("api.no_event", id=event))
+        return explain(rulebook.loaded, rulebook.find(identifier), found).as_json()
+
+    return await _answer(request, work)

@@ -1,0 +1,110 @@
+"""Rule routes over a socket: who may what, and that a change is there for the next who asks."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from sites import Site, day, serving
+
+NAME = "ssh_root_login_accepted"
+RULE = """
+title: Door forced
+id: 11111111-2222-4333-8444-555555555555
+description: A door was forced.
+level: high
+logsource: {product: door}
+detection: {selection: {event.action: forced}, condition: selection}
+"""
+TESTS = "hits: [{event.dataset: door, event.action: forced}]\nmisses: [{event.dataset: door, event.action: opened}]\n"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(tmp_path_factory.mktemp("rules"), day) as made:
+        yield made
+
+
+@pytest.fixture
+def client(served: Site) -> Iterator[httpx.Client]:
+    with served.client(served.token(f"boss {time.time_ns()}", "administrator")) as made:
+        yield made
+
+
+def test_rules_are_listed_found_and_shown_whole(client: httpx.Client) -> None:
+    answer = client.get("/api/v1/rules", params={"text": "root", "limit": 5}).json()
+    assert 0 < len(answer["rules"]) <= 5 <= answer["total"]
+    assert answer["counts"]["alert"] > 60
+    assert answer["refused"] == []
+    shown = client.get(f"/api/v1/rules/{NAME}").json()
+    assert shown["mode"] == "alert"
+    assert "logsource:" in shown["text"]
+    assert "hits:" in shown["tests"]
+    assert client.get("/api/v1/rules/no such rule").status_code == 404
+    packs = client.get("/api/v1/rules/packs").json()
+    assert packs["packs"] == [] and packs["folders"][0]["rules"] > 60
+
+
+def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.Client) -> None:
+    changed = client.post("/api/v1/rules/mode", json={"rules": [NAME], "mode": "observe", "reason": "noisy"}).json()
+    shown = client.get(f"/api/v1/rules/{NAME}").json()
+    assert (shown["mode"], shown["set_by"]["reason"]) == ("observe", "noisy")
+    made = client.post(
+        "/api/v1/rules/exceptions", json={"rule": NAME, "where": {"source.ip": "192.0.2.7"}, "reason": "scanner"}
+    ).json()
+    assert client.get(f"/api/v1/rules/{NAME}").json()["exceptions"][0]["id"] == made["id"]
+    assert client.delete(f"/api/v1/rules/exceptions/{made['id']}").status_code == 200
+    history = client.get("/api/v1/rules/history").json()["revisions"]
+    assert [each["action"] for each in history][:3] == ["unexcept", "except", "observe"]
+    assert history[0]["who"].startswith("boss") and history[0]["address"] == "127.0.0.1"
+    rolled = client.post("/api/v1/rules/roll-back", json={"revision": 0}).json()
+    assert rolled["revision"] == changed["revision"] + 3
+    assert client.get(f"/api/v1/rules/{NAME}").json()["mode"] == "alert"
+    assert client.post("/api/v1/rules/roll-back", json={"revision": 9999}).status_code == 404
+
+
+def test_own_rules_are_checked_tried_added_and_removed(client: httpx.Client) -> None:
+    broken = {"files": {"door.yml": RULE, "door.test.yml": TESTS.replace("opened", "forced")}}
+    answer = client.post("/api/v1/rules", json=broken).json()
+    assert answer["revision"] is None
+    assert any(f["severity"] == "error" and "misses 1: it fires" in f["text"] for f in answer["findings"])
+    good = {"files": {"door.yml": RULE, "door.test.yml": TESTS}}
+    assert all(f["severity"] == "warning" for f in client.post("/api/v1/rules/check", json=good).json()["findings"])
+    assert client.post("/api/v1/rules", json=good).json()["revision"]
+    assert client.get("/api/v1/rules/Door forced").json()["pack"] == "own"
+    assert client.delete(f"/api/v1/rules/{NAME}").status_code == 400  # not one of its own
+    assert client.delete("/api/v1/rules/Door forced").status_code == 200
+    assert client.get("/api/v1/rules/Door forced").status_code == 404
+    assert client.post("/api/v1/rules", json={"files": {"../door.yml": RULE}}).status_code == 400
+
+
+def test_a_rule_is_explained_on_an_event_of_the_store(served: Site, client: httpx.Client) -> None:
+    event = next(each for each in served.events if each.get("message"))
+    answer = client.get(f"/api/v1/rules/{NAME}/explain/{event['event.id']}").json()
+    assert answer["matches"] in (True, False)
+    assert answer["selections"][0]["groups"][0][0]["expected"]
+    assert client.get(f"/api/v1/rules/{NAME}/explain/nothing").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "body", "status"),
+    [
+        ("viewer", "/api/v1/rules/mode", {"rules": [NAME], "mode": "off"}, 403),
+        ("viewer", "/api/v1/rules/exceptions", {"rule": NAME, "where": {"a": "b"}, "reason": "x"}, 403),
+        ("analyst", "/api/v1/rules", {"files": {"door.yml": RULE}}, 403),
+        ("analyst", "/api/v1/rules/roll-back", {}, 403),
+        ("analyst", "/api/v1/rules/exceptions", {"reason": "nothing to except"}, 422),
+        ("analyst", "/api/v1/rules/exceptions", {"rule": NAME, "where": {"a|nope": "b"}, "reason": "x"}, 400),
+        ("analyst", "/api/v1/rules/mode", {"rules": [NAME], "mode": "loud"}, 422),
+    ],
+)
+def test_rights_and_requests_that_make_no_sense(
+    served: Site, role: str, path: str, body: dict[str, object], status: int
+) -> None:
+    before = served.client(served.token(f"{role} {time.time_ns()}", role))
+    with before as client:
+        answer = client.post(path, json=body)
+        assert answer.status_code == status, answer.text
+        assert client.get("/api/v1/rules/history").json()["revisions"][:1] == client.get(
+            "/api/v1/rules/history", params={"limit": 1}
+        ).json()["revisions"]
