@@ -16,6 +16,11 @@ _ENTITY_FIELDS = (
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
     "labels.source", "labels.import_id", "log.file.path",
 )  # fmt: skip
+#: What an alert repeats of the keys that Sigma does not know: its words in Vietnamese, and what to do first.
+_WORDS = (
+    ("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi"),
+    ("rule.response", "response"), ("rule.response_vi", "response_vi"),
+)  # fmt: skip
 
 
 def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Event:
@@ -43,9 +48,7 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
         "alert.matches": [{"selection": m.selection, "field": m.field, "value": m.value} for m in matches],
         "alert.evidence": list(events[:MAX_EVIDENCE]),
     }
-    for name, key in (("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi")):
-        if isinstance(rule.extra.get(key), str):
-            document[name] = rule.extra[key]
+    document.update({name: rule.extra[key] for name, key in _WORDS if isinstance(rule.extra.get(key), str)})
     document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
     return document
 

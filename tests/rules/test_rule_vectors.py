@@ -1,5 +1,6 @@
 """Every rule of ours beside its test vectors: it loads clean, fires on each hit and on no miss."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import yaml
 from detectors.sigma import Rule, RuleSet
 
 RULES = Path(__file__).parents[2] / "rules"
+#: What to do first is read by somebody in a hurry.
+MAX_SENTENCES = 3
+SENTENCE_END = re.compile(r"[.?](?= [A-ZĐÁẮÂẤÍÓÔƠÚÝ]|$)")
 FILES = sorted(path for path in RULES.rglob("*.yml") if not path.name.endswith(".test.yml"))
 
 
@@ -67,6 +71,10 @@ def test_rule_says_what_an_analyst_needs(path: Path, by_path: dict[str, Rule]) -
     assert any(tag.startswith("attack.t") for tag in rule.tags)
     assert str(rule.extra["title_vi"]) != rule.title
     assert str(rule.extra["description_vi"]).endswith(".")
+    for language in ("response", "response_vi"):
+        said = str(rule.extra[language])
+        assert said.endswith(".")
+        assert 1 <= len(SENTENCE_END.findall(said)) <= MAX_SENTENCES, said
 
 
 def test_no_vector_file_is_left_without_its_rule() -> None:
