@@ -2,14 +2,14 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from detectors.sigma import Rule, RuleSet
+from tests.rules.vectors import read_vectors
 
 RULES = Path(__file__).parents[2] / "rules"
+MIN_RULES = 90
 #: What to do first is read by somebody in a hurry.
 MAX_SENTENCES = 3
 SENTENCE_END = re.compile(r"[.?](?= [A-ZĐÁẮÂẤÍÓÔƠÚÝ]|$)")
@@ -26,30 +26,25 @@ def by_path(ruleset: RuleSet) -> dict[str, Rule]:
     return {rule.path: rule for rule in ruleset.rules}
 
 
-def vectors(path: Path) -> dict[str, list[dict[str, Any]]]:
-    loaded: dict[str, list[dict[str, Any]]] = yaml.safe_load(path.with_suffix(".test.yml").read_text(encoding="utf-8"))
-    return loaded
-
-
 def test_all_rules_load_without_a_warning(ruleset: RuleSet) -> None:
     assert ruleset.refused == ()
     assert ruleset.warnings == ()
-    assert len(ruleset.rules) == len(FILES) >= 30
+    assert len(ruleset.rules) == len(FILES) >= MIN_RULES
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict[str, Rule]) -> None:
     rule = by_path[str(path)]
-    events = vectors(path)
-    assert events["hits"]
-    assert events["misses"]
-    for event in events["hits"]:
+    vectors = read_vectors(path)
+    assert vectors.hits
+    assert vectors.misses
+    for event in vectors.hits:
         assert rule.matches(event), event
         assert rule in ruleset.evaluate(event)
         reasons = rule.explain(event)
         assert reasons
         assert all(reason.field in event for reason in reasons)
-    for event in events["misses"]:
+    for event in vectors.misses:
         assert not rule.matches(event), rule.explain(event)
         assert rule not in ruleset.evaluate(event)
         assert rule.explain(event) == []
@@ -59,7 +54,7 @@ def test_rule_fires_on_its_hits_only(path: Path, ruleset: RuleSet, by_path: dict
 def test_one_near_miss_comes_from_the_log_source(path: Path, by_path: dict[str, Rule]) -> None:
     """A miss that only fails by its log source would say nothing about the detection."""
     rule = by_path[str(path)]
-    assert any(rule.applies(event) for event in vectors(path)["misses"])
+    assert any(rule.applies(event) for event in read_vectors(path).misses)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
