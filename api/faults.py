@@ -53,7 +53,7 @@ async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _mendable(_request: Request, error: Exception) -> JSONResponse:
-    """What whoever asks for a change of the rulebook can mend: what is not there, changed meanwhile, or makes no sense."""
+    """What whoever changes the rulebook can mend: what is not there, was changed meanwhile, or makes no sense."""
     key = error.key if isinstance(error, HaidangError) else ""
     if not key.startswith("rulebook."):
         raise error

@@ -19,6 +19,11 @@ _ENTITY_FIELDS = (
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
     "labels.source", "labels.import_id", "log.file.path",
 )  # fmt: skip
+#: What an alert repeats of the keys that Sigma does not know: its words in Vietnamese, and what to do first.
+_WORDS = (
+    ("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi"),
+    ("rule.response", "response"), ("rule.response_vi", "response_vi"),
+)  # fmt: skip
 
 
 class Burst(NamedTuple):
@@ -99,9 +104,7 @@ def _document(rule: About, time: str, identifier: str, count: int) -> dict[str, 
         "alert.status": "new",
         "alert.count": count,
     }
-    for name, key in (("rule.name_vi", "title_vi"), ("rule.description_vi", "description_vi")):
-        if isinstance(rule.extra.get(key), str):
-            document[name] = rule.extra[key]
+    document.update({name: rule.extra[key] for name, key in _WORDS if isinstance(rule.extra.get(key), str)})
     return document
 
 

@@ -47,6 +47,7 @@ export function showAlert(alert) {
     plain(spoken(alert, "rule.name") ?? ""),
     make("p", { class: "meta" }, severity(alert["rule.level"]), time(alert["@timestamp"]), entity(alert)),
     alert["rule.description"] ? make("p", {}, plain(spoken(alert, "rule.description"))) : null,
+    spoken(alert, "rule.response") ? [make("h3", {}, say("what_first")), make("p", {}, plain(spoken(alert, "rule.response")))] : null,
     make("h3", {}, say("why")),
     matches.length
       ? make("table", { class: "fields" }, make("thead", {}, make("tr", {}, ...["field", "value", "selection"].map((name) => make("th", {}, say(name))))), make("tbody", {}, matches))

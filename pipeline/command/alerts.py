@@ -44,10 +44,14 @@ def run(chosen: argparse.Namespace) -> int:
             for alert in found:
                 show.json_line(alert)
             return 0
-        rows = [_row(alert) for alert in found]
+        shown = list(found)
+    rows = [_row(alert) for alert in shown]
     head = [say("show.time"), say("show.level"), say("show.host"), say("show.who"), say("show.rule")]
     if rows:
         show.table("", head, rows)
+        steps = {show.rule_name(alert): step for alert in shown if (step := show.first_step(alert))}
+        if steps:
+            show.table("", [say("show.rule"), say("show.what_first")], steps.items())
     show.line(say("command.alerts.found", shown=len(rows)) if rows else say("command.alerts.none"))
     return 0
 

@@ -78,8 +78,17 @@ def size(count: float) -> str:
 
 def rule_name(alert: Mapping[str, Any]) -> str:
     """Return the name of an alert's rule, in the language that is spoken where it has one; "" for what is no alert."""
-    name: str = alert.get(f"rule.name_{language()}") or alert.get("rule.name", "")
-    return name
+    return _spoken(alert, "rule.name")
+
+
+def first_step(alert: Mapping[str, Any]) -> str:
+    """Return what an alert's rule says to do first, in the language that is spoken where it has one; else ""."""
+    return _spoken(alert, "rule.response")
+
+
+def _spoken(alert: Mapping[str, Any], field: str) -> str:
+    text: str = alert.get(f"{field}_{language()}") or alert.get(field, "")
+    return text
 
 
 def level(text: str) -> str:

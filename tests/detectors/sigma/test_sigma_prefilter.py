@@ -12,6 +12,7 @@ from collectors.decoders import Hints, decode
 from detectors.sigma import RuleSet
 from detectors.sigma.prefilter import Prefilter, markers, necessary
 from tests.detectors.sigma.recordings import windows_events
+from tests.rules.vectors import read_vectors
 
 _RULES = Path(__file__).resolve().parents[3] / "rules"
 
@@ -38,17 +39,8 @@ def test_our_rules_all_have_necessary_texts(ours: RuleSet) -> None:
 
 
 def test_every_vector_of_our_rules_is_a_candidate(ours: RuleSet) -> None:
-    import yaml
-
-    events = [
-        event
-        for path in _RULES.rglob("*.test.yml")
-        for group in yaml.safe_load(path.read_text("utf-8")).values()
-        if isinstance(group, list)
-        for event in group
-        if isinstance(event, dict)
-    ]
-    lines = [orjson.dumps(event.get("event", event)) for event in events]
+    found_beside = [read_vectors(Path(rule.path)) for rule in ours.rules]
+    lines = [orjson.dumps(event) for vectors in found_beside for event in (*vectors.hits, *vectors.misses)]
     assert len(lines) > 100
     assert found(ours, lines) == naive(ours, lines) != []
 
