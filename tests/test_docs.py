@@ -113,18 +113,34 @@ def test_every_command_and_option_is_in_the_docs(command: str) -> None:
     page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     found = re.search(rf"^## `haidang {command}\b.*?(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, f"docs/commands.md has no part on `haidang {command}`"
-    for action in _actions(command):
+    for action in _actions(command, inner=True):
         for name in [*action.option_strings, *([] if action.option_strings else action.choices or [])]:
             assert f"`{name}" in found[0] or f"haidang {command} {name}" in found[0], f"{command}: {name}"
-    known = {name for action in _actions(command) for name in action.option_strings}
+    known = {name for action in _actions(command, inner=True) for name in action.option_strings}
     assert set(re.findall(r"^\| `(--[a-z-]+)", found[0], re.MULTILINE)) <= known
 
 
-def _actions(command: str) -> list[argparse.Action]:
+def _actions(command: str, inner: bool = False) -> list[argparse.Action]:
+    """The arguments of a command: those of `rules list` for itself, of `rules` with or without its subcommands'."""
+    name, _, subcommand = command.partition(" ")
     parser = argparse.ArgumentParser(add_help=False)
     with speaking("en"):
-        importlib.import_module(COMMANDS[command]).add_arguments(parser)
-    return parser._actions
+        importlib.import_module(COMMANDS[name]).add_arguments(parser)
+    found = parser._actions
+    beneath = [each for each in found if isinstance(each, argparse._SubParsersAction)]
+    if subcommand:
+        return next(action.choices[subcommand]._actions for action in beneath)
+    if inner:
+        below = [action for each in beneath for one in each.choices.values() for action in one._actions]
+        return [*found, *(action for action in below if "--help" not in action.option_strings)]
+    return found
+
+
+def _named(command: str, rest: str) -> str:
+    """The command with its subcommand, where it has such."""
+    word = rest.split()[0] if rest.split() else ""
+    choices = [each.choices for each in _actions(command) if isinstance(each, argparse._SubParsersAction)]
+    return f"{command} {word}" if choices and word in choices[0] else command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -148,7 +164,7 @@ def test_commands_that_the_pages_name_exist(page: Path) -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
     for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z]+)([^`\n]*)", text, re.MULTILINE):
         assert command in COMMANDS, f"{page.name}: haidang {command}"
-        options = {name for action in _actions(command) for name in action.option_strings}
+        options = {name for action in _actions(_named(command, rest)) for name in action.option_strings}
         assert set(re.findall(r"(--[a-z-]+)", rest.partition("#")[0])) <= options | {"--help"}
     for variable in re.findall(r"\b(HAIDANG_[A-Z_]+)", text):
         section, _, name = variable.removeprefix("HAIDANG_").lower().partition("__")
