@@ -15,6 +15,7 @@ from detectors.rulebook.book import Book
 from detectors.rulebook.following import Follower, Ready
 from detectors.rulebook.loading import CANARY_RULE, Loaded
 from detectors.rulebook.revisions import Revision
+from detectors.rulebook.updating import Updates
 from detectors.sigma import Refused, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from pipeline import bus, canaries
@@ -43,6 +44,7 @@ def detect(
     start at these offsets.
     """
     follower = None if folders else Follower(stage)
+    updates = Updates(stage)
     rules = follower.current if follower else _of_folders(folders)
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
@@ -67,7 +69,7 @@ def detect(
         correlated = examiner.correlated()
         if correlated is None:
             break  # told to stop while the bus was full: the next run reads these events again
-        own = follower.alerts() if follower else []
+        own = [*follower.alerts(), *updates.alerts()] if follower else []
         frames += pack("haidang", map(encode, [*correlated, *own]))
         if frames and not stage.publish(bus.ALERTS, frames):
             break
@@ -78,11 +80,13 @@ def detect(
             committed = time.monotonic()
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
+        updates.look(follower is not None and consumer.leads)
         stage.beat(consumer.backlog, examiner.detail())
     else:
         if last := list(pack("haidang", map(encode, examiner.last()))):
             stage.bus.publish(bus.ALERTS, last)
         effects.commit(consumer)
+    updates.close()
     if follower:
         follower.close()
 

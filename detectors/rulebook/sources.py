@@ -107,6 +107,8 @@ def fetch(address: str) -> bytes:
                     raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000)
                 if time.monotonic() - started > _PATIENCE:
                     raise TimeoutError
+    except urllib.error.HTTPError as error:
+        raise HaidangError("rulebook.cannot_read", source=address, fault=f"{error.code} {error.reason}") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise HaidangError("rulebook.cannot_read", source=address, fault=getattr(error, "reason", error)) from error
     return b"".join(parts)

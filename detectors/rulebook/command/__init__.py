@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.command import changing, looking, packing, trying
 from detectors.rulebook.command.site import OnSite
+from detectors.rulebook.updating import AUTOMATIC_VARIABLE
 from pipeline.command.site import site_settings
 from pipeline.messages import say
 from pipeline.state import open_state
@@ -20,8 +21,6 @@ _Run = Callable[[argparse.Namespace, OnSite], int]
 _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS,
 }  # fmt: skip
-#: Set for commands that the site itself runs: who the history names.
-AUTOMATIC_VARIABLE = "HAIDANG_AUTOMATIC"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
