@@ -30,7 +30,7 @@ from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
 #: How often position and counts are saved, in seconds; a kill reads that much again, and repeats alerts by their ids.
 _COMMIT_SECONDS = 0.5
-#: Refused rules that become an alert each; the count of all is in the health page.
+#: Refused rules that become an alert each, and are named in the health page; the count there is of all.
 _MAX_REFUSED_ALERTS = 100
 
 
@@ -152,7 +152,8 @@ class _Examiner:
         self._quiet = frozenset(rule for rule in self._rules.rules if rule.id in self._loaded.observed)
         self._detail = {
             "ready": True, "rules": len(self._loaded.every), "rulebook": self._loaded.revision.number,
-            "modes": self._loaded.counts(), "refused": [_refusal(item) for item in self._rules.refused[:1000]],
+            "modes": self._loaded.counts(), "refused_count": len(self._rules.refused),
+            "refused": [_refusal(item) for item in self._rules.refused[:_MAX_REFUSED_ALERTS]],
         }  # fmt: skip
 
     def detail(self) -> dict[str, Any]:

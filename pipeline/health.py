@@ -50,7 +50,7 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
         elif detail.get("waits"):
             problems.append({"what": "stage_waits", "stage": name, "reason": detail["waits"]})
         if detail.get("refused"):
-            problems.append({"what": "rules_refused", "count": len(detail["refused"])})
+            problems.append({"what": "rules_refused", "count": detail.get("refused_count", len(detail["refused"]))})
     flown = canaries.standing(engine)
     for canary in flown:
         if canary["state"] == "late":

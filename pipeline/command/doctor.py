@@ -30,6 +30,8 @@ _UDP_BUFFER_BYTES = 4_000_000
 _TIME_ERROR = 5
 _EARLIEST_YEAR = 2026
 _LISTED = 10
+#: What correlations may have left out (docs/operations.md).
+_LEFT_OUT = ("too_late", "too_far_ahead", "groups_evicted", "events_evicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +201,23 @@ def _stage_faults(part: str, stage: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(FAULT, part, say("doctor.held", reason=stage["held"]), say("doctor.see_services"))
     elif stage.get("waits"):
         yield Finding(FAULT, part, say("doctor.waits", reason=stage["waits"]), say("doctor.see_services"))
+    yield from _rules(stage)
+
+
+def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
+    """What the detectors say of their rules: how many do what, which cannot be loaded, what correlations left out."""
+    part = say("doctor.rules")
+    if modes := stage.get("modes"):
+        yield Finding(GOOD, part, say("doctor.rule_modes", revision=stage["rulebook"], **modes))
     refused = stage.get("refused") or []
     for item in refused[:_LISTED]:
         yield Finding(FAULT, part, f"{item['path']}: {item['reason']}", say("doctor.mend_rule"))
-    if len(refused) > _LISTED:
-        yield Finding(FAULT, part, say("show.more", count=len(refused) - _LISTED), say("doctor.mend_rule"))
+    more = stage.get("refused_count", len(refused)) - min(len(refused), _LISTED)
+    if more:
+        yield Finding(FAULT, part, say("show.more", count=more), say("doctor.mend_rule"))
+    left_out = {name: stage.get("correlations", {}).get(name, 0) for name in _LEFT_OUT}
+    if any(left_out.values()):
+        yield Finding(ATTENTION, part, say("doctor.left_out", **left_out), say("doctor.see_correlations"))
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
