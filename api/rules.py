@@ -23,6 +23,7 @@ from detectors.rulebook.listing import listed, shown
 from detectors.rulebook.loading import Loaded, load
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
+from detectors.sigma.ruleset import Library
 from pipeline import store
 from pipeline.messages import say
 from pipeline.users import User
@@ -74,6 +75,7 @@ class Shelf:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loaded: Loaded | None = None
+        self.library = Library()
 
     def loaded(self, request: Request) -> Loaded:
         """Return it, loaded anew where it is another one than the last time."""
@@ -81,7 +83,7 @@ class Shelf:
         with self._lock:
             revision = revisions.current(state.engine)
             if self._loaded is None or self._loaded.revision.number != revision.number:
-                self._loaded = load(state.engine, state.settings, revision)
+                self._loaded = load(state.engine, state.settings, revision, self.library)
             return self._loaded
 
 
@@ -92,7 +94,8 @@ def _loaded(request: Request) -> Loaded:
 
 def _rulebook(request: Request, user: User) -> Rulebook:
     state = request.app.state
-    return Rulebook(state.engine, state.settings, user.name, address_of(request), _loaded(request))
+    loaded = _loaded(request)
+    return Rulebook(state.engine, state.settings, user.name, address_of(request), loaded, state.shelf.library)
 
 
 async def _answer(request: Request, work: Callable[[], Any]) -> Response:

@@ -1,7 +1,6 @@
 """What people do with the rulebook: a change enters, is looked at and tried, and leaves as a new revision or not."""
 
 import re
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,11 +14,12 @@ from sqlalchemy import Engine, select
 from detectors.rulebook import bundle, checks, revisions, vectors
 from detectors.rulebook.book import OWN, PACK_NAME, Book, ModeName, Pack, RuleException, RuleMode
 from detectors.rulebook.checks import Finding
-from detectors.rulebook.loading import Loaded, load, load_book, rule_folders, written_to
+from detectors.rulebook.loading import Loaded, load, load_book, place_of, rule_folders, written_to
 from detectors.rulebook.revisions import Files, Revision, digest_of
 from detectors.rulebook.sources import Found, fetch, read_source
 from detectors.sigma import Correlation, Rule
 from detectors.sigma.documents import SUFFIXES, TESTS
+from detectors.sigma.ruleset import Library
 from pipeline.health import SILENT_SECONDS
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
@@ -74,19 +74,26 @@ class Rulebook:
     """The rulebook of a site, as one person changes it."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, who: str, address: str = "command", loaded: Loaded | None = None
+        self,
+        engine: Engine,
+        settings: Settings,
+        who: str,
+        address: str = "command",
+        loaded: Loaded | None = None,
+        library: Library | None = None,
     ) -> None:
-        """`loaded` is the revision in force, where somebody has it ready."""
+        """`loaded` is the revision in force, where somebody has it ready; so has `library` what was compiled before."""
         self._engine = engine
         self._settings = settings
         self._who = (who, address)
         self._loaded = loaded
+        self._library = library if library is not None else Library()
 
     @property
     def loaded(self) -> Loaded:
         """The revision that was in force when it was first asked for, or after the last change."""
         if self._loaded is None:
-            self._loaded = load(self._engine, self._settings)
+            self._loaded = load(self._engine, self._settings, library=self._library)
         return self._loaded
 
     @property
@@ -388,16 +395,16 @@ class Rulebook:
             if pack.digest not in contents:
                 contents[pack.digest] = revisions.contents(self._engine, pack.digest)
         folders = rule_folders(self._settings, book)
-        with tempfile.TemporaryDirectory() as name:
-            place = Path(name)
-            after = load_book(Revision(-1, book), folders, contents, place)
-            tests = _vectors_of(book, fresh, place)
-            plain = after  # exceptions are no fault of a rule
-            if tests and book.exceptions:
-                plain = load_book(Revision(-1, book.model_copy(update={"exceptions": {}})), folders, contents, place)
-            tried, failed = vectors.failures(plain.rules, tests)
-            found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
-            return _compared(before, after, [*left_out], [*stops, *found], tried)
+        place = place_of(self._settings)
+        after = load_book(Revision(-1, book), folders, contents, place, self._library)
+        tests = _vectors_of(book, fresh, place)
+        plain = after  # exceptions are no fault of a rule
+        if tests and book.exceptions:
+            without = book.model_copy(update={"exceptions": {}})
+            plain = load_book(Revision(-1, without), folders, contents, place, self._library)
+        tried, failed = vectors.failures(plain.rules, tests)
+        found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
+        return _compared(before, after, [*left_out], [*stops, *found], tried)
 
 
 @dataclass(frozen=True, slots=True)

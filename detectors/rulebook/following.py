@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 
 from detectors.rulebook import revisions
-from detectors.rulebook.loading import CANARY_RULE, Loaded, load
+from detectors.rulebook.loading import CANARY_RULE, Loaded, load, place_of, tidy
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.prefilter import Prefilter
+from detectors.sigma.ruleset import Library
 from pipeline.canaries import CANARY, MARK
 from pipeline.event import Event, at_second, encode, event_id
 from pipeline.logs import log
@@ -66,6 +67,7 @@ class Follower:
         self._thread: threading.Thread | None = None
         self._made: Ready | None = None
         self._asked = 0.0
+        self._library = Library()
         self._alerts: list[Event] = []
         self._current = self._first()
 
@@ -130,7 +132,8 @@ class Follower:
     def _tried(self, revision: Revision) -> Ready | None:
         started = time.monotonic()
         try:
-            made = ready(load(self._stage.engine, self._stage.settings, revision))
+            made = ready(load(self._stage.engine, self._stage.settings, revision, self._library))
+            tidy(place_of(self._stage.settings), revision.book)
         except STATE_AWAY:
             if threading.current_thread() is threading.main_thread():
                 raise

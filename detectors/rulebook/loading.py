@@ -19,10 +19,13 @@ from detectors.rulebook import revisions
 from detectors.rulebook.book import ALERT, OBSERVE, OFF, SHIPPED, Book, ModeName, Pack, RuleException
 from detectors.rulebook.revisions import Revision
 from detectors.sigma import Correlation, Rule, RuleSet
+from detectors.sigma.ruleset import Library
 from pipeline.settings import Settings
 
 #: Where packs are written out, in the data directory.
 _FOLDER = "rulebook"
+#: How long what is not in use any more is kept: others may just be looking at it.
+_KEPT_SECONDS = 86_400.0
 #: The canaries' own rule; it works the same as any other.
 CANARY_RULE = Path(__file__).parent.parent / "canary.yml"
 
@@ -72,7 +75,9 @@ class Loaded:
         return {mode: names.count(mode) for mode in (ALERT, OBSERVE, OFF)}
 
 
-def load(engine: Engine, settings: Settings, revision: Revision | None = None) -> Loaded:
+def load(
+    engine: Engine, settings: Settings, revision: Revision | None = None, library: Library | None = None
+) -> Loaded:
     """Load a revision, or the one that is in force.
 
     Raises:
@@ -81,19 +86,26 @@ def load(engine: Engine, settings: Settings, revision: Revision | None = None) -
     """
     found = revision if revision is not None else revisions.current(engine)
     contents = {pack.digest: revisions.contents(engine, pack.digest) for pack in found.book.packs.values()}
-    return load_book(found, rule_folders(settings, found.book), contents, settings.data_dir / _FOLDER)
+    return load_book(found, rule_folders(settings, found.book), contents, place_of(settings), library)
 
 
 def load_book(
-    revision: Revision, folders: Iterable[Path], contents: Mapping[str, Mapping[str, str]], place: Path
+    revision: Revision,
+    folders: Iterable[Path],
+    contents: Mapping[str, Mapping[str, str]],
+    place: Path,
+    library: Library | None = None,
 ) -> Loaded:
-    """Load a book whose packs have these files (by digest), with the rules in these folders; `place` is written to."""
+    """Load a book whose packs have these files (by digest), with the rules in these folders; `place` is written to.
+
+    With a `library` only what it does not have yet is compiled.
+    """
     now, book = time.time(), revision.book
     packs = {name: _written(written_to(place, pack), contents[pack.digest]) for name, pack in book.packs.items()}
     in_force = book.in_force(now)
     exceptions = [_written_exceptions(place, in_force)] if in_force else []
     origins = {**{str(folder): str(folder) for folder in folders}, **{str(path): name for name, path in packs.items()}}
-    rules = RuleSet.load(*(Path(origin) for origin in origins), *exceptions, CANARY_RULE)
+    rules = RuleSet.load(*(Path(origin) for origin in origins), *exceptions, CANARY_RULE, library=library)
     rules.refused = tuple(replace(each, path=_shown(each.path, packs)) for each in rules.refused)
     rules.warnings = tuple(replace(each, path=_shown(each.path, packs)) for each in rules.warnings)
     of_pack = {rule.id: _origin(rule, origins) for rule in rules.every}
@@ -110,12 +122,16 @@ def written_to(place: Path, pack: Pack) -> Path:
     return place / pack.digest[:20]
 
 
-def tidy(place: Path, books: Iterable[Book]) -> None:
-    """Remove the folders of packs that none of these books has."""
-    named = {pack.digest[:20] for book in books for pack in book.packs.values()}
-    named |= {_digest(book.in_force(time.time())) for book in books}
+def place_of(settings: Settings) -> Path:
+    """Return where the packs of a site are written out."""
+    return settings.data_dir / _FOLDER
+
+
+def tidy(place: Path, book: Book) -> None:
+    """Remove what was written out some time ago and is not of this book. What is missed is written out again."""
+    named = {pack.digest[:20] for pack in book.packs.values()} | {_digest(book.in_force(time.time()))}
     for path in place.iterdir() if place.is_dir() else ():
-        if path.name not in named:
+        if path.name not in named and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -53,9 +53,17 @@ class Filter:
 class Compiler:
     """Compiles documents with one map of fields and one table of log sources."""
 
-    def __init__(self, fields: FieldMap, sources: LogSources) -> None:
+    def __init__(self, fields: FieldMap, sources: LogSources, tables: tuple[bytes, ...] = ()) -> None:
+        """`tables` are the files that extend the built-in tables: compilers with the same ones are equal."""
         self._fields = fields
         self._sources = sources
+        self._tables = tables
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Compiler) and bool(self._tables) and self._tables == other._tables
+
+    def __hash__(self) -> int:
+        return hash(self._tables)
 
     def rule(self, document: Mapping[str, Any], path: str) -> tuple[Rule, list[str]]:
         """A rule and warnings about it. Raises `RuleRefused`."""

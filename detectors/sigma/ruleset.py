@@ -4,15 +4,17 @@ Rules are kept by the origin of events (`logsource.py`), so an event meets only 
 source.
 """
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from detectors.sigma.compiler import Compiler, Filter
 from detectors.sigma.correlation import Correlation, Draft, Linker, draft, silenced
 from detectors.sigma.documents import Document, read_documents, rule_files
 from detectors.sigma.errors import RuleRefused
-from detectors.sigma.fields import FieldMap
+from detectors.sigma.fields import BUILT_IN, FieldMap
 from detectors.sigma.logsource import LogSources, Origin, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Refused, Rule
@@ -55,8 +57,10 @@ class RuleSet:
         self._event_codes = [necessary_texts(rule.node, "event.code") for rule in self.rules]
 
     @classmethod
-    def load(cls, *directories: Path) -> "RuleSet":
+    def load(cls, *directories: Path, library: "Library | None" = None) -> "RuleSet":
         """All rules under the directories (or in the files), in the order of their paths.
+
+        With a `library` files that did not change since the last time are not compiled again.
 
         Never raises for a broken rule, filter or table: it is listed in `refused`. Files
         `*.test.yml` are no rules. A `fields.toml` or `logsources.toml` directly in a directory
@@ -64,12 +68,17 @@ class RuleSet:
         """
         loading = _Loading()
         loading.tables(directories)
-        for directory in directories:
-            if not directory.exists():
-                loading.refuse(str(directory), "", "the rule directory does not exist")
-            for path in rule_files(directory):
-                for document in read_documents(path):
-                    loading.add(document)
+        shelf = library if library is not None else Library()
+        with shelf.lock:
+            shelf.start(loading.compiler)
+            for directory in directories:
+                if not directory.exists():
+                    loading.refuse(str(directory), "", "the rule directory does not exist")
+                for path in rule_files(directory):
+                    for made in shelf.made(path):
+                        loading.add(made)
+            shelf.end()
+            loading.compiler = shelf.compiler
         rules = loading.filtered_rules()
         correlations, silent = loading.linked(rules)
         return cls(rules, loading.refused, loading.warnings, correlations, silent)
@@ -117,7 +126,83 @@ def compiler_of(directories: Iterable[Path]) -> Compiler:
         name: [path for directory in directories if (path := directory / name).is_file()]
         for name in ("fields.toml", "logsources.toml")
     }
-    return Compiler(FieldMap.load(*extensions["fields.toml"]), LogSources.load(*extensions["logsources.toml"]))
+    tables = tuple(path.read_bytes() for paths in extensions.values() for path in (*paths, BUILT_IN))
+    return Compiler(FieldMap.load(*extensions["fields.toml"]), LogSources.load(*extensions["logsources.toml"]), tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of one document by itself: a rule, a filter, a correlation that is not linked yet, or a refusal."""
+
+    path: str
+    line: int = 0
+    name: str = ""
+    rule: Rule | None = None
+    filter: Filter | None = None
+    draft: Draft | None = None
+    refused: Refused | None = None
+    warnings: tuple[Warned, ...] = ()
+
+
+class Library:
+    """Compiled files, kept from one load to the next: what did not change is not compiled again.
+
+    A file is the same when its place, size, time of change and inode are. What a load does not ask for is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.compiler = Compiler(FieldMap([]), LogSources([]))
+        self.lock = threading.Lock()  # one load at a time
+        self._known: dict[Path, tuple[_Signature, tuple[Made, ...]]] = {}
+        self._used: dict[Path, tuple[_Signature, tuple[Made, ...]]] = {}
+
+    def start(self, compiler: Compiler) -> None:
+        """Begin a load with this compiler; another one than that of the last load makes everything anew."""
+        self._used = {}
+        if compiler != self.compiler:
+            self.compiler, self._known = compiler, {}
+
+    def made(self, path: Path) -> tuple[Made, ...]:
+        """The documents of a file, compiled now or before."""
+        try:
+            stat = path.stat()
+            signature = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            signature = (0, 0, 0)
+        known = self._known.get(path)
+        if known is None or known[0] != signature:
+            known = (signature, tuple(_made(document, self.compiler) for document in read_documents(path)))
+        self._used[path] = known
+        return known[1]
+
+    def end(self) -> None:
+        """The load is done."""
+        self._known = self._used
+
+
+_Signature: TypeAlias = tuple[int, int, int]
+
+
+def _made(document: Document, compiler: Compiler) -> Made:
+    content, path, line = document.content, document.path, document.line
+    if document.error:
+        return Made(path, refused=Refused(path, "", document.error))
+    if not isinstance(content, dict):
+        reason = f"expected a map of a rule's attributes, not {content!r:.100}"
+        return Made(path, refused=Refused(path, "", reason, line))
+    name = str(content.get("title") or content.get("id") or "")
+    rule = made_filter = made_draft = None
+    try:
+        if "filter" in content:
+            made_filter, warnings = compiler.filter(content, path)
+        elif "correlation" in content:
+            made_draft, warnings = draft(content, path, line)
+        else:
+            rule, warnings = compiler.rule(content, path)
+    except RuleRefused as refusal:
+        return Made(path, refused=Refused(path, name, str(refusal), line))
+    told = tuple(Warned(path, name, text) for text in warnings)
+    return Made(path, line, name, rule, made_filter, made_draft, warnings=told)
 
 
 class _Loading:
@@ -141,28 +226,22 @@ class _Loading:
             self.refuse(str(error).partition(":")[0], "", str(error))
             self.compiler = Compiler(FieldMap.load(), LogSources.load())
 
-    def add(self, document: Document) -> None:
-        content, path = document.content, document.path
-        if document.error:
-            return self.refuse(path, "", document.error)
-        if not isinstance(content, dict):
-            return self.refuse(path, "", f"expected a map of a rule's attributes, not {content!r:.100}", document.line)
-        name = str(content.get("title") or content.get("id") or "")
+    def add(self, made: "Made") -> None:
+        if made.refused is not None:
+            self.refused.append(made.refused)
+            return None
         try:
-            if "filter" in content:
-                made, warnings = self.compiler.filter(content, path)
-                self.filters.append(made)
-            elif "correlation" in content:
-                correlation, warnings = draft(content, path, document.line)
-                self._claim(str(correlation.about["id"]))
-                self.drafts[correlation.about["id"]] = correlation
-            else:
-                rule, warnings = self.compiler.rule(content, path)
-                self._claim(rule.id)
-                self.rules[rule.id] = rule
+            if made.filter is not None:
+                self.filters.append(made.filter)
+            elif made.draft is not None:
+                self._claim(str(made.draft.about["id"]))
+                self.drafts[made.draft.about["id"]] = made.draft
+            elif made.rule is not None:
+                self._claim(made.rule.id)
+                self.rules[made.rule.id] = made.rule
         except RuleRefused as refusal:
-            return self.refuse(path, name, str(refusal), document.line)
-        self.warnings += [Warned(path, name, text) for text in warnings]
+            return self.refuse(made.path, made.name, str(refusal), made.line)
+        self.warnings += made.warnings
         return None
 
     def _claim(self, identifier: str) -> None:

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import rule, vectors
+from doors import rule, vectors
 from sqlalchemy import Engine, select
 
 from detectors.rulebook import backup, bundle, revisions

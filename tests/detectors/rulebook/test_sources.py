@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 import zstandard
-from conftest import rule
+from doors import rule
 
 from detectors.rulebook.sources import fetch, read_archive, read_source
 from detectors.sigma.documents import MAX_FILE
