@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from api.access import State, Viewer, address_of, needs
 from api.search import reader_of, searching_of
+from collectors.decoders.pasted import decode_pasted
 from detectors.rulebook import hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
@@ -95,7 +96,9 @@ def _loaded(request: Request) -> Loaded:
 def _rulebook(request: Request, user: User) -> Rulebook:
     state = request.app.state
     loaded = _loaded(request)
-    return Rulebook(state.engine, state.settings, user.name, address_of(request), loaded, state.shelf.library)
+    return Rulebook(
+        state.engine, state.settings, user.name, address_of(request), loaded, state.shelf.library, decode_pasted
+    )
 
 
 async def _answer(request: Request, work: Callable[[], Any]) -> Response:

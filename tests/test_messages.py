@@ -12,7 +12,7 @@ import pytest
 from pipeline.messages import LANGUAGES, HaidangError, language, say, speaking
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
+PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|search|alerts|rules|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",

@@ -17,6 +17,7 @@ from detectors.rulebook.checks import Finding
 from detectors.rulebook.loading import Loaded, load, load_book, place_of, rule_folders, written_to
 from detectors.rulebook.revisions import Files, Revision, digest_of
 from detectors.rulebook.sources import Found, fetch, read_source
+from detectors.rulebook.vectors import ReadLine
 from detectors.sigma import Correlation, Rule
 from detectors.sigma.documents import SUFFIXES, TESTS
 from detectors.sigma.ruleset import Library
@@ -81,13 +82,18 @@ class Rulebook:
         address: str = "command",
         loaded: Loaded | None = None,
         library: Library | None = None,
+        read_line: ReadLine | None = None,
     ) -> None:
-        """`loaded` is the revision in force, where somebody has it ready; so has `library` what was compiled before."""
+        """`loaded` is the revision in force, where somebody has it ready; so has `library` what was compiled before.
+
+        `read_line` decodes the lines of vectors.
+        """
         self._engine = engine
         self._settings = settings
         self._who = (who, address)
         self._loaded = loaded
         self._library = library if library is not None else Library()
+        self._read_line = read_line
 
     @property
     def loaded(self) -> Loaded:
@@ -195,7 +201,7 @@ class Rulebook:
             rule.id: rule.title for rule in self.loaded.every
             if self.loaded.of_pack.get(rule.id) != OWN or f"{OWN}:{Path(rule.path).name}" not in replaced
         }  # fmt: skip
-        return checks.check(files, taken)
+        return checks.check(files, taken, self._read_line)
 
     def add(self, files: Files) -> tuple[Revision | None, list[Finding]]:
         """Add rules of our own, or change them: no revision where a finding is an error."""
@@ -402,7 +408,7 @@ class Rulebook:
         if tests and book.exceptions:
             without = book.model_copy(update={"exceptions": {}})
             plain = load_book(Revision(-1, without), folders, contents, place, self._library)
-        tried, failed = vectors.failures(plain.rules, tests)
+        tried, failed = vectors.failures(plain.rules, tests, self._read_line)
         found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
         return _compared(before, after, [*left_out], [*stops, *found], tried)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from sigma.collection import SigmaCollection
-from sigma.exceptions import SigmaError
+from sigma.exceptions import SigmaError, SigmaRuleLocation
 from sigma.plugins import InstalledSigmaPlugins
 from sigma.validation import SigmaValidator
 from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
@@ -39,10 +39,12 @@ class Finding:
     text: str
 
 
-def check(files: Mapping[str, str], taken: Mapping[str, str] | None = None) -> list[Finding]:
+def check(
+    files: Mapping[str, str], taken: Mapping[str, str] | None = None, read_line: vectors.ReadLine | None = None
+) -> list[Finding]:
     """Look at rule files (a path and its text each), their vectors among them.
 
-    `taken`: the identifiers that other rules have, and their titles.
+    `taken`: the identifiers that other rules have, and their titles; `read_line` decodes the lines of vectors.
     """
     with tempfile.TemporaryDirectory() as place:
         for name, text in files.items():
@@ -50,7 +52,11 @@ def check(files: Mapping[str, str], taken: Mapping[str, str] | None = None) -> l
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
         rules = RuleSet.load(Path(place))
-        found = [*_of_compiler(rules, taken or {}), *_of_sigma(Path(place), rules), *_of_ours(rules, files, place)]
+        found = [
+            *_of_compiler(rules, taken or {}),
+            *_of_sigma(Path(place), rules),
+            *_of_ours(rules, files, place, read_line),
+        ]
     own = [Finding(f.severity, _relative(f.path, place), f.rule, f.text.replace(f"{place}/", "")) for f in found]
     return sorted(own, key=lambda finding: (finding.severity, finding.path, finding.rule))
 
@@ -68,21 +74,21 @@ def _of_compiler(rules: RuleSet, taken: Mapping[str, str]) -> list[Finding]:
 
 def _of_sigma(place: Path, rules: RuleSet) -> list[Finding]:
     titles = {rule.path: rule.title for rule in rules.every}
-    found = []
     validator = SigmaValidator(_validators())
-    for path, title in titles.items():
-        try:
-            collection = SigmaCollection.load_ruleset([path], collect_errors=True)
-            issues = [issue for rule in collection.rules for issue in validator.validate_rule(rule)]  # type: ignore[arg-type]
-        except (SigmaError, NotImplementedError) as error:
-            found.append(Finding(WARNING, path, title, f"sigma check: {error}"))
-            continue
-        found += [Finding(WARNING, path, title, f"sigma check: {_words(issue)}") for issue in issues]
-    found += [Finding(WARNING, str(place), "", f"sigma check: {_words(issue)}") for issue in validator.finalize()]
-    return found
+    try:
+        collection = SigmaCollection.load_ruleset(list(titles), collect_errors=True)
+        issues = [issue for rule in collection.rules for issue in validator.validate_rule(rule)]  # type: ignore[arg-type]
+    except (SigmaError, NotImplementedError) as error:
+        return [Finding(WARNING, str(place), "", f"sigma check: {error}")]
+    found: dict[Finding, None] = {}
+    for issue in [*issues, *validator.finalize()]:
+        source = issue.rules[0].source if issue.rules else None
+        path = str(source.path) if isinstance(source, SigmaRuleLocation) else str(place)
+        found[Finding(WARNING, path, titles.get(path, ""), f"sigma check: {_words(issue)}")] = None
+    return list(found)
 
 
-def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str) -> list[Finding]:
+def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str, read_line: vectors.ReadLine | None) -> list[Finding]:
     found = []
     for rule in rules.every:
         if rule in rules.silent:
@@ -98,7 +104,7 @@ def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str) -> list[Findi
         texts += [f"{tag!r} is no ATT&CK tag" for tag in of_attack if not _TECHNIQUE.fullmatch(tag)]
         found += [Finding(WARNING, rule.path, rule.title, text) for text in texts]
     tests = vectors.tests_of(files, (path for path in files if not path.endswith(TESTS)))
-    _, failed = vectors.failures(rules, {f"{place}/{path}": text for path, text in tests.items()})
+    _, failed = vectors.failures(rules, {f"{place}/{path}": text for path, text in tests.items()}, read_line)
     return found + [Finding(ERROR, vectors.vector_path(each.path), each.rule, str(each)) for each in failed]
 
 

@@ -1,13 +1,14 @@
 """Test vectors of rules: a rule set and `*.test.yml` files enter, what does not fire as they say leaves.
 
-The vectors of a rule with a detection are events. Those of a correlation are streams: a list of entries, each
+The vectors of a rule with a detection are events (`hits`, `misses`), and lines as machines write them (`hit_lines`,
+`miss_lines`), which go through the decoders. Those of a correlation are streams: a list of entries, each
 `{at, repeat, every, event}`: the event `repeat` times (once), the first one `at` seconds after the start (0), the next
 ones `every` seconds later (1). `{n}` in its values is the number of the repetition.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -20,6 +21,11 @@ START = to_micros("2026-11-24T05:00:00.000Z")
 _KEYS = frozenset(("at", "repeat", "every", "event", "received"))
 #: Repetitions of one entry, and vectors of one file.
 _MAX_REPEAT, _MAX_VECTORS = 100_000, 1_000
+
+
+#: The keys of events, and of lines that become such.
+_LINES = {"hits": "hit_lines", "misses": "miss_lines"}
+ReadLine: TypeAlias = Callable[[str], Mapping[str, Any]]
 
 
 class NotAVector(ValueError):
@@ -59,8 +65,11 @@ def events_of(entries: list[dict[str, Any]]) -> list[Event]:
     return events
 
 
-def failures(rules: RuleSet, tests: Mapping[str, str]) -> tuple[int, list[Failure]]:
-    """Return how many vectors were tried, and those that fail. `tests`: paths of rule files and their vectors' text."""
+def failures(rules: RuleSet, tests: Mapping[str, str], read_line: ReadLine | None = None) -> tuple[int, list[Failure]]:
+    """Return how many vectors were tried, and those that fail. `tests`: paths of rule files and their vectors' text.
+
+    `read_line` decodes lines; without it they are left out.
+    """
     loud: dict[str, list[Rule | Correlation]] = {}
     for rule in rules.every:
         if rule not in rules.silent:
@@ -68,7 +77,7 @@ def failures(rules: RuleSet, tests: Mapping[str, str]) -> tuple[int, list[Failur
     tried, found = 0, []
     for path, text in tests.items():
         try:
-            vectors = _read(text)
+            vectors = read_vectors(text, read_line)
             for rule in loud.get(path, ()):
                 for kind, expected in (("hits", True), ("misses", False)):
                     for number, vector in enumerate(vectors[kind], 1):
@@ -94,18 +103,26 @@ def tests_of(files: Mapping[str, str], paths: Iterable[str]) -> dict[str, str]:
     return {path: files[vector_path(path)] for path in paths if vector_path(path) in files}
 
 
-def _read(text: str) -> dict[str, list[Any]]:
+def read_vectors(text: str, read_line: ReadLine | None = None) -> dict[str, list[Any]]:
+    """Return `hits` and `misses`, those of lines decoded and with them.
+
+    Raises:
+        NotAVector: the text is none.
+    """
     try:
         read = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise NotAVector(f"it is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(read, dict) or read.keys() - {"hits", "misses"}:
-        raise NotAVector("expected the keys 'hits' and 'misses'")
-    vectors = {kind: read.get(kind) or [] for kind in ("hits", "misses")}
-    for kind, each in vectors.items():
-        if not isinstance(each, list) or len(each) > _MAX_VECTORS:
-            raise NotAVector(f"'{kind}' must be a list of at most {_MAX_VECTORS} events")
-    return vectors
+    if not isinstance(read, dict) or read.keys() - {*_LINES, *_LINES.values()}:
+        raise NotAVector(f"expected the keys {', '.join([*_LINES, *_LINES.values()])}")
+    for key, each in read.items():
+        if not isinstance(each, list | None) or len(each or ()) > _MAX_VECTORS:
+            raise NotAVector(f"'{key}' must be a list of at most {_MAX_VECTORS}")
+    found = {}
+    for kind, lines in _LINES.items():
+        decoded = [read_line(str(line)) for line in read.get(lines) or ()] if read_line else []
+        found[kind] = [*(read.get(kind) or ()), *decoded]
+    return found
 
 
 def _fires(rules: RuleSet, rule: Rule | Correlation, vector: Any) -> bool:

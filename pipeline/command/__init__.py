@@ -20,7 +20,7 @@ COMMANDS = {
     "import": "collectors.import_files",
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
-    "rules": "detectors.rulebook.command",
+    "rules": "workbench.rules",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",

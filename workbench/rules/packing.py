@@ -7,10 +7,10 @@ from pathlib import Path
 from detectors.rulebook import backup, bundle
 from detectors.rulebook.book import MODES
 from detectors.rulebook.changes import AnyRule, Change, Preview
-from detectors.rulebook.command.site import OnSite
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from workbench.rules.site import OnSite
 
 _SHOWN = 20
 

@@ -9,7 +9,6 @@ from typing import Any
 from detectors.rulebook import hits, revisions
 from detectors.rulebook.book import MODES, OFF
 from detectors.rulebook.changes import AnyRule
-from detectors.rulebook.command.site import OnSite
 from detectors.rulebook.explain import Explanation, Selection, Test, explain
 from detectors.rulebook.listing import listed, shown
 from detectors.sigma.rule import LEVELS
@@ -17,6 +16,7 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.event import Event, decode, format_time
 from pipeline.messages import HaidangError, language, say
+from workbench.rules.site import OnSite
 
 _DAYS = 7
 _MAX_EVENT = 10_000_000

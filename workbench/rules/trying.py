@@ -4,15 +4,16 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from collectors.decoders.pasted import decode_pasted
 from detectors.rulebook import checks, vectors
 from detectors.rulebook.checks import ERROR, Finding
-from detectors.rulebook.command.site import OnSite
 from detectors.rulebook.sources import read_source
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import RuleSet
 from detectors.sigma.documents import MAX_FILE, TESTS, rule_files
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from workbench.rules.site import OnSite
 
 
 def read_files(paths: Sequence[Path]) -> dict[str, str]:
@@ -64,7 +65,7 @@ def _check(chosen: argparse.Namespace, site: OnSite) -> int:
     for folder in folders:
         found = read_source(str(folder))
         findings += [Finding(ERROR, path, "", reason) for path, reason in found.left_out]
-        findings += checks.check(found.files)
+        findings += checks.check(found.files, read_line=decode_pasted)
     print_findings(findings, chosen.json)
     errors = sum(finding.severity == ERROR for finding in findings)
     if not chosen.json:
@@ -83,7 +84,7 @@ def _test(chosen: argparse.Namespace, site: OnSite) -> int:
     rules = RuleSet.load(*places)
     paths = [str(path) for place in places for path in rule_files(place)]
     tests = {path: _text(Path(vector_path(path))) for path in paths if Path(vector_path(path)).is_file()}
-    tried, failed = vectors.failures(rules, tests)
+    tried, failed = vectors.failures(rules, tests, decode_pasted)
     found = [Finding(ERROR, each.place, each.rule, each.reason) for each in rules.refused]
     found += [Finding(ERROR, vector_path(each.path), each.rule, str(each)) for each in failed]
     print_findings(found, chosen.json)

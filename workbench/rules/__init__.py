@@ -8,13 +8,14 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 
+from collectors.decoders.pasted import decode_pasted
 from detectors.rulebook.changes import Rulebook
-from detectors.rulebook.command import changing, looking, packing, trying
-from detectors.rulebook.command.site import OnSite
 from detectors.rulebook.updating import AUTOMATIC_VARIABLE
 from pipeline.command.site import site_settings
 from pipeline.messages import say
 from pipeline.state import open_state
+from workbench.rules import changing, looking, packing, trying
+from workbench.rules.site import OnSite
 
 _Add = Callable[[argparse.ArgumentParser], None]
 _Run = Callable[[argparse.Namespace, OnSite], int]
@@ -37,4 +38,6 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     automatic = bool(os.environ.get(AUTOMATIC_VARIABLE))
     who = ("haidang", "automatic") if automatic else (getpass.getuser(), "command")
-    return _COMMANDS[chosen.action][1](chosen, OnSite(settings, engine, Rulebook(engine, settings, *who)))
+    return _COMMANDS[chosen.action][1](
+        chosen, OnSite(settings, engine, Rulebook(engine, settings, *who, read_line=decode_pasted))
+    )
