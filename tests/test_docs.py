@@ -138,7 +138,7 @@ def _actions(command: str, inner: bool = False) -> list[argparse.Action]:
 
 def _named(command: str, rest: str) -> str:
     """The command with its subcommand, where it has such."""
-    word = rest.split()[0] if rest.split() else ""
+    word = rest.split(maxsplit=1)[0] if rest.split() else ""
     choices = [each.choices for each in _actions(command) if isinstance(each, argparse._SubParsersAction)]
     return f"{command} {word}" if choices and word in choices[0] else command
 
