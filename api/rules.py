@@ -8,6 +8,7 @@ of searches.
 import threading
 from collections.abc import Callable
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,7 +17,8 @@ from starlette.responses import Response
 from api.access import State, Viewer, address_of, needs
 from api.search import reader_of, searching_of
 from collectors.decoders.pasted import decode_pasted
-from detectors.rulebook import hits, revisions
+from detectors.correlate import limits_of
+from detectors.rulebook import backtest, hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
@@ -27,12 +29,16 @@ from detectors.sigma.documents import MAX_FILE
 from detectors.sigma.ruleset import Library
 from pipeline import store
 from pipeline.messages import say
+from pipeline.store import query as q
 from pipeline.users import User
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 Analyst = Annotated[User, Depends(needs("analyst"))]
 Administrator = Annotated[User, Depends(needs("administrator"))]
 RuleId = Annotated[str, Path(max_length=200)]
+#: Where a backtest ends, so that its answer comes while somebody waits (`searching.PATIENCE`).
+_MOST_EVENTS = 2_000_000
+_MOST_SECONDS = 20.0
 _Text = Annotated[str, Field(max_length=2000)]
 
 
@@ -242,6 +248,43 @@ async def show_rule(request: Request, state: State, identifier: RuleId, _user: V
 async def remove_rule(request: Request, identifier: RuleId, user: Administrator) -> Response:
     """Remove a rule of the site's own, with its file."""
     return await _answer(request, lambda: _made(_rulebook(request, user).remove(identifier)))
+
+
+@router.get("/{identifier}/backtest")
+async def backtest_rule(
+    request: Request,
+    identifier: RuleId,
+    user: Analyst,
+    start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST_EVENTS)] = _MOST_EVENTS,
+    time_zone: Annotated[str, Query(max_length=100)] = "UTC",
+) -> Response:
+    """Say what a rule would have said of stored events: alerts a day (of `time_zone`), the noisiest, a sample.
+
+    It ends after `limit` events or after seconds; then `bounded` says which, and only what is not after `until` was
+    looked at. Times are ISO 8601 or `now-7d`.
+    """
+    bounds = {name: value for name, value in (("gte", start), ("lte", end)) if value}
+    span = [{"range": {q.TIME: bounds}}] if bounds else []
+
+    def work() -> dict[str, Any]:
+        rulebook = _rulebook(request, user)
+        subject = backtest.subject(rulebook.loaded, rulebook.find(identifier))
+        settings = request.app.state.settings.detectors
+        return backtest.run(
+            reader_of(request), subject, span, limits_of(settings), backtest.Bounds(limit, _MOST_SECONDS),
+            zone=_zone(time_zone),
+        ).as_json()  # fmt: skip
+
+    return await _answer(request, work)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        raise HTTPException(422, say("api.no_zone", name=name)) from error
 
 
 @router.get("/{identifier}/explain/{event}")

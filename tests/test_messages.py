@@ -22,7 +22,7 @@ _BUILT = {
     "doctor.{}": r"doctor\.(good|attention|fault)",
     "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
-    "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|added|changed|removed)",
+    "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|added|changed|removed)",
     "rules.mode.{}": r"rules\.mode\.(alert|observe|off)",
     "rules.head.{}": r"rules\.head\.\w+",
     "rules.action.{}": r"rules\.action\.\w+",

@@ -5,7 +5,7 @@ One contract, implementations beside it (`tantivy_*.py` embedded, `elastic_*.py`
 `query.py` (query DSL), `query_string.py` (Lucene-style text) and `aggregations.py` name; see `docs/search.md`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -81,6 +81,16 @@ class Reader(Protocol):
 
     def get(self, collection: str, identifier: str) -> Event | None:
         """Return the event with this `event.id`, or None."""
+
+    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
+        """Yield the JSON lines of every event that fits a query, the oldest first, some thousands together.
+
+        The query is of the DSL, or a condition of `query.py`. However many there are: no window ends it. Of one
+        microsecond they come in no particular order; what is written meanwhile may be missing.
+
+        Raises:
+            SearchError: as `search`.
+        """
 
     def close(self) -> None:
         """Release files."""

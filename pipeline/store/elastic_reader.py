@@ -1,22 +1,29 @@
 """The Elasticsearch store's reading end: search bodies of our subset enter, events and aggregations leave."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
+from elastic_transport import TransportError
 from elasticsearch import ApiError
 
 from pipeline.event import Event
 from pipeline.settings import Store
 from pipeline.store import ALERTS, SearchError
 from pipeline.store import elastic_aggregate as aggregate
+from pipeline.store import query as q
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_query import translate
-from pipeline.store.elastic_schema import LINE
+from pipeline.store.elastic_schema import LINE, TIME
 from pipeline.store.request import parse_request
 
 _BAD_REQUEST = 400
 #: A limit of the cluster's that the request goes over; some versions say so with a status of "not now".
 _TOO_MUCH = "too_many_buckets_exception"
+#: Events of one answer of `lines`, and how long the cluster keeps its view of the index for the next one.
+_PAGE = 2_000
+_KEPT = "5m"
 
 
 class ElasticReader:
@@ -49,15 +56,46 @@ class ElasticReader:
         hits = answer["hits"]["hits"]
         return hits[0]["_source"] if hits else None
 
+    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
+        asked: dict[str, Any] = {
+            "query": translate(q.parse_query(query)), "size": _PAGE, "source": [LINE], "track_total_hits": False,
+            "sort": [{TIME: "asc"}, {"_shard_doc": "asc"}],
+        }  # fmt: skip
+        index = self._index(collection)
+        opened = self._answer(
+            lambda: self._client.open_point_in_time(index=index, keep_alive=_KEPT, ignore_unavailable=True)
+        )
+        view = opened["id"]
+        try:
+            hits: list[dict[str, Any]] = [{}]
+            while hits:
+                asked["pit"] = {"id": view, "keep_alive": _KEPT}
+                found = self._answer(lambda: self._client.search(**asked))
+                view, hits = found["pit_id"], found["hits"]["hits"]
+                if hits:
+                    asked["search_after"] = hits[-1]["sort"]
+                    yield [hit["_source"][LINE].encode() for hit in hits]
+        finally:
+            with suppress(ApiError, TransportError):  # it goes by itself
+                self._client.close_point_in_time(id=view)
+
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, collection: str, asked: dict[str, Any]) -> Any:
+    def _index(self, collection: str) -> str:
         prefix = self._settings.index_prefix
-        index = f"{prefix}{ALERTS}" if collection == ALERTS else f"{prefix}{collection}-*"
+        return f"{prefix}{ALERTS}" if collection == ALERTS else f"{prefix}{collection}-*"
+
+    def _ask(self, collection: str, asked: dict[str, Any]) -> Any:
+        index = self._index(collection)
+        return self._answer(
+            lambda: self._client.search(index=index, ignore_unavailable=True, allow_no_indices=True, **asked)
+        )
+
+    def _answer(self, ask: Callable[[], Any]) -> Any:
         with answers(self._settings):
             try:
-                return self._client.search(index=index, ignore_unavailable=True, allow_no_indices=True, **asked).body
+                return ask().body
             except ApiError as error:
                 if error.meta.status == _BAD_REQUEST or _TOO_MUCH in str(error.body):
                     raise SearchError("search.refused", reason=_reason(error)) from error

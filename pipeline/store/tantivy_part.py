@@ -1,6 +1,7 @@
 """One embedded index as of its last commit: conditions enter, counts, events and raw aggregations leave."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -18,6 +19,9 @@ from pipeline.store.tantivy_schema import column
 
 #: Distinct values looked at when sorting by a field other than the time.
 _SORT_VALUES = 10_000
+#: Places of events that are looked up at once, and lines that are read at once.
+_PLACES = 50_000
+_LINES = 2_000
 
 
 class Part:
@@ -71,6 +75,37 @@ class Part:
         places = [address for _, address in found.hits[:wanted]]
         lines = self._searcher.fast_field_values("at", places) if places else []
         return count_of(found), [orjson.loads(self._blocks.line(int(line or 0))) for line in lines]
+
+    def lines(self, condition: q.Condition) -> Iterator[tuple[list[int], list[bytes]]]:
+        """Yield times (microseconds since 1970) and lines of all events that fit, the oldest first."""
+        low, high = q.time_span(condition)
+        while True:
+            times, places = self._oldest(q.Combined(must=(condition, q.Within(q.TIME, low, high))), _PLACES)
+            more = len(times) == _PLACES
+            if more:  # of the last microsecond there may be others
+                whole = bisect_left(times, times[-1])
+                if not whole:
+                    only = q.Combined(must=(condition, q.Within(q.TIME, times[0], times[0])))
+                    times, places = self._oldest(only, self.count(only))
+                    whole = len(times)
+                    low = times[0] + 1
+                else:
+                    low = times[whole]
+                times, places = times[:whole], places[:whole]
+            for start in range(0, len(times), _LINES):
+                addresses = places[start : start + _LINES]
+                yield times[start : start + _LINES], [self._blocks.line(address) for address in addresses]
+            if not more:
+                return
+
+    def _oldest(self, condition: q.Condition, most: int) -> tuple[list[int], list[int]]:
+        """Return times and places of lines of the oldest events that fit."""
+        found = self._searcher.search(
+            self._query.translate(condition), limit=most, count=False, order_by_field="t", order=Direction.Asc
+        )
+        addresses = [address for _, address in found.hits]
+        numbers = self._searcher.fast_field_values("at", addresses) if addresses else []
+        return [int(time) for time, _ in found.hits], [int(number or 0) for number in numbers]
 
     def ordered(self, condition: q.Condition, wanted: int, order: Sequence[Order]) -> list[Event]:
         """Return the first `wanted` events in this order.

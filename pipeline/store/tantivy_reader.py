@@ -2,7 +2,10 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,10 @@ from pipeline.store.tantivy_part import Part
 from pipeline.store.tantivy_schema import blocks_path, kinds_path, open_index
 
 _Row = tuple[tuple[Any, ...], Event]
+#: Lines that leave together, where several indexes are read at once.
+_TOGETHER = 2_000
+#: What an index may hold that is not cut by time, in microseconds since 1970.
+_EVER = (-(2**63), 2**63 - 1)
 
 
 class TantivyReader:
@@ -53,6 +60,23 @@ class TantivyReader:
         hits = answer["hits"]["hits"]
         return hits[0]["_source"] if hits else None
 
+    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
+        condition = q.parse_query(query)
+        for paths in _in_turn(_within(self._folder / collection, q.time_span(condition))):
+            with ExitStack() as open_ones:  # of its own: what is read here for long keeps no search waiting
+                parts = []
+                for path in paths:
+                    try:
+                        opened = _Open(path)
+                    except OSError:  # being made, or just expired
+                        continue
+                    open_ones.enter_context(closing(opened.blocks))
+                    parts.append(Part(opened.index, opened.blocks, opened.kinds))
+                try:
+                    yield from _merged([part.lines(condition) for part in parts])
+                except ValueError as error:
+                    raise SearchError("search.refused", reason=error) from error
+
     def close(self) -> None:
         with self._lock:
             for opened in self._open.values():
@@ -61,12 +85,8 @@ class TantivyReader:
 
     def _parts(self, collection: str, span: tuple[int | None, int | None]) -> list[Part]:
         """Return the indexes that may hold events of the span, newest first, each as of its last commit."""
-        low, high = span
         parts = []
-        for path in sorted((self._folder / collection).glob("*"), reverse=True):
-            held = covers(path.name)
-            if held is not None and ((low is not None and held[1] <= low) or (high is not None and held[0] > high)):
-                continue
+        for path in sorted(_within(self._folder / collection, span), reverse=True):
             opened = self._opened(path)
             if opened is not None:
                 part = Part(opened.index, opened.blocks, opened.kinds)
@@ -88,6 +108,49 @@ class TantivyReader:
             opened.changed = changed
         self._open[path] = opened
         return opened
+
+
+def _within(folder: Path, span: tuple[int | None, int | None]) -> Iterator[Path]:
+    """Yield the indexes that may hold events of the span."""
+    low, high = span
+    for path in folder.glob("*"):
+        held = covers(path.name)
+        if held is None or not ((low is not None and held[1] <= low) or (high is not None and held[0] > high)):
+            yield path
+
+
+def _in_turn(paths: Iterator[Path]) -> Iterator[list[Path]]:
+    """Yield indexes, the oldest first; together those whose times overlap: a month, and days of it."""
+    together: list[Path] = []
+    end = _EVER[0]
+    for (start, until), path in sorted((covers(path.name) or _EVER, path) for path in paths):
+        if together and start >= end:
+            yield together
+            together = []
+        together.append(path)
+        end = max(end, until)
+    if together:
+        yield together
+
+
+def _merged(pages: Sequence[Iterator[tuple[list[int], list[bytes]]]]) -> Iterator[list[bytes]]:
+    """Yield the lines of several indexes by time, some together."""
+    if len(pages) == 1:
+        yield from (lines for _, lines in pages[0])
+        return
+    together: list[bytes] = []
+    for _, line in merge(*map(_one_by_one, pages), key=itemgetter(0)):
+        together.append(line)
+        if len(together) >= _TOGETHER:
+            yield together
+            together = []
+    if together:
+        yield together
+
+
+def _one_by_one(pages: Iterator[tuple[list[int], list[bytes]]]) -> Iterator[tuple[int, bytes]]:
+    for times, lines in pages:
+        yield from zip(times, lines, strict=True)
 
 
 class _Open:

@@ -86,6 +86,21 @@ def test_a_rule_is_explained_on_an_event_of_the_store(served: Site, client: http
     assert client.get(f"/api/v1/rules/{NAME}/explain/nothing").status_code == 404
 
 
+def test_a_rule_is_tried_on_stored_events(served: Site, client: httpx.Client) -> None:
+    logged_in = sum(event.get("event.dataset") == "linux.auth" for event in served.events)
+    made = client.get(f"/api/v1/rules/{NAME}/backtest", params={"time_zone": "Asia/Ho_Chi_Minh"}).json()
+    assert made["rule.id"] and made["bounded"] is None
+    assert made["events"] == made["examined"] == logged_in > 0
+    bounded = client.get(f"/api/v1/rules/{NAME}/backtest", params={"from": "now-1d", "limit": 1}).json()
+    assert (bounded["examined"], bounded["bounded"]) == (1, "events") and bounded["until"]
+    assert client.get(f"/api/v1/rules/{NAME}/backtest", params={"from": "now+1d"}).json()["events"] == 0
+    for parameters, status in (({"from": "yesteryear"}, 400), ({"time_zone": "../x"}, 422), ({"limit": 0}, 422)):
+        assert client.get(f"/api/v1/rules/{NAME}/backtest", params=parameters).status_code == status
+    assert client.get("/api/v1/rules/no such rule/backtest").status_code == 404
+    with served.client(served.token(f"viewer {time.time_ns()}", "viewer")) as viewer:
+        assert viewer.get(f"/api/v1/rules/{NAME}/backtest").status_code == 403
+
+
 @pytest.mark.parametrize(
     ("role", "path", "body", "status"),
     [

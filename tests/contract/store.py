@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 
 from pipeline.event import Event, encode, event_id
@@ -62,6 +63,39 @@ class StoreContract:
             writer.commit()
         assert reader.search(EVENTS, {"query": {"match_all": {}}})["hits"]["total"]["value"] == 1
         assert reader.search(ALERTS, {"query": {"match_all": {}}})["hits"]["total"]["value"] == 0
+
+    def test_lines_of_all_that_fits_come_in_order_of_time_and_whole(self, writer: Writer, reader: Reader) -> None:
+        many = [event(number % 7_000, n=number, host__name="web" if number % 2 else "db") for number in range(12_000)]
+        many = [{**item, "event.id": event_id("lines", number)} for number, item in enumerate(many)]
+        past = [{**item, "@timestamp": f"2026-0{month}-2{day}T12:00:00.000Z", "event.id": event_id("past", month, day), "n": -1}
+                for item in many[1:2] for month in (3, 4) for day in (1, 2)]  # fmt: skip
+        put(writer, *many, *past)
+        web = [orjson.loads(line) for lines in reader.lines(EVENTS, {"term": {"host.name": "web"}}) for line in lines]
+        times = [each["@timestamp"] for each in web]
+        assert times == sorted(times)
+        assert sorted(each["event.id"] for each in web) == sorted(
+            each["event.id"] for each in [*many, *past] if each["host.name"] == "web"
+        )
+        assert all(each in many or each in past for each in web[:50])
+        noon = {"range": {"@timestamp": {"gte": "2026-11-24T12:00:01Z", "lt": "2026-11-24T12:00:03Z"}}}
+        found = [orjson.loads(line)["n"] for lines in reader.lines(EVENTS, noon) for line in lines]
+        assert sorted(found[:2]) == [1, 7001] and sorted(found[2:]) == [2, 7002]
+        assert list(reader.lines(EVENTS, {"match_none": {}})) == []
+        assert list(reader.lines(ALERTS, {"match_all": {}})) == []
+        with pytest.raises(SearchError):
+            list(reader.lines(EVENTS, {"nothing": {}}))
+
+    def test_more_events_of_one_microsecond_than_are_read_at_once(
+        self, writer: Writer, reader: Reader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from pipeline.store import elastic_reader, tantivy_part
+
+        monkeypatch.setattr(tantivy_part, "_PLACES", 10)
+        monkeypatch.setattr(elastic_reader, "_PAGE", 10)
+        put(writer, *(event(number // 25, n=number) | {"event.id": event_id("same", number)} for number in range(103)))
+        found = [orjson.loads(line)["n"] for lines in reader.lines(EVENTS, {"match_all": {}}) for line in lines]
+        assert sorted(found) == list(range(103))
+        assert [number // 25 for number in found] == sorted(number // 25 for number in found)
 
     @pytest.mark.parametrize(
         ("query", "expected"),

@@ -8,7 +8,6 @@ from typing import Any
 
 from detectors.rulebook import hits, revisions
 from detectors.rulebook.book import MODES, OFF
-from detectors.rulebook.changes import AnyRule
 from detectors.rulebook.explain import Explanation, Selection, Test, explain
 from detectors.rulebook.listing import listed, shown
 from detectors.sigma.rule import LEVELS
@@ -16,7 +15,7 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.event import Event, decode, format_time
 from pipeline.messages import HaidangError, language, say
-from workbench.rules.site import OnSite
+from workbench.rules.site import OnSite, title_of
 
 _DAYS = 7
 _MAX_EVENT = 10_000_000
@@ -237,7 +236,7 @@ def _event(text: str, site: OnSite) -> Event:
 
 def _print(made: Explanation, indent: str) -> None:
     mark = {True: say("rules.yes"), False: say("rules.no")}
-    show.line(f"{indent}{mark[made.matches]} {show.plain(_name(made.rule))}")
+    show.line(f"{indent}{mark[made.matches]} {show.plain(title_of(made.rule))}")
     if made.parts:
         for part in made.parts:
             _print(part, indent + "  ")
@@ -273,10 +272,6 @@ def _test(test: Test) -> str:
     there = ", ".join(f"{key}={value[:200]!r}" for key, value in test.found[:3])
     missing = say("rules.missing", keys=", ".join(test.keys)) if test.field else ""
     return f"{name}: {wanted}{more}  ←  {there or missing}"
-
-
-def _name(rule: AnyRule) -> str:
-    return str((language() == "vi" and rule.extra.get("title_vi")) or rule.title)
 
 
 def _time(seconds: float) -> str:

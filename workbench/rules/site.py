@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from detectors.rulebook.changes import Rulebook
+from detectors.rulebook.changes import AnyRule, Rulebook
 from detectors.rulebook.revisions import Revision
 from pipeline.command import show
-from pipeline.messages import say
+from pipeline.messages import language, say
 from pipeline.settings import Settings
 
 
@@ -31,3 +31,8 @@ class OnSite:
         key = "command.rules.confirmed" if done.copies else "command.rules.nobody"
         show.line(say(key, revision=revision.number, copies=done.copies, seconds=done.seconds))
         return 0
+
+
+def title_of(rule: AnyRule) -> str:
+    """Return a rule's title in the language that is spoken, where it has one."""
+    return str((language() == "vi" and rule.extra.get("title_vi")) or rule.title)

@@ -1,19 +1,28 @@
-"""`haidang rules check|test`: rules are looked at and tried, and nothing is changed."""
+"""`haidang rules check|test|backtest`: rules are looked at and tried, and nothing is changed."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from collectors.decoders.pasted import decode_pasted
-from detectors.rulebook import checks, vectors
+from detectors.correlate import limits_of
+from detectors.rulebook import backtest, checks, vectors
+from detectors.rulebook.backtest import Backtest, Bounds, Subject
 from detectors.rulebook.checks import ERROR, Finding
 from detectors.rulebook.sources import read_source
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import RuleSet
 from detectors.sigma.documents import MAX_FILE, TESTS, rule_files
+from pipeline import store
 from pipeline.command import show
+from pipeline.command.search import time_filter
 from pipeline.messages import HaidangError, say
-from workbench.rules.site import OnSite
+from workbench.rules.site import OnSite, title_of
+
+#: Events that a backtest reads, unless more are asked for: about two minutes.
+_MOST = 10_000_000
 
 
 def read_files(paths: Sequence[Path]) -> dict[str, str]:
@@ -96,4 +105,90 @@ def _test(chosen: argparse.Namespace, site: OnSite) -> int:
     return 1 if found or not tried else 0
 
 
-COMMANDS = {"check": (_check_arguments, _check), "test": (_test_arguments, _test)}
+def _backtest_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rule", help=say("command.rules.backtest_rule"))
+    parser.add_argument("--from", dest="start", help=say("command.from"))
+    parser.add_argument("--to", dest="end", help=say("command.to"))
+    parser.add_argument("--limit", type=int, default=_MOST, help=say("command.rules.backtest_limit", limit=_MOST))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _backtest(chosen: argparse.Namespace, site: OnSite) -> int:
+    """Try rules on stored events; 1 where one is refused."""
+    span = time_filter(chosen)
+    subjects, status = _subjects(chosen.rule, site)
+    reader = store.open_reader(site.settings.data_dir, site.settings.store)
+    try:
+        for subject in subjects:
+            made = backtest.run(
+                reader, subject, span, limits_of(site.settings.detectors), Bounds(max(chosen.limit, 1)), zone=None,
+                tell=_tell if sys.stderr.isatty() else None,
+            )  # fmt: skip
+            if chosen.json:
+                show.json_line({**made.as_json(), "from": chosen.start, "to": chosen.end})
+            else:
+                _print(made)
+    finally:
+        reader.close()
+    return status
+
+
+def _subjects(name: str, site: OnSite) -> tuple[list[Subject], int]:
+    path = Path(name)
+    if not path.is_file():
+        return [backtest.subject(site.rulebook.loaded, site.rulebook.find(name))], 0
+    subjects, refused = backtest.subjects_of_file(site.rulebook.loaded, path)
+    for each in refused:
+        sys.stderr.write(show.plain(f"{each.place}: {each.rule}: {each.reason}") + "\n")
+    if not subjects and not refused:
+        raise HaidangError("rulebook.no_rules", source=path)
+    return subjects, 1 if refused else 0
+
+
+def _tell(examined: int, total: int) -> None:
+    values = {"examined": show.number(examined), "total": show.number(total)}
+    sys.stderr.write(say("command.rules.backtest_progress", **values) + "\n")
+
+
+def _print(made: Backtest) -> None:
+    show.line(show.plain(f"{title_of(made.rule)} ({show.level(made.rule.level)})"))
+    counts = {name: show.number(getattr(made, name)) for name in ("events", "examined", "rate", "matches", "alerts")}
+    show.line(say("command.rules.backtest_examined", seconds=round(made.seconds, 1), **counts))
+    if made.bounded:
+        show.line(say("command.rules.backtest_bounded", until=show.local_time(made.until)))
+    show.line(say("command.rules.backtest_alerts", mode=say(f"rules.mode.{made.mode}"), **counts))
+    if made.exceptions:
+        ids = ", ".join(each[:8] for each in made.exceptions)
+        show.line(say("command.rules.backtest_excepted", count=show.number(made.excepted), ids=ids))
+    for name, count in made.forgotten.items():
+        show.line(say("command.rules.backtest_forgotten", what=name, count=show.number(count)))
+    if made.alerts:
+        _print_tables(made)
+
+
+def _print_tables(made: Backtest) -> None:
+    days = [(day, show.number(made.days[day])) for day in sorted(made.days)]
+    show.table("", [say("rules.head.day"), say("rules.head.alerts_found")], days, right=(1,))
+    for name, counter in made.noisiest.items():
+        rows = [(value, show.number(count)) for value, count in counter.most_common(backtest.NOISIEST)]
+        if rows:
+            show.table("", [say(f"rules.head.{name}"), say("rules.head.alerts_found")], rows, right=(1,))
+    show.line(say("command.rules.backtest_sample", shown=len(made.sample), alerts=show.number(made.alerts)))
+    for each in made.sample:
+        where = "  ".join(str(each[name]) for name in ("host.name", "user.name", "source.ip") if name in each)
+        named = each.get("event.id") or ", ".join(each["events"][:3])
+        show.line(show.plain(f"{show.local_time(each['@timestamp'])}  {named}  {where}"))
+        for reason in each["reasons"][:5]:
+            show.line(show.plain(f"    {_reason(reason)}"))
+
+
+def _reason(reason: dict[str, Any]) -> str:
+    value = str(reason["value"]).replace("\n", " ")[:200]
+    return f"{reason['selection']}: {reason['field']}={value!r}" if reason["field"] else str(reason["selection"])
+
+
+COMMANDS = {
+    "check": (_check_arguments, _check),
+    "test": (_test_arguments, _test),
+    "backtest": (_backtest_arguments, _backtest),
+}
