@@ -86,7 +86,9 @@ def _show(chosen: argparse.Namespace, site: OnSite) -> int:
         show.json_line(entry)
         return 0
     for name in ("id", "level", "mode", "pack_name", "path", "alerts", "observed"):
-        value = say(f"rules.mode.{entry[name]}") if name == "mode" else entry[name]
+        value = entry[name]
+        if name in ("mode", "level"):
+            value = say(f"rules.mode.{value}") if name == "mode" else show.level(value)
         show.line(f"{say(f'rules.head.{name}', days=_DAYS)}: {show.plain(value)}")
     for each in entry["exceptions"]:
         show.line(say("command.rules.exception", **_exception(each)))

@@ -81,7 +81,8 @@ def _carry_out(chosen: argparse.Namespace, site: OnSite, change: Change) -> int:
 def _print(change: Change) -> None:
     preview: Preview = change.preview
     detail = change.detail
-    show.line(say("command.rules.pack_line", pack=detail.get("pack", ""), version=detail.get("version", "")))
+    if "pack" in detail:
+        show.line(say("command.rules.pack_line", pack=detail["pack"], version=detail["version"]))
     for name in ("added", "changed", "removed"):
         rules: list[AnyRule] = getattr(preview, name)
         if rules:
