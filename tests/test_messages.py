@@ -12,15 +12,15 @@ import pytest
 from pipeline.messages import LANGUAGES, HaidangError, language, say, speaking
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "api")
+PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "offline", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
+    "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
     "{}_why": r"(canaries|habits|clocks)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
