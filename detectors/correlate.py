@@ -193,6 +193,7 @@ class OfSite:
         ours = self._journal.partitions
         for partition in self._held.keys() - ours:
             del self._held[partition]
+            self._unsaved.discard(partition)  # whoever has it now reads the journal from what was saved
         for partition in ours - self._held.keys():
             self._state(partition)
 
