@@ -84,8 +84,8 @@ class Detection:
                 for line in lines:
                     if b'"error.message":' in line:
                         self._look_for_fault(file, decode(line), before)
-                for _, line in self._prefilter.candidates(lines):
-                    yield from self._of_event(file, decode(line))
+                for number, line in self._prefilter.candidates(lines):
+                    yield from self._of_event(file, number, decode(line))
         except Unreadable as error:
             self._fault(f"{file.shown}: {error}")
         if (more := self.unreadable - before - MAX_TOLD) > 0:
@@ -98,9 +98,9 @@ class Detection:
             if self.unreadable - before <= MAX_TOLD:
                 self._fault(f"{file.shown}:{event['event.sequence']}: {fault}")
 
-    def _of_event(self, file: File, event: Event) -> Iterator[Finding]:
+    def _of_event(self, file: File, number: int, event: Event) -> Iterator[Finding]:
         try:
-            found = [(rule, rule.explain(event)) for rule in self._rules.evaluate(event)]
+            found = [(rule, rule.explain(event)) for rule in self._prefilter.matching(number, event)]
         except Exception:  # a fault of ours on one event must cost neither the others nor the other rules
             found = self._one_by_one(file, event)
         for rule, matches in found:
