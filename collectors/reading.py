@@ -126,7 +126,7 @@ def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tu
         file.seek(0)
     if origin.hints.dataset is None and not origin.hints.syslog:
         origin = replace(origin, hints=replace(origin.hints, syslog=is_syslog(start)))
-    lines = Lines(MAX_EVENT_BYTES)
+    lines = Lines(MAX_EVENT_BYTES, blank=True)
     number = 0
     while piece := file.read(_PIECE):
         found = lines.feed(piece)
@@ -152,6 +152,8 @@ def _lines(lines: list[bytes], before: int, identity: str, path: Path, origin: O
     received = datetime.now(UTC)
     events = []
     for number, line in enumerate(lines, before + 1):
+        if not line.strip():
+            continue
         more: dict[str, Any] = {"log.file.path": str(path), "event.sequence": number}
         json_fault = ""
         if line.lstrip()[:1] == b"{":

@@ -16,6 +16,8 @@ _ZSTD_BITE = 256
 _ZSTD_WINDOW = 1 << 23
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+#: How `error.message` of an event begins whose line should have been a JSON object.
+NO_JSON = "no JSON object"
 
 
 class TooLarge(ValueError):
@@ -88,17 +90,21 @@ class Unpacker:
 
 
 class Lines:
-    """Plain pieces enter, whole lines leave; of a longer one its first `limit` + 1 bytes, so that one sees it."""
+    """Plain pieces enter, whole lines leave; of a longer one its first `limit` + 1 bytes, so that one sees it.
 
-    def __init__(self, limit: int) -> None:
+    Lines of nothing but blanks are left out, unless they are to be counted (`blank`).
+    """
+
+    def __init__(self, limit: int, blank: bool = False) -> None:
         self._limit = limit
+        self._blank = blank
         self._rest: list[bytes] = []
         self._size = 0
         self._skip = False
         self._begun = False
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the lines that are whole now; lines of nothing but blanks are left out."""
+        """Return the lines that are whole now."""
         head, end, tail = data.partition(b"\n")
         lines: list[bytes] = []
         if not self._skip:
@@ -123,7 +129,7 @@ class Lines:
         return [b"".join(rest)] if rest else []
 
     def _shown(self, lines: list[bytes]) -> list[bytes]:
-        return [short for line in lines if (short := self._short(line)).strip()]
+        return [short for line in lines if (short := self._short(line)).strip() or self._blank]
 
     def _short(self, line: bytes) -> bytes:
         if not self._begun:  # a mark of UTF-8, as Windows programs write it
@@ -135,7 +141,7 @@ def line_fault(line: bytes, kept: int, json_fault: str = "") -> str:
     """Return what is wrong with a line as `Lines` gave it: no JSON object, or longer than what is kept of it."""
     if json_fault and len(line) > MAX_EVENT_BYTES:
         return f"JSON line longer than {MAX_EVENT_BYTES} bytes; only its first {kept} bytes are kept"
-    notes = [f"no JSON object: {json_fault}"] if json_fault else []
+    notes = [f"{NO_JSON}: {json_fault}"] if json_fault else []
     if len(line) > kept:
         notes.append(f"line longer than {kept} bytes; the rest was left out")
     return "; ".join(notes)

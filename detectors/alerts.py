@@ -30,7 +30,7 @@ class Burst(NamedTuple):
     """What a correlation has found: the window that ends at `time`, with its first and last event and how many.
 
     Times in microseconds since 1970; `of_parts` are the events of each rule that it refers to; `evidence` the events
-    as JSON, the first of them.
+    as JSON, the first of them and the last.
     """
 
     rule: Correlation

@@ -259,18 +259,16 @@ class _Groups:
     def _burst(self, group: _Group, time: int, measured: Number, hits: Sequence[Hit]) -> Burst:
         evidence: list[bytes] = []
         for hit in hits:
-            if hit.lines == b"":
-                evidence.append(_stub(hit))
-            else:
-                evidence += [hit.lines] if isinstance(hit.lines, bytes) else hit.lines
+            evidence += _shown(hit)
             if len(evidence) >= MAX_EVIDENCE:
+                evidence[MAX_EVIDENCE - 1 :] = _shown(hits[-1])[-1:]
                 break
         parts = [0] * len(self.rule.parts)
         for hit in hits:
             parts[hit.part] += 1
         return Burst(
             self.rule, group.key, time, hits[0].time, hits[-1].time, len(hits), measured, tuple(parts),
-            tuple(evidence[:MAX_EVIDENCE]),
+            tuple(evidence),
         )  # fmt: skip
 
     def _put_to_sleep(self, group: _Group, watermark: int) -> None:
@@ -637,6 +635,13 @@ def _compact(line: bytes) -> bytes:
 
 def _size(lines: Lines) -> int:
     return len(lines) if isinstance(lines, bytes) else sum(map(len, lines))
+
+
+def _shown(hit: Hit) -> Sequence[bytes]:
+    """Return the events of a hit as JSON; what is known of it where they were too much to keep."""
+    if hit.lines == b"":
+        return [_stub(hit)]
+    return [hit.lines] if isinstance(hit.lines, bytes) else hit.lines
 
 
 def _stub(hit: Hit) -> bytes:

@@ -166,7 +166,7 @@ class _Examiner:
         tally = self._consumer.tally if record.source != CANARY else Tally()  # a canary counts nowhere
         for number, _, event in parsed(record, tally, self._prefilter.candidates):
             try:
-                matching = self._rules.evaluate(event)
+                matching = self._prefilter.matching(number, event)
                 if matching:
                     raised += self._alerts(complete(event, record, number), matching, record)
             except Exception:  # a fault of ours on one event must cost neither the others nor the other rules

@@ -272,11 +272,12 @@ class Consumer:
         """Read from the start where a position lies past the end: the topic was lost, and fills again from below it."""
         if self._past_ends():
             time.sleep(_ENDS_SECONDS)  # an end that others have moved may show late
-        for partition, end in self._past_ends().items():
+        past = self._past_ends()
+        for partition, end in past.items():
             log("stage").error("topic_lost", topic=self.topic, position=self._next[partition], end=end)
             self._next[partition] = 0
             self._touched.add(partition)
-        if self._touched:
+        if past:  # else what was read is saved with its effects, by whoever read it
             self.commit()
 
 

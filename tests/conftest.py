@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from detectors.sigma import RuleSet
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 T = TypeVar("T")
 
@@ -47,6 +49,12 @@ def shared_data() -> Path:
     """The folder of shared test data."""
     need(SHARED.is_dir(), f"the shared test data, {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def sigmahq(shared_data: Path) -> RuleSet:
+    """SigmaHQ's rules, all that we have of them: loading them takes a while."""
+    return RuleSet.load(*sorted((shared_data / "sigma").glob("rules*")))
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from pipeline.own_alerts import told_alert
 from pipeline.stage import STATE_AWAY, Stage
 
 #: How often it is asked whether there is a new revision, in seconds.
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.25
 #: The longest a thread that loads is waited for when the stage stops, in seconds.
 _STOP_SECONDS = 10.0
 
@@ -51,7 +51,7 @@ def ready(loaded: Loaded) -> Ready:
         "event.original": f"haidang-canary rulebook {loaded.revision.number}",
     }  # fmt: skip
     found = [
-        rule for _, _line in prefilter.candidates([encode(canary)]) for rule in loaded.rules.evaluate(canary)
+        rule for number, _ in prefilter.candidates([encode(canary)]) for rule in prefilter.matching(number, canary)
         if rule.path == str(CANARY_RULE) and rule.explain(canary)
     ]  # fmt: skip
     if not found:

@@ -2,39 +2,45 @@
 "cidr").
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import (
-    AddressValueError,
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-)
+from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 ADDRESS_CACHE = 16_384  # parsed addresses kept, about 4 MB
+_NONE = -1
 
 
-def in_network(network: IPv4Network | IPv6Network) -> Callable[[str], bool]:
-    """A test whether a text is an address of the network; text that is no address is outside.
+def in_networks(networks: Sequence[IPv4Network | IPv6Network]) -> Callable[[str], bool]:
+    """A test whether a text is an address of one of the networks; text that is no address is outside.
 
     An IPv4 address written in IPv6 (`::ffff:10.0.0.1`, usual in Windows logs) belongs to both
     kinds.
     """
+    spans = [(int(each.network_address), int(each.broadcast_address), each.version) for each in networks]
+    of_four = [(first, last) for first, last, version in spans if version == 4]
+    of_six = [(first, last) for first, last, version in spans if version == 6]
 
     def accepts(text: str) -> bool:
-        return any(address.version == network.version and address in network for address in addresses(text))
+        four, six = addresses(text)
+        for first, last in of_four if four >= 0 else ():
+            if first <= four <= last:
+                return True
+        for first, last in of_six if six >= 0 else ():  # noqa: SIM110 -- like the loop above
+            if first <= six <= last:
+                return True
+        return False
 
     return accepts
 
 
 @lru_cache(ADDRESS_CACHE)
-def addresses(text: str) -> tuple[IPv4Address | IPv6Address, ...]:
-    """The address a text holds, with its IPv4 form where it has one; empty for other text."""
+def addresses(text: str) -> tuple[int, int]:
+    """The IPv4 and the IPv6 address that a text holds, as numbers; -1 for what it does not hold."""
     try:
         address = ip_address(text.strip().strip("[]").partition("%")[0])
     except (AddressValueError, ValueError):
-        return ()
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (address, mapped) if mapped else (address,)
+        return _NONE, _NONE
+    if not isinstance(address, IPv6Address):
+        return int(address), _NONE
+    mapped = address.ipv4_mapped
+    return int(mapped) if mapped else _NONE, int(address)

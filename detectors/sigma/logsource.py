@@ -19,6 +19,13 @@ _NAMES = ("datasets", "channels", "codes", "providers")
 _MAPS = {"codes_of": "category", "channels_of": "service", "datasets_of": "service"}
 
 
+#: The keys that `origin` reads.
+ORIGIN_NAMES = (
+    "event.dataset", "winlog.channel", "Channel", "event.code", "winlog.event_id", "EventID",
+    "winlog.provider_name", "Provider_Name",
+)  # fmt: skip
+
+
 class Origin(NamedTuple):
     """Where an event comes from; empty where it does not say."""
 
@@ -109,6 +116,12 @@ class LogSources:
         if parts and all(parts):
             return Route(tuple(part for part in parts if part))
         return Route((_by_name(logsource),), known=False)
+
+    def naming(self, attribute: str, product: str, at: Origin) -> list[str]:
+        """The services (or categories) of a product that the table knows, whose events come from there."""
+        place = ATTRIBUTES.index(attribute)
+        alone = (key for key in self._places if key[0] == product and sum(map(bool, key[1:])) == 1 and key[place])
+        return [key[place] for key in alone if any(each.holds(at) for each in self._places[key])]
 
 
 def read_entries(path: Path) -> list[tuple[Mapping[str, str], tuple[Place, ...]]]:

@@ -8,11 +8,11 @@ from the left, which takes linear time and lets wildcards cross line breaks.
 import re
 from collections.abc import Callable, Sequence
 
-from detectors.sigma.addresses import in_network
+from detectors.sigma.addresses import in_networks
 from detectors.sigma.comparisons import comparison
 from detectors.sigma.errors import RuleRefused
-from detectors.sigma.nodes import Leaf, Node, Test, any_of, is_null, present, refers
-from detectors.sigma.regular_expressions import searcher
+from detectors.sigma.nodes import Holds, Leaf, Node, OneOf, Piece, Test, Together, any_of, is_null, present, refers
+from detectors.sigma.regular_expressions import pieces_of, searcher
 from detectors.sigma.values import (
     DASHES,
     Comparison,
@@ -55,8 +55,11 @@ def any_value(selection: str, name: str, values: Sequence[Value], field_of: Fiel
         nodes += _pattern_leaves(selection, folded, plain)
     if cased:
         nodes += _pattern_leaves(selection, field_of(name, True), cased)
+    networks = [value.network for value in values if isinstance(value, Network)]
+    if networks:
+        nodes.append(_leaf(selection, field_of(name, True), in_networks(networks), cost=12))
     for value in values:
-        if isinstance(value, Pattern):
+        if isinstance(value, (Pattern, Network)):
             continue
         nodes.append(_other(selection, name, value, field_of))
     return any_of(nodes)
@@ -72,9 +75,8 @@ def _other(selection: str, name: str, value: Value, field_of: FieldOf) -> Node:
         on = field_of(name, value.cased)
         return refers(selection, on, field_of(value.field, value.cased), RELATIONS[value.place])
     if isinstance(value, Regex):
-        return _leaf(selection, exact, searcher(value.pattern, value.flags), cost=30)
-    if isinstance(value, Network):
-        return _leaf(selection, exact, in_network(value.network), cost=12)
+        accepts = searcher(value.pattern, value.flags)
+        return _leaf(selection, exact, accepts, 30, pieces_of(value.pattern, value.flags))
     if isinstance(value, Comparison):
         return _leaf(selection, exact, comparison(value), cost=12)
     raise TypeError(value)
@@ -138,7 +140,7 @@ def _pattern_leaves(selection: str, on: Field, patterns: list[tuple[str | Wild, 
             case (Wild.MANY, str() as text, Wild.MANY):
                 inside.append(text)
             case _:
-                nodes.append(_leaf(selection, on, glob(parts), 10, _longest_piece(parts)))
+                nodes.append(_leaf(selection, on, glob(parts), 10, _pieces(parts)))
     if equal:
         nodes.append(_equality(selection, on, frozenset(equal)))
     if ends:
@@ -150,7 +152,7 @@ def _pattern_leaves(selection: str, on: Field, patterns: list[tuple[str | Wild, 
     return nodes
 
 
-def _leaf(selection: str, on: Field, accepts: Accept, cost: int, holds: frozenset[str] | None = None) -> Node:
+def _leaf(selection: str, on: Field, accepts: Accept, cost: int, holds: Holds | None = None) -> Node:
     def test(view: View) -> bool:
         for text in view[on]:  # noqa: SIM110
             if accepts(text):
@@ -160,10 +162,10 @@ def _leaf(selection: str, on: Field, accepts: Accept, cost: int, holds: frozense
     return Leaf(selection, on, accepts, test, cost, holds=holds)
 
 
-def _longest_piece(parts: Sequence[str | Wild]) -> frozenset[str] | None:
-    """The longest text between the wildcards: it is in everything that the pattern fits."""
-    longest = max((part for part in parts if isinstance(part, str)), key=len, default="")
-    return frozenset({longest}) if longest else None
+def _pieces(parts: Sequence[str | Wild]) -> Holds:
+    """The texts between the wildcards: they are in everything that the pattern fits."""
+    last = len(parts) - 1
+    return Together(tuple(Piece(part, n == 0, n == last) for n, part in enumerate(parts) if isinstance(part, str)))
 
 
 def _equality(selection: str, on: Field, equal: frozenset[str]) -> Node:
@@ -173,7 +175,9 @@ def _equality(selection: str, on: Field, equal: frozenset[str]) -> Node:
                 return True
         return False
 
-    return Leaf(selection, on, equal.__contains__, test, 1, equal, equal)
+    texts = tuple(sorted(equal))
+    holds = OneOf(tuple(Piece(text, True, True) for text in texts))
+    return Leaf(selection, on, equal.__contains__, test, 1, holds, "equals", texts)
 
 
 def _ends(selection: str, on: Field, ends: tuple[str, ...]) -> Node:
@@ -183,7 +187,8 @@ def _ends(selection: str, on: Field, ends: tuple[str, ...]) -> Node:
                 return True
         return False
 
-    return Leaf(selection, on, lambda text: text.endswith(ends), test, 2 + len(ends) // 16, holds=frozenset(ends))
+    holds = OneOf(tuple(Piece(text, ends=True) for text in ends))
+    return Leaf(selection, on, lambda text: text.endswith(ends), test, 2 + len(ends) // 16, holds, "endswith", ends)
 
 
 def _starts(selection: str, on: Field, starts: tuple[str, ...]) -> Node:
@@ -193,8 +198,9 @@ def _starts(selection: str, on: Field, starts: tuple[str, ...]) -> Node:
                 return True
         return False
 
+    holds = OneOf(tuple(Piece(text, starts=True) for text in starts))
     return Leaf(
-        selection, on, lambda text: text.startswith(starts), test, 2 + len(starts) // 16, holds=frozenset(starts)
+        selection, on, lambda text: text.startswith(starts), test, 2 + len(starts) // 16, holds, "startswith", starts
     )
 
 
@@ -225,7 +231,8 @@ def _inside_leaf(selection: str, on: Field, inside: tuple[str, ...]) -> Node:
                         return True
             return False
 
-    return Leaf(selection, on, accepts, test, 3 + len(inside), holds=frozenset(inside))
+    holds = OneOf(tuple(map(Piece, inside)))
+    return Leaf(selection, on, accepts, test, 3 + len(inside), holds, "contains", inside)
 
 
 def glob(parts: Sequence[str | Wild]) -> Accept:

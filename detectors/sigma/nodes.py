@@ -4,7 +4,7 @@ holds.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from detectors.sigma.view import Field, View, fold, has_null, texts
 
@@ -25,11 +25,38 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of every accepted text, without case; `starts` and `ends`: the text begins, ends with it."""
+
+    text: str
+    starts: bool = False
+    ends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """All of the parts are in every accepted text."""
+
+    parts: tuple["Holds", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of the parts is in every accepted text."""
+
+    parts: tuple["Holds", ...]
+
+
+Holds: TypeAlias = Piece | Together | OneOf
+Place: TypeAlias = Literal["equals", "startswith", "endswith", "contains"]
+
+
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """Any text of `field` satisfies `accepts`. `cost` is the rough price of the test, for ordering.
 
-    `equal_to` holds the texts when the leaf is plain equality, else None. `holds` are folded texts of which every
-    accepted text contains one; None when that is not known.
+    `place` says where one of `texts` must be in a text, where that is all that the leaf asks. `holds` says what is in
+    every accepted text; None when that is not known.
     """
 
     selection: str
@@ -37,8 +64,9 @@ class Leaf:
     accepts: Callable[[str], bool]
     test: Test
     cost: int
-    equal_to: frozenset[str] | None = None
-    holds: frozenset[str] | None = None
+    holds: Holds | None = None
+    place: Place | None = None
+    texts: tuple[str, ...] = ()
 
     def reasons(self, view: View) -> list[Match]:
         return [
@@ -207,7 +235,8 @@ def necessary_texts(node: Node, key: str) -> frozenset[str] | None:
     """
     if isinstance(node, Leaf):
         on = node.field
-        return node.equal_to if on.keys[:1] == (key,) and not (on.union or on.exact) else None
+        plain = node.place == "equals" and on.keys[:1] == (key,) and not (on.union or on.exact)
+        return frozenset(node.texts) if plain else None
     if isinstance(node, All):
         known = [t for child in node.children if (t := necessary_texts(child, key)) is not None]
         return frozenset.intersection(*known) if known else None

@@ -1,141 +1,199 @@
-"""Which lines of a frame may match any rule: raw JSON lines enter, the few worth parsing leave.
+"""Which rules may match which lines of a frame: raw JSON lines enter, the few worth parsing leave, each with its rules.
 
-Every match of a rule needs certain texts in the event (`Leaf.holds`): all parts of an OR, the best part of an AND; a
-rule of regular expressions alone needs at least the names of its log source. One Hyperscan database holds them for all
-rules, and scans a whole frame at once, caseless; a line that it finds must hold a text of the second best part of the
-AND, too. It only ever weakens: a line without the texts matches no rule; one with them is evaluated as ever.
-
-Only runs of signs that no JSON writer escapes are looked for, so a line from any producer is scanned as it lies.
+Every rule is filed under literals of which one stands in each line that it matches (`literals.py`). One Hyperscan
+database finds those of all rules in a line at once, without case. A line without any is not parsed; of the
+others the rules that were hit are tried, as far as their log source fits. It only ever weakens: what is left out cannot
+match. A rule without literals is tried on every line of its log source.
 """
 
 import re
-from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import accumulate
+from contextlib import suppress
 from typing import Any
 
 import hyperscan
 
-from detectors.sigma.logsource import Place, Route
-from detectors.sigma.nodes import All, AnyOf, Leaf, Node
+from detectors.sigma.literals import Literal, needed
+from detectors.sigma.logsource import ORIGIN_NAMES, Origin, Route, origin
+from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Rule
+from detectors.sigma.single import Keys, SeveralError, SingleTest, Texts, single_test
+from detectors.sigma.view import Event
 
-#: Signs that every JSON writer writes as they are (some escape `/`, `<`, `>`, `&`, `=`, `'` and all beyond ASCII).
-_PLAIN_RUN = re.compile(r"[a-z0-9 _.,:;()\[\]{}@#%!?$|^~*-]+")
-#: A shorter text is in nearly every line.
-_SHORTEST = 3
-_SHORTEST_NUMBER = 4
-#: A number in a text makes it as rare as that many letters more do.
-_NUMBER = re.compile(r"[0-9]{4}")
-_NUMBER_WORTH = 6
-#: Longer texts are no rarer, and the database grows with them.
-_LONGEST = 24
-#: The one sign beyond ASCII that is lower-cased to an ASCII letter (U+212A KELVIN SIGN, "k").
-_KELVIN = "\u212a".encode()
+#: Origins whose rules are remembered; a foreign sender may invent any number.
+MAX_ORIGINS = 8_192
+#: Sets of keys that are remembered, and for each origin sets of literals.
+MAX_SHAPES = 4_096
+MAX_HITS = 1_024
+#: Signs beyond ASCII that are an ASCII letter to a comparison without case: the Kelvin sign, the long s, I with and i
+#: without a dot. A line with one, also as JSON writers escape it, is tried with every rule.
+_SIGNS = "\u212a\u017f\u0130\u0131"
+_LIKE_ASCII = (*_SIGNS, *(rf"\\u{ord(sign):04x}" for sign in _SIGNS))
+_ANY = 0
 
 
 class Prefilter:
-    """The necessary texts of a set of rules. Where some rule has none, `active` is False: every line is a candidate."""
+    """An index of rules by their literals. Where some rule has none, every line is a candidate.
+
+    `evaluations` counts how often a rule was tried on an event.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        needed = [(necessary(rule.node) or markers(rule.route), second(rule.node)) for rule in rules]
-        self.active = bool(needed) and all(texts is not None for texts, _ in needed)
-        self._database: Any = None
-        self._also: list[list[bytes]] = []
-        if self.active:
-            literals = sorted({text.encode() for texts, _ in needed if texts for text in texts} | {_KELVIN})
-            self._also = [_also(literal.decode(), needed) for literal in literals]
-            self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-            self._database.compile(
-                expressions=literals,
-                ids=list(range(len(literals))),
-                flags=[hyperscan.HS_FLAG_CASELESS] * len(literals),
-                literal=True,
-            )
+        self._rules = tuple(rules)
+        self._codes = [necessary_texts(rule.node, "event.code") for rule in self._rules]
+        routes: dict[Route, int] = {}
+        self._route_of = [routes.setdefault(rule.route, len(routes)) for rule in self._rules]
+        self._routes = tuple(routes)
+        filed: dict[Literal, list[int]] = {}
+        self._always: list[int] = []
+        for number, rule in enumerate(self._rules):
+            found = needed(rule.node, rule.route)
+            for literal in found.literals if found else ():
+                filed.setdefault(literal, []).append(number)
+            if found is None:
+                self._always.append(number)
+        self._filed = [self._always, *filed.values()]
+        self._tests = [_Tried(rule) for rule in self._rules]
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._places: dict[Origin, _Place] = {}
+        self._hits: dict[int, list[int]] = {}
+        self.evaluations = 0
+        self._scan = _database(filed).scan
 
     def candidates(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
         """Return the lines that may match a rule, with their numbers from 0."""
-        if not self.active:
-            return list(enumerate(lines))
-        hits: list[tuple[int, int]] = []
-        self._database.scan(
-            b"\n".join(lines), match_event_handler=lambda text, _start, end, _flags, _context: hits.append((end, text))
-        )
-        if not hits:
+        self._hits = hits = {}
+        found: list[int] = []
+        append = found.append
+
+        def note(literal: int, _start: int, _end: int, _flags: int, _context: object) -> None:
+            append(literal)
+
+        scan = self._scan
+        candidates = []
+        for number, line in enumerate(lines):
+            scan(line, match_event_handler=note)
+            if found or self._always:
+                hits[number] = found[:]
+                found.clear()
+                candidates.append((number, line))
+        return candidates
+
+    def matching(self, number: int, event: Event) -> list[Rule]:
+        """Return the rules that match the event of a line that `candidates` has just given, in their order."""
+        names = tuple(event)
+        shape = self._shapes.get(names) or self._remember_shape(names)
+        place = shape.place(event) or self._remember(shape, event)
+        hits = tuple(self._hits[number])
+        tried = place.tried.get(hits)
+        if tried is None:
+            tried = self._remember_tried(place, hits)
+        if not tried:
             return []
-        limits = list(accumulate(len(line) + 1 for line in lines))
-        numbers: set[int] = set()
-        for end, text in hits:
-            number = bisect_left(limits, end)
-            if number not in numbers and self._holds_also(text, lines[number]):
-                numbers.add(number)
-        return [(number, lines[number]) for number in sorted(numbers)]
+        self.evaluations += len(tried)
+        texts = Texts(event, shape.keys)
+        try:
+            return [each.rule for each in tried if each.test(texts)]
+        except SeveralError:
+            return [each.rule for each in tried if each.matches(texts)]
 
-    def _holds_also(self, text: int, line: bytes) -> bool:
-        also = self._also[text]
-        if not also:
-            return True
-        folded = line.lower()
-        return any(each in folded for each in also)
+    def _remember_tried(self, place: "_Place", hits: tuple[int, ...]) -> list["_Tried"]:
+        """Return the rules that were hit and whose log source holds there."""
+        if len(place.tried) >= MAX_HITS:
+            place.tried.clear()
+        every = range(len(self._rules))
+        filed = set(self._always).union(*(every if literal == _ANY else self._filed[literal] for literal in hits))
+        place.tried[hits] = tried = [self._tests[number] for number in sorted(filed) if self._fits(number, place)]
+        return tried
 
+    def _remember_shape(self, names: tuple[str, ...]) -> "_Shape":
+        if len(self._shapes) >= MAX_SHAPES:
+            self._shapes.clear()
+        self._shapes[names] = shape = _Shape(names)
+        return shape
 
-def necessary(node: Node) -> frozenset[str] | None:
-    """Return texts of which one is in the JSON line of every event that a node accepts; None where there are none."""
-    if isinstance(node, Leaf):
-        return _any_of([_one(_best_run(text)) for text in node.holds]) if node.holds else None
-    if isinstance(node, All):
-        return next(iter(_parts(node)), None)
-    if isinstance(node, AnyOf):
-        return _any_of([necessary(child) for child in node.children])
-    return None
+    def _remember(self, shape: "_Shape", event: Event) -> "_Place":
+        at = origin(event)
+        place = self._places.get(at)
+        if place is None:
+            if len(self._places) >= MAX_ORIGINS:
+                self._places.clear()
+            place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
+        shape.remember(event, place)
+        return place
 
-
-def second(node: Node) -> frozenset[str] | None:
-    """Return further texts of which one is in each such line, too: those of the second best part of an AND."""
-    parts = _parts(node) if isinstance(node, All) else []
-    return parts[1] if len(parts) > 1 else None
-
-
-def _parts(node: All) -> list[frozenset[str]]:
-    """Return the necessary texts of each part that has some, the rarest first."""
-    parts = [texts for child in node.children if (texts := necessary(child)) is not None]
-    return sorted(parts, key=_rarity, reverse=True)
-
-
-def _also(text: str, needed: list[tuple[frozenset[str] | None, frozenset[str] | None]]) -> list[bytes]:
-    """Return the texts of which one must stand beside this one for any rule to match; none where it is enough alone."""
-    seconds = [also for texts, also in needed if texts and text in texts]
-    also = _any_of(seconds) or frozenset()
-    return sorted(each.encode() for each in also)
+    def _fits(self, number: int, place: "_Place") -> bool:
+        if not place.routes[self._route_of[number]]:
+            return False
+        codes = self._codes[number]
+        return codes is None or not place.code or place.code in codes
 
 
-def markers(route: Route) -> frozenset[str] | None:
-    """Return texts of which one is in every line of a log source; None where the source has no such names."""
-    groups = [_any_of([_of_place(place) for place in group]) for group in route.groups]
-    return max((group for group in groups if group is not None), key=_rarity, default=None)
+class _Shape:
+    """Events with the same keys: where these keep what rules ask for, and which places they came from."""
+
+    __slots__ = ("_names", "_places", "keys")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.keys = Keys(names)
+        self._names = [name for name in ORIGIN_NAMES if name in names]
+        self._places: dict[tuple[Any, ...], _Place] = {}
+
+    def place(self, event: Event) -> "_Place | None":
+        try:
+            return self._places.get(tuple([event[name] for name in self._names]))
+        except TypeError:  # a list or an object where a name belongs
+            return None
+
+    def remember(self, event: Event, place: "_Place") -> None:
+        if len(self._places) >= MAX_ORIGINS:
+            self._places.clear()
+        with suppress(TypeError):
+            self._places[tuple([event[name] for name in self._names])] = place
 
 
-def _of_place(place: Place) -> frozenset[str] | None:
-    names = (place.datasets, place.channels, place.codes, place.providers)
-    parts = [_any_of([_one(_best_run(name.rstrip("*"))) for name in given]) for given in names if given]
-    return max((part for part in parts if part is not None), key=_rarity, default=None)
+class _Place:
+    """Where events come from: which routes hold there, and for literals that were hit the rules that are tried."""
+
+    __slots__ = ("code", "routes", "tried")
+
+    def __init__(self, at: Origin, routes: list[bool]) -> None:
+        self.code = at.code
+        self.routes = routes
+        self.tried: dict[tuple[int, ...], list[_Tried]] = {}
 
 
-def _any_of(parts: list[frozenset[str] | None]) -> frozenset[str] | None:
-    if not parts or any(part is None for part in parts):
-        return None
-    return frozenset().union(*(part for part in parts if part))
+class _Tried:
+    """A rule that is tried on events; its quick test is written when it is first tried, for most rules never are."""
+
+    __slots__ = ("rule", "test")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.test: SingleTest = self._first
+
+    def _first(self, texts: Texts) -> bool:
+        self.test = single_test(self.rule.node)
+        return self.test(texts)
+
+    def matches(self, texts: Texts) -> bool:
+        """Return the same for any event."""
+        try:
+            return self.test(texts)
+        except SeveralError:
+            return self.rule.node.test(texts.view)
 
 
-def _one(run: str) -> frozenset[str] | None:
-    return frozenset({run}) if run else None
+def _database(literals: Iterable[Literal]) -> Any:
+    """Compile the literals; they have numbers from 1, `_ANY` is a sign that is like an ASCII letter."""
+    texts = [*(sign.encode() for sign in _LIKE_ASCII), *map(_expression, literals)]
+    numbers = [*(_ANY for _ in _LIKE_ASCII), *range(1, len(texts) - len(_LIKE_ASCII) + 1)]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    flags = [hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH] * len(texts)
+    database.compile(expressions=texts, ids=numbers, flags=flags)
+    return database
 
 
-def _rarity(texts: frozenset[str]) -> tuple[int, int]:
-    """Longer texts are rarer, a number (`4688`, `c0000072`) is rarer than a word; and fewer texts are found less."""
-    return min(len(text) + _NUMBER_WORTH * bool(_NUMBER.search(text)) for text in texts), -len(texts)
-
-
-def _best_run(text: str) -> str:
-    run = max(_PLAIN_RUN.findall(text.lower()), key=len, default="")[:_LONGEST].strip()
-    return run if len(run) >= (_SHORTEST_NUMBER if run.isdigit() else _SHORTEST) else ""
+def _expression(literal: Literal) -> bytes:
+    text = re.escape(literal.text.encode("latin-1"))
+    return rb"\b%b\b" % text if literal.alone else text

@@ -8,6 +8,7 @@ ones; before both, the literals that every match contains are looked for, which 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from math import factorial
@@ -18,6 +19,7 @@ from typing import Any
 from detectors.sigma.ambiguity import ambiguous_repeat
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.linear import Accept, linear_searcher
+from detectors.sigma.nodes import Holds, OneOf, Piece, Together
 
 MAX_EXPRESSION = 8_192  # characters; the longest of SigmaHQ's has about 600
 MAX_TEXT = 65_536  # characters searched; a Windows event holds 64 KB at most
@@ -66,6 +68,31 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
     return accepts
 
 
+def pieces_of(pattern: str, flags: re.RegexFlag) -> Holds:
+    """What every text holds in which a valid expression is found, as far as it is spelled out."""
+    return _spelled_out(parser.parse(pattern, flags))
+
+
+def _spelled_out(items: Any) -> Holds:
+    """The literals of an expression one after the other; all branches of an alternative."""
+    parts: list[Holds] = []
+    run: list[str] = []
+    for code, argument in [*items, (None, None)]:
+        if code is codes.LITERAL and argument < 128:  # beyond ASCII more signs are equal than two cases
+            run.append(chr(argument))
+            continue
+        if run:
+            parts.append(Piece("".join(run)))
+            run.clear()
+        if code is codes.SUBPATTERN:
+            parts.append(_spelled_out(argument[3]))
+        elif code in _REPEATS and argument[0] > 0:
+            parts.append(_spelled_out(argument[2]))
+        elif code is codes.BRANCH:
+            parts.append(OneOf(tuple(map(_spelled_out, argument[1]))))
+    return Together(tuple(parts))
+
+
 def _length(repeats: int) -> int:
     """The length of a text on which so many unbounded repeats take `MAX_STEPS` at worst."""
     degree = repeats + 1
@@ -94,6 +121,9 @@ def _literal_test(tree: Any) -> Callable[[str], bool]:
     if not literals:
         return lambda _: True
     longest = max(literals, key=len)
+    ((sign, often),) = Counter("".join(literals)).most_common(1)
+    if often > len(longest) and not sign.isalpha():  # `\+.*\+.*\+`: counting is quicker than failing in every way
+        return lambda text: text.count(sign) >= often
     if not tree.state.flags & re.IGNORECASE:
         return lambda text: longest in text
     lowered = longest.lower()

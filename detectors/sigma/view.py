@@ -64,10 +64,11 @@ class View(dict[Field, tuple[str, ...]]):
         if not field.keys:
             return [pair for pair in event.items() if not _is_receiver_field(pair[0])]
         found: list[tuple[str, Any]] = []
+        nests = self._has_objects()
         for key in field.keys:
             value = event.get(key)
             if value is None:
-                if key in event or not self._has_objects():
+                if not nests or key in event:
                     continue
                 nested = list(_nested(event, key))
                 if not nested:
@@ -81,9 +82,16 @@ class View(dict[Field, tuple[str, ...]]):
     def _has_objects(self) -> bool:
         """Whether any value of the event is an object, or a list with one, so that a path can lead into it."""
         if self._nests is None:
-            others = [value for value in self.event.values() if type(value) not in _SCALARS]
-            self._nests = not all(type(value) is list and _SCALARS.issuperset(map(type, value)) for value in others)
+            self._nests = has_objects(self.event)
         return self._nests
+
+
+def has_objects(event: Event) -> bool:
+    """Whether any value of an event is an object, or a list with one, so that a path can lead into it."""
+    if _SCALARS.issuperset(map(type, event.values())):
+        return False
+    others = [value for value in event.values() if type(value) not in _SCALARS]
+    return not all(type(value) is list and _SCALARS.issuperset(map(type, value)) for value in others)
 
 
 def texts(value: Any) -> Iterator[str]:

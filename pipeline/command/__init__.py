@@ -18,6 +18,7 @@ from pipeline.settings_file import default_data_dir, language_setting
 COMMANDS = {
     "run": "pipeline.command.run",
     "import": "collectors.import_files",
+    "detect": "workbench.detect",
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "rules": "workbench.rules",

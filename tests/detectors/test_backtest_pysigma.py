@@ -32,7 +32,7 @@ from pipeline.store.document import document
 from pipeline.store.elastic_reader import ElasticReader
 from pipeline.store.elastic_writer import ElasticWriter
 from tests.detectors.sigma.recordings import windows_events
-from tests.rules.vectors import RECEIVED
+from tests.rules.benign import RECEIVED
 from tests.services.elasticsearch import Elasticsearch
 
 OURS = Path(__file__).resolve().parents[2] / "rules"

@@ -14,7 +14,7 @@ from pipeline.frame import Frame, pack
 from pipeline.settings import Bus, Settings, State
 from pipeline.shares import LeaseLost
 from pipeline.stage import Consumer, Stage
-from pipeline.state import open_state
+from pipeline.state import open_state, positions
 from tests.conftest import eventually
 from tests.services.kafka import Kafka
 from tests.services.postgres import Postgres
@@ -161,3 +161,17 @@ def test_copies_without_a_partition_wait_for_one(copies: Copies) -> None:
         thread.join(20)
     copies.publish(100, 100)
     eventually(lambda: copies.counted() == 200, 30, 0.1)
+
+
+def test_what_was_read_is_not_saved_before_its_effects_are(copies: Copies, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at the shares must not save positions: what was read may not be stored yet, and a kill would lose it."""
+    monkeypatch.setattr("pipeline.stage._SHARE_SECONDS", 0.0)
+    copies.publish(0, 30)
+    consumer = Consumer(copies.stage("one"), EVENTS)
+    _read_all(consumer, 30)
+    for _ in range(5):
+        consumer.read()
+    assert positions.load(copies.engine, "count", EVENTS) == {}
+    consumer.commit()
+    assert sum(positions.load(copies.engine, "count", EVENTS).values()) == 30
+    consumer.close()

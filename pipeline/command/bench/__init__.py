@@ -2,10 +2,11 @@
 
 import argparse
 import importlib
+from pathlib import Path
 from typing import Any
 
 from pipeline.command import show
-from pipeline.messages import say
+from pipeline.messages import HaidangError, say
 
 #: Each benchmark and its module; every one has `measure(chosen) -> figures`.
 _BENCHES = {
@@ -14,6 +15,7 @@ _BENCHES = {
     "pipeline": "pipeline.command.bench.whole",
     "overload": "pipeline.command.bench.overload",
     "correlation": "detectors.bench_correlation",
+    "sigma": "workbench.bench_sigma",
 }
 
 
@@ -21,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("what", choices=list(_BENCHES), help=say("command.bench.what"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))
-    parser.add_argument("--events", type=int, help=say("command.bench.events"))
+    parser.add_argument("--events", help=say("command.bench.events"))
+    parser.add_argument("--rules", type=Path, action="append", help=say("command.bench.rules"))
     parser.add_argument("--kind", choices=["kafka", "elasticsearch"], help=say("command.bench.kind"))
     parser.add_argument("--servers", nargs="+", help=say("command.bench.servers"))
     parser.add_argument("--logs", help=say("command.bench.logs"))
@@ -32,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Measure and print."""
+    if chosen.what != "sigma" and chosen.events is not None:
+        if not chosen.events.isascii() or not chosen.events.isdigit():
+            raise HaidangError("command.bench.no_count", value=chosen.events)
+        chosen.events = int(chosen.events)
     figures: dict[str, Any] = importlib.import_module(_BENCHES[chosen.what]).measure(chosen)
     if chosen.json:
         show.json_line(figures)

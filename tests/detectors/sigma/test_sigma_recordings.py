@@ -23,11 +23,6 @@ Event = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def sigmahq(shared: Path) -> RuleSet:
-    return RuleSet.load(*sorted((shared / "sigma").glob("rules*")))
-
-
-@pytest.fixture(scope="module")
 def cases(shared: Path) -> list[tuple[str, int | None, list[Event]]]:
     """(identifier of the rule, how often it must fire or None for at least once, events)."""
     found = []

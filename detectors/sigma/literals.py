@@ -1,0 +1,156 @@
+"""What stands in the JSON line of every event that a rule matches: a rule's tree enters, literals to scan for leave.
+
+All parts of an OR are needed, of an AND the one that is rarest in logs. Only what every JSON writer writes the same way
+becomes a literal (some escape `/`, `<`, `>`, `&`, `'`, `+` and all beyond ASCII), so a line of any producer is scanned
+as it lies: a run of plain signs, a backslash as two, and the quotation mark where a value begins or ends. A value that
+may come as a JSON number has no quotation marks; a whole number stands alone.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from detectors.sigma.logsource import Place, Route
+from detectors.sigma.nodes import All, AnyOf, Holds, Leaf, Node, OneOf, Piece
+from detectors.sigma.rarity import expected, expected_word
+
+_PLAIN_RUN = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}@#%!?$|^~*\\-]+")
+#: A shorter text is in nearly every line.
+_SHORTEST = 3
+#: Longer texts are hardly rarer, and the database grows with them.
+_LONGEST = 24
+#: How the text of a JSON number, `true` or `false` may begin and end.
+_BARE = re.compile(r"[-+0-9.e]*")
+_WORDS = ("true", "false")
+_ALONE = re.compile(r"[A-Za-z0-9_]+")
+#: A rule that is tried on more of a million lines than this has a bad literal; the log source may name a better one.
+_COMMON = 300_000.0
+#: Signs that are equal without case to more than their own upper and lower case: å (ångström), ß, digraphs, some Greek.
+_ODD = re.compile(
+    "[\u00c5\u00e5\u00df\u1e9e\u212b\u01c4-\u01cc\u01f1-\u01f3\u0398\u03a3\u03a9\u03b8\u03c2\u03c3\u03c9\u03f4\u1f80-\u1fff\u2126\u0130\u0131]"
+)
+
+
+class Literal(NamedTuple):
+    """A text in lower case as it stands in a line of JSON, a sign for each byte (Latin-1).
+
+    `alone`: no letter, digit or `_` is beside it.
+    """
+
+    text: str
+    alone: bool = False
+
+
+class Needed(NamedTuple):
+    """Literals of which one is in every such line, and in about how many of a million lines one is."""
+
+    literals: frozenset[Literal]
+    expected: float
+
+
+def needed(node: Node, route: Route) -> Needed | None:
+    """Return what the lines hold that a rule matches; None where nothing is known."""
+    texts = _of_node(node)
+    if texts is None or texts.expected > _COMMON:
+        return _rarest([texts, _of_route(route)])
+    return texts
+
+
+def _of_node(node: Node) -> Needed | None:
+    if isinstance(node, Leaf):
+        return None if node.holds is None else _of_text(node.holds)
+    if isinstance(node, All):
+        return _rarest([_of_node(child) for child in node.children])
+    if isinstance(node, AnyOf):
+        return _any_of([_of_node(child) for child in node.children])
+    return None
+
+
+def _of_text(holds: Holds) -> Needed | None:
+    if isinstance(holds, Piece):
+        return _of_piece(holds)
+    return (_any_of if isinstance(holds, OneOf) else _rarest)([_of_text(part) for part in holds.parts])
+
+
+def _of_route(route: Route) -> Needed | None:
+    """Return the names of a log source: every line that comes from it has one."""
+    return _rarest([_any_of([_of_place(place) for place in group]) for group in route.groups])
+
+
+def _of_place(place: Place) -> Needed | None:
+    names = (place.datasets, place.channels, place.codes, place.providers)
+    return _rarest([_any_of([_of_piece(_name(name)) for name in given]) for given in names if given])
+
+
+def _name(name: str) -> Piece:
+    return Piece(name.rstrip("*"), True, not name.endswith("*"))
+
+
+def _any_of(parts: list[Needed | None]) -> Needed | None:
+    known = [part for part in parts if part is not None]
+    if not parts or len(known) < len(parts):
+        return None
+    if len(known) == 1:
+        return known[0]
+    return _needed(literal for part in known for literal in part.literals)
+
+
+def _rarest(parts: Iterable[Needed | None]) -> Needed | None:
+    return min((part for part in parts if part is not None), key=lambda part: part.expected, default=None)
+
+
+@lru_cache(maxsize=4096)
+def _of_piece(piece: Piece) -> Needed | None:
+    return _rarest([_beyond_ascii(piece.text), *(_needed([literal]) for literal in _literals(piece))])
+
+
+def _needed(literals: Iterable[Literal]) -> Needed:
+    every = frozenset(literals)
+    return Needed(every, sum(map(_expected, every)))
+
+
+def _expected(literal: Literal) -> float:
+    return expected_word(literal.text) if literal.alone else expected(literal.text)
+
+
+def _literals(piece: Piece) -> list[Literal]:
+    text = piece.text
+    if piece.starts and piece.ends and _may_be_bare(text):
+        return [Literal(text.lower(), alone=True)] if len(text) >= _SHORTEST and _ALONE.fullmatch(text) else []
+    quoted_start = piece.starts and not (_BARE.fullmatch(text) or any(word.startswith(text) for word in _WORDS))
+    quoted_end = piece.ends and not (_BARE.fullmatch(text) or any(word.endswith(text) for word in _WORDS))
+    found = []
+    for run in _PLAIN_RUN.finditer(text):
+        plain = run[0].lower().replace("\\", "\\\\")
+        if quoted_start and run.start() == 0:
+            plain = '"' + plain
+        if quoted_end and run.end() == len(text):
+            plain += '"'
+        found += _cut(plain)
+    return [Literal(one) for one in found]
+
+
+def _beyond_ascii(text: str) -> Needed | None:
+    """Return how JSON has a sign beyond ASCII, such as an emoji: as it is or escaped, in lower or in upper case.
+
+    Of a sign beyond U+FFFF it is the first three of four bytes, and the first of two escapes, which many share.
+    """
+    for sign in text:
+        forms = {sign, sign.lower(), sign.upper(), sign.title()}
+        if not sign.isascii() and all(len(form) == 1 for form in forms) and not _ODD.fullmatch(sign):
+            raw = {form.encode()[:3].decode("latin-1") for form in forms}
+            escaped = {r"\u" + form.encode("utf-16-be").hex()[:4] for form in forms}
+            return _needed(map(Literal, raw | escaped))
+    return None
+
+
+def _may_be_bare(text: str) -> bool:
+    return _BARE.fullmatch(text) is not None or text in _WORDS
+
+
+def _cut(text: str) -> list[str]:
+    """Return the text, or its beginning, middle and end where it is too long: one of them is the rarest."""
+    if len(text) <= _LONGEST:
+        return [text] if len(text) >= _SHORTEST else []
+    return [text[at : at + _LONGEST] for at in {0, (len(text) - _LONGEST) // 2, len(text) - _LONGEST}]

@@ -1,0 +1,103 @@
+"""`haidang detect FILE…`: files and a folder of rules enter, findings are printed; no service, no data directory."""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from collectors.decoders import Hints
+from collectors.envelope import Origin, zone
+from detectors.rulebook.loading import shipped_rules
+from detectors.sigma import RuleSet
+from pipeline.command import show
+from pipeline.messages import HaidangError, say
+from workbench.stream import Detection, File, Finding, as_json
+
+#: Findings that a table shows; of the others it is told how many.
+_MAX_ROWS = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help=say("command.detect.files"))
+    parser.add_argument("--rules", type=Path, action="append", help=say("command.detect.rules"))
+    parser.add_argument("--format", choices=["ndjson", "table"], default="ndjson", help=say("command.detect.format"))
+    parser.add_argument("--dataset", help=say("command.import.dataset"))
+    parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
+    parser.add_argument("--encoding", default="auto", help=say("command.import.encoding"))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Look at the files; exit status 1 when a file, a record of it or a rule could not be read."""
+    folders = chosen.rules or [shipped_rules()]
+    for folder in folders:
+        if not folder.exists():
+            raise HaidangError("command.detect.no_rules", folder=folder)
+    origin = Origin("detect", "", "", Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone)), chosen.encoding)
+    rules = RuleSet.load(*folders)
+    for refused in rules.refused:
+        _complain(": ".join(filter(None, (refused.place, refused.rule, refused.reason))))
+    if not rules.rules:
+        _complain(say("command.detect.none_loaded", folders=", ".join(map(str, folders))))
+        return 1
+    detection = Detection(rules, origin, _complain)
+    with tempfile.TemporaryDirectory(prefix="haidang-") as scratch:
+        found = detection.findings(_files(chosen.files, Path(scratch)))
+        if chosen.format == "table":
+            _print_table(found, detection)
+        else:
+            for finding in found:
+                show.json_line(as_json(finding))
+    return 1 if rules.refused or detection.faults else 0
+
+
+def _files(given: Iterable[str], scratch: Path) -> Iterator[File]:
+    """Yield the files, those of folders in the order of their names; `-` is what comes on standard input."""
+    for name in given:
+        path = Path(name)
+        if name == "-":
+            path = scratch / "stdin"
+            with path.open("wb") as file:  # an `.evtx` is read at any place, so all of it is needed first
+                shutil.copyfileobj(sys.stdin.buffer, file)
+            yield File(name, path)
+        elif path.is_dir():
+            inside = sorted(item for item in path.rglob("*") if item.is_file())
+            yield from (File(os.path.join(name, item.relative_to(path)), item) for item in inside)  # noqa: PTH118
+        else:
+            yield File(name, path)
+
+
+def _print_table(found: Iterator[Finding], detection: Detection) -> None:
+    rows = [
+        (
+            show.local_time(finding.time), show.level(finding.rule.level), show.rule_name(_named(finding)),
+            f"{finding.file}:{finding.sequence}", _why(finding),
+        )
+        for finding in islice(found, _MAX_ROWS)
+    ]  # fmt: skip
+    more = sum(1 for _ in found)
+    if rows:
+        head = [say(f"show.{name}") for name in ("time", "level", "rule", "file", "matches")]
+        show.table(say("command.detect.found"), head, rows)
+    if more:
+        show.line(say("show.more", count=show.number(more)))
+    counts = (detection.events, detection.unreadable, len(rows) + more)
+    read, unreadable, findings = map(show.number, counts)
+    show.line(say("command.detect.done", read=read, unreadable=unreadable, findings=findings))
+
+
+def _named(finding: Finding) -> dict[str, str]:
+    title = finding.rule.extra.get("title_vi")
+    return {"rule.name": finding.rule.title, **({"rule.name_vi": title} if isinstance(title, str) else {})}
+
+
+def _why(finding: Finding) -> str:
+    return ", ".join(f"{match.field}={match.value}" if match.field else match.selection for match in finding.matches)
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(show.plain(text) + "\n")

@@ -1,0 +1,147 @@
+"""Files and rules enter, findings leave: the detectors' way of looking at events, with nothing around it.
+
+Nothing is written. All files are one stream for the correlations, which see what an import sees: no order of arrival,
+and the end of the last file ends them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from collectors.envelope import Origin
+from collectors.reading import Unreadable, read_file
+from collectors.unpacking import NO_JSON
+from detectors.correlate import limits_of
+from detectors.correlations import Correlations
+from detectors.sigma import Match, Rule, RuleSet
+from detectors.sigma.prefilter import Prefilter
+from detectors.sigma.rule import About
+from pipeline.event import Event, decode
+from pipeline.messages import say
+from pipeline.settings import Detectors, Limits
+
+#: Unreadable records of one file that are told each; of the others it is told how many.
+MAX_TOLD = 20
+_LEFT_OUT = ("groups_evicted", "events_evicted", "without_evidence", "too_far_ahead")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file with the name under which findings show it."""
+
+    shown: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that matched; `file` and `sequence` (record or line) say on which event, the last one of several."""
+
+    rule: About
+    time: str
+    file: str
+    sequence: int
+    matches: Sequence[Match]
+
+
+class Detection:
+    """One run of rules over files. What is wrong with these goes to `complain`, a sentence that names the place."""
+
+    def __init__(self, rules: RuleSet, origin: Origin, complain: Callable[[str], None]) -> None:
+        self.events = 0
+        self.unreadable = 0
+        self.faults = 0
+        self._rules = rules
+        self._origin = origin
+        self._complain = complain
+        self._prefilter = Prefilter(rules.rules)
+        limits = limits_of(Detectors(), lateness=False)
+        self._correlations = Correlations(rules.correlations, limits, early=True)
+        self._correlation_of = {rule.id: rule for rule in rules.correlations}
+        self._files: list[str] = []
+
+    def findings(self, files: Iterable[File]) -> Iterator[Finding]:
+        """Yield what the rules find in the files, then what the correlations find at their end."""
+        for file in files:
+            yield from self._of_file(file)
+        yield from self._correlated(self._correlations.finish())
+        counts = asdict(self._correlations.counts)
+        for name in _LEFT_OUT:
+            if counts[name]:
+                self._fault(say("detect.left_out", name=name, count=counts[name]))
+
+    def _fault(self, text: str) -> None:
+        self.faults += 1
+        self._complain(text)
+
+    def _of_file(self, file: File) -> Iterator[Finding]:
+        self._files.append(file.shown)
+        before = self.unreadable
+        try:
+            for lines, _ in read_file(file.path, self._origin, Limits().decode_bytes):
+                self.events += len(lines)
+                for line in lines:
+                    if b'"error.message":' in line:
+                        self._look_for_fault(file, decode(line), before)
+                for number, line in self._prefilter.candidates(lines):
+                    yield from self._of_event(file, number, decode(line))
+        except Unreadable as error:
+            self._fault(f"{file.shown}: {error}")
+        if (more := self.unreadable - before - MAX_TOLD) > 0:
+            self._complain(say("detect.more_unreadable", file=file.shown, count=more))
+
+    def _look_for_fault(self, file: File, event: Event, before: int) -> None:
+        fault = str(event.get("error.message", ""))
+        if event.get("event.kind") == "pipeline_error" or fault.startswith(NO_JSON):
+            self.unreadable += 1
+            if self.unreadable - before <= MAX_TOLD:
+                self._fault(f"{file.shown}:{event['event.sequence']}: {fault}")
+
+    def _of_event(self, file: File, number: int, event: Event) -> Iterator[Finding]:
+        try:
+            found = [(rule, rule.explain(event)) for rule in self._prefilter.matching(number, event)]
+        except Exception:  # a fault of ours on one event must cost neither the others nor the other rules
+            found = self._one_by_one(file, event)
+        for rule, matches in found:
+            if rule not in self._rules.silent:
+                yield Finding(rule, event["@timestamp"], file.shown, event["event.sequence"], matches)
+        if referred := [rule.id for rule, _ in found if self._correlations.takes(rule)]:
+            marked = {**event, "event.id": self._mark(event["event.sequence"])}
+            yield from self._correlated(self._correlations.feed(marked, referred))
+
+    def _one_by_one(self, file: File, event: Event) -> list[tuple[Rule, list[Match]]]:
+        found = []
+        for rule in self._rules.candidates(event):
+            try:
+                if matches := rule.explain(event):
+                    found.append((rule, matches))
+            except Exception as fault:
+                place = f"{file.shown}:{event['event.sequence']}"
+                self._fault(f"{place}: {rule.path} ({rule.title}): {type(fault).__name__}: {fault}")
+        return found
+
+    def _mark(self, sequence: int) -> str:
+        """Return an id of an event that says where it stands; sorted, events of one time stay in their order."""
+        return f"{len(self._files) - 1:06}:{sequence:012}:{self.events:012}"
+
+    def _correlated(self, alerts: Iterable[Event]) -> Iterator[Finding]:
+        for alert in alerts:
+            file, sequence = self._place(alert["alert.evidence"][-1]["event.id"])
+            matches = [Match(**match) for match in alert["alert.matches"]]
+            yield Finding(self._correlation_of[alert["rule.id"]], alert["@timestamp"], file, sequence, matches)
+
+    def _place(self, mark: str) -> tuple[str, int]:
+        number, _, rest = mark.partition(":")
+        if not rest:  # of an alert that takes part in a correlation no event could be kept
+            return "", 0
+        return self._files[int(number)], int(rest.partition(":")[0])
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Return a finding as the flat object that `haidang detect` prints."""
+    return {
+        "rule.id": finding.rule.id, "rule.name": finding.rule.title, "rule.level": finding.rule.level,
+        "@timestamp": finding.time, "log.file.path": finding.file, "event.sequence": finding.sequence,
+        "matches": [{"selection": m.selection, "field": m.field, "value": m.value} for m in finding.matches],
+    }  # fmt: skip
