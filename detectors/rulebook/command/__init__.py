@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from detectors.rulebook.changes import Rulebook
-from detectors.rulebook.command import changing, looking, packing, trying
+from detectors.rulebook.command import changing, covering, looking, packing, trying
 from detectors.rulebook.command.site import OnSite
 from pipeline.command.site import site_settings
 from pipeline.messages import say
@@ -18,7 +18,7 @@ from pipeline.state import open_state
 _Add = Callable[[argparse.ArgumentParser], None]
 _Run = Callable[[argparse.Namespace, OnSite], int]
 _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
-    **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS,
+    **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS, **covering.COMMANDS,
 }  # fmt: skip
 #: Set for commands that the site itself runs: who the history names.
 AUTOMATIC_VARIABLE = "HAIDANG_AUTOMATIC"
