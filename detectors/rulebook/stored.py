@@ -31,8 +31,13 @@ def of_rule(rule: Rule) -> q.Condition:
     codes = necessary_texts(rule.node, _CODE)
     if codes is None:
         return of_route(rule.route)
-    either = (q.Equals(_CODE, tuple(sorted(codes))), q.Combined(must_not=(q.Exists(_CODE),)))
-    return q.Combined(must=(of_route(rule.route), q.Combined(should=either if codes else either[1:], least=1)))
+    return q.Combined(must=(of_route(rule.route), of_codes(codes)))
+
+
+def of_codes(codes: frozenset[str]) -> q.Condition:
+    """Return the condition that an event has one of these codes, or none."""
+    without = q.Combined(must_not=(q.Exists(_CODE),))
+    return _any((q.Equals(_CODE, tuple(sorted(codes))), without) if codes else (without,))
 
 
 def any_rule(conditions: Iterable[q.Condition]) -> q.Condition:

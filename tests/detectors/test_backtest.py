@@ -322,4 +322,12 @@ def test_the_command_prints_tables_or_json(tmp_path: Path, doors: Reader) -> Non
     vietnamese = haidang(data, "backtest", str(fresh), language="vi")
     assert vietnamese.stdout.count("sự kiện thuộc nguồn nhật ký") == 2
     assert haidang(data, "backtest", "no such rule").returncode == 2
+    fields = haidang(data, "fields", "--all", "--days", "10000")
+    assert fields.returncode == 0, fields.stderr
+    assert "rules in use: 2; in the last 10000 days: nothing missing 2" in fields.stdout
+    quiet = haidang(data, "fields", "--days", "0.001", language="vi")
+    assert "product=door" in quiet.stdout and "nguồn nhật ký im lặng 2" in quiet.stdout
+    assert [
+        json.loads(line)["state"] for line in haidang(data, "fields", "--json", "--days", "0.001").stdout.splitlines()
+    ] == ["silent"] * 2
     assert haidang(data, "backtest", "Door forced", "--from", "yesteryear").returncode == 2

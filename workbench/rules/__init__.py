@@ -14,13 +14,13 @@ from detectors.rulebook.updating import AUTOMATIC_VARIABLE
 from pipeline.command.site import site_settings
 from pipeline.messages import say
 from pipeline.state import open_state
-from workbench.rules import changing, looking, packing, trying
+from workbench.rules import changing, covering, looking, packing, trying
 from workbench.rules.site import OnSite
 
 _Add = Callable[[argparse.ArgumentParser], None]
 _Run = Callable[[argparse.Namespace, OnSite], int]
 _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
-    **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS,
+    **looking.COMMANDS, **changing.COMMANDS, **packing.COMMANDS, **trying.COMMANDS, **covering.COMMANDS,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ It shares only the map of fields with the engine. Values become one case-insensi
 expression each.
 """
 
+import operator
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -21,6 +22,8 @@ from sigma.types import (
     SigmaBool,
     SigmaCasedString,
     SigmaCIDRExpression,
+    SigmaCompareExpression,
+    SigmaExists,
     SigmaExpansion,
     SigmaFieldReference,
     SigmaNull,
@@ -33,6 +36,7 @@ from sigma.types import (
 from detectors.sigma.fields import FieldMap
 
 OURS = ("@timestamp", "event.id", "event.ingested", "event.dataset", "event.kind")
+COMPARISONS = {"LT": operator.lt, "LTE": operator.le, "GT": operator.gt, "GTE": operator.ge}
 WILDCARDS = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
 
 
@@ -53,6 +57,9 @@ class Naive:
         if isinstance(tree, ConditionNOT):
             return not self.holds(tree.args[0], event)
         if isinstance(tree, ConditionFieldEqualsValueExpression):
+            if isinstance(tree.value, SigmaExists):
+                keys = self.fields.field(self.logsource, tree.field, exact=True).keys
+                return any(key in event for key in keys) is bool(tree.value)
             return self.has(tree.value, self.values(tree.field, event), event)
         if isinstance(tree, ConditionValueExpression):
             return any(keyword(tree.value, str(value)) for key, value in event.items() if key not in OURS)
@@ -73,7 +80,19 @@ class Naive:
         if isinstance(wanted, SigmaFieldReference):
             others = [str(other).lower() for other in self.values(wanted.field, event)]
             return any(related(wanted, str(value).lower(), o) for value in values for o in others)
-        return any(equals(wanted, str(value)) for value in values)
+        return any(equals(wanted, text_of(value)) for value in values)
+
+
+def text_of(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def compares(wanted: SigmaCompareExpression, text: str) -> bool:
+    try:
+        number, bound = float(text), float(wanted.number.number)
+    except ValueError:
+        return False
+    return bool(COMPARISONS[wanted.op.name](number, bound))
 
 
 def equals(wanted: Any, text: str) -> bool:
@@ -82,6 +101,8 @@ def equals(wanted: Any, text: str) -> bool:
         for flag in wanted.flags:
             flags |= wanted.sigma_to_python_flags[flag]
         return re.search(str(wanted.regexp), text, flags) is not None
+    if isinstance(wanted, SigmaCompareExpression):
+        return compares(wanted, text)
     if isinstance(wanted, SigmaCIDRExpression):
         try:
             address = ip_address(text.removeprefix("::ffff:"))
