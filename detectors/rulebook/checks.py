@@ -82,9 +82,9 @@ def _of_sigma(place: Path, rules: RuleSet) -> list[Finding]:
         return [Finding(WARNING, str(place), "", f"sigma check: {error}")]
     found: dict[Finding, None] = {}
     for issue in [*issues, *validator.finalize()]:
-        source = issue.rules[0].source if issue.rules else None
-        path = str(source.path) if isinstance(source, SigmaRuleLocation) else str(place)
-        found[Finding(WARNING, path, titles.get(path, ""), f"sigma check: {_words(issue)}")] = None
+        for source in [rule.source for rule in issue.rules] or [None]:
+            path = str(source.path) if isinstance(source, SigmaRuleLocation) else str(place)
+            found[Finding(WARNING, path, titles.get(path, ""), f"sigma check: {_words(issue)}")] = None
     return list(found)
 
 
