@@ -4,7 +4,7 @@ Rules are kept by the origin of events (`logsource.py`), so an event meets only 
 source.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from detectors.sigma.correlation import Correlation, Draft, Linker, draft, silen
 from detectors.sigma.documents import Document, read_documents, rule_files
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.fields import FieldMap
+from detectors.sigma.garbage import uncollected
 from detectors.sigma.logsource import LogSources, Origin, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Refused, Rule
@@ -62,6 +63,11 @@ class RuleSet:
         `*.test.yml` are no rules. A `fields.toml` or `logsources.toml` directly in a directory
         extends the built-in tables.
         """
+        with uncollected():
+            return cls._load(directories)
+
+    @classmethod
+    def _load(cls, directories: Sequence[Path]) -> "RuleSet":
         loading = _Loading()
         loading.tables(directories)
         for directory in directories:
