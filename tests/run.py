@@ -16,7 +16,7 @@ _BIN = Path(sys.executable).parent
 _PYTEST = [_BIN / "coverage", "run", "-m", "pytest", "-q"]
 #: Tests that need a processor and nothing else.
 _COMPUTING = (
-    "tests/detectors", "tests/offline", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
+    "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
     "tests/test_docs.py", "tests/test_messages.py",
 )  # fmt: skip
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]

@@ -12,12 +12,10 @@ from typing import Any
 
 import orjson
 
-from collectors.unpacking import Lines
 from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
 from detectors.sigma.logsource import LogSources
 from detectors.sigma.prefilter import Prefilter
-from pipeline.event import MAX_EVENT_BYTES
 from pipeline.frame import MAX_FRAME_BYTES
 from pipeline.messages import HaidangError
 from pipeline.stage import collect_rarely
@@ -72,12 +70,14 @@ def _run(prefilter: Prefilter, path: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def _frames(path: Path, counts: Counter[str]) -> Iterator[list[bytes]]:
-    lines = Lines(MAX_EVENT_BYTES)
+    rest = b""
     with path.open("rb") as file:
         while piece := file.read(MAX_FRAME_BYTES):
             counts["bytes"] += len(piece)
-            yield lines.feed(piece)
-    yield lines.end()
+            *lines, rest = (rest + piece).split(b"\n")
+            yield lines
+    if rest:
+        yield [rest]
 
 
 def _write(folder: Path, path: Path) -> None:

@@ -30,14 +30,32 @@ class Document:
     line: int = 0
 
 
+#: What a line begins with before its first value: blanks, and the marks of lists and keys.
+_INDENT = re.compile(r"^[ \t?:-]*", re.MULTILINE)
+_TEXT = "tag:yaml.org,2002:str"
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """A safe loader that refuses duplicate keys and alias bombs."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 -- PyYAML's own class attribute
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        # Without an anchor there is no alias, and a node takes two characters at least.
+        self.has_anchors = "&" in text or len(text) > 2 * MAX_NODES
+
     def construct_document(self, node: yaml.Node) -> Any:
-        _written_out(node, {}, ())
+        if self.has_anchors:
+            _written_out(node, {}, ())
         return super().construct_document(node)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if node.tag == _TEXT and isinstance(
+            node, yaml.ScalarNode
+        ):  # nine of ten nodes; the rest of the way says no more
+            return node.value
+        return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
         seen: set[str] = set()
@@ -110,6 +128,8 @@ def _documents(path: str, text: str) -> Iterator[Document]:
 
 
 def _refuse_deep_nesting(text: str) -> None:
+    if _is_flat(text):
+        return
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -118,6 +138,16 @@ def _refuse_deep_nesting(text: str) -> None:
                 raise yaml.YAMLError(f"it is nested too deeply, more than {MAX_NESTING} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+
+
+def _is_flat(text: str) -> bool:
+    """Whether a glance shows that a text cannot be nested too deeply.
+
+    A level of nesting has a bracket, or a column further right than the level above (a list may share its column).
+    """
+    brackets = text.count("[") + text.count("{")
+    column = max((found.end() - found.start() for found in _INDENT.finditer(text)), default=0)
+    return brackets + 2 * (column + 1) <= MAX_NESTING
 
 
 def _written_out(node: yaml.Node, known: dict[int, int], above: tuple[int, ...]) -> int:

@@ -45,6 +45,7 @@ class FieldMap:
         # The more a table asks of the log source, the earlier its keys are tried.
         self._tables = sorted(tables, key=lambda table: -len(table.logsource))
         self._interned: dict[tuple[tuple[str, ...], bool, bool], Field] = {}
+        self._found: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Field] = {}
 
     @classmethod
     def load(cls, *paths: Path) -> "FieldMap":
@@ -58,6 +59,12 @@ class FieldMap:
         """The keys for a field of a rule, in the order they are tried; an empty name is any
         value.
         """
+        asked = (name, exact, tuple(logsource.items()))
+        if asked not in self._found:
+            self._found[asked] = self._find(logsource, name, exact)
+        return self._found[asked]
+
+    def _find(self, logsource: Mapping[str, str], name: str, exact: bool) -> Field:
         if not name:
             return self._intern("", (), exact, False)
         tables = [table for table in self._tables if table.fits(logsource)]

@@ -136,7 +136,7 @@ def _beyond_ascii(text: str) -> Needed | None:
 
     Of a sign beyond U+FFFF it is the first three of four bytes, and the first of two escapes, which many share.
     """
-    for sign in text:
+    for sign in "" if text.isascii() else text:
         forms = {sign, sign.lower(), sign.upper(), sign.title()}
         if not sign.isascii() and all(len(form) == 1 for form in forms) and not _ODD.fullmatch(sign):
             raw = {form.encode()[:3].decode("latin-1") for form in forms}

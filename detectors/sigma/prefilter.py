@@ -7,24 +7,25 @@ match. A rule without literals is tried on every line of its log source.
 """
 
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 import hyperscan
 
+from detectors.sigma.garbage import uncollected
 from detectors.sigma.literals import Literal, needed
 from detectors.sigma.logsource import ORIGIN_NAMES, Origin, Route, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Rule
 from detectors.sigma.single import Keys, SeveralError, SingleTest, Texts, single_test
-from detectors.sigma.view import Event
+from detectors.sigma.view import Event, has_objects
 
 #: Origins whose rules are remembered; a foreign sender may invent any number.
 MAX_ORIGINS = 8_192
-#: Sets of keys that are remembered, and for each origin sets of literals.
+#: Sets of keys that are remembered, and for each of them origins with literals that were hit together.
 MAX_SHAPES = 4_096
-MAX_HITS = 1_024
+MAX_TRIED = 1_024
 #: Signs beyond ASCII that are an ASCII letter to a comparison without case: the Kelvin sign, the long s, I with and i
 #: without a dot. A line with one, also as JSON writers escape it, is tried with every rule.
 _SIGNS = "\u212a\u017f\u0130\u0131"
@@ -46,23 +47,26 @@ class Prefilter:
         self._routes = tuple(routes)
         filed: dict[Literal, list[int]] = {}
         self._always: list[int] = []
-        for number, rule in enumerate(self._rules):
-            found = needed(rule.node, rule.route)
-            for literal in found.literals if found else ():
-                filed.setdefault(literal, []).append(number)
-            if found is None:
-                self._always.append(number)
+        with uncollected():
+            for number, rule in enumerate(self._rules):
+                found = needed(rule.node, rule.route)
+                for literal in found.literals if found else ():
+                    filed.setdefault(literal, []).append(number)
+                if found is None:
+                    self._always.append(number)
         self._filed = [self._always, *filed.values()]
         self._tests = [_Tried(rule) for rule in self._rules]
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._places: dict[Origin, _Place] = {}
         self._hits: dict[int, list[int]] = {}
+        self._lines: list[bytes] = []
         self.evaluations = 0
         self._scan = _database(filed).scan
 
     def candidates(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
         """Return the lines that may match a rule, with their numbers from 0."""
         self._hits = hits = {}
+        self._lines = lines
         found: list[int] = []
         append = found.append
 
@@ -83,27 +87,37 @@ class Prefilter:
         """Return the rules that match the event of a line that `candidates` has just given, in their order."""
         names = tuple(event)
         shape = self._shapes.get(names) or self._remember_shape(names)
-        place = shape.place(event) or self._remember(shape, event)
-        hits = tuple(self._hits[number])
-        tried = place.tried.get(hits)
-        if tried is None:
-            tried = self._remember_tried(place, hits)
+        seen = (shape.origin(event), tuple(self._hits[number]))
+        try:
+            tried = shape.tried.get(seen)
+            if tried is None:
+                tried = self._remember_tried(shape, event, seen)
+        except TypeError:  # a list or an object where a name of the log source belongs
+            tried = self._tried(origin(event), seen[1])
         if not tried:
             return []
         self.evaluations += len(tried)
-        texts = Texts(event, shape.keys)
+        texts = Texts(event, shape.keys if _is_flat(self._lines[number]) or not has_objects(event) else None)
         try:
             return [each.rule for each in tried if each.test(texts)]
         except SeveralError:
             return [each.rule for each in tried if each.matches(texts)]
 
-    def _remember_tried(self, place: "_Place", hits: tuple[int, ...]) -> list["_Tried"]:
+    def _tried(self, at: Origin, hits: tuple[int, ...]) -> list["_Tried"]:
         """Return the rules that were hit and whose log source holds there."""
-        if len(place.tried) >= MAX_HITS:
-            place.tried.clear()
+        place = self._places.get(at)
+        if place is None:
+            if len(self._places) >= MAX_ORIGINS:
+                self._places.clear()
+            place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
         every = range(len(self._rules))
         filed = set(self._always).union(*(every if literal == _ANY else self._filed[literal] for literal in hits))
-        place.tried[hits] = tried = [self._tests[number] for number in sorted(filed) if self._fits(number, place)]
+        return [self._tests[number] for number in sorted(filed) if self._fits(number, place)]
+
+    def _remember_tried(self, shape: "_Shape", event: Event, seen: tuple[Any, tuple[int, ...]]) -> list["_Tried"]:
+        if len(shape.tried) >= MAX_TRIED:
+            shape.tried.clear()
+        shape.tried[seen] = tried = self._tried(origin(event), seen[1])
         return tried
 
     def _remember_shape(self, names: tuple[str, ...]) -> "_Shape":
@@ -111,16 +125,6 @@ class Prefilter:
             self._shapes.clear()
         self._shapes[names] = shape = _Shape(names)
         return shape
-
-    def _remember(self, shape: "_Shape", event: Event) -> "_Place":
-        at = origin(event)
-        place = self._places.get(at)
-        if place is None:
-            if len(self._places) >= MAX_ORIGINS:
-                self._places.clear()
-            place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
-        shape.remember(event, place)
-        return place
 
     def _fits(self, number: int, place: "_Place") -> bool:
         if not place.routes[self._route_of[number]]:
@@ -130,37 +134,28 @@ class Prefilter:
 
 
 class _Shape:
-    """Events with the same keys: where these keep what rules ask for, and which places they came from."""
+    """Events with the same keys: where they keep what rules ask for, and which rules are tried on them.
 
-    __slots__ = ("_names", "_places", "keys")
+    `origin` gives what the names of the log source say; by that and the literals that were hit go the rules in `tried`.
+    """
+
+    __slots__ = ("keys", "origin", "tried")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.keys = Keys(names)
-        self._names = [name for name in ORIGIN_NAMES if name in names]
-        self._places: dict[tuple[Any, ...], _Place] = {}
-
-    def place(self, event: Event) -> "_Place | None":
-        try:
-            return self._places.get(tuple([event[name] for name in self._names]))
-        except TypeError:  # a list or an object where a name belongs
-            return None
-
-    def remember(self, event: Event, place: "_Place") -> None:
-        if len(self._places) >= MAX_ORIGINS:
-            self._places.clear()
-        with suppress(TypeError):
-            self._places[tuple([event[name] for name in self._names])] = place
+        known = [name for name in ORIGIN_NAMES if name in names]
+        self.origin: Callable[[Event], Any] = itemgetter(*known) if known else lambda _: None
+        self.tried: dict[tuple[Any, tuple[int, ...]], list[_Tried]] = {}
 
 
 class _Place:
-    """Where events come from: which routes hold there, and for literals that were hit the rules that are tried."""
+    """Where events come from, and which routes hold there."""
 
-    __slots__ = ("code", "routes", "tried")
+    __slots__ = ("code", "routes")
 
     def __init__(self, at: Origin, routes: list[bool]) -> None:
         self.code = at.code
         self.routes = routes
-        self.tried: dict[tuple[int, ...], list[_Tried]] = {}
 
 
 class _Tried:
@@ -182,6 +177,11 @@ class _Tried:
             return self.test(texts)
         except SeveralError:
             return self.rule.node.test(texts.view)
+
+
+def _is_flat(line: bytes) -> bool:
+    """Whether a glance shows that an object holds neither lists nor other objects."""
+    return line.count(b"{") == 1 and b"[" not in line
 
 
 def _database(literals: Iterable[Literal]) -> Any:

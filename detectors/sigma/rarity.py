@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 _TABLE = Path(__file__).with_name("rarity.json")
@@ -35,19 +36,15 @@ def expected(text: str) -> float:
     """Return about how many of a million lines hold a text of lower-case ASCII."""
     if not text.isascii():
         return _UNKNOWN
-    known, _, pairs = _table()
+    known, _, _ = _table()
     found = list(_WORD.finditer(text))
-    last = len(found) - 1
-    rarest = _ALWAYS
-    for number, word in enumerate(found):
-        begins, ends = word.start() > 0, word.end() < len(text)
-        rarest = min(rarest, _of_word(word[0], begins, ends))
-        if number < last and found[number + 1].start() - word.end() <= 3:
-            two = text[word.start() : found[number + 1].end()]
-            part = _part(two, begins, found[number + 1].end() < len(text))
-            rarest = min(rarest, max((known[whole] for whole in _holding(part, pairs)), default=_KNOWN_TWO / 2))
-    for signs in _SIGNS.findall(text):
+    rarest = min((_of_word(word[0], word.start() > 0, word.end() < len(text)) for word in found), default=_ALWAYS)
+    for signs in _SIGNS.findall(text) if rarest > _KNOWN else ():
         rarest = min(rarest, known.get(signs, _KNOWN))
+    for one, other in pairwise(found):
+        if rarest > _KNOWN_TWO / 2 and other.start() - one.end() <= 3:
+            two = text[one.start() : other.end()]
+            rarest = min(rarest, _of_two(two, one.start() > 0, other.end() < len(text)))
     return float(rarest)
 
 
@@ -64,6 +61,13 @@ def _of_word(word: str, begins: bool, ends: bool) -> float:
     if begins and ends:
         return known.get(word, unknown)
     return max((known[whole] for whole in _holding(_part(word, begins, ends), words)), default=unknown)
+
+
+@cache
+def _of_two(words: str, begins: bool, ends: bool) -> float:
+    """Return the same of two words beside each other; unless both are known, one of them is rarer than this."""
+    known, _, pairs = _table()
+    return max((known[whole] for whole in _holding(_part(words, begins, ends), pairs)), default=_KNOWN_TWO / 2)
 
 
 def _part(text: str, begins: bool, ends: bool) -> str:

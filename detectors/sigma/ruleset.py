@@ -5,7 +5,7 @@ source.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +15,7 @@ from detectors.sigma.correlation import Correlation, Draft, Linker, draft, silen
 from detectors.sigma.documents import Document, read_documents, rule_files
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.fields import BUILT_IN, FieldMap
+from detectors.sigma.garbage import uncollected
 from detectors.sigma.logsource import LogSources, Origin, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Refused, Rule
@@ -66,9 +67,13 @@ class RuleSet:
         `*.test.yml` are no rules. A `fields.toml` or `logsources.toml` directly in a directory
         extends the built-in tables.
         """
+        with uncollected():
+            return cls._load(directories, library if library is not None else Library())
+
+    @classmethod
+    def _load(cls, directories: Sequence[Path], shelf: "Library") -> "RuleSet":
         loading = _Loading()
         loading.tables(directories)
-        shelf = library if library is not None else Library()
         with shelf.lock:
             shelf.start(loading.compiler)
             for directory in directories:

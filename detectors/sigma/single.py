@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not
-from detectors.sigma.view import Event, Field, View, fold, has_objects
+from detectors.sigma.view import Event, Field, View, fold
 
 #: Stands for the text of a field that has none: a lone surrogate, which is in no event and in no rule.
 ABSENT = "\udfff"
@@ -40,9 +40,9 @@ class Texts(dict[Field, str]):
 
     __slots__ = ("_view", "event", "sources")
 
-    def __init__(self, event: Event, sources: Keys) -> None:
+    def __init__(self, event: Event, sources: Keys | None) -> None:
         self.event = event
-        self.sources = None if has_objects(event) else sources
+        self.sources = sources
         self._view: View | None = None
 
     @property

@@ -34,6 +34,7 @@ DASHES = "-/\u2013\u2014\u2015"  # hyphen, slash, en dash, em dash, horizontal b
 MAX_DASH_VARIANTS = 625  # base64 of a value with windash: 5 variants a dash, so four dashes
 MIN_OFFSET_BYTES = 3  # a shorter text leaves an empty piece at some offset, which matches anything
 
+_SPECIAL = re.compile(r"[*?\\]")
 _SWITCH = re.compile(rf"\B[{DASHES}]\b")
 _PLACEHOLDER = re.compile(r"(?<!\\)%[^%]+%")
 
@@ -117,6 +118,8 @@ def typed(raw: Raw, modifiers: list[str]) -> list[Value]:
 
 def parse(text: str) -> tuple[str | Wild, ...]:
     """Text with `*` and `?` as wildcards and backslash escapes (specification, "Escaping")."""
+    if not _SPECIAL.search(text):
+        return (text,) if text else ()
     names = {SpecialChars.WILDCARD_MULTI: Wild.MANY, SpecialChars.WILDCARD_SINGLE: Wild.ONE}
     return tuple(part if isinstance(part, str) else names[part] for part in _parts(text))
 
