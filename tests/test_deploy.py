@@ -63,6 +63,8 @@ def test_the_image_has_every_package_and_what_it_copies_is_there() -> None:
     assert all((ROOT / name).exists() for name in copied)
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert {*wheel["packages"], *wheel["force-include"]} <= copied
+    folders = re.findall(r"^COPY ([a-z]+) (\S+)$", text, re.MULTILINE)
+    assert [place for place, target in folders if place != target] == []
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
