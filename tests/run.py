@@ -1,7 +1,7 @@
 """All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
 
-The fast tests run in two processes side by side: those that only compute, and those that talk to others and look at the
-clock. What each says is printed when it has ended.
+The fast tests run in two processes side by side: those that compute (with the few slow ones among them, for which there
+is time meanwhile), and those that talk to others and look at the clock. What each says is printed when it has ended.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 _BIN = Path(sys.executable).parent
 _PYTEST = [_BIN / "coverage", "run", "-m", "pytest", "-q"]
-#: Tests that need a processor and nothing else.
+#: Tests that need a processor and, but for a few, nothing else.
 _COMPUTING = (
     "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
     "tests/test_docs.py", "tests/test_messages.py",
@@ -24,8 +24,8 @@ _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
     ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"]]),
-    ("tests", [[*_PYTEST, "-m", "not slow", *_COMPUTING], [*_PYTEST, "-m", "not slow", *_OTHERS]]),
-    ("slow tests", [[*_PYTEST, "-m", "slow"]]),
+    ("tests", [[*_PYTEST, *_COMPUTING], [*_PYTEST, "-m", "not slow", *_OTHERS]]),
+    ("slow tests", [[*_PYTEST, "-m", "slow", *_OTHERS]]),
 )
 
 
