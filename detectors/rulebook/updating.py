@@ -91,6 +91,7 @@ class Updates:
             if time.monotonic() - started < _PATIENCE:
                 return
             process.kill()
+            status = process.wait()  # not 0: what takes too long has failed
         words = (process.stderr.read() if process.stderr else b"").decode("utf-8", "replace").strip()[:_MAX_WORDS]
         process.wait()
         self._running = None
