@@ -181,7 +181,7 @@ async def check(request: Request, body: RuleFiles, user: Analyst) -> Response:
 
     def work() -> dict[str, Any]:
         findings = _rulebook(request, user).check(body.files)
-        return {"findings": [{n: getattr(f, n) for n in ("severity", "path", "rule", "text")} for f in findings]}
+        return {"findings": [finding.as_json() for finding in findings]}
 
     return await _answer(request, work)
 
@@ -192,8 +192,8 @@ async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> R
 
     def work() -> dict[str, Any]:
         revision, findings = _rulebook(request, user).add(body.files)
-        shown_findings = [{n: getattr(f, n) for n in ("severity", "path", "rule", "text")} for f in findings]
-        return {"revision": revision.number if revision else None, "findings": shown_findings}
+        told = [finding.as_json() for finding in findings]
+        return {"revision": revision.number if revision else None, "findings": told}
 
     return await _answer(request, work)
 

@@ -38,6 +38,10 @@ class Finding:
     rule: str
     text: str
 
+    def as_json(self) -> dict[str, str]:
+        """Return it as it is printed."""
+        return {"severity": self.severity, "path": self.path, "rule": self.rule, "text": self.text}
+
 
 def check(
     files: Mapping[str, str], taken: Mapping[str, str] | None = None, read_line: vectors.ReadLine | None = None

@@ -10,7 +10,7 @@ from detectors.rulebook.checks import ERROR
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
 from workbench.rules.site import OnSite
-from workbench.rules.trying import print_findings, read_files
+from workbench.rules.trying import print_findings, read_files, read_text
 
 _DAY_SECONDS = 86_400
 
@@ -39,7 +39,7 @@ def _except(chosen: argparse.Namespace, site: OnSite) -> int:
     if (chosen.file is None) == (not (chosen.rule and chosen.where)):
         raise HaidangError("command.rules.except_what")
     if chosen.file is not None:
-        text = _text(chosen.file)
+        text = read_text(chosen.file)
     else:
         where = dict(_pair(each) for each in chosen.where)
         text = site.rulebook.exception_text(site.rulebook.find(chosen.rule), where, chosen.reason)
@@ -54,13 +54,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign or not name.strip():
         raise HaidangError("command.rules.no_pair", value=text)
     return name.strip(), value
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HaidangError("rulebook.cannot_read", source=path, fault=error) from error
 
 
 def _unexcept_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,7 @@ def read_files(paths: Sequence[Path]) -> dict[str, str]:
     for path in paths:
         beside = Path(vector_path(str(path)))
         for each in (path, *([beside] if not path.name.endswith(TESTS) and beside.is_file() else [])):
-            text = _text(each)
+            text = read_text(each)
             if files.get(each.name, text) != text:
                 raise HaidangError("rulebook.same_name", name=each.name)
             files[each.name] = text
@@ -46,13 +46,18 @@ def print_findings(findings: Sequence[Finding], as_json: bool = False) -> None:
     """Print what was found."""
     for finding in findings:
         if as_json:
-            show.json_line({name: getattr(finding, name) for name in ("severity", "path", "rule", "text")})
+            show.json_line(finding.as_json())
         else:
             named = f"{finding.rule}: " if finding.rule else ""
             show.line(show.plain(f"{say(f'rules.{finding.severity}')}: {finding.path}: {named}{finding.text}"))
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a rule file.
+
+    Raises:
+        HaidangError: it cannot be read, is no text, or is too large.
+    """
     try:
         if path.stat().st_size > MAX_FILE:
             raise HaidangError("rulebook.file_too_large", file=path, limit=MAX_FILE)
@@ -92,7 +97,7 @@ def _test(chosen: argparse.Namespace, site: OnSite) -> int:
     places = chosen.file or list(site.rulebook.loaded.folders)
     rules = RuleSet.load(*places)
     paths = [str(path) for place in places for path in rule_files(place)]
-    tests = {path: _text(Path(vector_path(path))) for path in paths if Path(vector_path(path)).is_file()}
+    tests = {path: read_text(Path(vector_path(path))) for path in paths if Path(vector_path(path)).is_file()}
     tried, failed = vectors.failures(rules, tests, decode_pasted)
     found = [Finding(ERROR, each.place, each.rule, each.reason) for each in rules.refused]
     found += [Finding(ERROR, vector_path(each.path), each.rule, str(each)) for each in failed]
