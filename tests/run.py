@@ -1,7 +1,8 @@
 """All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
 
 The fast tests run in two processes side by side: those that compute (with the few slow ones among them, for which there
-is time meanwhile), and those that talk to others and look at the clock. What each says is printed when it has ended.
+is time meanwhile), and those that talk to others and look at the clock. So do the slow ones: those of a whole site, and the
+others. What each says is printed when it has ended.
 """
 
 import os
@@ -20,12 +21,14 @@ _COMPUTING = (
     "tests/test_docs.py", "tests/test_messages.py",
 )  # fmt: skip
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
+#: Tests of a whole running site.
+_WHOLE = "tests/e2e"
 #: The commands of a step run side by side.
 _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
     ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"]]),
     ("tests", [[*_PYTEST, *_COMPUTING], [*_PYTEST, "-m", "not slow", *_OTHERS]]),
-    ("slow tests", [[*_PYTEST, "-m", "slow", *_OTHERS]]),
+    ("slow tests", [[*_PYTEST, "-m", "slow", _WHOLE], [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_WHOLE}"]]),
 )
 
 
