@@ -80,7 +80,7 @@ class TopicReader:
         while not self.closing.is_set():
             consumer: Any = None
             try:
-                consumer = await asyncio.to_thread(lambda: connect(KafkaConsumer, self._source, **_OPTIONS))
+                consumer = await asyncio.to_thread(lambda: connect(KafkaConsumer, self._source, **_options()))
                 await self._read(consumer)
             except (HaidangError, errors.KafkaError, SQLAlchemyError, OSError) as error:
                 known = isinstance(error, HaidangError)
@@ -190,7 +190,10 @@ class TopicReader:
         return ", ".join(self._source.servers)
 
 
-_OPTIONS: dict[str, Any] = {
-    "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none", "metrics_enabled": False,
-    "allow_auto_create_topics": False,
-}  # fmt: skip
+def _options() -> dict[str, Any]:
+    return {
+        "group_id": None, "enable_auto_commit": False, "auto_offset_reset": "none", "metrics_enabled": False,
+        "allow_auto_create_topics": False,
+        # The client answers how many partitions there are from what it remembers, five minutes unless told.
+        "metadata_max_age_ms": int(_LOOK_SECONDS * 1000),
+    }  # fmt: skip

@@ -81,23 +81,26 @@ correlation:
   timespan: 1s
   condition: {eq: 2}
 """
-START = datetime.now(UTC) - timedelta(seconds=30)
 
 
-def log_in(seconds: float, user: str, address: str, word: str = "Failed") -> Event:
-    """An event of sshd, so many seconds after the start."""
-    moment = format_time(START + timedelta(seconds=seconds))
-    return {
-        "@timestamp": moment, "event.id": event_id("t", moment, user, address, word), "event.dataset": "linux.auth",
-        "process.name": "sshd", "user.name": user, "source.ip": address,
-        "message": f"{word} password for {user} from {address} port 5 ssh2",
-    }  # fmt: skip
+class Scene:
+    """Log-ins of the last half minute: what is older than the lateness bound comes too late."""
 
+    def __init__(self) -> None:
+        self._start = datetime.now(UTC) - timedelta(seconds=30)
+        self.attack = [self.log_in(number * 2, "an", "203.0.113.1") for number in range(6)]
+        self.spray = [self.log_in(number, f"user{number}", "203.0.113.2") for number in range(4)]
+        self.login = self.log_in(15, "an", "203.0.113.1", "Accepted")
+        self.pair = [self.log_in(0.1, "an", "203.0.113.3"), self.log_in(0.7, "an", "203.0.113.3")]
 
-ATTACK = [log_in(number * 2, "an", "203.0.113.1") for number in range(6)]
-SPRAY = [log_in(number, f"user{number}", "203.0.113.2") for number in range(4)]
-LOGIN = log_in(15, "an", "203.0.113.1", "Accepted")
-PAIR = [log_in(0.1, "an", "203.0.113.3"), log_in(0.7, "an", "203.0.113.3")]
+    def log_in(self, seconds: float, user: str, address: str, word: str = "Failed") -> Event:
+        """An event of sshd, so many seconds after the start."""
+        moment = format_time(self._start + timedelta(seconds=seconds))
+        return {
+            "@timestamp": moment, "event.id": event_id("t", moment, user, address, word), "event.dataset": "linux.auth",
+            "process.name": "sshd", "user.name": user, "source.ip": address,
+            "message": f"{word} password for {user} from {address} port 5 ssh2",
+        }  # fmt: skip
 
 
 class Correlated(Running):
@@ -121,6 +124,11 @@ class Correlated(Running):
 
 
 @pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.fixture
 def running(tmp_path: Path) -> Iterator[Correlated]:
     made = Correlated(tmp_path / "data")
     yield made
@@ -130,8 +138,8 @@ def running(tmp_path: Path) -> Iterator[Correlated]:
 EXPECTED = ["Many failed, then one succeeded", "One address, many users"]
 
 
-def test_alerts_of_correlations_come_at_once_and_their_parts_are_silent(running: Correlated) -> None:
-    running.send("syslog", *ATTACK, LOGIN, *SPRAY)
+def test_alerts_of_correlations_come_at_once_and_their_parts_are_silent(running: Correlated, scene: Scene) -> None:
+    running.send("syslog", *scene.attack, scene.login, *scene.spray)
     running.begin()
     assert eventually(lambda: len(running.titles()) == 2 and running.titles(), 30) == EXPECTED
     assert running.stop() == 0
@@ -141,33 +149,33 @@ def test_alerts_of_correlations_come_at_once_and_their_parts_are_silent(running:
     assert [event["message"][:8] for event in alert["alert.evidence"]] == ["Failed p"] * 5 + ["Accepted"]
 
 
-def test_a_restart_and_a_kill_in_the_middle_change_nothing(running: Correlated) -> None:
+def test_a_restart_and_a_kill_in_the_middle_change_nothing(running: Correlated, scene: Scene) -> None:
     running.begin()
-    running.send("syslog", *ATTACK[:2], *SPRAY[:1])
+    running.send("syslog", *scene.attack[:2], *scene.spray[:1])
     eventually(running.read_all, 30)
     assert running.stop() == 0  # saves what is held
     running.begin()
-    running.send("syslog", *ATTACK[2:4], *SPRAY[1:2])
+    running.send("syslog", *scene.attack[2:4], *scene.spray[1:2])
     eventually(running.read_all, 30)
     running.kill()  # what came since is read again
-    running.send("syslog", *ATTACK[1:], LOGIN, *SPRAY[1:])  # some of it twice
+    running.send("syslog", *scene.attack[1:], scene.login, *scene.spray[1:])  # some of it twice
     running.begin()
     assert eventually(lambda: len(running.titles()) == 2 and running.titles(), 30) == EXPECTED
     time.sleep(0.5)
     assert running.titles() == EXPECTED
 
 
-def test_windows_that_must_be_over_end_when_time_passes(running: Correlated) -> None:
+def test_windows_that_must_be_over_end_when_time_passes(running: Correlated, scene: Scene) -> None:
     (running.data_dir / "haidang.toml").write_text("[detectors]\nlateness_seconds = 3\n")
     running.begin()
-    running.send("syslog", *PAIR)
+    running.send("syslog", *scene.pair)
     assert eventually(running.titles, 30) == ["Exactly two failed"]
     assert running.stop() == 0
     assert running.bus.ends(bus.HITS)[0] > 2
 
 
-def test_nothing_is_written_for_events_that_no_correlation_needs(running: Correlated) -> None:
-    running.send("syslog", *({**LOGIN, "event.id": str(number), "message": "nothing"} for number in range(50)))
+def test_nothing_is_written_for_events_that_no_correlation_needs(running: Correlated, scene: Scene) -> None:
+    running.send("syslog", *({**scene.login, "event.id": str(number), "message": "nothing"} for number in range(50)))
     running.begin()
     eventually(running.read_all, 30)
     assert running.stop() == 0
@@ -176,7 +184,7 @@ def test_nothing_is_written_for_events_that_no_correlation_needs(running: Correl
 
 @pytest.mark.slow
 def test_events_of_a_group_meet_on_several_machines_and_what_is_held_is_handed_over(
-    tmp_path: Path, kafka: Any, postgres: Any
+    tmp_path: Path, kafka: Any, postgres: Any, scene: Scene
 ) -> None:
     settings, url = kafka.settings(partitions=3), postgres.new_database()
     rules = tmp_path / "rules.yml"
@@ -213,13 +221,13 @@ def test_events_of_a_group_meet_on_several_machines_and_what_is_held_is_handed_o
     try:
         start("one")
         eventually(lambda: len(owners(bus.HITS)) == 1, 30)
-        send(*ATTACK[:3])
+        send(*scene.attack[:3])
         eventually(lambda: held() == 3, 30)
         start("two")
         eventually(lambda: len(owners(bus.EVENTS)) == 2, 30)  # the partitions are divided
         machines["one"].terminate()  # the other one has all of them now
         assert machines["one"].wait(30) == 0
-        send(*ATTACK[3:], LOGIN)
+        send(*scene.attack[3:], scene.login)
         eventually(lambda: titles() == {"Many failed, then one succeeded"}, 30)
     finally:
         for process in machines.values():
