@@ -113,8 +113,9 @@ def test_old_indexes_go_and_imported_history_is_kept_from_its_receipt(
     writer: ElasticWriter, reader: ElasticReader
 ) -> None:
     long_ago = {"@timestamp": "2019-04-27T21:04:32.000Z", "event.ingested": "2019-04-27T21:05:00.000Z"}
-    imported = {"@timestamp": "2018-04-27T21:04:32.000Z", "event.ingested": format_time(datetime.now(UTC))}
-    put(writer, {**event(1, n=1), **long_ago}, {**event(2, n=2), **imported}, event(3, n=3))
+    now = format_time(datetime.now(UTC))
+    imported = {"@timestamp": "2018-04-27T21:04:32.000Z", "event.ingested": now}
+    put(writer, {**event(1, n=1), **long_ago}, {**event(2, n=2), **imported}, {**event(3, n=3), "@timestamp": now})
     oldest, *kept = writer.indexes()
     assert oldest.name.endswith("events-2019.04")
     assert oldest.latest == 1_556_668_800_000_000  # the end of its month
