@@ -58,11 +58,12 @@ def _run(prefilter: Prefilter, path: Path) -> tuple[Counter[str], Counter[str]]:
     counts: Counter[str] = Counter()
     matches: Counter[str] = Counter()
     for lines in _frames(path, counts):
+        candidates = prefilter.candidates(lines)
         counts["events"] += len(lines)
-        for number, line in prefilter.candidates(lines):
+        counts["parsed"] += len(candidates)
+        for number, line in candidates:
             event = orjson.loads(line)
-            counts["parsed"] += 1
-            if type(event.get("Event")) is dict:
+            if "Event" in event and type(event["Event"]) is dict:
                 event = flat_record(event)
             for rule in prefilter.matching(number, event):
                 matches[rule.id] += 1

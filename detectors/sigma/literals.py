@@ -20,6 +20,9 @@ _PLAIN_RUN = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}@#%!?$|^~*\\-]+")
 _SHORTEST = 3
 #: Longer texts are hardly rarer, and the database grows with them.
 _LONGEST = 24
+_WORD_END = re.compile(r"(?<=[a-z0-9])(?![a-z0-9])")
+#: So many signs at the end of a text are looked for first.
+_TAIL = 8
 #: How the text of a JSON number, `true` or `false` may begin and end.
 _BARE = re.compile(r"[-+0-9.e]*")
 _WORDS = ("true", "false")
@@ -53,8 +56,13 @@ def needed(node: Node, route: Route) -> Needed | None:
     """Return what the lines hold that a rule matches; None where nothing is known."""
     texts = _of_node(node)
     if texts is None or texts.expected > _COMMON:
-        return _rarest([texts, _of_route(route)])
+        return _rarest([texts, needed_of_source(route)])
     return texts
+
+
+def needed_of_source(route: Route) -> Needed | None:
+    """Return the names of a log source: every line that comes from it has one."""
+    return _rarest([_any_of([_of_place(place) for place in group]) for group in route.groups])
 
 
 def _of_node(node: Node) -> Needed | None:
@@ -71,11 +79,6 @@ def _of_text(holds: Holds) -> Needed | None:
     if isinstance(holds, Piece):
         return _of_piece(holds)
     return (_any_of if isinstance(holds, OneOf) else _rarest)([_of_text(part) for part in holds.parts])
-
-
-def _of_route(route: Route) -> Needed | None:
-    """Return the names of a log source: every line that comes from it has one."""
-    return _rarest([_any_of([_of_place(place) for place in group]) for group in route.groups])
 
 
 def _of_place(place: Place) -> Needed | None:
@@ -150,7 +153,13 @@ def _may_be_bare(text: str) -> bool:
 
 
 def _cut(text: str) -> list[str]:
-    """Return the text, or its beginning, middle and end where it is too long: one of them is the rarest."""
-    if len(text) <= _LONGEST:
-        return [text] if len(text) >= _SHORTEST else []
-    return [text[at : at + _LONGEST] for at in {0, (len(text) - _LONGEST) // 2, len(text) - _LONGEST}]
+    """Return the text up to where its last signs are rarest, and no more of it than is worth looking for.
+
+    Hyperscan looks for the last eight signs of a literal, then whether the others are before them: of `powershell.exe`
+    and a hundred more names it should not find every `hell.exe`.
+    """
+    if len(text) < _SHORTEST:
+        return []
+    ends = [len(text), *(found.start() for found in _WORD_END.finditer(text, min(len(text), _TAIL)))]
+    end = min(ends, key=lambda end: expected(text[max(0, end - _TAIL) : end])) if len(ends) > 1 else len(text)
+    return [text[max(0, end - _LONGEST) : end]]

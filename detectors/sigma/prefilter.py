@@ -14,18 +14,26 @@ from typing import Any
 import hyperscan
 
 from detectors.sigma.garbage import uncollected
-from detectors.sigma.literals import Literal, needed
+from detectors.sigma.joint import JointTest, Kind, joint_test
+from detectors.sigma.literals import Literal, needed, needed_of_source
 from detectors.sigma.logsource import ORIGIN_NAMES, Origin, Route, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Rule
 from detectors.sigma.single import Keys, SeveralError, SingleTest, Texts, single_test
-from detectors.sigma.view import Event, has_objects
+from detectors.sigma.view import Event, View, has_objects
 
 #: Origins whose rules are remembered; a foreign sender may invent any number.
 MAX_ORIGINS = 8_192
 #: Sets of keys that are remembered, and for each of them origins with literals that were hit together.
 MAX_SHAPES = 4_096
-MAX_TRIED = 1_024
+MAX_PLANS = 1_024
+#: Literals hit together of which it is remembered whether a rule is worth trying.
+MAX_WORTH = 65_536
+#: A rule whose literals are in more of a million lines than this is tried where a name of its log source stands, too.
+_FREQUENT = 3_000.0
+#: Rules that were tried together so often get a function for all of them, unless they are too many.
+OFTEN = 256
+MOST_JOINT = 64
 #: Signs beyond ASCII that are an ASCII letter to a comparison without case: the Kelvin sign, the long s, I with and i
 #: without a dot. A line with one, also as JSON writers escape it, is tried with every rule.
 _SIGNS = "\u212a\u017f\u0130\u0131"
@@ -46,6 +54,7 @@ class Prefilter:
         self._route_of = [routes.setdefault(rule.route, len(routes)) for rule in self._rules]
         self._routes = tuple(routes)
         filed: dict[Literal, list[int]] = {}
+        sources: dict[int, frozenset[Literal]] = {}
         self._always: list[int] = []
         with uncollected():
             for number, rule in enumerate(self._rules):
@@ -54,11 +63,19 @@ class Prefilter:
                     filed.setdefault(literal, []).append(number)
                 if found is None:
                     self._always.append(number)
+                elif found.expected > _FREQUENT and (source := needed_of_source(rule.route)):
+                    sources[number] = source.literals
+        for name in frozenset().union(*sources.values()):
+            filed.setdefault(name, [])
+        numbers = {literal: number for number, literal in enumerate(filed, 1)}
+        self._sources = {number: {numbers[name] for name in names} for number, names in sources.items()}
         self._filed = [self._always, *filed.values()]
         self._tests = [_Tried(rule) for rule in self._rules]
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._flat: dict[tuple[str, ...], _Shape] = {}
+        self._nested: dict[tuple[str, ...], _Shape] = {}
         self._places: dict[Origin, _Place] = {}
-        self._hits: dict[int, list[int]] = {}
+        self._hits: dict[int, tuple[int, ...]] = {}
+        self._worth: dict[tuple[int, ...], bool] = {}
         self._lines: list[bytes] = []
         self.evaluations = 0
         self._scan = _database(filed).scan
@@ -73,35 +90,36 @@ class Prefilter:
         def note(literal: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             append(literal)
 
-        scan = self._scan
+        scan, worth = self._scan, self._worth
         candidates = []
         for number, line in enumerate(lines):
-            scan(line, match_event_handler=note)
+            scan(line, note)
             if found or self._always:
-                hits[number] = found[:]
+                seen = tuple(found)
                 found.clear()
-                candidates.append((number, line))
+                if worth.get(seen) or (seen not in worth and self._remember_worth(seen)):
+                    hits[number] = seen
+                    candidates.append((number, line))
         return candidates
 
     def matching(self, number: int, event: Event) -> list[Rule]:
         """Return the rules that match the event of a line that `candidates` has just given, in their order."""
+        # One object in the line is the event itself.
+        shapes = self._flat if self._lines[number].count(b"{") == 1 or not has_objects(event) else self._nested
         names = tuple(event)
-        shape = self._shapes.get(names) or self._remember_shape(names)
-        seen = (shape.origin(event), tuple(self._hits[number]))
+        shape = shapes.get(names) or self._remember_shape(names, shapes)
+        hits = self._hits[number]
         try:
-            tried = shape.tried.get(seen)
-            if tried is None:
-                tried = self._remember_tried(shape, event, seen)
+            plan = shape.plans.get((shape.origin(event), hits)) or self._remember_plan(shape, event, hits)
+            if plan.numbers and not plan.holds(event):
+                plan = self._plan(shape, event, hits)
         except TypeError:  # a list or an object where a name of the log source belongs
-            tried = self._tried(origin(event), seen[1])
-        if not tried:
-            return []
-        self.evaluations += len(tried)
-        texts = Texts(event, shape.keys if _is_flat(self._lines[number]) or not has_objects(event) else None)
+            plan = self._plan(shape, event, hits)
+        self.evaluations += len(plan.tried)
         try:
-            return [each.rule for each in tried if each.test(texts)]
+            return plan.test(event)
         except SeveralError:
-            return [each.rule for each in tried if each.matches(texts)]
+            return plan.with_several(event)
 
     def _tried(self, at: Origin, hits: tuple[int, ...]) -> list["_Tried"]:
         """Return the rules that were hit and whose log source holds there."""
@@ -110,20 +128,38 @@ class Prefilter:
             if len(self._places) >= MAX_ORIGINS:
                 self._places.clear()
             place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
-        every = range(len(self._rules))
-        filed = set(self._always).union(*(every if literal == _ANY else self._filed[literal] for literal in hits))
-        return [self._tests[number] for number in sorted(filed) if self._fits(number, place)]
+        return [self._tests[number] for number in sorted(self._hit(hits)) if self._fits(number, place)]
 
-    def _remember_tried(self, shape: "_Shape", event: Event, seen: tuple[Any, tuple[int, ...]]) -> list["_Tried"]:
-        if len(shape.tried) >= MAX_TRIED:
-            shape.tried.clear()
-        shape.tried[seen] = tried = self._tried(origin(event), seen[1])
-        return tried
+    def _hit(self, hits: tuple[int, ...]) -> set[int]:
+        """Return the numbers of the rules of which a literal was hit, and one of the log source where that is asked."""
+        if _ANY in hits:
+            return set(range(len(self._rules)))
+        filed = set(self._always).union(*(self._filed[literal] for literal in hits))
+        return {rule for rule in filed if rule not in self._sources or not self._sources[rule].isdisjoint(hits)}
 
-    def _remember_shape(self, names: tuple[str, ...]) -> "_Shape":
-        if len(self._shapes) >= MAX_SHAPES:
-            self._shapes.clear()
-        self._shapes[names] = shape = _Shape(names)
+    def _remember_worth(self, hits: tuple[int, ...]) -> bool:
+        if len(self._worth) >= MAX_WORTH:
+            self._worth.clear()
+        self._worth[hits] = worth = bool(self._hit(hits))
+        return worth
+
+    def _plan(self, shape: "_Shape", event: Event, hits: tuple[int, ...]) -> "_Plan":
+        fixed = {name: event[name] for name in shape.names}
+        kind = None if shape.keys is None else Kind(shape.keys, fixed)
+        return _Plan(self._tried(origin(event), hits), kind, fixed)
+
+    def _remember_plan(self, shape: "_Shape", event: Event, hits: tuple[int, ...]) -> "_Plan":
+        if len(shape.plans) >= MAX_PLANS:
+            shape.plans.clear()
+        plan = self._plan(shape, event, hits)
+        if _PLAIN.issuperset(map(type, plan.fixed.values())):
+            shape.plans[shape.origin(event), hits] = plan
+        return plan
+
+    def _remember_shape(self, names: tuple[str, ...], shapes: dict[tuple[str, ...], "_Shape"]) -> "_Shape":
+        if len(shapes) >= MAX_SHAPES:
+            shapes.clear()
+        shapes[names] = shape = _Shape(names, flat=shapes is self._flat)
         return shape
 
     def _fits(self, number: int, place: "_Place") -> bool:
@@ -134,18 +170,64 @@ class Prefilter:
 
 
 class _Shape:
-    """Events with the same keys: where they keep what rules ask for, and which rules are tried on them.
+    """Events with the same keys, all flat or all with objects: how what rules ask for is read, and what is tried.
 
-    `origin` gives what the names of the log source say; by that and the literals that were hit go the rules in `tried`.
+    `origin` gives what the `names` of the log source say; by that and the literals that were hit go the `plans`.
     """
 
-    __slots__ = ("keys", "origin", "tried")
+    __slots__ = ("keys", "names", "origin", "plans")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.keys = Keys(names)
-        known = [name for name in ORIGIN_NAMES if name in names]
-        self.origin: Callable[[Event], Any] = itemgetter(*known) if known else lambda _: None
-        self.tried: dict[tuple[Any, tuple[int, ...]], list[_Tried]] = {}
+    def __init__(self, keys: tuple[str, ...], flat: bool) -> None:
+        self.keys = Keys(keys) if flat else None
+        self.names = [name for name in ORIGIN_NAMES if name in keys]
+        self.origin: Callable[[Event], Any] = itemgetter(*self.names) if self.names else lambda _: None
+        self.plans: dict[tuple[Any, tuple[int, ...]], _Plan] = {}
+
+
+class _Plan:
+    """Rules that are tried together, one by one at first; what is tried often gets a function of its own (`test`).
+
+    `fixed` are the names of the log source; of those that are `numbers` others are equal, such as true to 1. `kind` is
+    that of flat events, None for those with objects.
+    """
+
+    __slots__ = ("_kind", "_uses", "fixed", "numbers", "test", "tried")
+
+    def __init__(self, tried: list["_Tried"], kind: Kind | None, fixed: Event) -> None:
+        self.tried = tried
+        self.fixed = fixed
+        self.numbers = [name for name, value in fixed.items() if type(value) is not str]
+        self._kind = kind
+        self._uses = 0
+        self.test: JointTest[Rule] = self._one_by_one if self.tried else _nothing
+
+    def holds(self, event: Event) -> bool:
+        """Whether the event's numbers are of the same type."""
+        return all(type(event[name]) is type(self.fixed[name]) for name in self.numbers)
+
+    def with_several(self, event: Event) -> list[Rule]:
+        """Do what `test` does, for an event of which a field holds several values; such events will come again."""
+        self.test = self._by_view
+        return self._by_view(event)
+
+    def _by_view(self, event: Event) -> list[Rule]:
+        view = View(event)
+        return [each.rule for each in self.tried if each.rule.node.test(view)]
+
+    def _one_by_one(self, event: Event) -> list[Rule]:
+        self._uses += 1
+        if self._kind is not None and self._uses == OFTEN and len(self.tried) <= MOST_JOINT:
+            self.test = joint_test(((each.rule, each.rule.node) for each in self.tried), self._kind)
+        texts = Texts(event, None if self._kind is None else self._kind.keys)
+        return [each.rule for each in self.tried if each.test(texts)]
+
+
+#: Types of names of a log source by which plans are kept.
+_PLAIN = {str, int}
+
+
+def _nothing(_event: Event) -> list[Rule]:
+    return []
 
 
 class _Place:
@@ -171,18 +253,6 @@ class _Tried:
         self.test = single_test(self.rule.node)
         return self.test(texts)
 
-    def matches(self, texts: Texts) -> bool:
-        """Return the same for any event."""
-        try:
-            return self.test(texts)
-        except SeveralError:
-            return self.rule.node.test(texts.view)
-
-
-def _is_flat(line: bytes) -> bool:
-    """Whether a glance shows that an object holds neither lists nor other objects."""
-    return line.count(b"{") == 1 and b"[" not in line
-
 
 def _database(literals: Iterable[Literal]) -> Any:
     """Compile the literals; they have numbers from 1, `_ANY` is a sign that is like an ASCII letter."""
@@ -196,4 +266,5 @@ def _database(literals: Iterable[Literal]) -> Any:
 
 def _expression(literal: Literal) -> bytes:
     text = re.escape(literal.text.encode("latin-1"))
-    return rb"\b%b\b" % text if literal.alone else text
+    # What may stand beside a value in JSON, or beside its digits: narrower than `\b`, and quicker to look for.
+    return rb'[\s:,"\[]%b[\s,}"\].]' % text if literal.alone else text

@@ -8,7 +8,6 @@ ones; before both, the literals that every match contains are looked for, which 
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from math import factorial
@@ -40,6 +39,8 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
         search = re.compile(pattern, flags).search
     except (re.error, OverflowError, RecursionError) as error:
         raise RuleRefused(f"regular expression {pattern!r} is invalid: {error}") from error
+    if repeated := _REPEATED_SIGN.fullmatch(pattern):
+        return _has_repeated(repeated[1][-1], pattern.count(repeated[1]), bool(flags & re.DOTALL))
     ambiguous = ambiguous_repeat(pattern, flags)
     if ambiguous and linear_searcher(pattern, flags) is None:
         raise RuleRefused(
@@ -115,17 +116,27 @@ def _unbounded(items: Any) -> int:
     return count
 
 
+def _has_repeated(sign: str, times: int, dotall: bool) -> Accept:
+    """A test whether a sign comes so many times, in one line unless a dot is a line break, too."""
+
+    def accepts(text: str) -> bool:
+        if text.count(sign, 0, MAX_TEXT) < times:
+            return False
+        return dotall or any(line.count(sign) >= times for line in text[:MAX_TEXT].split("\n"))
+
+    return accepts
+
+
 def _literal_test(tree: Any) -> Callable[[str], bool]:
     """A cheap test that every text with a match passes."""
     literals = [one for one in _literals(tree) if one]
     if not literals:
         return lambda _: True
-    longest = max(literals, key=len)
-    ((sign, often),) = Counter("".join(literals)).most_common(1)
-    if often > len(longest) and not sign.isalpha():  # `\+.*\+.*\+`: counting is quicker than failing in every way
-        return lambda text: text.count(sign) >= often
+    longest, *others = sorted(set(literals), key=len, reverse=True)
     if not tree.state.flags & re.IGNORECASE:
-        return lambda text: longest in text
+        if not others:
+            return lambda text: longest in text
+        return lambda text: longest in text and all(other in text for other in others)
     lowered = longest.lower()
     if not lowered.isascii():
         return lambda _: True
@@ -149,4 +160,6 @@ def _literals(items: Any) -> Iterator[str]:
     yield "".join(run)
 
 
+#: One sign again and again, with anything between: `.*\+.*\+.*\+.*`; to count is quicker than to fail in every way.
+_REPEATED_SIGN = re.compile(r"(?:\.\*\??)?(\\[^\w\s]|[%&'\"`,;:=@#~!<>/-])(?:\.\*\??\1)+(?:\.\*\??)?")
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)

@@ -5,8 +5,12 @@ is that one text, or `ABSENT`, and nothing is looped over. Where a field holds a
 `SeveralError`, and the caller asks the node itself; both give the same answer wherever both give one.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
+
+import hyperscan
 
 from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not
 from detectors.sigma.view import Event, Field, View, fold
@@ -86,43 +90,52 @@ def single_test(node: Node) -> SingleTest:
 
     Whatever a rule says stands in the expression only by a name of ours (`c0`, `c1` …); no text of a rule is code.
     """
-    writer = _Writer()
+    writer = Writer()
     code = compile(f"lambda t: {writer.expression(node)}", "<rule>", "eval")
     test: SingleTest = eval(code, writer.names)  # noqa: S307
     return test
 
 
-class _Writer:
+class Writer:
     """Writes expressions; `names` are the fields, texts and tests that they refer to."""
+
+    #: The expression of the event as the nodes see it.
+    view = "t.view"
 
     def __init__(self) -> None:
         self.names: dict[str, Any] = {"ABSENT": ABSENT}
 
     def name(self, value: object) -> str:
+        """Return the name by which an expression refers to a value."""
         name = f"c{len(self.names)}"
         self.names[name] = value
         return name
 
+    def read(self, field: Field) -> str:
+        """Return the expression of a field's text."""
+        return f"t[{self.name(field)}]"
+
     def expression(self, node: Node) -> str:
+        """Return the expression that holds where the node does."""
         match node:
             case Leaf(field=field) if field.keys:
-                return self.leaf(node)
+                return self._leaf(node)
             case IsNull(field=field):
-                return f"t[{self.name(field)}] is ABSENT"
+                return f"{self.read(field)} is ABSENT"
             case Not(child=child):
                 return f"not ({self.expression(child)})"
             case All(children=children):
-                return self.joined(" and ", sorted(children, key=_unlikely_first))
+                return self._joined(" and ", sorted(children, key=_unlikely_first))
             case AnyOf(children=children):
-                return self.joined(" or ", sorted(children, key=lambda child: child.cost))
+                return self._joined(" or ", sorted(children, key=lambda child: child.cost))
             case _:
-                return f"{self.name(node.test)}(t.view)"
+                return f"{self.name(node.test)}({self.view})"
 
-    def joined(self, word: str, nodes: Sequence[Node]) -> str:
+    def _joined(self, word: str, nodes: Sequence[Node]) -> str:
         return word.join(f"({self.expression(node)})" for node in nodes)
 
-    def leaf(self, leaf: Leaf) -> str:
-        field, texts = f"t[{self.name(leaf.field)}]", leaf.texts
+    def _leaf(self, leaf: Leaf) -> str:
+        field, texts = self.read(leaf.field), leaf.texts
         if leaf.place is None or (leaf.place != "equals" and "" in texts):
             return f"(x := {field}) is not ABSENT and {self.name(leaf.accepts)}(x)"
         if leaf.place == "equals":
@@ -143,18 +156,39 @@ class _Writer:
 _MOST_SPELLED = 24
 
 
+#: In longer texts all of them are looked for at once, in bytes.
+_LONG = 500
+
+
 def _one_inside(texts: Sequence[str]) -> Callable[[str], bool]:
     beyond_ascii = not any(map(str.isascii, texts))
+
+    @cache
+    def scan() -> Callable[..., None]:
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        expressions = [re.escape(_bytes(text)) for text in texts]
+        flags = [hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL] * len(texts)
+        database.compile(expressions=expressions, ids=list(range(len(texts))), flags=flags)
+        found: Callable[..., None] = database.scan
+        return found
 
     def accepts(text: str) -> bool:
         if beyond_ascii and text.isascii():
             return False
+        if len(text) > _LONG:
+            hits: list[int] = []
+            scan()(_bytes(text), lambda number, *_: hits.append(number))
+            return bool(hits)
         for each in texts:  # noqa: SIM110 -- `any` with a generator costs twice as much
             if each in text:
                 return True
         return False
 
     return accepts
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _unlikely_first(node: Node) -> tuple[bool, int]:

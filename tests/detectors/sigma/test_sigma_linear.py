@@ -108,3 +108,13 @@ def test_exponential_and_not_linear_is_refused() -> None:
         searcher(r"(?=(a+)+b)a", re.NOFLAG)
     with pytest.raises(RuleRefused, match="characters"):
         searcher("a" * 9_000, re.NOFLAG)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pattern=st.sampled_from([r".*\^.*\^.*\^.*", r"\+.*\+.*?\+", "'.*'", r"\\.*\\.*\\"]),
+    flags=st.sampled_from([re.NOFLAG, re.DOTALL, re.MULTILINE, re.IGNORECASE]),
+    text=st.text(st.sampled_from("^+'\\\na\r\x85\u2028"), max_size=14),
+)
+def test_a_sign_that_comes_again_and_again_is_counted(pattern: str, flags: re.RegexFlag, text: str) -> None:
+    assert searcher(pattern, flags)(text) is (re.search(pattern, text, flags) is not None)

@@ -1,6 +1,7 @@
 """The prefilter only ever weakens: what the evaluator finds in all events, it finds in the candidates alone."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,27 @@ def ours() -> RuleSet:
     return RuleSet.load(_RULES)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def joint_at_once() -> Iterator[None]:
+    """Rules that were tried together once have a function for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("detectors.sigma.prefilter.OFTEN", 1)
+        yield
+
+
 def found(rules: RuleSet, lines: list[bytes]) -> list[tuple[int, str]]:
-    """Return line number and rule of every match among the candidates."""
+    """Return line number and rule of every match among the candidates, by each rule's own test and by joint ones."""
     prefilter = Prefilter(rules.rules)
-    return [
-        (number, rule.id)
-        for number, line in prefilter.candidates(lines)
-        for rule in prefilter.matching(number, orjson.loads(line))
-    ]
+    own, joint = (
+        [
+            (number, rule.id)
+            for number, line in prefilter.candidates(lines)
+            for rule in prefilter.matching(number, orjson.loads(line))
+        ]
+        for _ in range(2)
+    )
+    assert own == joint
+    return own
 
 
 def naive(rules: RuleSet, lines: list[bytes]) -> list[tuple[int, str]]:
@@ -108,6 +122,21 @@ def test_public_rules_find_the_same_in_logs_and_zeek_with_the_index_as_without(s
     assert found(sigmahq, lines) == naive(sigmahq, lines)
 
 
+@pytest.mark.parametrize("turn", range(6))
+def test_names_of_a_log_source_that_are_equal_and_not_the_same_are_told_apart(tmp_path: Path, turn: int) -> None:
+    tests = ("EventID: 1", "EventID: 'true'", "EventID: null", "EventID: 1, a: x", "EventID|gt: 0, Channel: log")
+    for number, test in enumerate(tests):
+        head = f"title: t\nid: 6c1d9f4e-0000-4000-8000-00000000000{number}\nlogsource: {{service: app}}\n"
+        text = f"{head}detection:\n  s: {{{test}}}\n  condition: s\n"
+        (tmp_path / f"{number}.yml").write_text(text, "utf-8")
+    rules = RuleSet.load(tmp_path)
+    assert not rules.refused
+    values: list[Any] = [1, True, 1.0, "1", None, [1], {"a": 1}]
+    events = [{"event.dataset": "app", "EventID": value, "Channel": "Log", "a": "X"} for value in values]
+    lines = list(map(orjson.dumps, [*events[turn:], *events[:turn]] * 2))
+    assert found(rules, lines) == naive(rules, lines) != []
+
+
 _TEMPLATE = """
 title: t
 id: 6c1d9f4e-0000-4000-8000-00000000{number:04x}
@@ -122,14 +151,18 @@ level: low
 _VALUE = st.text(st.sampled_from('abcK*?\\/"<é .-1234'), min_size=1, max_size=9)
 
 
+_OTHERS = ("x1y", "X1Y", "z", "", None, 4625, 4625.0, True, ["z", "x1y"], {"a": "x1y"})
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
     modifier=st.sampled_from(["", "|contains", "|startswith", "|endswith", "|contains|all", "|re"]),
-    condition=st.sampled_from(["a", "a and b", "a or b", "a and not b", "not a", "1 of *"]),
+    condition=st.sampled_from(["a", "a and b", "a or b", "a and not b", "not a", "1 of *", "b", "not b"]),
+    other=st.sampled_from(["'x1y'", "null", "4625", "['', x1y]"]),
 )
 def test_random_rules_lose_no_random_event(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, modifier: str, condition: str
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, modifier: str, condition: str, other: str
 ) -> None:
     values = data.draw(st.lists(_VALUE, min_size=1, max_size=3))
     written = ", ".join(
@@ -137,7 +170,7 @@ def test_random_rules_lose_no_random_event(
     )
     folder = tmp_path_factory.mktemp("rules")
     text = _TEMPLATE.format(
-        number=1, field="message", modifier=modifier, values=written, other='"x1y"', condition=condition
+        number=1, field="message", modifier=modifier, values=written, other=other, condition=condition
     )
     (folder / "rule.yml").write_text(text, "utf-8")
     rules = RuleSet.load(folder)
@@ -148,7 +181,7 @@ def test_random_rules_lose_no_random_event(
             "message": data.draw(
                 st.sampled_from([*pieces, "".join(pieces), "\u212a" + pieces[0], "none", pieces[0].upper()])
             ),
-            "other": data.draw(st.sampled_from(["x1y", "X1Y", "z"])),
+            **data.draw(st.sampled_from([{}, *({"other": value} for value in _OTHERS)])),
         }
         for _ in range(6)
     ]
