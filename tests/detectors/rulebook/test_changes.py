@@ -9,6 +9,7 @@ from doors import rule, vectors
 from sqlalchemy import Engine, select
 
 from detectors.rulebook import backup, bundle, revisions
+from detectors.rulebook.book import Book, Pack, RuleException
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
 from detectors.rulebook.loading import load
@@ -256,3 +257,27 @@ def test_a_backup_brings_everything_back_and_a_damaged_one_nothing(
     path.write_bytes(data[:-5])
     with pytest.raises(HaidangError, match="damaged"):
         backup.read(path)
+
+
+@pytest.mark.parametrize("name", ["../../evil.yml", "/tmp/evil.yml", "a.yml/b.yml", "a\0.yml", "x" * 300])
+def test_a_backup_with_a_right_checksum_leads_out_of_no_folder(name: str) -> None:
+    files = {"a.yml": rule(2, "A", "a"), name: "title: Out"}
+    digest = revisions.digest_of(files)
+    made, _ = backup.make(Book(packs={"p": Pack(digest=digest, added=0.0)}), {digest: files})
+    with pytest.raises(HaidangError, match="damaged"):
+        backup.opened(made, "b")
+
+
+def test_a_backup_names_no_exception_as_it_likes_and_is_not_larger_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book().with_exception(
+        RuleException.model_construct(
+            id="../../evil", rules=(), text="x", author="a", reason="r", created=0.0, expires=None
+        )
+    )
+    with pytest.raises(HaidangError, match="damaged"):
+        backup.opened(backup.make(book, {})[0], "b")
+    monkeypatch.setattr(backup, "MAX_CONTENT", 1_000)
+    with pytest.raises(HaidangError, match="too large"):
+        backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x" * 100_000}})[0], "b")
+    monkeypatch.undo()
+    assert backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x"}})[0], "b") == (Book(), {})  # of no pack
