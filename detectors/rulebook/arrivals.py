@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detectors.rulebook import bundle
 from detectors.rulebook.bundle import Bundle
-from detectors.rulebook.sources import Found, fetch, read_archive, read_source
+from detectors.rulebook.sources import Found, fetch, read_archive, read_file, read_source
 from pipeline.messages import HaidangError
 
 
@@ -33,7 +33,7 @@ def from_place(place: str, name: str, keys: Mapping[str, str]) -> Arrived:
     newest = _newest_bundle(place)
     if not bundle.is_bundle(newest):
         return Arrived(_named(name), read_source(newest), source)
-    opened = _opened(fetch(newest) if "://" in newest else _bytes_of(newest), newest, name, keys)
+    opened = _opened(fetch(newest) if "://" in newest else read_file(newest), newest, name, keys)
     return Arrived(opened.manifest.name, opened.found, source, opened)
 
 
@@ -60,13 +60,6 @@ def _named(name: str) -> str:
     if not name:
         raise HaidangError("rulebook.no_name")
     return name
-
-
-def _bytes_of(place: str) -> bytes:
-    try:
-        return Path(place).expanduser().read_bytes()
-    except OSError as error:
-        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
 
 
 def _newest_bundle(place: str) -> str:

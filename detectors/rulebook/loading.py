@@ -136,6 +136,17 @@ def place_of(settings: Settings) -> Path:
     return settings.data_dir / _FOLDER
 
 
+def drop(place: Path, digests: Iterable[str], kept: Iterable[str]) -> None:
+    """Remove what was written out of packs that came to nothing, but for what is to be kept (`folders_in`)."""
+    for name in {digest[:20] for digest in digests}.difference(kept):
+        shutil.rmtree(place / name, ignore_errors=True)
+
+
+def folders_in(place: Path) -> set[str]:
+    """Return the names of the folders that are written out."""
+    return {path.name for path in place.iterdir()} if place.is_dir() else set()
+
+
 def tidy(place: Path, book: Book) -> None:
     """Remove what was written out some time ago and is not of this book. What is missed is written out again."""
     named = {pack.digest[:20] for pack in book.packs.values()} | {_digest(book.in_force(time.time()))}

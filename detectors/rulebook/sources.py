@@ -17,6 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from pipeline.messages import HaidangError
 
 #: Files of one pack, and bytes of all of them.
 MAX_FILES, MAX_BYTES = 50_000, 200_000_000
-#: Entries of an archive, also those that are none of ours: each costs memory before it can be left out.
+#: Entries of an archive or a folder, also those that are none of ours: each costs memory before it can be left out.
 _MAX_ENTRIES = 200_000
 #: Bytes of a path in a pack, and of each of its parts: what file systems take.
 _MAX_PATH, _MAX_NAME = 1_000, 255
@@ -66,14 +67,29 @@ def read_source(place: str) -> Found:
     if "://" in place:
         return read_archive(fetch(place), place)
     path = Path(place).expanduser()
-    if path.is_dir():
-        return _found(str(path), _in_folder(path))
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
-        return read_archive(path.read_bytes(), str(path))
+        return _found(place, _in_folder(path)) if path.is_dir() else read_archive(read_file(place), place)
     except OSError as error:
         raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+
+
+def read_file(place: str) -> bytes:
+    """Return what is in a file; a device or a pipe, which may never end, is none.
+
+    Raises:
+        HaidangError: it cannot be read, or is larger than a pack may be.
+    """
+    path = Path(place).expanduser()
+    try:
+        if path.exists() and not path.is_file():
+            raise HaidangError("rulebook.cannot_read", source=place, fault="no file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+    if len(data) > MAX_BYTES:
+        raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
+    return data
 
 
 def read_archive(data: bytes, source: str) -> Found:
@@ -137,7 +153,10 @@ class _ToHttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
+    paths = list(islice(folder.rglob("*"), _MAX_ENTRIES + 1))
+    if len(paths) > _MAX_ENTRIES:
+        raise HaidangError("rulebook.too_many", source=folder, limit=_MAX_ENTRIES)
+    for path in sorted(paths):
         relative = path.relative_to(folder)
         if any(part.startswith(".") for part in relative.parts) or not path.is_file():
             continue
