@@ -1,7 +1,9 @@
 """Changes of the rulebook: looked at, tried, saved as revisions, and never half."""
 
+import io
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from detectors.rulebook.book import Book, Pack, RuleException
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
 from detectors.rulebook.loading import load
+from detectors.rulebook.vectors import NotAVector, events_of
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
 from pipeline.state.tables import audit
@@ -281,3 +284,43 @@ def test_a_backup_names_no_exception_as_it_likes_and_is_not_larger_than_it_may(m
         backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x" * 100_000}})[0], "b")
     monkeypatch.undo()
     assert backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x"}})[0], "b") == (Book(), {})  # of no pack
+
+
+def test_a_pack_that_somebody_brought_has_no_source(book: Rulebook, tmp_path: Path) -> None:
+    place = write(tmp_path / "pack", a=rule(2, "A", "a"))
+    book.uploaded(rule_archive("b.yml", rule(3, "B", "b")), "b.zip", "b").make()
+    with pytest.raises(HaidangError, match="no source"):
+        book.source_of("b")
+    book.pack(place, "b", every_hours=24).make()
+    book.uploaded(rule_archive("b.yml", rule(3, "B", "b")), "b.zip", "b").make()
+    assert (book.source_of("b"), book.revision.book.packs["b"].every_hours) == (place, 24)
+    with pytest.raises(HaidangError, match="no pack"):
+        book.source_of("c")
+
+
+def rule_archive(name: str, text: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(name, text)
+    return held.getvalue()
+
+
+def test_vectors_are_tried_for_as_long_as_there_is_time(
+    book: Rulebook, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    place = write(tmp_path / "pack", a=rule(2, "A", "a"), a_test=vectors("a", "b"), b=rule(3, "B", "b"))
+    late = Rulebook(engine, settings, "an", until=time.monotonic() - 1)
+    with pytest.raises(HaidangError, match="take too long"):
+        late.pack(place, "p")
+    book.pack(place, "p").make()
+    made = book.test()
+    assert (made.findings, made.counts()) == ([], {"vectors": 2, "rules": 1, "failed": 0, "without": 2})
+    assert book.test(["B"]).counts() == {"vectors": 0, "rules": 0, "failed": 0, "without": 1}
+    with pytest.raises(HaidangError, match="take too long"):
+        Rulebook(engine, settings, "an", until=time.monotonic() - 1).test()
+
+
+def test_a_stream_of_vectors_has_an_end() -> None:
+    entry = {"repeat": 100_000, "event": {}}
+    with pytest.raises(NotAVector, match="at most 200000 events"):
+        events_of([entry, entry, {"event": {}}])

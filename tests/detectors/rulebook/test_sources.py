@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import ssl
 import tarfile
 import threading
@@ -73,6 +74,20 @@ def test_a_folder_is_read_with_its_tables_and_vectors(tmp_path: Path) -> None:
     (tmp_path / "fields.toml").write_text("", "utf-8")
     (tmp_path / "notes.txt").write_text("", "utf-8")
     assert sorted(read_source(str(tmp_path)).files) == ["a.test.yml", "a.yml", "fields.toml"]
+
+
+def test_what_never_ends_is_no_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(HaidangError, match="cannot be read"):
+            read_source(place)
+    monkeypatch.setattr("detectors.rulebook.sources.MAX_BYTES", 1_000)
+    (tmp_path / "x.zip").write_bytes(b"x" * 1_001)
+    with pytest.raises(HaidangError, match="too large"):
+        read_source(str(tmp_path / "x.zip"))
+    monkeypatch.setattr("detectors.rulebook.sources._MAX_ENTRIES", 1)
+    with pytest.raises(HaidangError, match="too many"):
+        read_source(str(tmp_path))
 
 
 def test_what_cannot_be_a_rule_is_left_out_by_name() -> None:
