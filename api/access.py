@@ -70,4 +70,6 @@ def needs(role: str) -> Callable[[User], User]:
 
 
 Viewer = Annotated[User, Depends(needs("viewer"))]
+Analyst = Annotated[User, Depends(needs("analyst"))]
+Administrator = Annotated[User, Depends(needs("administrator"))]
 State = Annotated[Engine, Depends(engine_of)]

@@ -5,10 +5,13 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from api import alerts, login, pages, rules, search, status
+from api import alerts, login, pages, rule_packs, rules, search, status
 from api.faults import answer_faults
 from api.guard import Guard
 from api.searching import Searching
+from api.shelf import Shelf
+from api.turns import Turns
+from api.uploads import Uploads
 from pipeline import store
 from pipeline.settings import Settings
 
@@ -21,10 +24,11 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     )  # fmt: skip
     app.state.settings, app.state.engine, app.state.reader = settings, engine, reader
     app.state.searching, app.state.log_in_checks = searching, login.checks()
-    app.state.shelf = rules.Shelf()
-    for router in (login.router, search.router, alerts.router, rules.router, status.router):
+    app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
+    # those of packs before those of rules, whose paths may be any name
+    for router in (login.router, search.router, alerts.router, rule_packs.router, rules.router, status.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(pages.router)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, larger=rule_packs.LARGER)
     answer_faults(app)
     return app

@@ -27,7 +27,12 @@ _SENTENCES = {
     "model_attributes_type": "api.want_object",
 }
 #: Faults of things that are named and not there.
-_NOT_THERE = frozenset(("rulebook.no_rule", "rulebook.no_exception", "rulebook.no_revision", "rulebook.no_pack"))
+_NOT_THERE = ("rule", "exception", "revision", "pack", "key")
+#: The answers to faults in what somebody asks of the rulebook; any other one is 400.
+_STATUSES = {
+    **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
+    "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,
+}  # fmt: skip
 
 
 def answer_faults(app: FastAPI) -> None:
@@ -57,8 +62,7 @@ async def _mendable(_request: Request, error: Exception) -> JSONResponse:
     key = error.key if isinstance(error, HaidangError) else ""
     if not key.startswith("rulebook."):
         raise error
-    status = 404 if key in _NOT_THERE else 409 if key == "rulebook.changed_meanwhile" else 400
-    return JSONResponse({"detail": str(error)}, status)
+    return JSONResponse({"detail": str(error)}, _STATUSES.get(key, 400))
 
 
 async def _state_away(_request: Request, error: Exception) -> JSONResponse:

@@ -1,6 +1,7 @@
 """The API's outer wall: every request enters with its language and a limit, every answer leaves with the headers that
 tell a browser to load nothing from elsewhere; a fault of ours becomes an answer that says so."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.logs import log
 from pipeline.messages import LANGUAGES, language, say, speaking
 
-#: A request's body may not be longer, in bytes; the longest query text is 10,000 characters, the rest is for the DSL.
+#: A request's body may not be longer, in bytes, but for what `Guard` is told of; the longest query text is 10,000
+#: characters, the rest is for the DSL.
 MAX_BODY_BYTES = 1_000_000
 #: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
 _POLICY = (
@@ -31,10 +33,11 @@ _HEADERS = {
 
 
 class Guard:
-    """The middleware of all routes."""
+    """The middleware of all routes; `larger`: paths that take longer bodies, and how long ones."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
         self._app = app
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -43,11 +46,12 @@ class Guard:
             return
         headers = Headers(scope=scope)
         with speaking(accepted_language(headers.get("accept-language", ""))):
-            await self._answer(scope, _Limited(headers, receive), _Headed(send))
+            limit = self._larger.get(scope["path"], MAX_BODY_BYTES)
+            await self._answer(scope, _Limited(headers, receive, limit), _Headed(send))
 
     async def _answer(self, scope: Scope, receive: "_Limited", send: "_Headed") -> None:
         if receive.too_long:
-            refused = _too_long()
+            refused = _too_long(receive.limit)
             await JSONResponse({"detail": refused.detail}, 413, refused.headers)(scope, receive, send)
             return
         try:
@@ -58,24 +62,25 @@ class Guard:
                 await JSONResponse({"detail": say("api.fault")}, 500)(scope, receive, send)
 
 
-def _too_long() -> HTTPException:
-    return HTTPException(413, say("api.too_long", limit=MAX_BODY_BYTES), {"Connection": "close"})
+def _too_long(limit: int) -> HTTPException:
+    return HTTPException(413, say("api.too_long", limit=limit), {"Connection": "close"})
 
 
 class _Limited:
     """The receiving side, which counts the body."""
 
-    def __init__(self, headers: Headers, receive: Receive) -> None:
+    def __init__(self, headers: Headers, receive: Receive, limit: int) -> None:
+        self.limit = limit
         stated = headers.get("content-length", "")
-        self.too_long = stated.isdigit() and int(stated[:20]) > MAX_BODY_BYTES
+        self.too_long = stated.isdigit() and int(stated[:20]) > limit
         self._receive = receive
         self._size = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._size += len(message.get("body", b""))
-        if self._size > MAX_BODY_BYTES:
-            raise _too_long()
+        if self._size > self.limit:
+            raise _too_long(self.limit)
         return message
 
 

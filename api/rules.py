@@ -1,40 +1,31 @@
 """Rule routes: the rulebook is read by everybody who may log in; analysts change modes and exceptions, administrators
 what rules there are.
-
-Loading thousands of rules takes seconds and all of a processor, so it happens once for a revision, and on the threads
-of searches.
 """
 
-import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.access import State, Viewer, address_of, needs
+from api.access import Administrator, Analyst, State, Viewer
 from api.search import reader_of, searching_of
-from collectors.decoders.pasted import decode_pasted
+from api.shelf import loaded_of, rulebook_of
 from detectors.correlate import limits_of
 from detectors.rulebook import backtest, hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
 from detectors.rulebook.listing import listed, shown
-from detectors.rulebook.loading import Loaded, load
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
-from detectors.sigma.ruleset import Library
 from pipeline import store
 from pipeline.messages import say
 from pipeline.store import query as q
-from pipeline.users import User
 
 router = APIRouter(prefix="/rules", tags=["rules"])
-Analyst = Annotated[User, Depends(needs("analyst"))]
-Administrator = Annotated[User, Depends(needs("administrator"))]
 RuleId = Annotated[str, Path(max_length=200)]
 #: Where a backtest ends, so that its answer comes while somebody waits (`searching.PATIENCE`).
 _MOST_EVENTS = 2_000_000
@@ -76,37 +67,6 @@ class RollBack(_Body):
     revision: int | None = None
 
 
-class Shelf:
-    """The revision in force, loaded; one for each application."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loaded: Loaded | None = None
-        self.library = Library()
-
-    def loaded(self, request: Request) -> Loaded:
-        """Return it, loaded anew where it is another one than the last time."""
-        state = request.app.state
-        with self._lock:
-            revision = revisions.current(state.engine)
-            if self._loaded is None or self._loaded.revision.number != revision.number:
-                self._loaded = load(state.engine, state.settings, revision, self.library)
-            return self._loaded
-
-
-def _loaded(request: Request) -> Loaded:
-    shelf: Shelf = request.app.state.shelf
-    return shelf.loaded(request)
-
-
-def _rulebook(request: Request, user: User) -> Rulebook:
-    state = request.app.state
-    loaded = _loaded(request)
-    return Rulebook(
-        state.engine, state.settings, user.name, address_of(request), loaded, state.shelf.library, decode_pasted
-    )
-
-
 async def _answer(request: Request, work: Callable[[], Any]) -> Response:
     return await searching_of(request).answer(work)
 
@@ -134,28 +94,13 @@ async def list_rules(
     """
 
     def work() -> dict[str, Any]:
-        loaded = _loaded(request)
+        loaded = loaded_of(request)
         found = listed(loaded, hits.of_rules(state, days), text, pack, mode, level)
         return {
             "total": len(found), "rules": found[offset : offset + limit], "counts": loaded.counts(),
             "refused": [{"path": r.place, "rule": r.rule, "reason": r.reason} for r in loaded.rules.refused[:1000]],
             "revision": loaded.revision.number,
         }  # fmt: skip
-
-    return await _answer(request, work)
-
-
-@router.get("/packs")
-async def list_packs(request: Request, _user: Viewer) -> Response:
-    """Return the packs, the folders, and the keys whose bundles are accepted."""
-
-    def work() -> dict[str, Any]:
-        loaded = _loaded(request)
-        origins = list(loaded.of_pack.values())
-        book = loaded.revision.book
-        packs = [{"name": n, "rules": origins.count(n), **p.model_dump()} for n, p in book.packs.items()]
-        folders = [{"folder": o, "rules": origins.count(o)} for o in sorted({*origins} - book.packs.keys()) if o]
-        return {"packs": packs, "folders": folders, "keys": book.keys}
 
     return await _answer(request, work)
 
@@ -180,7 +125,7 @@ async def check(request: Request, body: RuleFiles, user: Analyst) -> Response:
     """Look at rule files; nothing is changed."""
 
     def work() -> dict[str, Any]:
-        findings = _rulebook(request, user).check(body.files)
+        findings = rulebook_of(request, user).check(body.files)
         return {"findings": [finding.as_json() for finding in findings]}
 
     return await _answer(request, work)
@@ -191,7 +136,7 @@ async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> R
     """Add rules of the site's own, or change them. Nothing is added where a finding is an error: `revision` is null."""
 
     def work() -> dict[str, Any]:
-        revision, findings = _rulebook(request, user).add(body.files)
+        revision, findings = rulebook_of(request, user).add(body.files)
         told = [finding.as_json() for finding in findings]
         return {"revision": revision.number if revision else None, "findings": told}
 
@@ -201,7 +146,9 @@ async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> R
 @router.post("/mode")
 async def set_mode(request: Request, body: ModeChange, user: Analyst) -> Response:
     """Let rules alert, be counted only (`observe`), or be off."""
-    return await _answer(request, lambda: _made(_rulebook(request, user).set_mode(body.rules, body.mode, body.reason)))
+    return await _answer(
+        request, lambda: _made(rulebook_of(request, user).set_mode(body.rules, body.mode, body.reason))
+    )
 
 
 @router.post("/exceptions")
@@ -209,7 +156,7 @@ async def add_exception(request: Request, body: ExceptionMade, user: Analyst) ->
     """Let rules stay quiet on some events, with a reason, and until a time (seconds since 1970) where one is given."""
 
     def work() -> dict[str, Any]:
-        rulebook = _rulebook(request, user)
+        rulebook = rulebook_of(request, user)
         text = body.filter
         if text is None:
             if body.rule is None or not body.where:
@@ -224,13 +171,13 @@ async def add_exception(request: Request, body: ExceptionMade, user: Analyst) ->
 @router.delete("/exceptions/{identifier}")
 async def remove_exception(request: Request, identifier: RuleId, user: Analyst) -> Response:
     """Remove an exception."""
-    return await _answer(request, lambda: _made(_rulebook(request, user).remove_exception(identifier)))
+    return await _answer(request, lambda: _made(rulebook_of(request, user).remove_exception(identifier)))
 
 
 @router.post("/roll-back")
 async def roll_back(request: Request, body: RollBack, user: Administrator) -> Response:
     """Put an earlier revision in force again, as a new one."""
-    return await _answer(request, lambda: _made(_rulebook(request, user).roll_back(body.revision)))
+    return await _answer(request, lambda: _made(rulebook_of(request, user).roll_back(body.revision)))
 
 
 @router.get("/{identifier}")
@@ -238,7 +185,7 @@ async def show_rule(request: Request, state: State, identifier: RuleId, _user: V
     """Return one rule with its text, its vectors and its exceptions."""
 
     def work() -> dict[str, Any]:
-        rulebook = Rulebook(state, request.app.state.settings, "", "", _loaded(request))
+        rulebook = Rulebook(state, request.app.state.settings, "", "", loaded_of(request))
         return shown(rulebook.loaded, rulebook.find(identifier), hits.of_rules(state, 7))
 
     return await _answer(request, work)
@@ -247,7 +194,7 @@ async def show_rule(request: Request, state: State, identifier: RuleId, _user: V
 @router.delete("/{identifier}")
 async def remove_rule(request: Request, identifier: RuleId, user: Administrator) -> Response:
     """Remove a rule of the site's own, with its file."""
-    return await _answer(request, lambda: _made(_rulebook(request, user).remove(identifier)))
+    return await _answer(request, lambda: _made(rulebook_of(request, user).remove(identifier)))
 
 
 @router.get("/{identifier}/backtest")
@@ -269,7 +216,7 @@ async def backtest_rule(
     span = [{"range": {q.TIME: bounds}}] if bounds else []
 
     def work() -> dict[str, Any]:
-        rulebook = _rulebook(request, user)
+        rulebook = rulebook_of(request, user)
         subject = backtest.subject(rulebook.loaded, rulebook.find(identifier))
         settings = request.app.state.settings.detectors
         return backtest.run(
@@ -292,7 +239,7 @@ async def explain_rule(request: Request, identifier: RuleId, event: RuleId, user
     """Say why a rule did, or did not, match an event of the store."""
 
     def work() -> dict[str, Any]:
-        rulebook = _rulebook(request, user)
+        rulebook = rulebook_of(request, user)
         found = reader_of(request).get(store.EVENTS, event)
         if found is None:
             raise HTTPException(404, say("api.no_event", id=event))

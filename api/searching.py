@@ -8,8 +8,8 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import HTTPException
@@ -23,6 +23,7 @@ AT_ONCE = 4
 WAITING = 32
 #: How long somebody waits for an answer, in seconds.
 PATIENCE = 30.0
+T = TypeVar("T")
 
 
 class Searching:
@@ -35,16 +36,20 @@ class Searching:
 
     async def answer(self, search: Callable[[], Any]) -> Response:
         """Return the JSON of what `search` returns. Answers 429 when too many wait, 503 when it takes too long."""
-        if not self._places.acquire(blocking=False):
-            raise HTTPException(429, say("api.busy"), {"Retry-After": "5"})
-        context = contextvars.copy_context()
-        running = self._threads.submit(context.run, lambda: orjson.dumps(search()))
-        running.add_done_callback(lambda _: self._places.release())
+        running = self.start(lambda: orjson.dumps(search()))
         try:
             body = await asyncio.wait_for(asyncio.wrap_future(running), self._patience)
         except TimeoutError as error:
             raise HTTPException(503, say("api.too_slow", seconds=self._patience)) from error
         return Response(body, media_type="application/json")
+
+    def start(self, work: Callable[[], T]) -> Future[T]:
+        """Let one of the threads do it, in the language of the one who asks. Answers 429 when too many wait."""
+        if not self._places.acquire(blocking=False):
+            raise HTTPException(429, say("api.busy"), {"Retry-After": "5"})
+        running = self._threads.submit(contextvars.copy_context().run, work)
+        running.add_done_callback(lambda _: self._places.release())
+        return running
 
     def close(self) -> None:
         """Take no more searches; what runs is not waited for."""

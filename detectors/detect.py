@@ -152,6 +152,7 @@ class _Examiner:
         self._quiet = frozenset(rule for rule in self._rules.rules if rule.id in self._loaded.observed)
         self._detail = {
             "ready": True, "rules": len(self._loaded.every), "rulebook": self._loaded.revision.number,
+            "rulebook_proved": rules.proved,
             "modes": self._loaded.counts(), "refused_count": len(self._rules.refused),
             "refused": [_refusal(item) for item in self._rules.refused[:_MAX_REFUSED_ALERTS]],
         }  # fmt: skip

@@ -48,7 +48,7 @@ class RuleMode(_Part):
 class RuleException(_Part):
     """A Sigma filter: the rules that it names do not fire on the events that it says."""
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{1,100}$")]  # it is written to the disk under this name
     rules: tuple[str, ...]
     text: str  # YAML
     author: str

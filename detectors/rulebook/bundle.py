@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from detectors.rulebook.book import PackName
-from detectors.rulebook.sources import MAX_BYTES, Found
+from detectors.rulebook.sources import MAX_BYTES, Found, path_fault, under_files
 from pipeline.messages import HaidangError
 
 SUFFIX = ".haidang-rules"
@@ -135,6 +135,8 @@ def open_bundle(data: bytes, source: str, keys: Mapping[str, str]) -> Bundle:
     named = {_FOLDER + path: digest for path, digest in manifest.files.items()}
     for path in sorted(named.keys() ^ parts.keys()):
         raise HaidangError("rulebook.bundle_damaged", source=source, fault=path)
+    for path in (*filter(path_fault, manifest.files), *under_files(manifest.files)):
+        raise HaidangError("rulebook.bundle_damaged", source=source, fault=path[:200])
     for path, each in parts.items():
         if hashlib.sha256(each).hexdigest() != named[path]:
             raise HaidangError("rulebook.bundle_damaged", source=source, fault=path)
@@ -158,7 +160,7 @@ def _parts(data: bytes, source: str) -> dict[str, bytes]:
                 if file is None or item.name in parts or item.size > _MAX_MANIFEST or ".." in item.name.split("/"):
                     raise HaidangError("rulebook.bundle_damaged", source=source, fault=item.name[:200])
                 parts[item.name] = file.read()
-    except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError) as error:
+    except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise HaidangError("rulebook.bundle_damaged", source=source, fault=error) from error
     return parts
 

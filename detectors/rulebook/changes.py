@@ -4,27 +4,26 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
-from detectors.rulebook import bundle, checks, revisions, vectors
+from detectors.rulebook import arrivals, bundle, checks, revisions, standing, vectors
+from detectors.rulebook.arrivals import Arrived
 from detectors.rulebook.book import OWN, PACK_NAME, Book, ModeName, Pack, RuleException, RuleMode
 from detectors.rulebook.checks import Finding
 from detectors.rulebook.loading import Loaded, load, load_book, place_of, rule_folders, written_to
 from detectors.rulebook.revisions import Files, Revision, digest_of
-from detectors.rulebook.sources import Found, fetch, read_source
+from detectors.rulebook.testing import Tested, tested
 from detectors.rulebook.vectors import ReadLine
-from detectors.sigma import Correlation, Rule
-from detectors.sigma.documents import SUFFIXES, TESTS
+from detectors.sigma import Correlation, Rule, RuleSet
+from detectors.sigma.documents import SUFFIXES, TESTS, rule_files
 from detectors.sigma.ruleset import Library
-from pipeline.health import SILENT_SECONDS
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
-from pipeline.state.tables import stages
 
 #: How long a change waits for the detectors to use it, in seconds.
 _CONFIRM_SECONDS = 30.0
@@ -83,10 +82,11 @@ class Rulebook:
         loaded: Loaded | None = None,
         library: Library | None = None,
         read_line: ReadLine | None = None,
+        until: float | None = None,
     ) -> None:
         """`loaded` is the revision in force, where somebody has it ready; so has `library` what was compiled before.
 
-        `read_line` decodes the lines of vectors.
+        `read_line` decodes the lines of vectors; `until` is when their trial is given up, by the monotonic clock.
         """
         self._engine = engine
         self._settings = settings
@@ -94,6 +94,7 @@ class Rulebook:
         self._loaded = loaded
         self._library = library if library is not None else Library()
         self._read_line = read_line
+        self._until = until
 
     @property
     def loaded(self) -> Loaded:
@@ -203,6 +204,15 @@ class Rulebook:
         }  # fmt: skip
         return checks.check(files, taken, self._read_line)
 
+    def test(self, names: Iterable[str] = ()) -> Tested:
+        """Try the vectors of these rules, or of all rules in the rulebook."""
+        loaded = self.loaded
+        wanted = {self.find(name).path for name in names}
+        rules = RuleSet.load(*loaded.folders, library=self._library)  # without exceptions: those are no fault of a rule
+        rules.refused = tuple(each for each in rules.refused if not wanted or each.path in wanted)
+        paths = [str(path) for folder in loaded.folders for path in rule_files(folder)]
+        return tested(rules, [path for path in paths if not wanted or path in wanted], self._read_line, self._until)
+
     def add(self, files: Files) -> tuple[Revision | None, list[Finding]]:
         """Add rules of our own, or change them: no revision where a finding is an error."""
         for name in files:
@@ -235,29 +245,53 @@ class Rulebook:
         changed = {key: {"before": before[key], "after": ""} for key in gone & before.keys()}
         return self._with_own(kept, "remove", {"rules": {rule.id: rule.title}, "files": changed})
 
-    def read_pack(self, place: str, name: str = "") -> tuple[str, Found, "bundle.Bundle | None"]:
-        """Read a pack from where it lies: its name, what was found, and the bundle if it is one.
-
-        Raises:
-            HaidangError: it cannot be read; a signature is not right; it has no name.
-        """
-        place = _newest_bundle(place)
-        if bundle.is_bundle(place):
-            data = fetch(place) if "://" in place else _bytes_of(place)
-            opened = bundle.open_bundle(data, place, self.revision.book.keys)
-            if name and name != opened.manifest.name:
-                raise HaidangError("rulebook.other_name", name=name, bundle=opened.manifest.name)
-            return opened.manifest.name, opened.found, opened
-        if not name:
-            raise HaidangError("rulebook.no_name")
-        return name, read_source(place), None
-
     def pack(
         self, place: str, name: str = "", *, version: str = "", licence: str = "", mode: ModeName | None = None,
         every_hours: float | None = None, force: bool = False,
     ) -> "Change":  # fmt: skip
         """Return the change that brings a pack in, or to another version; `make` it when its preview is right."""
-        name, found, opened = self.read_pack(place, name)
+        arrived = arrivals.from_place(place, name, self.revision.book.keys)
+        return self.bring(
+            arrived, version=version, licence=licence, mode=mode, every_hours=every_hours, force=force,
+        )  # fmt: skip
+
+    def uploaded(
+        self, data: bytes, file: str, name: str = "", *, version: str = "", licence: str = "",
+        mode: ModeName | None = None, force: bool = False,
+    ) -> "Change":  # fmt: skip
+        """Return the change that brings in a pack that somebody holds, by the name of its file.
+
+        Where updates of the pack come from stays as it is.
+        """
+        arrived = arrivals.from_bytes(data, file, name, self.revision.book.keys)
+        old = self.revision.book.packs.get(arrived.name)
+        return self.bring(
+            replace(arrived, source=old.source if old else ""), version=version, licence=licence, mode=mode, force=force
+        )
+
+    def source_of(self, name: str) -> str:
+        """Return where a pack's updates come from.
+
+        Raises:
+            HaidangError: there is no such pack, or nothing to look at.
+        """
+        pack = self.revision.book.packs.get(name)
+        if pack is None:
+            raise HaidangError("rulebook.no_pack", name=name, known=", ".join(self.revision.book.packs))
+        if not pack.source:
+            raise HaidangError("rulebook.no_source", pack=name)
+        return pack.source
+
+    def bring(
+        self, arrived: Arrived, *, version: str = "", licence: str = "", mode: ModeName | None = None,
+        every_hours: float | None = None, force: bool = False,
+    ) -> "Change":  # fmt: skip
+        """Return the change that brings in a pack that was read.
+
+        Raises:
+            HaidangError: its name is none, or it must be signed with another key.
+        """
+        name, found, opened = arrived.name, arrived.found, arrived.opened
         if not re.fullmatch(PACK_NAME, name):
             raise HaidangError("rulebook.bad_pack_name", name=name)
         if name == OWN:
@@ -273,7 +307,7 @@ class Rulebook:
         pack = Pack(
             digest=digest,
             version=version or found.version or time.strftime("%Y-%m-%d"),
-            source=place if "://" in place else str(Path(place).expanduser().absolute()),
+            source=arrived.source,
             licence=licence or found.licence or kept.licence,
             added=time.time(),
             mode=mode or kept.mode,
@@ -348,7 +382,7 @@ class Rulebook:
         while True:
             state = revisions.get(self._engine, revision.number)
             seconds = round(time.monotonic() - started, 2)
-            living = self._living()
+            living = [copy.revision for copy in standing.copies(self._engine)]
             if state.failed:
                 return Confirmed(len(living), seconds, state.failed)
             if all(number >= revision.number for number in living):
@@ -356,14 +390,6 @@ class Rulebook:
             if seconds > _CONFIRM_SECONDS:
                 return Confirmed(len(living), seconds, late=True)
             time.sleep(_LOOK_SECONDS)
-
-    def _living(self) -> list[int]:
-        """Return which revision each copy of the detectors that lives uses."""
-        query = select(stages.c.detail).where(
-            stages.c.stage == "detectors", stages.c.seen > time.time() - SILENT_SECONDS
-        )
-        with self._engine.connect().execution_options(read_only=True) as connection:
-            return [int(detail.get("rulebook", -1)) for detail in connection.scalars(query)]
 
     def _own(self) -> dict[str, str]:
         pack = self.revision.book.packs.get(OWN)
@@ -408,7 +434,7 @@ class Rulebook:
         if tests and book.exceptions:
             without = book.model_copy(update={"exceptions": {}})
             plain = load_book(Revision(-1, without), folders, contents, place, self._library)
-        tried, failed = vectors.failures(plain.rules, tests, self._read_line)
+        tried, failed = vectors.failures(plain.rules, tests, self._read_line, self._until)
         found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
         return _compared(before, after, [*left_out], [*stops, *found], tried)
 
@@ -487,19 +513,3 @@ def _vectors_of(book: Book, fresh: Mapping[str, Files], place: Path) -> dict[str
                 base = written_to(place, pack) / path.removesuffix(TESTS)
                 found.update({f"{base}{suffix}": text for suffix in SUFFIXES})
     return found
-
-
-def _bytes_of(place: str) -> bytes:
-    try:
-        return Path(place).expanduser().read_bytes()
-    except OSError as error:
-        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
-
-
-def _newest_bundle(place: str) -> str:
-    """Return the newest bundle of a folder that holds bundles; else the place itself."""
-    path = Path(place).expanduser()
-    if "://" in place or not path.is_dir():
-        return place
-    found = sorted(path.glob(f"*{bundle.SUFFIX}"), key=lambda each: each.stat().st_mtime)
-    return str(found[-1]) if found else place

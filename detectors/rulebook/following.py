@@ -32,10 +32,11 @@ class CanaryLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Rules that have proved themselves."""
+    """Rules that have proved themselves: a canary was found through them at `proved` (seconds since 1970)."""
 
     loaded: Loaded
     prefilter: Prefilter
+    proved: float | None = None
 
 
 def ready(loaded: Loaded) -> Ready:
@@ -56,7 +57,7 @@ def ready(loaded: Loaded) -> Ready:
     ]  # fmt: skip
     if not found:
         raise CanaryLost("a canary that was examined with the new rules was not found")
-    return Ready(loaded, prefilter)
+    return Ready(loaded, prefilter, time.time())
 
 
 class Follower:

@@ -62,6 +62,13 @@ class Loaded:
     folders: tuple[Path, ...] = ()
     exceptions: tuple[RuleException, ...] = ()
 
+    def without_paths(self, text: str) -> str:
+        """Return a text in which no folder of this machine is named: packs and folders of rules by their names."""
+        packs = {written_to(Path(), pack).name: name for name, pack in self.revision.book.packs.items()}
+        for folder in self.folders:
+            text = text.replace(f"{folder}{os.sep}", f"{packs.get(folder.name, folder.name)}:")
+        return text
+
     @property
     def every(self) -> list[Rule | Correlation]:
         """All rules that loaded, also those that are off; without the canaries' own."""
@@ -106,7 +113,9 @@ def load_book(
     exceptions = [_written_exceptions(place, in_force)] if in_force else []
     origins = {**{str(folder): str(folder) for folder in folders}, **{str(path): name for name, path in packs.items()}}
     rules = RuleSet.load(*(Path(origin) for origin in origins), *exceptions, CANARY_RULE, library=library)
-    rules.refused = tuple(replace(each, path=_shown(each.path, packs)) for each in rules.refused)
+    rules.refused = tuple(
+        replace(each, path=_shown(each.path, packs), reason=_shown(each.reason, packs)) for each in rules.refused
+    )
     rules.warnings = tuple(replace(each, path=_shown(each.path, packs)) for each in rules.warnings)
     of_pack = {rule.id: _origin(rule, origins) for rule in rules.every}
     modes = {identifier: _mode(book, identifier, pack) for identifier, pack in of_pack.items()}
@@ -125,6 +134,17 @@ def written_to(place: Path, pack: Pack) -> Path:
 def place_of(settings: Settings) -> Path:
     """Return where the packs of a site are written out."""
     return settings.data_dir / _FOLDER
+
+
+def drop(place: Path, digests: Iterable[str], kept: Iterable[str]) -> None:
+    """Remove what was written out of packs that came to nothing, but for what is to be kept (`folders_in`)."""
+    for name in {digest[:20] for digest in digests}.difference(kept):
+        shutil.rmtree(place / name, ignore_errors=True)
+
+
+def folders_in(place: Path) -> set[str]:
+    """Return the names of the folders that are written out."""
+    return {path.name for path in place.iterdir()} if place.is_dir() else set()
 
 
 def tidy(place: Path, book: Book) -> None:
@@ -146,12 +166,11 @@ def _origin(rule: Rule | Correlation, origins: Mapping[str, str]) -> str:
     return next(within, "")
 
 
-def _shown(path: str, packs: Mapping[str, Path]) -> str:
-    """Return a path in a pack as people know it: the pack's name, and where in it."""
+def _shown(text: str, packs: Mapping[str, Path]) -> str:
+    """Return a path, or a text with paths, as people know those of packs: the pack's name, and where in it."""
     for name, folder in packs.items():
-        if path.startswith(f"{folder}{os.sep}"):
-            return f"{name}:{path.removeprefix(f'{folder}{os.sep}')}"
-    return path
+        text = text.replace(f"{folder}{os.sep}", f"{name}:")
+    return text
 
 
 def _without(rules: RuleSet, identifiers: set[str]) -> tuple[RuleSet, tuple[Rule | Correlation, ...]]:

@@ -3,16 +3,21 @@
 Nothing is unpacked to the disk, and no name in an archive is used as a path of this machine before it was looked at.
 """
 
+import gzip
 import io
+import lzma
 import re
 import ssl
+import struct
 import tarfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -23,6 +28,10 @@ from pipeline.messages import HaidangError
 
 #: Files of one pack, and bytes of all of them.
 MAX_FILES, MAX_BYTES = 50_000, 200_000_000
+#: Entries of an archive or a folder, also those that are none of ours: each costs memory before it can be left out.
+_MAX_ENTRIES = 200_000
+#: Bytes of a path in a pack, and of each of its parts: what file systems take.
+_MAX_PATH, _MAX_NAME = 1_000, 255
 #: How long an address may take to answer, and the whole of it, in seconds.
 _TIMEOUT, _PATIENCE = 30.0, 600.0
 _TABLES = ("fields.toml", "logsources.toml")
@@ -30,7 +39,12 @@ _TABLES = ("fields.toml", "logsources.toml")
 _VERSION, _LICENCES = "version.txt", ("license", "license.md", "license.txt", "licence", "licence.txt", "copying")
 #: Folders of SigmaHQ's repository that hold rules in use; beside them lie rules that are deprecated or unsupported.
 _RULE_FOLDERS = re.compile(r"rules(-[a-z-]+)?")
-_ZSTD, _GZIP, _ZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04"
+_ZSTD, _GZIP, _ZIP, _ZIP_ENTRY = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04", b"PK\x01\x02"
+#: What Python's readers of archives raise for bytes that are none, or that they cannot unpack (a password, a method).
+_NO_ARCHIVE = (
+    zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    NotImplementedError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +67,29 @@ def read_source(place: str) -> Found:
     if "://" in place:
         return read_archive(fetch(place), place)
     path = Path(place).expanduser()
-    if path.is_dir():
-        return _found(str(path), _in_folder(path))
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
-        return read_archive(path.read_bytes(), str(path))
+        return _found(place, _in_folder(path)) if path.is_dir() else read_archive(read_file(place), place)
     except OSError as error:
         raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+
+
+def read_file(place: str) -> bytes:
+    """Return what is in a file; a device or a pipe, which may never end, is none.
+
+    Raises:
+        HaidangError: it cannot be read, or is larger than a pack may be.
+    """
+    path = Path(place).expanduser()
+    try:
+        if path.exists() and not path.is_file():
+            raise HaidangError("rulebook.cannot_read", source=place, fault="no file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
+    if len(data) > MAX_BYTES:
+        raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
+    return data
 
 
 def read_archive(data: bytes, source: str) -> Found:
@@ -79,8 +108,8 @@ def members(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
         HaidangError: it is no archive, or too large.
     """
     try:
-        yield from _zip(data) if data.startswith(_ZIP) else _tar(data, source)
-    except (zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, EOFError, OSError, NotImplementedError) as error:
+        yield from _zip(data, source) if data.startswith(_ZIP) else _tar(data, source)
+    except _NO_ARCHIVE as error:
         raise HaidangError("rulebook.no_archive", source=source, fault=error) from error
 
 
@@ -124,7 +153,10 @@ class _ToHttpsOnly(urllib.request.HTTPRedirectHandler):
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
+    paths = list(islice(folder.rglob("*"), _MAX_ENTRIES + 1))
+    if len(paths) > _MAX_ENTRIES:
+        raise HaidangError("rulebook.too_many", source=folder, limit=_MAX_ENTRIES)
+    for path in sorted(paths):
         relative = path.relative_to(folder)
         if any(part.startswith(".") for part in relative.parts) or not path.is_file():
             continue
@@ -137,7 +169,9 @@ def _limited(path: Path) -> bytes:
         return file.read(MAX_FILE + 1)
 
 
-def _zip(data: bytes) -> Iterator[tuple[str, bytes]]:
+def _zip(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+    if data.count(_ZIP_ENTRY) > _MAX_ENTRIES:
+        raise HaidangError("rulebook.too_many", source=source, limit=_MAX_ENTRIES)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for item in archive.infolist():
             if not item.is_dir() and _is_wanted(item.filename):
@@ -149,13 +183,34 @@ def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
     if data.startswith(_ZSTD):
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             data = reader.read(MAX_BYTES + 1)
+    elif data.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz" if data.startswith(_GZIP) else "r:") as archive:
-        for item in archive:
-            file = archive.extractfile(item) if item.isfile() and _is_wanted(item.name) else None
-            if file is not None:
-                yield item.name, file.read(MAX_FILE + 1)
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        for number, item in enumerate(archive):
+            if number >= _MAX_ENTRIES:
+                raise HaidangError("rulebook.too_many", source=source, limit=_MAX_ENTRIES)
+            member = archive.extractfile(item) if item.isfile() and _is_wanted(item.name) else None
+            if member is not None:
+                yield item.name, member.read(MAX_FILE + 1)
+
+
+def path_fault(name: str) -> str:
+    """Return why a name cannot be the path of a file in a pack, or an empty text: packs are written to the disk."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or not name.isprintable():
+        return "its path leads out of the pack"
+    if len(name.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
+        return "its path is too long"
+    return ""
+
+
+def under_files(names: Iterable[str]) -> list[str]:
+    """Return the paths that lie under one that is a file: both cannot be written."""
+    files = {PurePosixPath(name) for name in names}
+    return sorted(str(path) for path in files if any(parent in files for parent in path.parents))
 
 
 def _is_wanted(name: str) -> bool:
@@ -172,8 +227,8 @@ def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
         size += len(data)
         if size > MAX_BYTES or len(texts) >= MAX_FILES:
             raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or any(not sign.isprintable() for sign in name):
-            left_out.append((name, "its path leads out of the pack"))
+        if fault := path_fault(name):
+            left_out.append((name, fault))
         elif len(data) > MAX_FILE:
             left_out.append((name, f"it is larger than {MAX_FILE} bytes"))
         else:
@@ -181,6 +236,9 @@ def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
                 texts[path] = data.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 left_out.append((name, f"it is not UTF-8: byte {error.start} is no text"))
+    for name in under_files(map(str, texts)):
+        del texts[PurePosixPath(name)]
+        left_out.append((name, "its path lies under that of a file"))
     files = _rules_of(texts)
     if not any(name.endswith(SUFFIXES) for name in files):
         raise HaidangError("rulebook.no_rules", source=source)

@@ -8,6 +8,7 @@ ones `every` seconds later (1). `{n}` in its values is the number of the repetit
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeAlias
 
 import yaml
@@ -16,11 +17,12 @@ from detectors.correlations import Correlations, Limits
 from detectors.sigma import Correlation, Rule, RuleSet
 from detectors.sigma.documents import SUFFIXES, TESTS
 from pipeline.event import Event, event_id, from_micros, to_micros
+from pipeline.messages import HaidangError
 
 START = to_micros("2026-11-24T05:00:00.000Z")
 _KEYS = frozenset(("at", "repeat", "every", "event", "received"))
-#: Repetitions of one entry, and vectors of one file.
-_MAX_REPEAT, _MAX_VECTORS = 100_000, 1_000
+#: Repetitions of one entry, events of one stream, and vectors of one file.
+_MAX_REPEAT, _MAX_STREAM, _MAX_VECTORS = 100_000, 200_000, 1_000
 
 
 #: The keys of events, and of lines that become such.
@@ -58,6 +60,8 @@ def events_of(entries: list[dict[str, Any]]) -> list[Event]:
             raise NotAVector(f"entry {place + 1} of a stream must have the keys {sorted(_KEYS)}, not {entry!r:.200}")
         if not 1 <= entry.get("repeat", 1) <= _MAX_REPEAT:
             raise NotAVector(f"'repeat' must be from 1 to {_MAX_REPEAT}")
+        if len(events) + entry.get("repeat", 1) > _MAX_STREAM:
+            raise NotAVector(f"a stream has at most {_MAX_STREAM} events")
         for number in range(entry.get("repeat", 1)):
             time = START + round((entry.get("at", 0) + number * entry.get("every", 1)) * 1_000_000)
             event = {"@timestamp": from_micros(time), "event.id": event_id("vector", place, number)}
@@ -65,10 +69,15 @@ def events_of(entries: list[dict[str, Any]]) -> list[Event]:
     return events
 
 
-def failures(rules: RuleSet, tests: Mapping[str, str], read_line: ReadLine | None = None) -> tuple[int, list[Failure]]:
+def failures(
+    rules: RuleSet, tests: Mapping[str, str], read_line: ReadLine | None = None, until: float | None = None
+) -> tuple[int, list[Failure]]:
     """Return how many vectors were tried, and those that fail. `tests`: paths of rule files and their vectors' text.
 
-    `read_line` decodes lines; without it they are left out.
+    `read_line` decodes lines; without it they are left out. `until` is a time of the monotonic clock.
+
+    Raises:
+        HaidangError: not all were tried by then.
     """
     loud: dict[str, list[Rule | Correlation]] = {}
     for rule in rules.every:
@@ -81,6 +90,8 @@ def failures(rules: RuleSet, tests: Mapping[str, str], read_line: ReadLine | Non
             for rule in loud.get(path, ()):
                 for kind, expected in (("hits", True), ("misses", False)):
                     for number, vector in enumerate(vectors[kind], 1):
+                        if until is not None and monotonic() > until:
+                            raise HaidangError("rulebook.vectors_slow", tried=tried)
                         tried += 1
                         if _fires(rules, rule, vector) is not expected:
                             reason = "it does not fire" if expected else "it fires"

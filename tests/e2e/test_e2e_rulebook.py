@@ -1,13 +1,16 @@
 """The rulebook of a running site: changes are used within seconds and without a stop, bad ones are taken back."""
 
+import io
 import json
 import os
 import re
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 
@@ -121,6 +124,37 @@ def test_a_pack_is_updated_by_itself_and_what_fails_is_an_alert(make_site: Calla
     pack.rename(tmp_path / "gone")
     eventually(lambda: "haidang.rules_update_failed" in {alert["rule.id"] for alert in site.alerts()}, 60)
     assert site.stages()["detectors"]["detail"]["rulebook"] == 2
+
+
+def test_a_pack_that_is_sent_is_used_and_the_status_says_so(make_site: Callable[..., Site]) -> None:
+    site = make_site()
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr("rules/door.yml", RULE)
+    secret = site.run("token", "create", "console", "--api", "administrator").stdout.strip()
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/octet-stream"}
+    address = site.stages()["api"]["detail"]["address"]
+    with httpx.Client(base_url=f"{address}/api/v1/rules", headers=headers, timeout=60) as client:
+        made = client.post("/packs", params={"file": "doors.zip", "name": "doors"}, content=held.getvalue())
+        assert made.json()["revision"] == 1, made.text
+
+        def used() -> bool:
+            found = client.get("/status").json()
+            return bool(found["in_use"] and found["revision"] == 1)
+
+        eventually(used)
+        (copy,) = client.get("/status").json()["detectors"]
+        assert copy["rules"] > 100 and copy["canary_found"] > time.time() - 60
+        _opened(site, 1)
+        eventually(lambda: _alerts(site) == 1)
+        with site.engine.begin() as connection:  # one that cannot be used
+            row: Any = connection.execute(select(rulebooks)).mappings().one()
+            document = json.loads(json.dumps(row["document"]))
+            document["packs"]["doors"]["digest"] = "0" * 64
+            connection.execute(rulebooks.insert(), {**row, "revision": 2, "document": document, "failed": ""})
+        eventually(lambda: bool(client.get("/status").json()["taken_back"]))
+        assert client.get("/status").json()["taken_back"]["revision"] == 2
+        assert used()
 
 
 def test_a_kill_while_rules_change_loses_nothing(make_site: Callable[..., Site], tmp_path: Path) -> None:

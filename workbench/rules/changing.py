@@ -7,10 +7,11 @@ from pathlib import Path
 
 from detectors.rulebook.book import ALERT, OBSERVE, OFF, ModeName
 from detectors.rulebook.checks import ERROR
+from detectors.rulebook.testing import read_text
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
 from workbench.rules.site import OnSite
-from workbench.rules.trying import print_findings, read_files, read_text
+from workbench.rules.trying import print_findings, read_files
 
 _DAY_SECONDS = 86_400
 

@@ -47,14 +47,11 @@ def _update_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _update(chosen: argparse.Namespace, site: OnSite) -> int:
     packs = site.rulebook.revision.book.packs
-    for name in chosen.pack:
-        if name not in packs:
-            raise HaidangError("rulebook.no_pack", name=name, known=", ".join(packs))
     if chosen.place and len(chosen.pack) != 1:
         raise HaidangError("command.rules.one_pack")
     names = chosen.pack or [name for name, pack in packs.items() if pack.source]
-    statuses = [_bring(chosen, site, chosen.place or packs[name].source, name) for name in names]
-    return max(statuses, default=0)
+    places = {name: chosen.place or site.rulebook.source_of(name) for name in names}
+    return max((_bring(chosen, site, place, name) for name, place in places.items()), default=0)
 
 
 def _bring(chosen: argparse.Namespace, site: OnSite, place: str, name: str) -> int:

@@ -8,13 +8,14 @@ from typing import Any
 
 from collectors.decoders.pasted import decode_pasted
 from detectors.correlate import limits_of
-from detectors.rulebook import backtest, checks, vectors
+from detectors.rulebook import backtest, checks
 from detectors.rulebook.backtest import Backtest, Bounds, Subject
 from detectors.rulebook.checks import ERROR, Finding
 from detectors.rulebook.sources import read_source
+from detectors.rulebook.testing import read_text, tested
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import RuleSet
-from detectors.sigma.documents import MAX_FILE, TESTS, rule_files
+from detectors.sigma.documents import TESTS, rule_files
 from pipeline import store
 from pipeline.command import show
 from pipeline.command.search import time_filter
@@ -52,20 +53,6 @@ def print_findings(findings: Sequence[Finding], as_json: bool = False) -> None:
             show.line(show.plain(f"{say(f'rules.{finding.severity}')}: {finding.path}: {named}{finding.text}"))
 
 
-def read_text(path: Path) -> str:
-    """Read a rule file.
-
-    Raises:
-        HaidangError: it cannot be read, is no text, or is too large.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE:
-            raise HaidangError("rulebook.file_too_large", file=path, limit=MAX_FILE)
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HaidangError("rulebook.cannot_read", source=path, fault=error) from error
-
-
 def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="+", type=Path, help=say("command.rules.check_files"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))
@@ -95,19 +82,15 @@ def _test_arguments(parser: argparse.ArgumentParser) -> None:
 def _test(chosen: argparse.Namespace, site: OnSite) -> int:
     """Try the vectors of these files or folders, or of all rules in use; 1 where one fails, or there are none."""
     places = chosen.file or list(site.rulebook.loaded.folders)
-    rules = RuleSet.load(*places)
     paths = [str(path) for place in places for path in rule_files(place)]
-    tests = {path: read_text(Path(vector_path(path))) for path in paths if Path(vector_path(path)).is_file()}
-    tried, failed = vectors.failures(rules, tests, decode_pasted)
-    found = [Finding(ERROR, each.place, each.rule, each.reason) for each in rules.refused]
-    found += [Finding(ERROR, vector_path(each.path), each.rule, str(each)) for each in failed]
-    print_findings(found, chosen.json)
-    values = {"vectors": tried, "rules": len(tests), "failed": len(failed), "without": len(paths) - len(tests)}
+    found = tested(RuleSet.load(*places), paths, decode_pasted)
+    print_findings(found.findings, chosen.json)
+    values = found.counts()
     if chosen.json:
         show.json_line(values)
     else:
         show.line(say("command.rules.tested", **{name: show.number(value) for name, value in values.items()}))
-    return 1 if found or not tried else 0
+    return 1 if found.findings or not found.vectors else 0
 
 
 def _backtest_arguments(parser: argparse.ArgumentParser) -> None:

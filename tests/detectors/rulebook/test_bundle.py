@@ -73,6 +73,13 @@ def repacked(change: dict[str, bytes | None]) -> bytes:
     return zstandard.ZstdCompressor().compress(held.getvalue())
 
 
+@pytest.mark.parametrize("path", ["/etc/evil.yml", "a/../../evil.yml", "linux/a.yml/b.yml", "x" * 300])
+def test_not_even_who_is_trusted_writes_outside_of_a_pack(path: str) -> None:
+    made = bundle.make({**FILES, path: "title: Out\n"}, PRIVATE, "bo-tttt", "2026-12", "MIT")
+    with pytest.raises(HaidangError, match="damaged"):
+        bundle.open_bundle(made, "x", KEYS)
+
+
 @pytest.mark.parametrize(
     "change",
     [

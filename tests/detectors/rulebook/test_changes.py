@@ -1,7 +1,9 @@
 """Changes of the rulebook: looked at, tried, saved as revisions, and never half."""
 
+import io
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ from doors import rule, vectors
 from sqlalchemy import Engine, select
 
 from detectors.rulebook import backup, bundle, revisions
+from detectors.rulebook.book import Book, Pack, RuleException
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
 from detectors.rulebook.loading import load
+from detectors.rulebook.vectors import NotAVector, events_of
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
 from pipeline.state.tables import audit
@@ -256,3 +260,67 @@ def test_a_backup_brings_everything_back_and_a_damaged_one_nothing(
     path.write_bytes(data[:-5])
     with pytest.raises(HaidangError, match="damaged"):
         backup.read(path)
+
+
+@pytest.mark.parametrize("name", ["../../evil.yml", "/tmp/evil.yml", "a.yml/b.yml", "a\0.yml", "x" * 300])
+def test_a_backup_with_a_right_checksum_leads_out_of_no_folder(name: str) -> None:
+    files = {"a.yml": rule(2, "A", "a"), name: "title: Out"}
+    digest = revisions.digest_of(files)
+    made, _ = backup.make(Book(packs={"p": Pack(digest=digest, added=0.0)}), {digest: files})
+    with pytest.raises(HaidangError, match="damaged"):
+        backup.opened(made, "b")
+
+
+def test_a_backup_names_no_exception_as_it_likes_and_is_not_larger_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book().with_exception(
+        RuleException.model_construct(
+            id="../../evil", rules=(), text="x", author="a", reason="r", created=0.0, expires=None
+        )
+    )
+    with pytest.raises(HaidangError, match="damaged"):
+        backup.opened(backup.make(book, {})[0], "b")
+    monkeypatch.setattr(backup, "MAX_CONTENT", 1_000)
+    with pytest.raises(HaidangError, match="too large"):
+        backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x" * 100_000}})[0], "b")
+    monkeypatch.undo()
+    assert backup.opened(backup.make(Book(), {"0" * 64: {"a.yml": "x"}})[0], "b") == (Book(), {})  # of no pack
+
+
+def test_a_pack_that_somebody_brought_has_no_source(book: Rulebook, tmp_path: Path) -> None:
+    place = write(tmp_path / "pack", a=rule(2, "A", "a"))
+    book.uploaded(rule_archive("b.yml", rule(3, "B", "b")), "b.zip", "b").make()
+    with pytest.raises(HaidangError, match="no source"):
+        book.source_of("b")
+    book.pack(place, "b", every_hours=24).make()
+    book.uploaded(rule_archive("b.yml", rule(3, "B", "b")), "b.zip", "b").make()
+    assert (book.source_of("b"), book.revision.book.packs["b"].every_hours) == (place, 24)
+    with pytest.raises(HaidangError, match="no pack"):
+        book.source_of("c")
+
+
+def rule_archive(name: str, text: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(name, text)
+    return held.getvalue()
+
+
+def test_vectors_are_tried_for_as_long_as_there_is_time(
+    book: Rulebook, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    place = write(tmp_path / "pack", a=rule(2, "A", "a"), a_test=vectors("a", "b"), b=rule(3, "B", "b"))
+    late = Rulebook(engine, settings, "an", until=time.monotonic() - 1)
+    with pytest.raises(HaidangError, match="take too long"):
+        late.pack(place, "p")
+    book.pack(place, "p").make()
+    made = book.test()
+    assert (made.findings, made.counts()) == ([], {"vectors": 2, "rules": 1, "failed": 0, "without": 2})
+    assert book.test(["B"]).counts() == {"vectors": 0, "rules": 0, "failed": 0, "without": 1}
+    with pytest.raises(HaidangError, match="take too long"):
+        Rulebook(engine, settings, "an", until=time.monotonic() - 1).test()
+
+
+def test_a_stream_of_vectors_has_an_end() -> None:
+    entry = {"repeat": 100_000, "event": {}}
+    with pytest.raises(NotAVector, match="at most 200000 events"):
+        events_of([entry, entry, {"event": {}}])

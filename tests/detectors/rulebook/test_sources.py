@@ -1,11 +1,14 @@
 """Packs out of folders, archives and https addresses: what is taken, what is left out, what is refused."""
 
+import gzip
 import io
+import os
 import ssl
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -13,6 +16,8 @@ import pytest
 import trustme
 import zstandard
 from doors import rule
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectors.rulebook.sources import fetch, read_archive, read_source
 from detectors.sigma.documents import MAX_FILE
@@ -47,20 +52,18 @@ def tarred(files: dict[str, bytes], mode: str = "w") -> bytes:
     return held.getvalue()
 
 
-@pytest.mark.parametrize(
-    "pack",
-    [
-        zipped,
-        tarred,
-        lambda files: tarred(files, "w:gz"),
-        lambda files: zstandard.ZstdCompressor().compress(tarred(files)),
-    ],
-    ids=["zip", "tar", "tar.gz", "tar.zst"],
-)
-def test_of_sigmahq_the_rules_in_use_are_taken_with_version_and_licence(
-    pack: Callable[[dict[str, bytes]], bytes],
-) -> None:
-    found = read_archive(pack(FILES), "sigma.zip")
+#: The same files in each kind of archive.
+PACKED = {
+    "zip": zipped(FILES),
+    "tar": tarred(FILES),
+    "tar.gz": tarred(FILES, "w:gz"),
+    "tar.zst": zstandard.ZstdCompressor().compress(tarred(FILES)),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_of_sigmahq_the_rules_in_use_are_taken_with_version_and_licence(kind: str) -> None:
+    found = read_archive(PACKED[kind], "sigma.zip")
     assert sorted(found.files) == ["rules-threat-hunting/b.yml", "rules/windows/a.yml"]
     assert (found.version, found.licence) == ("r2026-11", "Detection Rule License 1.1")
 
@@ -73,6 +76,20 @@ def test_a_folder_is_read_with_its_tables_and_vectors(tmp_path: Path) -> None:
     assert sorted(read_source(str(tmp_path)).files) == ["a.test.yml", "a.yml", "fields.toml"]
 
 
+def test_what_never_ends_is_no_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(HaidangError, match="cannot be read"):
+            read_source(place)
+    monkeypatch.setattr("detectors.rulebook.sources.MAX_BYTES", 1_000)
+    (tmp_path / "x.zip").write_bytes(b"x" * 1_001)
+    with pytest.raises(HaidangError, match="too large"):
+        read_source(str(tmp_path / "x.zip"))
+    monkeypatch.setattr("detectors.rulebook.sources._MAX_ENTRIES", 1)
+    with pytest.raises(HaidangError, match="too many"):
+        read_source(str(tmp_path))
+
+
 def test_what_cannot_be_a_rule_is_left_out_by_name() -> None:
     files = {
         "good.yml": b"title: A",
@@ -80,6 +97,8 @@ def test_what_cannot_be_a_rule_is_left_out_by_name() -> None:
         "/etc/evil.yml": b"title: C",
         "large.yml": b"x" * (MAX_FILE + 1),
         "latin.yml": b"title: \xff",
+        "good.yml/under.yml": b"title: D",
+        f"{'x' * 252}.yml": b"title: E",
     }
     found = read_archive(zipped(files), "x.zip")
     assert list(found.files) == ["good.yml"]
@@ -87,6 +106,8 @@ def test_what_cannot_be_a_rule_is_left_out_by_name() -> None:
     assert "leads out" in reasons["../../etc/cron.d/evil.yml"]
     assert str(MAX_FILE) in reasons["large.yml"]
     assert "UTF-8" in reasons["latin.yml"]
+    assert "under that of a file" in reasons["good.yml/under.yml"]
+    assert "too long" in reasons[f"{'x' * 252}.yml"]
 
 
 @pytest.mark.parametrize(
@@ -113,6 +134,23 @@ def test_a_file_that_blows_up_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -
         read_archive(bomb, "bomb.zip")
     with pytest.raises(HaidangError, match="too large"):
         read_archive(zstandard.ZstdCompressor().compress(b"\0" * 50_000_000), "bomb.tar.zst")
+    with pytest.raises(HaidangError, match="too large"):
+        read_archive(gzip.compress(b"\0" * 50_000_000), "bomb.tar.gz")
+    monkeypatch.setattr("detectors.rulebook.sources._MAX_ENTRIES", 10)
+    many = {f"{n}.bin": b"" for n in range(11)}  # none of them would be taken
+    for pack in (zipped(many), tarred(many)):
+        with pytest.raises(HaidangError, match="too many"):
+            read_archive(pack, "many")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(PACKED)), st.floats(0, 0.999), st.integers(1, 255), st.booleans())
+def test_a_damaged_archive_is_told_whatever_is_damaged(kind: str, place: float, mask: int, cut: bool) -> None:
+    data = bytearray(PACKED[kind])
+    where = int(place * len(data))
+    data[where] ^= mask
+    with suppress(HaidangError):
+        read_archive(bytes(data[:where] if cut else data), "damaged")
 
 
 class _Handler(BaseHTTPRequestHandler):
