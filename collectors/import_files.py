@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
-from collectors.envelope import Origin, zone
+from collectors.envelope import Origin, encoding, zone
 from collectors.reading import Unreadable, read_file
 from pipeline import bus
 from pipeline.balance import balances
@@ -80,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise HaidangError("command.import.no_rules", folder=folder)
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
-    origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
+    origin = Origin(SOURCE, settings.observer, settings.organization, hints, encoding(chosen.encoding))
     engine = open_state(settings.data_dir, settings.state)
     queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()

@@ -20,7 +20,7 @@ import orjson
 from collectors.decoders.text import to_text
 from collectors.envelope import Origin
 from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker, line_fault
-from collectors.windows_events import EVTX_MAGIC, read_evtx
+from collectors.windows_events import EVTX_HEADER_BYTES, EVTX_MAGIC, missing_chunks, read_evtx
 from pipeline.event import MAX_EVENT_BYTES
 
 _PIECE = 262_144
@@ -52,6 +52,7 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
         Unreadable: the file cannot be read, from here on.
     """
     try:
+        path.stat()  # what is not there is told as such
         if not path.is_file():  # a pipe or device has no end
             raise Unreadable("not a regular file")
         with path.open("rb") as file:
@@ -63,7 +64,9 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
                 yield from _evtx(path, path, origin)
             else:
                 yield from _text(path, file, origin, line_limit)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error) or repr(error)) from error
+    except RuntimeError as error:
         raise Unreadable(str(error) or repr(error)) from error
 
 
@@ -98,6 +101,8 @@ def _unpacked(
 
 def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[bytes], int]]:
     size = content.stat().st_size
+    with content.open("rb") as file:
+        missing = missing_chunks(file.read(EVTX_HEADER_BYTES), size)
     held: list[bytes] = []
     for line in read_evtx(content, origin, datetime.now(UTC), shown=path):
         held.append(line)
@@ -105,6 +110,8 @@ def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[byte
             yield held, 0
             held = []
     yield held, size
+    if missing:
+        raise Unreadable(f"it is cut off: its last {missing} chunks are missing; what came before is taken in")
 
 
 def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tuple[list[bytes], int]]:

@@ -59,6 +59,7 @@ _TERMS = frozenset(
         "utf",
         "web",
         "windows",
+        "zeek",
     )
 )
 
