@@ -3,7 +3,9 @@
 Nothing is unpacked to the disk, and no name in an archive is used as a path of this machine before it was looked at.
 """
 
+import gzip
 import io
+import lzma
 import re
 import ssl
 import tarfile
@@ -11,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -30,6 +33,11 @@ _TABLES = ("fields.toml", "logsources.toml")
 _VERSION, _LICENCES = "version.txt", ("license", "license.md", "license.txt", "licence", "licence.txt", "copying")
 #: Folders of SigmaHQ's repository that hold rules in use; beside them lie rules that are deprecated or unsupported.
 _RULE_FOLDERS = re.compile(r"rules(-[a-z-]+)?")
+#: What readers of archives raise: for what is broken, locked by a password, or packed in a way they do not know.
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    RuntimeError, ValueError,
+)  # fmt: skip
 _ZSTD, _GZIP, _ZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04"
 
 
@@ -64,7 +72,7 @@ def read_source(place: str) -> Found:
 
 
 def read_archive(data: bytes, source: str) -> Found:
-    """Read a zip or tar archive (plain, gzip, zstd), or one rule file.
+    """Read a zip or tar archive (plain, gzip, zstd).
 
     Raises:
         HaidangError: see `read_source`.
@@ -72,15 +80,16 @@ def read_archive(data: bytes, source: str) -> Found:
     return _found(source, members(data, source))
 
 
-def members(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of an archive: a relative path and its bytes; a file that is too large as `MAX_FILE + 1` bytes.
+def members(data: bytes, source: str) -> Iterator[tuple[str, bytes | None]]:
+    """Yield the files of an archive: a relative path and its bytes; a file that is too large as `MAX_FILE + 1` bytes,
+    a link as None.
 
     Raises:
         HaidangError: it is no archive, or too large.
     """
     try:
         yield from _zip(data) if data.startswith(_ZIP) else _tar(data, source)
-    except (zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, EOFError, OSError, NotImplementedError) as error:
+    except _BROKEN as error:
         raise HaidangError("rulebook.no_archive", source=source, fault=error) from error
 
 
@@ -100,13 +109,13 @@ def fetch(address: str) -> bytes:
     started, parts, size = time.monotonic(), [], 0
     try:
         with opener.open(address, timeout=_TIMEOUT) as answer:
-            while part := answer.read(1_000_000):
+            while part := answer.read1(1_000_000):  # what is there, so that one who sends little by little is noticed
                 parts.append(part)
                 size += len(part)
                 if size > MAX_BYTES:
                     raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000)
                 if time.monotonic() - started > _PATIENCE:
-                    raise TimeoutError
+                    raise TimeoutError(f"it took longer than {_PATIENCE:.0f} seconds")
     except urllib.error.HTTPError as error:
         raise HaidangError("rulebook.cannot_read", source=address, fault=f"{error.code} {error.reason}") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
@@ -145,17 +154,20 @@ def _zip(data: bytes) -> Iterator[tuple[str, bytes]]:
                     yield item.filename, file.read(MAX_FILE + 1)
 
 
-def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes | None]]:
     if data.startswith(_ZSTD):
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             data = reader.read(MAX_BYTES + 1)
+    elif data.startswith(_GZIP):
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+            data = packed.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz" if data.startswith(_GZIP) else "r:") as archive:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
         for item in archive:
-            file = archive.extractfile(item) if item.isfile() and _is_wanted(item.name) else None
-            if file is not None:
-                yield item.name, file.read(MAX_FILE + 1)
+            if _is_wanted(item.name) and not item.isdir():
+                file = archive.extractfile(item) if item.isfile() else None
+                yield item.name, None if file is None else file.read(MAX_FILE + 1)
 
 
 def _is_wanted(name: str) -> bool:
@@ -163,17 +175,19 @@ def _is_wanted(name: str) -> bool:
     return last.endswith(SUFFIXES) or last in _TABLES or last == _VERSION or last in _LICENCES
 
 
-def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
+def _found(source: str, given: Iterator[tuple[str, bytes | None]]) -> Found:
     texts: dict[PurePosixPath, str] = {}
     left_out: list[tuple[str, str]] = []
     size = 0
     for name, data in given:
         path = PurePosixPath(name)
-        size += len(data)
+        size += len(data or b"")
         if size > MAX_BYTES or len(texts) >= MAX_FILES:
             raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
         if path.is_absolute() or ".." in path.parts or "\\" in name or any(not sign.isprintable() for sign in name):
             left_out.append((name, "its path leads out of the pack"))
+        elif data is None:
+            left_out.append((name, "it is a link"))
         elif len(data) > MAX_FILE:
             left_out.append((name, f"it is larger than {MAX_FILE} bytes"))
         else:
@@ -183,6 +197,9 @@ def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
                 left_out.append((name, f"it is not UTF-8: byte {error.start} is no text"))
     files = _rules_of(texts)
     if not any(name.endswith(SUFFIXES) for name in files):
+        if left_out:
+            name, reason = left_out[0]
+            raise HaidangError("rulebook.only_left_out", source=source, count=len(left_out), file=name, reason=reason)
         raise HaidangError("rulebook.no_rules", source=source)
     return Found(source, files, left_out, _first(texts, (_VERSION,), 100), _first(texts, _LICENCES, 200))
 

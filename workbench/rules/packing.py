@@ -10,6 +10,7 @@ from detectors.rulebook.changes import AnyRule, Change, Preview
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from workbench.rules import numbers
 from workbench.rules.site import OnSite
 
 _SHOWN = 20
@@ -25,7 +26,7 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="", help=say("command.rules.version"))
     parser.add_argument("--licence", default="", help=say("command.rules.licence"))
     parser.add_argument("--mode", choices=MODES, help=say("command.rules.pack_mode"))
-    parser.add_argument("--every-hours", type=float, help=say("command.rules.every_hours"))
+    parser.add_argument("--every-hours", type=numbers.every_hours, help=say("command.rules.every_hours"))
     _change_arguments(parser)
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from detectors.rulebook.changes import AnyRule, Rulebook
 from detectors.rulebook.revisions import Revision
+from detectors.sigma.rule import Refused
 from pipeline.command import show
 from pipeline.messages import language, say
 from pipeline.settings import Settings
@@ -31,6 +32,11 @@ class OnSite:
         key = "command.rules.confirmed" if done.copies else "command.rules.nobody"
         show.line(say(key, revision=revision.number, copies=done.copies, seconds=done.seconds))
         return 0
+
+
+def refusal(refused: Refused) -> str:
+    """Return where something was refused, which rule if it was one, and why."""
+    return ": ".join(filter(None, (refused.place, refused.rule, refused.reason)))
 
 
 def title_of(rule: AnyRule) -> str:
