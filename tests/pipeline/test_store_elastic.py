@@ -114,7 +114,8 @@ def test_old_indexes_go_and_imported_history_is_kept_from_its_receipt(
 ) -> None:
     long_ago = {"@timestamp": "2019-04-27T21:04:32.000Z", "event.ingested": "2019-04-27T21:05:00.000Z"}
     imported = {"@timestamp": "2018-04-27T21:04:32.000Z", "event.ingested": format_time(datetime.now(UTC))}
-    put(writer, {**event(1, n=1), **long_ago}, {**event(2, n=2), **imported}, event(3, n=3))
+    fresh = {"@timestamp": imported["event.ingested"], "event.ingested": imported["event.ingested"]}
+    put(writer, {**event(1, n=1), **long_ago}, {**event(2, n=2), **imported}, {**event(3, n=3), **fresh})
     oldest, *kept = writer.indexes()
     assert oldest.name.endswith("events-2019.04")
     assert oldest.latest == 1_556_668_800_000_000  # the end of its month
