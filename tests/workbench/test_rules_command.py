@@ -45,7 +45,7 @@ _EXCEPT = ("except", "Door opened", "--where", "user.name=an", "--reason", "is k
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((*_EXCEPT, "--days", "nan"), "--days nan: expected a number from 0.00001 to 36,500"),
+        ((*_EXCEPT, "--days", "nan"), "--days nan: expected a number of days above 0, at most 36,500"),
         ((*_EXCEPT, "--days", "-1"), "--days -1: expected"),
         ((*_EXCEPT, "--days", "1e300"), "--days 1e300: expected"),
         (("fields", "--days", "0"), "--days 0: expected"),

@@ -105,7 +105,7 @@ def _show(chosen: argparse.Namespace, site: OnSite) -> int:
 
 
 def _exception(each: dict[str, Any]) -> dict[str, str]:
-    until = _time(each["expires"]) if each["expires"] else say("rules.for_ever")
+    until = say("rules.until", time=_time(each["expires"])) if each["expires"] else say("rules.for_ever")
     return {
         "id": each["id"][:8],
         "until": until,
