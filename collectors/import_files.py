@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, encoding, zone
-from collectors.reading import Unreadable, read_file
+from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
 from pipeline.balance import balances
 from pipeline.bus import Bus, SlowDown, open_bus
@@ -295,7 +295,7 @@ def _alerts_of(engine: Engine, paths: set[str]) -> Counter[tuple[str, str]]:
 def _expand(given: list[Path]) -> Iterator[Path]:
     for path in given:
         if path.is_dir():
-            yield from sorted(item for item in path.rglob("*") if item.is_file())
+            yield from files_in(path)
         elif path.exists():
             yield path
         else:

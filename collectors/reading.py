@@ -7,6 +7,7 @@ of the file's content and the place in it, so the same file read twice, or from 
 import codecs
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -45,6 +46,25 @@ class Unreadable(ValueError):
     """The file as a whole cannot be read; its text is the reason."""
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder and in those below it by name, and the folders that cannot be looked into.
+
+    `read_file` says of these why not.
+    """
+    closed: list[Path] = []
+    found: list[Path] = []
+    for place, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
+        found += [path for name in names if _may_be_file(path := Path(place, name))]
+    return sorted([*found, *closed])
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # reading it says why
+        return True
+
+
 def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[list[bytes], int]]:
     """Yield event lines with how many bytes of the file were read for them.
 
@@ -53,6 +73,8 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
     """
     try:
         path.stat()  # what is not there is told as such
+        if path.is_dir():
+            os.scandir(path).close()  # what must not be looked into, too
         if not path.is_file():  # a pipe or device has no end
             raise Unreadable("not a regular file")
         with path.open("rb") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, encoding, zone
+from collectors.reading import files_in
 from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
 from pipeline.command import show
@@ -66,7 +67,7 @@ def _files(given: Iterable[str], scratch: Path) -> Iterator[File]:
                 shutil.copyfileobj(sys.stdin.buffer, file)
             yield File(name, path)
         elif name and path.is_dir():  # without a name it would be this folder
-            inside = sorted(item for item in path.rglob("*") if item.is_file())
+            inside = files_in(path)
             if not inside:
                 _complain(say("detect.no_file", folder=name))
             yield from (File(os.path.join(name, item.relative_to(path)), item) for item in inside)  # noqa: PTH118

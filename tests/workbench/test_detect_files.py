@@ -225,6 +225,24 @@ def test_what_holds_nothing_is_named_and_is_no_fault(tmp_path: Path, detect: Any
     ]  # fmt: skip
 
 
+def test_a_folder_that_must_not_be_looked_into_is_a_fault(
+    tmp_path: Path, detect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "logs" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "logs" / "a.log").write_text(_SSH.format(n=1))
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path in (closed, str(closed)):  # the mode of a folder is none for root
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    done = detect(tmp_path / "logs")
+    assert (done.status, len(done.found), done.said) == (1, 1, f"{closed}: Permission denied\n")
+
+
 def test_an_empty_name_is_not_this_folder(detect: Any) -> None:
     done = detect("")
     assert (done.status, done.said) == (1, "'': No such file or directory\n")

@@ -70,6 +70,8 @@ def _list(chosen: argparse.Namespace, site: OnSite) -> int:
     counts = loaded.counts()
     values = {name: show.number(count) for name, count in counts.items()}
     show.line(say("command.rules.counts", refused=show.number(len(loaded.rules.refused)), **values))
+    if loaded.rules.refused:
+        show.line(say("command.rules.see_refused"))
     return 0
 
 
