@@ -121,7 +121,7 @@ class Rulebook:
         fits: list[Callable[[AnyRule], bool]] = [
             lambda rule: rule.id == wanted,
             lambda rule: wanted in (rule.title.casefold(), str(rule.extra.get("title_vi", "")).casefold()),
-            lambda rule: Path(rule.path).stem == name,
+            lambda rule: name in (Path(rule.path).stem, Path(rule.path).name),
             lambda rule: len(wanted) >= 6 and rule.id.startswith(wanted),
         ]
         for fit in fits:

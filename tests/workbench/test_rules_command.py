@@ -112,3 +112,20 @@ def test_packs_and_history_are_complete_and_readable(rules: Say, site: Path) -> 
     assert (listed["name"], listed["rules"]) == (str(site / "site rules"), 1)
     assert rules(*_EXCEPT)[0] == 0
     assert "Door opened, is known" in rules("history")[1]
+
+
+def test_with_json_every_line_is_json(rules: Say, site: Path) -> None:
+    pack = site / "pack"
+    pack.mkdir()
+    (pack / "gate.yml").write_text(rule(7, "Gate opened", "gate"), "utf-8")
+    bring = ("import", pack, "--name", "gates", "--json")
+    preview, made = (json.loads(line) for line in rules(*bring)[1].splitlines())
+    assert [each["title"] for each in preview["added"]] == ["Gate opened"]
+    assert made == {"revision": 1, "copies": 0, "seconds": made["seconds"], "failed": "", "late": False}
+    (again,) = (json.loads(line) for line in rules(*bring)[1].splitlines())
+    assert again["added"] == []
+
+
+def test_a_rule_is_found_by_the_name_of_its_file(rules: Say) -> None:
+    for name in ("opened", "opened.yml", "Door opened", "00000000"):
+        assert rules("show", name)[0] == 0

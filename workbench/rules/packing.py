@@ -74,9 +74,10 @@ def _carry_out(chosen: argparse.Namespace, site: OnSite, change: Change) -> int:
     if chosen.preview:
         return 1 if change.preview.stops else 0
     if change.changes_nothing and not chosen.force:
-        show.line(say("command.rules.nothing_new"))
+        if not chosen.json:
+            show.line(say("command.rules.nothing_new"))
         return 0
-    return site.confirm(change.make())
+    return site.confirm(change.make(), chosen.json)
 
 
 def _print(change: Change) -> None:

@@ -1,6 +1,6 @@
 """What every subcommand works on, and what it says of a change."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine
 
@@ -20,9 +20,12 @@ class OnSite:
     engine: Engine
     rulebook: Rulebook
 
-    def confirm(self, revision: Revision) -> int:
+    def confirm(self, revision: Revision, as_json: bool = False) -> int:
         """Say whether the detectors use a revision; 1 where they took it back."""
         done = self.rulebook.confirm(revision)
+        if as_json:
+            show.json_line({"revision": revision.number, **asdict(done)})
+            return 1 if done.failed or done.late else 0
         if done.failed:
             show.line(say("command.rules.failed", revision=revision.number, reason=done.failed))
             return 1
