@@ -129,3 +129,26 @@ def test_with_json_every_line_is_json(rules: Say, site: Path) -> None:
 def test_a_rule_is_found_by_the_name_of_its_file(rules: Say) -> None:
     for name in ("opened", "opened.yml", "Door opened", "00000000"):
         assert rules("show", name)[0] == 0
+
+
+def test_a_pack_that_cannot_be_updated_keeps_no_other_one_old(rules: Say, site: Path) -> None:
+    status, said = rules("update")
+    assert (status, "There is no pack that came from somewhere" in said) == (2, True)
+    for number, name in enumerate(("first", "second"), 7):
+        (site / name).mkdir()
+        (site / name / "gate.yml").write_text(rule(number, f"Gate {name}", "gate"), "utf-8")
+        assert rules("import", site / name, "--name", name)[0] == 0
+    (site / "first").rename(site / "gone")
+    (site / "second" / "gate.yml").write_text(rule(8, "Gate second", "gates"), "utf-8")
+    status, said = rules("update")
+    assert status == 2
+    assert f"first: {site / 'first'} cannot be read" in said
+    assert "Changed rules: 1" in said
+
+
+def test_what_a_bundle_leaves_out_is_named(rules: Say, site: Path) -> None:
+    rules("keygen", site / "mine.pem")
+    (site / "site rules" / "bytes.yml").write_bytes(b"title: \xff")
+    where = ("--key", site / "mine.pem", "--version", "1", "--name", "bo")
+    status, said = rules("sign", site / "site rules", site / "1.haidang-rules", *where)
+    assert (status, "bytes.yml: it is not UTF-8" in said) == (0, True)

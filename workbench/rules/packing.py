@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from detectors.rulebook import backup, bundle
@@ -54,8 +55,20 @@ def _update(chosen: argparse.Namespace, site: OnSite) -> int:
     if chosen.place and len(chosen.pack) != 1:
         raise HaidangError("command.rules.one_pack")
     names = chosen.pack or [name for name, pack in packs.items() if pack.source]
-    statuses = [_bring(chosen, site, chosen.place or packs[name].source, name) for name in names]
-    return max(statuses, default=0)
+    if not names:
+        raise HaidangError("command.rules.nothing_to_update")
+    if len(names) == 1:
+        return _bring(chosen, site, chosen.place or packs[names[0]].source, names[0])
+    return max(_update_one(chosen, site, name, packs[name].source) for name in names)
+
+
+def _update_one(chosen: argparse.Namespace, site: OnSite, name: str, place: str) -> int:
+    """Update one of several packs: what is wrong with it must not keep the others old."""
+    try:
+        return _bring(chosen, site, place, name)
+    except HaidangError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return error.exit_status
 
 
 def _bring(chosen: argparse.Namespace, site: OnSite, place: str, name: str) -> int:
@@ -137,6 +150,10 @@ def _sign(chosen: argparse.Namespace, _site: OnSite) -> int:
         raise HaidangError("command.rules.bundle_suffix", file=chosen.output, suffix=bundle.SUFFIX)
     found = read_source(chosen.place)
     private = bundle.load_private(chosen.key)
+    if found.left_out:
+        show.line(say("command.rules.refused_count", count=show.number(len(found.left_out))))
+    for path, reason in found.left_out[:_SHOWN]:
+        show.line(show.plain(f"  {path}: {reason}"))
     made = bundle.make(found.files, private, chosen.name, chosen.version, chosen.licence or found.licence)
     _write_new(chosen.output, made)
     show.line(say("command.rules.signed", file=chosen.output, files=len(found.files), public=bundle.public_of(private)))
