@@ -12,6 +12,7 @@ from collectors.decoders import Fields, Hints, decode, decode_object
 from collectors.decoders.text import to_text
 from pipeline.event import EARLIEST, KIND_FIELDS, Event, encode, event_id, format_time, parse_time
 from pipeline.messages import HaidangError
+from pipeline.settings_check import is_encoding
 
 #: A time stamp further ahead than this is a clock's fault.
 _AHEAD = timedelta(days=1)
@@ -131,6 +132,17 @@ def zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise HaidangError("settings.unknown_zone", value=name) from error
+
+
+def encoding(name: str) -> str:
+    """Return the name of an encoding as it was given.
+
+    Raises:
+        HaidangError: there is no such encoding.
+    """
+    if not is_encoding(name):
+        raise HaidangError("settings.unknown_encoding", value=name)
+    return name
 
 
 def _local_zone() -> tzinfo:

@@ -16,8 +16,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
-from collectors.envelope import Origin, zone
-from collectors.reading import Unreadable, read_file
+from collectors.envelope import Origin, encoding, zone
+from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
 from pipeline.balance import balances
 from pipeline.bus import Bus, SlowDown, open_bus
@@ -80,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise HaidangError("command.import.no_rules", folder=folder)
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
-    origin = Origin(SOURCE, settings.observer, settings.organization, hints, chosen.encoding)
+    origin = Origin(SOURCE, settings.observer, settings.organization, hints, encoding(chosen.encoding))
     engine = open_state(settings.data_dir, settings.state)
     queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()
@@ -295,7 +295,7 @@ def _alerts_of(engine: Engine, paths: set[str]) -> Counter[tuple[str, str]]:
 def _expand(given: list[Path]) -> Iterator[Path]:
     for path in given:
         if path.is_dir():
-            yield from sorted(item for item in path.rglob("*") if item.is_file())
+            yield from files_in(path)
         elif path.exists():
             yield path
         else:

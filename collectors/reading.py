@@ -7,6 +7,7 @@ of the file's content and the place in it, so the same file read twice, or from 
 import codecs
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ import orjson
 from collectors.decoders.text import to_text
 from collectors.envelope import Origin
 from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker, line_fault
-from collectors.windows_events import EVTX_MAGIC, read_evtx
+from collectors.windows_events import EVTX_HEADER_BYTES, EVTX_MAGIC, missing_chunks, read_evtx
 from pipeline.event import MAX_EVENT_BYTES
 
 _PIECE = 262_144
@@ -45,6 +46,25 @@ class Unreadable(ValueError):
     """The file as a whole cannot be read; its text is the reason."""
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder and in those below it by name, and the folders that cannot be looked into.
+
+    `read_file` says of these why not.
+    """
+    closed: list[Path] = []
+    found: list[Path] = []
+    for place, _, names in os.walk(folder, onerror=lambda error: closed.append(Path(str(error.filename)))):
+        found += [path for name in names if _may_be_file(path := Path(place, name))]
+    return sorted([*found, *closed])
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # reading it says why
+        return True
+
+
 def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[list[bytes], int]]:
     """Yield event lines with how many bytes of the file were read for them.
 
@@ -52,6 +72,9 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
         Unreadable: the file cannot be read, from here on.
     """
     try:
+        path.stat()  # what is not there is told as such
+        if path.is_dir():
+            os.scandir(path).close()  # what must not be looked into, too
         if not path.is_file():  # a pipe or device has no end
             raise Unreadable("not a regular file")
         with path.open("rb") as file:
@@ -63,7 +86,9 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
                 yield from _evtx(path, path, origin)
             else:
                 yield from _text(path, file, origin, line_limit)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error) or repr(error)) from error
+    except RuntimeError as error:
         raise Unreadable(str(error) or repr(error)) from error
 
 
@@ -98,6 +123,8 @@ def _unpacked(
 
 def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[bytes], int]]:
     size = content.stat().st_size
+    with content.open("rb") as file:
+        missing = missing_chunks(file.read(EVTX_HEADER_BYTES), size)
     held: list[bytes] = []
     for line in read_evtx(content, origin, datetime.now(UTC), shown=path):
         held.append(line)
@@ -105,6 +132,8 @@ def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[byte
             yield held, 0
             held = []
     yield held, size
+    if missing:
+        raise Unreadable(f"it is cut off: its last {missing} chunks are missing; what came before is taken in")
 
 
 def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tuple[list[bytes], int]]:

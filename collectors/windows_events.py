@@ -12,6 +12,9 @@ from collectors.decoders import decode_windows
 from collectors.envelope import Origin
 
 EVTX_MAGIC = b"ElfFile\0"
+#: A file is a header and chunks of one size; the header says how many chunks at this place (libevtx, "Windows XML Event
+#: Log (EVTX) format", file header).
+EVTX_HEADER_BYTES, _CHUNK_BYTES, _CHUNKS_AT = 4096, 65_536, 42
 
 
 def read_evtx(
@@ -54,6 +57,12 @@ def read_evtx(
             record["timestamp"],
         )
         yield origin.complete(fields, position, received, {"log.file.path": name, "event.sequence": number})
+
+
+def missing_chunks(header: bytes, size: int) -> int:
+    """Return how many chunks a file of this size lacks of those that its header names."""
+    named = int.from_bytes(header[_CHUNKS_AT : _CHUNKS_AT + 2], "little")
+    return max(named - max(size - EVTX_HEADER_BYTES, 0) // _CHUNK_BYTES, 0)
 
 
 def _broken(origin: Origin, name: str, number: int, received: datetime, reason: str, data: str = "") -> bytes:

@@ -103,7 +103,7 @@ def _is_there(path: Path, file: bool = False) -> bool:
 def _source(place: str, source: Source) -> Iterator[str]:
     if not _is_zone(source.timezone):
         yield _fault(f"{place}.timezone", source.timezone, "settings.want_zone")
-    if not _is_encoding(source.encoding):
+    if not is_encoding(source.encoding):
         yield _fault(f"{place}.encoding", source.encoding, "settings.want_encoding")
     if isinstance(source, FilesSource):
         if source.multiline is not None:
@@ -129,7 +129,8 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _is_encoding(name: str) -> bool:
+def is_encoding(name: str) -> bool:
+    """Say whether `to_text` of the collectors' decoders knows an encoding of this name."""
     name = name.strip().lower()
     if name in _OWN_ENCODINGS:
         return True

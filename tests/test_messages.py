@@ -38,6 +38,7 @@ _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new
 _TERMS = frozenset(
     (
         "check",
+        "distrust",
         "ed",
         "exceptions",
         "false",
@@ -59,6 +60,7 @@ _TERMS = frozenset(
         "utf",
         "web",
         "windows",
+        "zeek",
     )
 )
 

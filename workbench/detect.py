@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from collectors.decoders import Hints
-from collectors.envelope import Origin, zone
+from collectors.envelope import Origin, encoding, zone
+from collectors.reading import files_in
 from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
 from pipeline.command import show
@@ -37,7 +38,8 @@ def run(chosen: argparse.Namespace) -> int:
     for folder in folders:
         if not folder.exists():
             raise HaidangError("command.detect.no_rules", folder=folder)
-    origin = Origin("detect", "", "", Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone)), chosen.encoding)
+    hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
+    origin = Origin("detect", "", "", hints, encoding(chosen.encoding))
     rules = RuleSet.load(*folders)
     for refused in rules.refused:
         _complain(": ".join(filter(None, (refused.place, refused.rule, refused.reason))))
@@ -64,11 +66,13 @@ def _files(given: Iterable[str], scratch: Path) -> Iterator[File]:
             with path.open("wb") as file:  # an `.evtx` is read at any place, so all of it is needed first
                 shutil.copyfileobj(sys.stdin.buffer, file)
             yield File(name, path)
-        elif path.is_dir():
-            inside = sorted(item for item in path.rglob("*") if item.is_file())
+        elif name and path.is_dir():  # without a name it would be this folder
+            inside = files_in(path)
+            if not inside:
+                _complain(say("detect.no_file", folder=name))
             yield from (File(os.path.join(name, item.relative_to(path)), item) for item in inside)  # noqa: PTH118
         else:
-            yield File(name, path)
+            yield File(name or "''", path if name else scratch / "nothing")
 
 
 def _print_table(found: Iterator[Finding], detection: Detection) -> None:

@@ -23,6 +23,8 @@ from pipeline.settings import Detectors, Limits
 
 #: Unreadable records of one file that are told each; of the others it is told how many.
 MAX_TOLD = 20
+#: How a Zeek log in columns begins (Zeek, "Zeek Log Formats", TSV).
+_ZEEK_COLUMNS = b"#separator "
 _LEFT_OUT = ("groups_evicted", "events_evicted", "without_evidence", "too_far_ahead")
 
 
@@ -77,15 +79,19 @@ class Detection:
 
     def _of_file(self, file: File) -> Iterator[Finding]:
         self._files.append(file.shown)
-        before = self.unreadable
+        before, first = self.unreadable, self.events
         try:
             for lines, _ in read_file(file.path, self._origin, Limits().decode_bytes):
+                if lines and self.events == first and _is_zeek_columns(lines[0]):
+                    self._fault(say("detect.zeek_columns", file=file.shown))
                 self.events += len(lines)
                 for line in lines:
                     if b'"error.message":' in line:
                         self._look_for_fault(file, decode(line), before)
                 for number, line in self._prefilter.candidates(lines):
                     yield from self._of_event(file, number, decode(line))
+            if self.events == first:
+                self._complain(say("detect.empty", file=file.shown))
         except Unreadable as error:
             self._fault(f"{file.shown}: {error}")
         if (more := self.unreadable - before - MAX_TOLD) > 0:
@@ -136,6 +142,10 @@ class Detection:
         if not rest:  # of an alert that takes part in a correlation no event could be kept
             return "", 0
         return self._files[int(number)], int(rest.partition(":")[0])
+
+
+def _is_zeek_columns(line: bytes) -> bool:
+    return _ZEEK_COLUMNS in line and str(decode(line).get("message", "")).startswith(_ZEEK_COLUMNS.decode())
 
 
 def as_json(finding: Finding) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import io
+import re
 import tarfile
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from detectors.rulebook.book import PackName
+from detectors.rulebook.book import PACK_NAME, PackName
 from detectors.rulebook.sources import MAX_BYTES, Found, path_fault, under_files
 from pipeline.messages import HaidangError
 
@@ -97,7 +98,13 @@ def checked_public(text: str) -> str:
 
 
 def make(files: Mapping[str, str], private: Ed25519PrivateKey, name: str, version: str, licence: str) -> bytes:
-    """Return a bundle of these files."""
+    """Return a bundle of these files.
+
+    Raises:
+        HaidangError: no site would take a pack of this name.
+    """
+    if not re.fullmatch(PACK_NAME, name):
+        raise HaidangError("rulebook.bad_pack_name", name=name)
     data = {path: text.encode() for path, text in sorted(files.items())}
     manifest = Manifest(
         format=1, name=name, version=version, licence=licence, created=round(time.time(), 3),

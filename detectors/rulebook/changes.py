@@ -28,6 +28,9 @@ from pipeline.settings import Settings
 #: How long a change waits for the detectors to use it, in seconds.
 _CONFIRM_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
+_DAY_SECONDS = 86_400
+#: How far ahead the end of an exception may lie, in seconds: later dates do not fit into every clock.
+_LONGEST_EXCEPTION = 36_500 * _DAY_SECONDS
 _FILE_NAME = re.compile(r"[\w.-]{1,100}\.ya?ml")
 AnyRule = Rule | Correlation
 
@@ -119,7 +122,7 @@ class Rulebook:
         fits: list[Callable[[AnyRule], bool]] = [
             lambda rule: rule.id == wanted,
             lambda rule: wanted in (rule.title.casefold(), str(rule.extra.get("title_vi", "")).casefold()),
-            lambda rule: Path(rule.path).stem == name,
+            lambda rule: name in (Path(rule.path).stem, Path(rule.path).name),
             lambda rule: len(wanted) >= 6 and rule.id.startswith(wanted),
         ]
         for fit in fits:
@@ -146,8 +149,8 @@ class Rulebook:
         """
         if not reason.strip():
             raise HaidangError("rulebook.no_reason")
-        if expires is not None and expires <= time.time():
-            raise HaidangError("rulebook.expired")
+        if expires is not None and not 0 < expires - time.time() < _LONGEST_EXCEPTION:
+            raise HaidangError("rulebook.expired", days=f"{_LONGEST_EXCEPTION // _DAY_SECONDS:,}")
         exception = RuleException(
             id=str(uuid.uuid4()), rules=(), text=text, author=self._who[0], reason=reason, created=time.time(),
             expires=expires,
@@ -336,11 +339,19 @@ class Rulebook:
         return self._change("remove_pack", self.revision.book.with_pack(name, None), {"pack": name})
 
     def trust(self, name: str, public: str) -> Revision:
-        """Accept bundles that are signed with this key."""
-        keys = {**self.revision.book.keys, name: bundle.checked_public(public)}
-        return self._change(
-            "trust", self.revision.book.model_copy(update={"keys": keys}), {"key": name, "public": keys[name]}
-        )
+        """Accept bundles that are signed with this key.
+
+        Raises:
+            HaidangError: it is no key, or its name is none or that of another key.
+        """
+        if not re.fullmatch(PACK_NAME, name):
+            raise HaidangError("rulebook.bad_key_name", name=name)
+        key = bundle.checked_public(public)
+        known = self.revision.book.keys
+        if known.get(name, key) != key:
+            raise HaidangError("rulebook.key_taken", name=name, public=known[name])
+        made = self.revision.book.model_copy(update={"keys": {**known, name: key}})
+        return self._change("trust", made, {"key": name, "public": key})
 
     def distrust(self, name: str) -> Revision:
         """Accept no more bundles of this key; what is in use stays.

@@ -93,7 +93,8 @@ def _of_sigma(place: Path, rules: RuleSet) -> list[Finding]:
 
 
 def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str, read_line: vectors.ReadLine | None) -> list[Finding]:
-    found = []
+    empty = [path for path, text in files.items() if not path.endswith(TESTS) and _is_empty(text)]
+    found = [Finding(ERROR, path, "", "the file holds no rule") for path in empty]
     for rule in rules.every:
         if rule in rules.silent:
             continue
@@ -110,6 +111,10 @@ def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str, read_line: ve
     tests = vectors.tests_of(files, (path for path in files if not path.endswith(TESTS)))
     _, failed = vectors.failures(rules, {f"{place}/{path}": text for path, text in tests.items()}, read_line)
     return found + [Finding(ERROR, vectors.vector_path(each.path), each.rule, str(each)) for each in failed]
+
+
+def _is_empty(text: str) -> bool:
+    return not any(line.strip("- \t") and not line.lstrip().startswith("#") for line in text.splitlines())
 
 
 @cache

@@ -29,8 +29,8 @@ SEEING: Final = "seeing"
 STATES: Final = (SILENT, BLIND, UNSEEN, PARTLY, SEEING)
 #: Events of a log source that are looked at for all fields at once; the store is asked for what none of them holds.
 _SAMPLE = 1_000
-#: Events that the store says hold a field, of which one must hold it as a rule reads it.
-_PROOF = 100
+#: Events that the store says hold something below a field, of which one must hold it as a rule reads it.
+_PROOF = 1_000
 _CODE = "event.code"
 _DAY_SECONDS = 86_400
 AnyRule = Rule | Correlation
@@ -156,9 +156,13 @@ class _Source:
         return self._filled[on.keys]
 
     def _asked(self, on: Field) -> bool:
-        """Ask the store, for which a field is there too where one below it is (`a` where there is `a.b`)."""
-        known = [q.Exists(key) if key != q.TIME else q.All() for key in on.keys]
-        answer = self._search((q.Combined(should=tuple(known), least=1),), _PROOF)
+        """Ask the store of all events for the field itself; then of the newest for an object or list that lies there.
+
+        Such a one has a value for the store only below the field, as has `a` where there is but `a.b`.
+        """
+        if self._search((_filled(on, below=False),), 0)["hits"]["total"]["value"]:
+            return True
+        answer = self._search((_filled(on, below=True),), _PROOF)
         return any(_located(event, on) for event in _hits(answer))
 
     def _search(self, more: tuple[q.Condition, ...], size: int) -> dict[str, Any]:
@@ -167,6 +171,11 @@ class _Source:
 
 def _hits(answer: dict[str, Any]) -> list[Event]:
     return [hit["_source"] for hit in answer["hits"]["hits"]]
+
+
+def _filled(on: Field, below: bool) -> q.Condition:
+    known = (q.Exists(key, below) if key != q.TIME else q.All() for key in on.keys)
+    return q.Combined(should=tuple(known), least=1)
 
 
 def _located(event: Event, on: Field) -> bool:

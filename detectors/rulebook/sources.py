@@ -93,7 +93,7 @@ def read_file(place: str) -> bytes:
 
 
 def read_archive(data: bytes, source: str) -> Found:
-    """Read a zip or tar archive (plain, gzip, zstd), or one rule file.
+    """Read a zip or tar archive (plain, gzip, zstd).
 
     Raises:
         HaidangError: see `read_source`.
@@ -101,8 +101,9 @@ def read_archive(data: bytes, source: str) -> Found:
     return _found(source, members(data, source))
 
 
-def members(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of an archive: a relative path and its bytes; a file that is too large as `MAX_FILE + 1` bytes.
+def members(data: bytes, source: str) -> Iterator[tuple[str, bytes | None]]:
+    """Yield the files of an archive: a relative path and its bytes; a file that is too large as `MAX_FILE + 1` bytes,
+    a link as None.
 
     Raises:
         HaidangError: it is no archive, or too large.
@@ -129,13 +130,13 @@ def fetch(address: str) -> bytes:
     started, parts, size = time.monotonic(), [], 0
     try:
         with opener.open(address, timeout=_TIMEOUT) as answer:
-            while part := answer.read(1_000_000):
+            while part := answer.read1(1_000_000):  # what is there, so that one who sends little by little is noticed
                 parts.append(part)
                 size += len(part)
                 if size > MAX_BYTES:
                     raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000)
                 if time.monotonic() - started > _PATIENCE:
-                    raise TimeoutError
+                    raise TimeoutError(f"it took longer than {_PATIENCE:.0f} seconds")
     except urllib.error.HTTPError as error:
         raise HaidangError("rulebook.cannot_read", source=address, fault=f"{error.code} {error.reason}") from error
     except (urllib.error.URLError, OSError, ValueError) as error:
@@ -179,7 +180,7 @@ def _zip(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
                     yield item.filename, file.read(MAX_FILE + 1)
 
 
-def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
+def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes | None]]:
     if data.startswith(_ZSTD):
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             data = reader.read(MAX_BYTES + 1)
@@ -192,9 +193,9 @@ def _tar(data: bytes, source: str) -> Iterator[tuple[str, bytes]]:
         for number, item in enumerate(archive):
             if number >= _MAX_ENTRIES:
                 raise HaidangError("rulebook.too_many", source=source, limit=_MAX_ENTRIES)
-            member = archive.extractfile(item) if item.isfile() and _is_wanted(item.name) else None
-            if member is not None:
-                yield item.name, member.read(MAX_FILE + 1)
+            if _is_wanted(item.name) and not item.isdir():
+                member = archive.extractfile(item) if item.isfile() else None
+                yield item.name, None if member is None else member.read(MAX_FILE + 1)
 
 
 def path_fault(name: str) -> str:
@@ -218,17 +219,19 @@ def _is_wanted(name: str) -> bool:
     return last.endswith(SUFFIXES) or last in _TABLES or last == _VERSION or last in _LICENCES
 
 
-def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
+def _found(source: str, given: Iterator[tuple[str, bytes | None]]) -> Found:
     texts: dict[PurePosixPath, str] = {}
     left_out: list[tuple[str, str]] = []
     size = 0
     for name, data in given:
         path = PurePosixPath(name)
-        size += len(data)
+        size += len(data or b"")
         if size > MAX_BYTES or len(texts) >= MAX_FILES:
             raise HaidangError("rulebook.too_large", source=source, limit=MAX_BYTES // 1_000_000)
         if fault := path_fault(name):
             left_out.append((name, fault))
+        elif data is None:
+            left_out.append((name, "it is a link"))
         elif len(data) > MAX_FILE:
             left_out.append((name, f"it is larger than {MAX_FILE} bytes"))
         else:
@@ -241,6 +244,9 @@ def _found(source: str, given: Iterator[tuple[str, bytes]]) -> Found:
         left_out.append((name, "its path lies under that of a file"))
     files = _rules_of(texts)
     if not any(name.endswith(SUFFIXES) for name in files):
+        if left_out:
+            name, reason = left_out[0]
+            raise HaidangError("rulebook.only_left_out", source=source, count=len(left_out), file=name, reason=reason)
         raise HaidangError("rulebook.no_rules", source=source)
     return Found(source, files, left_out, _first(texts, (_VERSION,), 100), _first(texts, _LICENCES, 200))
 

@@ -53,5 +53,7 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > MAX_FILE:
             raise HaidangError("rulebook.file_too_large", file=path, limit=MAX_FILE)
         return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise HaidangError("rulebook.cannot_read", source=path, fault=error) from error
+    except OSError as error:
+        raise HaidangError("rulebook.cannot_read", source=path, fault=error.strerror or error) from error
+    except UnicodeDecodeError as error:
+        raise HaidangError("rulebook.no_text", file=path, byte=error.start) from error

@@ -13,8 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from detectors.rulebook import revisions
 from detectors.rulebook.book import Pack
+from pipeline.command import show
 from pipeline.event import Event, at_second
 from pipeline.logs import log
+from pipeline.messages import say
 from pipeline.own_alerts import told_alert
 from pipeline.stage import Stage
 
@@ -23,7 +25,7 @@ AUTOMATIC_VARIABLE = "HAIDANG_AUTOMATIC"
 #: How often it is looked whether a pack is due, in seconds.
 _LOOK_SECONDS = 5.0
 #: How long an update may take, in seconds.
-_PATIENCE = 1800.0
+_PATIENCE = 1800
 _HOUR_SECONDS = 3600.0
 _MAX_WORDS = 2000
 
@@ -65,7 +67,7 @@ class Updates:
         """End what runs; it changes the rulebook in one transaction, or not at all."""
         if self._running is not None:
             self._running[2].kill()
-            self._running[2].wait()
+            self._running[2].communicate()
             self._running = None
 
     def _since(self, name: str, pack: Pack) -> float:
@@ -87,13 +89,15 @@ class Updates:
         assert self._running is not None
         name, started, process = self._running
         status = process.poll()
-        if status is None:
-            if time.monotonic() - started < _PATIENCE:
-                return
+        too_slow = status is None and time.monotonic() - started >= _PATIENCE
+        if too_slow:
             process.kill()
             status = process.wait()  # not 0: what takes too long has failed
-        words = (process.stderr.read() if process.stderr else b"").decode("utf-8", "replace").strip()[:_MAX_WORDS]
-        process.wait()
+        if status is None:
+            return
+        words = process.communicate()[1].decode("utf-8", "replace").strip()[:_MAX_WORDS]
+        if too_slow:
+            words = f"{say('detectors.rules_update_slow', seconds=show.number(_PATIENCE))} {words}".strip()
         self._running = None
         if status:
             log("detectors").error("rules_update_failed", pack=name, status=status, reason=words)

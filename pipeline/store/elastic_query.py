@@ -44,7 +44,7 @@ def translate(condition: q.Condition) -> Dsl:
             low, high = sortable(network.network_address), sortable(network.broadcast_address)
             return _exact_range(term_of(condition.field, ADDRESS, low), term_of(condition.field, ADDRESS, high))
         case q.Exists():
-            return _exists(condition.field)
+            return _exists(condition.field) if condition.below else _has_a_term(condition.field)
         case q.Like():
             return _like(condition)
         case q.Phrase():
@@ -60,6 +60,12 @@ def _exists(field: str) -> Dsl:
     """A column of the field or of one below it has a value, or the field has no column and is named in `exact`."""
     places = [{"exists": {"field": name}} for name in (*columns_of(field), f"{field}.*")]
     return {"bool": {"should": [*places, {"term": {EXACT: field}}], "minimum_should_match": 1}}
+
+
+def _has_a_term(field: str) -> Dsl:
+    """The field itself has a value. `exists` is no help: of a field without a column it finds those below it."""
+    terms = [{"prefix": {EXACT: field + kind}} for kind in (TEXT, OTHER)]
+    return {"bool": {"should": terms, "minimum_should_match": 1}}
 
 
 def _combined(condition: q.Combined) -> Dsl:

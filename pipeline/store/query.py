@@ -68,9 +68,10 @@ class InNetwork(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Condition):
-    """`field`, or a field below it, has a value."""
+    """`field` has a value, or with `below` a field below it: of an event with `a.b` alone, `a` has one only then."""
 
     field: str
+    below: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class IndexQuery:
             case q.InNetwork():
                 return self._in_network(condition)
             case q.Exists():
-                return exists(condition.field)
+                return exists(condition.field, condition.below)
             case q.Like():
                 return _like(condition)
 
@@ -129,9 +129,9 @@ class IndexQuery:
         return [bucket.get("key_as_string", bucket["key"]) for bucket in buckets]
 
 
-def exists(field: str) -> Query:
-    """Return the query for events in which the field, or one below it, has a value."""
-    return Query.exists_query(column(field), json_subpaths=True)
+def exists(field: str, below: bool = True) -> Query:
+    """Return the query for events in which the field, or with `below` one below it, has a value."""
+    return Query.exists_query(column(field), json_subpaths=below)
 
 
 def of_kinds(numbers: Sequence[int]) -> Query:

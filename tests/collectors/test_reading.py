@@ -173,6 +173,22 @@ def test_a_pipe_and_a_device_are_refused(tmp_path: Path) -> None:
             _read(path)
 
 
+def test_what_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=r"^No such file or directory$"):
+        _read(tmp_path / "missing")
+
+
+def test_an_evtx_that_is_cut_off_says_how_much_is_missing(tmp_path: Path, shared_data: Path) -> None:
+    whole = max((shared_data / "evtx" / "DeepBlueCLI").glob("*.evtx"), key=lambda path: path.stat().st_size)
+    cut = tmp_path / "cut.evtx"
+    cut.write_bytes(whole.read_bytes()[: 4096 + 65_536 + 30_000])
+    events: list[bytes] = []
+    with pytest.raises(Unreadable, match=r"its last \d+ chunks are missing; what came before is taken in"):
+        for lines, _ in read_file(cut, Origin("import", "may-thu", "vn", Hints(), "auto"), 131_072):
+            events += lines
+    assert events
+
+
 def test_an_empty_file_has_no_events(tmp_path: Path) -> None:
     assert _read(_write(tmp_path / "a", "")) == []
     assert _read(_write(tmp_path / "b", "\n\n  \n")) == []

@@ -59,7 +59,7 @@ _VALUE = st.sampled_from([*_USERS, *_PORTS, *_ADDRESSES, *_TAGS, True, False, 0.
 _PATTERN = st.sampled_from(["*", "r*", "*N*", "?oot", "a\\*b", "*\\\\*", "nguyễn*", "*đăng", "10.*", "x", "T*"])
 _LEAF = st.one_of(
     st.builds(lambda name, some: q.equals(name, tuple(some)), _FIELD, st.lists(_VALUE, min_size=1, max_size=3)),
-    st.builds(q.Exists, _FIELD),
+    st.builds(q.Exists, _FIELD, st.booleans()),
     st.builds(q.Like, st.sampled_from(["user.name", "host.name", "source.ip", "tags"]) | st.none(), _PATTERN),
     st.builds(q.Phrase, st.lists(st.sampled_from(_WORDS), min_size=1, max_size=3).map(" ".join)),
     st.builds(

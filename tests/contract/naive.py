@@ -24,7 +24,8 @@ def holds(condition: q.Condition, event: Event) -> bool:
             return any(inside(found, condition.network) for found in values(event, condition.field))
         case q.Exists():
             below = condition.field + "."
-            return any(values(event, name) for name in event if name == condition.field or name.startswith(below))
+            fits = (name for name in event if name == condition.field or (condition.below and name.startswith(below)))
+            return any(values(event, name) for name in fits)
         case q.Like():
             texts = words(event) if condition.field is None else map(str, texts_of(event, condition.field))
             return any(pattern(condition.pattern).fullmatch(fold(text)) for text in texts)

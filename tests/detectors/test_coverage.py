@@ -92,6 +92,8 @@ def test_what_a_rule_needs_is_worked_out_from_its_condition(site: Site, tmp_path
         "reference": ("a: x", "a|fieldref: nothing", "one and other", BLIND, ["nothing"]),
         "rare": ("a: x", "rare: x", "one and other", SEEING, []),
         "below": ("a: x", "deep: x", "one and other", BLIND, ["deep"]),
+        "hidden": ("a: x", "wide: x", "one and other", SEEING, []),
+        "in a list": ("a: x", "parts: x", "one and other", SEEING, []),
         "nested": ("a: x", "deep.er: x", "one and other", SEEING, []),
         "code": ("event.code: 7", "b: x", "one and other", SEEING, []),
         "no code": ("event.code: [8, 9]", "nothing: x", "one and other", UNSEEN, []),
@@ -108,9 +110,11 @@ def test_what_a_rule_needs_is_worked_out_from_its_condition(site: Site, tmp_path
     quiet = CORRELATION.format(name="of a silent one", number=94, rule=90, field="a")
     rules = rules_of(tmp_path, *texts, silent, grouped, ungrouped, blind, quiet)
     door = {"event.dataset": "door", "event.code": 7, "a": "x", "b": "y"}
-    many = [event(number, **door) for number in range(2, 1_500)]
+    # Of many events that fill a field below it, only the first fills the field itself.
+    many = [event(number, **door, **{"wide.er": "z"}) for number in range(2, 2_500)]
+    many[-1]["parts"] = [{"er": "z"}]
     old = event(0, **{**door, "nothing": "long ago"}) | {"@timestamp": "2020-01-01T00:00:00.000Z"}
-    reader = site([old, event(1, **door, rare="y", **{"deep.er": "z"}), *many])
+    reader = site([old, event(1, **door, rare="y", wide="y", **{"deep.er": "z"}), *many])
     found = states(covered(reader, rules.every, 30))
     expected = {name: (state, missing) for name, (*_, state, missing) in cases.items()}
     expected |= {

@@ -215,6 +215,47 @@ def test_what_cannot_be_read_is_named_and_costs_nothing_else(tmp_path: Path, rul
     assert len(said) == 4
 
 
+def test_what_holds_nothing_is_named_and_is_no_fault(tmp_path: Path, detect: Any) -> None:
+    (tmp_path / "empty.log").write_text("\n")
+    (tmp_path / "folder").mkdir()
+    done = detect(tmp_path / "empty.log", tmp_path / "folder")
+    assert (done.status, done.found) == (0, [])
+    assert done.said.splitlines() == [
+        f"{tmp_path / 'empty.log'}: no event in it", f"{tmp_path / 'folder'}: no file in it",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_must_not_be_looked_into_is_a_fault(
+    tmp_path: Path, detect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "logs" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "logs" / "a.log").write_text(_SSH.format(n=1))
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if path in (closed, str(closed)):  # the mode of a folder is none for root
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    done = detect(tmp_path / "logs")
+    assert (done.status, len(done.found), done.said) == (1, 1, f"{closed}: Permission denied\n")
+
+
+def test_an_empty_name_is_not_this_folder(detect: Any) -> None:
+    done = detect("")
+    assert (done.status, done.said) == (1, "'': No such file or directory\n")
+
+
+def test_a_zeek_log_in_columns_says_that_its_fields_are_not_read(tmp_path: Path, detect: Any) -> None:
+    (tmp_path / "dns.log").write_text("#separator \\x09\n#path\tdns\n#fields\tts\tquery\n1601998366.7\tx.example\n")
+    done = detect(tmp_path / "dns.log")
+    assert done.status == 1
+    assert done.said.startswith(f"{tmp_path / 'dns.log'}: a Zeek log in columns")
+    assert len(done.said.splitlines()) == 1
+
+
 def test_many_unreadable_records_are_counted(tmp_path: Path, detect: Any) -> None:
     event = json.dumps(_SHAPES["flat"])
     (tmp_path / "events.json").write_text(f"{event}\n" + "{broken\n" * (MAX_TOLD + 5))
@@ -229,6 +270,9 @@ def test_wrong_arguments_are_told_from_faults(tmp_path: Path, detect: Any, capfd
     with pytest.raises(SystemExit) as ended:
         detect(tmp_path, "--format", "xml")
     assert ended.value.code == 2
+    assert detect(tmp_path, "--encoding", "utf-9").status == 2
+    assert main(["import", str(tmp_path), "--encoding", "utf-9"]) == 2
+    assert "'utf-9' is no encoding" in capfd.readouterr().err
     empty = tmp_path / "empty"
     empty.mkdir()
     assert main(["detect", str(tmp_path), "--rules", str(empty)]) == 1

@@ -10,6 +10,7 @@ from detectors.rulebook.checks import ERROR
 from detectors.rulebook.testing import read_text
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from workbench.rules import numbers
 from workbench.rules.site import OnSite
 from workbench.rules.trying import print_findings, read_files
 
@@ -33,7 +34,7 @@ def _except_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", action="append", metavar="FIELD=VALUE", help=say("command.rules.where"))
     parser.add_argument("--file", type=Path, help=say("command.rules.filter"))
     parser.add_argument("--reason", required=True, help=say("command.rules.reason"))
-    parser.add_argument("--days", type=float, help=say("command.rules.days"))
+    parser.add_argument("--days", type=numbers.days, help=say("command.rules.days"))
 
 
 def _except(chosen: argparse.Namespace, site: OnSite) -> int:

@@ -8,6 +8,7 @@ from detectors.rulebook.coverage import BLIND, PARTLY, SILENT, STATES, UNSEEN, C
 from pipeline import store
 from pipeline.command import show
 from pipeline.messages import say
+from workbench.rules import numbers
 from workbench.rules.site import OnSite, title_of
 
 #: What is listed without `--all`.
@@ -18,7 +19,7 @@ _SHOWN_KEYS = 4
 
 def _fields_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help=say("command.rules.fields_all"))
-    parser.add_argument("--days", type=float, default=30, help=say("command.rules.fields_days"))
+    parser.add_argument("--days", type=numbers.days, default=30, help=say("command.rules.fields_days"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 

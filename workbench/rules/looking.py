@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.event import Event, decode, format_time
 from pipeline.messages import HaidangError, language, say
-from workbench.rules.site import OnSite, title_of
+from workbench.rules import numbers
+from workbench.rules.site import OnSite, refusal, title_of
 
 _DAYS = 7
 _MAX_EVENT = 10_000_000
@@ -41,10 +43,13 @@ def _list(chosen: argparse.Namespace, site: OnSite) -> int:
             if chosen.json:
                 show.json_line({"path": item.place, "rule": item.rule, "reason": item.reason})
             else:
-                show.line(show.plain(f"{item.place}: {item.rule}: {item.reason}"))
+                show.line(show.plain(refusal(item)))
         if not chosen.json:
             show.line(say("command.rules.refused_count", count=show.number(len(loaded.rules.refused))))
         return 0
+    known = dict.fromkeys(each["pack_name"] for each in listed(loaded, {}))
+    if chosen.pack and chosen.pack not in (*known, *loaded.of_pack.values(), *loaded.revision.book.packs):
+        raise HaidangError("rulebook.no_pack", name=chosen.pack, known=", ".join(known))
     found = listed(loaded, hits.of_rules(site.engine, _DAYS), chosen.text, chosen.pack, chosen.mode, chosen.level)
     if chosen.json:
         for each in found:
@@ -60,9 +65,13 @@ def _list(chosen: argparse.Namespace, site: OnSite) -> int:
     names = ("id", "level", "mode", "pack", "alerts", "observed", "title")
     if rows:
         show.table("", [say(f"rules.head.{name}", days=_DAYS) for name in names], rows, right=(4, 5))
+    elif loaded.every:
+        show.line(say("command.rules.none_fits"))
     counts = loaded.counts()
     values = {name: show.number(count) for name, count in counts.items()}
     show.line(say("command.rules.counts", refused=show.number(len(loaded.rules.refused)), **values))
+    if loaded.rules.refused:
+        show.line(say("command.rules.see_refused"))
     return 0
 
 
@@ -98,7 +107,7 @@ def _show(chosen: argparse.Namespace, site: OnSite) -> int:
 
 
 def _exception(each: dict[str, Any]) -> dict[str, str]:
-    until = _time(each["expires"]) if each["expires"] else say("rules.for_ever")
+    until = say("rules.until", time=_time(each["expires"])) if each["expires"] else say("rules.for_ever")
     return {
         "id": each["id"][:8],
         "until": until,
@@ -126,8 +135,11 @@ def _exceptions(chosen: argparse.Namespace, site: OnSite) -> int:
 def _packs(chosen: argparse.Namespace, site: OnSite) -> int:
     loaded = site.rulebook.loaded
     counts = {name: list(loaded.of_pack.values()).count(name) for name in {*loaded.of_pack.values()}}
+    folders = sorted((name, count) for name, count in counts.items() if name.startswith("/"))
     book = loaded.revision.book
     if chosen.json:
+        for folder, count in folders:
+            show.json_line({"name": folder, "rules": count, "source": folder})
         for name, pack in book.packs.items():
             show.json_line({"name": name, "rules": counts.get(name, 0), **pack.model_dump()})
         return 0
@@ -143,13 +155,9 @@ def _packs(chosen: argparse.Namespace, site: OnSite) -> int:
         )
         for name, pack in book.packs.items()
     ]
-    folders = [
-        (folder, "", show.number(count), "", "", "", folder)
-        for folder, count in sorted(counts.items())
-        if folder.startswith("/")
-    ]
+    of_folders = [(folder, "", show.number(count), "", "", "", folder) for folder, count in folders]
     names = ("pack", "version", "rules", "mode", "key", "licence", "source")
-    show.table("", [say(f"rules.head.{name}", days=_DAYS) for name in names], [*folders, *rows], right=(2,))
+    show.table("", [say(f"rules.head.{name}", days=_DAYS) for name in names], [*of_folders, *rows], right=(2,))
     return 0
 
 
@@ -163,24 +171,25 @@ def _keys(chosen: argparse.Namespace, site: OnSite) -> int:
 
 
 def _history_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=50, help=say("command.rules.limit"))
+    parser.add_argument("--limit", type=numbers.limit, default=50, help=say("command.rules.limit"))
     _json(parser)
 
 
 def _history(chosen: argparse.Namespace, site: OnSite) -> int:
-    found = revisions.history(site.engine, max(chosen.limit, 1))
+    found = revisions.history(site.engine, chosen.limit)
     if chosen.json:
         for each in found:
             values = {name: getattr(each, name) for name in ("time", "who", "address", "action", "detail", "failed")}
             show.json_line({"revision": each.number, **values})
         return 0
+    titles = {rule.id: title_of(rule) for rule in site.rulebook.loaded.every}
     rows = [
         (
             each.number,
             _time(each.time),
             f"{each.who} ({each.address})",
             say(f"rules.action.{each.action}"),
-            _detail(each),
+            _detail(each, titles),
         )
         for each in found
     ]
@@ -192,11 +201,11 @@ def _history(chosen: argparse.Namespace, site: OnSite) -> int:
     return 0
 
 
-def _detail(revision: revisions.Revision) -> str:
+def _detail(revision: revisions.Revision, titles: Mapping[str, str]) -> str:
     detail = dict(revision.detail or {})
     words = [*detail.get("rules", {}).values(), *detail.get("files", {})]
     if exception := detail.get("exception"):
-        words += [exception["reason"], *exception["rules"]]
+        words += [*(titles.get(each, each) for each in exception["rules"]), exception["reason"]]
     words += [
         f"{name}={value}" for name, value in detail.items() if name not in ("rules", "files", "exception") and value
     ]

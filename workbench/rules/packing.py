@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from detectors.rulebook import backup, bundle
@@ -10,6 +11,7 @@ from detectors.rulebook.changes import AnyRule, Change, Preview
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from workbench.rules import numbers
 from workbench.rules.site import OnSite
 
 _SHOWN = 20
@@ -25,7 +27,7 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", default="", help=say("command.rules.version"))
     parser.add_argument("--licence", default="", help=say("command.rules.licence"))
     parser.add_argument("--mode", choices=MODES, help=say("command.rules.pack_mode"))
-    parser.add_argument("--every-hours", type=float, help=say("command.rules.every_hours"))
+    parser.add_argument("--every-hours", type=numbers.every_hours, help=say("command.rules.every_hours"))
     _change_arguments(parser)
 
 
@@ -50,8 +52,20 @@ def _update(chosen: argparse.Namespace, site: OnSite) -> int:
     if chosen.place and len(chosen.pack) != 1:
         raise HaidangError("command.rules.one_pack")
     names = chosen.pack or [name for name, pack in packs.items() if pack.source]
-    places = {name: chosen.place or site.rulebook.source_of(name) for name in names}
-    return max((_bring(chosen, site, place, name) for name, place in places.items()), default=0)
+    if not names:
+        raise HaidangError("command.rules.nothing_to_update")
+    if len(names) == 1:
+        return _bring(chosen, site, chosen.place or site.rulebook.source_of(names[0]), names[0])
+    return max(_update_one(chosen, site, name, packs[name].source) for name in names)
+
+
+def _update_one(chosen: argparse.Namespace, site: OnSite, name: str, place: str) -> int:
+    """Update one of several packs: what is wrong with it must not keep the others old."""
+    try:
+        return _bring(chosen, site, place, name)
+    except HaidangError as error:
+        sys.stderr.write(f"{name}: {error}\n")
+        return error.exit_status
 
 
 def _bring(chosen: argparse.Namespace, site: OnSite, place: str, name: str) -> int:
@@ -70,9 +84,10 @@ def _carry_out(chosen: argparse.Namespace, site: OnSite, change: Change) -> int:
     if chosen.preview:
         return 1 if change.preview.stops else 0
     if change.changes_nothing and not chosen.force:
-        show.line(say("command.rules.nothing_new"))
+        if not chosen.json:
+            show.line(say("command.rules.nothing_new"))
         return 0
-    return site.confirm(change.make())
+    return site.confirm(change.make(), chosen.json)
 
 
 def _print(change: Change) -> None:
@@ -132,6 +147,10 @@ def _sign(chosen: argparse.Namespace, _site: OnSite) -> int:
         raise HaidangError("command.rules.bundle_suffix", file=chosen.output, suffix=bundle.SUFFIX)
     found = read_source(chosen.place)
     private = bundle.load_private(chosen.key)
+    if found.left_out:
+        show.line(say("command.rules.refused_count", count=show.number(len(found.left_out))))
+    for path, reason in found.left_out[:_SHOWN]:
+        show.line(show.plain(f"  {path}: {reason}"))
     made = bundle.make(found.files, private, chosen.name, chosen.version, chosen.licence or found.licence)
     _write_new(chosen.output, made)
     show.line(say("command.rules.signed", file=chosen.output, files=len(found.files), public=bundle.public_of(private)))

@@ -1,11 +1,12 @@
 """What every subcommand works on, and what it says of a change."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine
 
 from detectors.rulebook.changes import AnyRule, Rulebook
 from detectors.rulebook.revisions import Revision
+from detectors.sigma.rule import Refused
 from pipeline.command import show
 from pipeline.messages import language, say
 from pipeline.settings import Settings
@@ -19,9 +20,12 @@ class OnSite:
     engine: Engine
     rulebook: Rulebook
 
-    def confirm(self, revision: Revision) -> int:
+    def confirm(self, revision: Revision, as_json: bool = False) -> int:
         """Say whether the detectors use a revision; 1 where they took it back."""
         done = self.rulebook.confirm(revision)
+        if as_json:
+            show.json_line({"revision": revision.number, **asdict(done)})
+            return 1 if done.failed or done.late else 0
         if done.failed:
             show.line(say("command.rules.failed", revision=revision.number, reason=done.failed))
             return 1
@@ -31,6 +35,11 @@ class OnSite:
         key = "command.rules.confirmed" if done.copies else "command.rules.nobody"
         show.line(say(key, revision=revision.number, copies=done.copies, seconds=done.seconds))
         return 0
+
+
+def refusal(refused: Refused) -> str:
+    """Return where something was refused, which rule if it was one, and why."""
+    return ": ".join(filter(None, (refused.place, refused.rule, refused.reason)))
 
 
 def title_of(rule: AnyRule) -> str:

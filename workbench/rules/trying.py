@@ -20,7 +20,9 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.command.search import time_filter
 from pipeline.messages import HaidangError, say
-from workbench.rules.site import OnSite, title_of
+from pipeline.store import query as q
+from workbench.rules import numbers
+from workbench.rules.site import OnSite, refusal, title_of
 
 #: Events that a backtest reads, unless more are asked for: about two minutes.
 _MOST = 10_000_000
@@ -84,6 +86,8 @@ def _test(chosen: argparse.Namespace, site: OnSite) -> int:
     places = chosen.file or list(site.rulebook.loaded.folders)
     paths = [str(path) for place in places for path in rule_files(place)]
     found = tested(RuleSet.load(*places), paths, decode_pasted)
+    if not found.rules and not found.findings:
+        raise HaidangError("rulebook.no_vectors", places=", ".join(map(str, places)))
     print_findings(found.findings, chosen.json)
     values = found.counts()
     if chosen.json:
@@ -97,19 +101,20 @@ def _backtest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rule", help=say("command.rules.backtest_rule"))
     parser.add_argument("--from", dest="start", help=say("command.from"))
     parser.add_argument("--to", dest="end", help=say("command.to"))
-    parser.add_argument("--limit", type=int, default=_MOST, help=say("command.rules.backtest_limit", limit=_MOST))
+    most = say("command.rules.backtest_limit", limit=show.number(_MOST))
+    parser.add_argument("--limit", type=numbers.limit, default=_MOST, help=most)
     parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 
 def _backtest(chosen: argparse.Namespace, site: OnSite) -> int:
     """Try rules on stored events; 1 where one is refused."""
-    span = time_filter(chosen)
+    span = _span(chosen)
     subjects, status = _subjects(chosen.rule, site)
     reader = store.open_reader(site.settings.data_dir, site.settings.store)
     try:
         for subject in subjects:
             made = backtest.run(
-                reader, subject, span, limits_of(site.settings.detectors), Bounds(max(chosen.limit, 1)), zone=None,
+                reader, subject, span, limits_of(site.settings.detectors), Bounds(chosen.limit), zone=None,
                 tell=_tell if sys.stderr.isatty() else None,
             )  # fmt: skip
             if chosen.json:
@@ -121,13 +126,27 @@ def _backtest(chosen: argparse.Namespace, site: OnSite) -> int:
     return status
 
 
+def _span(chosen: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the filter of `--from` and `--to`.
+
+    Raises:
+        HaidangError: one is no time, or the second is before the first.
+    """
+    span = time_filter(chosen)
+    if chosen.start and chosen.end:
+        low, high = (q.moment(span[0]["range"][q.TIME][name], "time") for name in ("gte", "lte"))
+        if high < low:
+            raise HaidangError("command.rules.no_span", start=chosen.start, end=chosen.end)
+    return span
+
+
 def _subjects(name: str, site: OnSite) -> tuple[list[Subject], int]:
     path = Path(name)
     if not path.is_file():
         return [backtest.subject(site.rulebook.loaded, site.rulebook.find(name))], 0
     subjects, refused = backtest.subjects_of_file(site.rulebook.loaded, path)
     for each in refused:
-        sys.stderr.write(show.plain(f"{each.place}: {each.rule}: {each.reason}") + "\n")
+        sys.stderr.write(show.plain(refusal(each)) + "\n")
     if not subjects and not refused:
         raise HaidangError("rulebook.no_rules", source=path)
     return subjects, 1 if refused else 0

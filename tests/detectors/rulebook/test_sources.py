@@ -153,6 +153,35 @@ def test_a_damaged_archive_is_told_whatever_is_damaged(kind: str, place: float, 
         read_archive(bytes(data[:where] if cut else data), "damaged")
 
 
+def test_a_damaged_or_locked_archive_is_told() -> None:
+    whole = zipped({"a.yml": rule(1, "A", "a").encode() * 50})
+    for data in (tarred({"a.yml": b"title: a"}, "w:gz")[:40], _damaged(whole, 60), _locked(whole)):
+        with pytest.raises(HaidangError, match="no archive that can be read"):
+            read_archive(data, "x")
+
+
+def _damaged(data: bytes, place: int) -> bytes:
+    return data[:place] + b"\xff\xff\xff" + data[place + 3 :]
+
+
+def _locked(data: bytes) -> bytes:
+    """Say of a zip's only file that it is encrypted, in both of its headers (APPNOTE 4.4.4)."""
+    place = data.rindex(b"PK\x01\x02") + 8
+    return data[:6] + b"\x01" + data[7:place] + b"\x01" + data[place + 1 :]
+
+
+def test_what_was_left_out_is_named_where_no_rule_is_left() -> None:
+    with pytest.raises(HaidangError, match=r"left out: 1; the first one, big\.yml: it is larger than"):
+        read_archive(zipped({"big.yml": b"#" * (MAX_FILE + 1)}), "x.zip")
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode="w") as archive:
+        link = tarfile.TarInfo("link.yml")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    with pytest.raises(HaidangError, match=r"link\.yml: it is a link"):
+        read_archive(held.getvalue(), "x.tar")
+
+
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/elsewhere":
