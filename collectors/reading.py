@@ -1,7 +1,8 @@
 """Reading a file whole: a path enters, event lines leave, whatever format its content says it has.
 
-`.evtx`, JSON lines, a JSON array or object, syslog and any other text; each also packed with gzip or zstd. Ids are made
-of the file's content and the place in it, so the same file read twice, or from another folder, gives the same events.
+`.evtx`, captures of packets, JSON lines, a JSON array or object, syslog and any other text; each also packed with gzip
+or zstd. Ids are made of the file's content and the place in it, so the same file read twice, or from another folder,
+gives the same events.
 """
 
 import codecs
@@ -20,6 +21,8 @@ import orjson
 
 from collectors.decoders.text import to_text
 from collectors.envelope import Origin
+from collectors.network.capture_events import read_capture
+from collectors.network.capture_files import CAPTURE_MAGIC, DamagedError
 from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker, line_fault
 from collectors.windows_events import EVTX_HEADER_BYTES, EVTX_MAGIC, missing_chunks, read_evtx
 from pipeline.event import MAX_EVENT_BYTES
@@ -84,6 +87,8 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
                 yield from _unpacked(path, file, head, origin, line_limit)
             elif head == EVTX_MAGIC:
                 yield from _evtx(path, path, origin)
+            elif head[:4] in CAPTURE_MAGIC:
+                yield from _capture(path, path, origin)
             else:
                 yield from _text(path, file, origin, line_limit)
     except OSError as error:
@@ -115,6 +120,8 @@ def _unpacked(
         plain.seek(0)
         if start == EVTX_MAGIC:
             yield from _evtx(Path(plain.name), path, origin)
+        elif start[:4] in CAPTURE_MAGIC:
+            yield from _capture(Path(plain.name), path, origin)
         elif start:
             yield from _text(path, cast(BinaryIO, plain), origin, limit)
     if broken is not None:
@@ -134,6 +141,13 @@ def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[byte
     yield held, size
     if missing:
         raise Unreadable(f"it is cut off: its last {missing} chunks are missing; what came before is taken in")
+
+
+def _capture(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[bytes], int]]:
+    try:
+        yield from read_capture(content, origin, path)
+    except DamagedError as error:
+        raise Unreadable(f"{error}; what came before is taken in") from error
 
 
 def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tuple[list[bytes], int]]:
