@@ -38,18 +38,17 @@ class DamagedError(ValueError):
 
 
 def packets(buffer: Buffer) -> Iterator[Place]:
-    """Yield the packets of a capture file.
+    """Return an iterator of the packets of a capture file.
 
     Raises:
-        DamagedError: it is no capture file, or it is cut off or damaged in the middle.
+        DamagedError: it is no capture file; and, from the iterator, it is cut off or damaged in the middle.
     """
     magic = buffer[:4]
     if magic in _MAGIC:
-        yield from _pcap(buffer, *_MAGIC[magic])
-    elif magic == _SECTION_BYTES:
-        yield from _pcapng(buffer)
-    else:
-        raise DamagedError(f"begins with {magic.hex() or 'nothing'}, which is neither pcap nor pcapng")
+        return _pcap(buffer, *_MAGIC[magic])
+    if magic == _SECTION_BYTES:
+        return _pcapng(buffer)
+    raise DamagedError(f"begins with {magic.hex() or 'nothing'}, which is neither pcap nor pcapng")
 
 
 def _pcap(buffer: Buffer, order: str, resolution: int) -> Iterator[Place]:

@@ -33,9 +33,17 @@ def community_id(source: str, destination: str, protocol: int, source_port: int 
     Raises:
         ValueError: an address is none, or one is IPv4 and the other IPv6.
     """
-    first, second = packed(source), packed(destination)
+    return of_bytes(packed(source), packed(destination), protocol, source_port, destination_port)
+
+
+def of_bytes(first: bytes, second: bytes, protocol: int, source_port: int = 0, destination_port: int = 0) -> str:
+    """Return the same of addresses as their bytes.
+
+    Raises:
+        ValueError: one is IPv4 and the other IPv6.
+    """
     if len(first) != len(second):
-        raise ValueError(f"{source} and {destination} are of different kinds")
+        raise ValueError(f"{first.hex()} and {second.hex()} are addresses of different kinds")
     if protocol not in _WITH_PORTS:
         if first > second:
             first, second = second, first

@@ -72,7 +72,7 @@ class Conversation:
 
     def __init__(self, flow: Flow, emit: Emit, reader: Reader | None = None) -> None:
         self._flow, self._emit, self._reader = flow, emit, reader
-        self._sides = {True: Side(), False: Side()}
+        self._sides: dict[bool, Side] = {}
         self._read = 0
         flow.forth.reader = partial(self._take, True)
         flow.back.reader = partial(self._take, False)
@@ -93,7 +93,8 @@ class Conversation:
                 return
         if reader.ordered and self._flow.protocol == TCP:
             self._read += len(payload)
-            payload = self._sides[from_source].in_order(payload, sequence)
+            side = self._sides.get(from_source) or self._sides.setdefault(from_source, Side())
+            payload = side.in_order(payload, sequence)
         if payload:
             for each in reader.take(from_source, payload, time):
                 self._emit(self._flow, each)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv6Address
+from socket import AF_INET, inet_ntop
 from typing import Any
 
-from collectors.network.community_id import community_id
+from collectors.network import community_id
 from collectors.network.flows import Flow
 from collectors.network.headers import ICMP, ICMP6, SCTP, TCP, UDP, Arp
-from pipeline.event import event_id, format_time
+from pipeline.event import event_id
 
 Fields = dict[str, Any]
 _TRANSPORTS = {
@@ -28,7 +30,8 @@ _ARP = {1: "request", 2: "reply", 3: "rarp-request", 4: "rarp-reply"}
 def of_flow(flow: Flow, ended: bool) -> Fields:
     """Return the event of a connection at its end, or on its way."""
     forth, back, last = flow.forth, flow.back, flow.last
-    fields = _addresses(flow) | {
+    fields = {
+        **_addresses(flow),
         "@timestamp": moment(last), "event.start": moment(flow.start), "event.end": moment(last),
         "event.duration": (last - flow.start) * _MICROSECOND,
         "source.bytes": forth.bytes, "source.packets": forth.packets,
@@ -64,8 +67,8 @@ def of_arp(message: Arp, time: int) -> Fields:
         "@timestamp": moment(time), "event.dataset": "network.arp", "event.category": ["network"],
         "event.type": ["protocol"], "network.protocol": "arp",
         "arp.operation": _ARP.get(message.operation, str(message.operation)),
-        "source.mac": mac(message.sender_mac), "source.ip": str(ip_address(message.sender)),
-        "destination.ip": str(ip_address(message.target)),
+        "source.mac": mac(message.sender_mac), "source.ip": address(message.sender),
+        "destination.ip": address(message.target),
     }  # fmt: skip
     if any(message.target_mac):
         fields["destination.mac"] = mac(message.target_mac)
@@ -85,23 +88,39 @@ def name_of(flow: Flow) -> str:
 
 def moment(time: int) -> str:
     """Write microseconds since 1970 as an event's time."""
-    time = min(max(time, 0), _LATEST)
-    return format_time(datetime.fromtimestamp(time // 1_000_000, UTC).replace(microsecond=time % 1_000_000))
+    second, part = divmod(min(max(time, 0), _LATEST), 1_000_000)
+    return f"{_second(second)}.{part:06}Z" if part % 1_000 else f"{_second(second)}.{part // 1_000:03}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def address(raw: bytes) -> str:
+    """Write an address as text."""
+    return inet_ntop(AF_INET, raw) if len(raw) == 4 else str(IPv6Address(raw))
 
 
 def mac(raw: bytes) -> str:
     """Write a MAC address as ECS does (RFC 7042)."""
-    return "-".join(f"{one:02X}" for one in raw)
+    return raw.hex("-").upper()
 
 
 def _addresses(flow: Flow) -> Fields:
-    source, destination = str(ip_address(flow.source)), str(ip_address(flow.destination))
+    """Return what all events of a flow have in common."""
+    if flow.common is None:
+        flow.common = _common(flow)
+    return flow.common
+
+
+def _common(flow: Flow) -> Fields:
     fields: Fields = {
-        "source.ip": source, "destination.ip": destination, "flow.id": name_of(flow),
+        "source.ip": address(flow.source), "destination.ip": address(flow.destination), "flow.id": name_of(flow),
         "network.type": "ipv4" if len(flow.source) == 4 else "ipv6",
         "network.transport": _TRANSPORTS.get(flow.protocol, str(flow.protocol)),
-        "network.community_id": community_id(
-            source, destination, flow.protocol, flow.source_port, flow.destination_port
+        "network.community_id": community_id.of_bytes(
+            flow.source, flow.destination, flow.protocol, flow.source_port, flow.destination_port
         ),
     }  # fmt: skip
     if flow.protocol in (TCP, UDP, SCTP):

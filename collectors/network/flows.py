@@ -47,7 +47,7 @@ class Flow:
     """A connection: who began it and what both sides sent. Times are microseconds since 1970."""
 
     __slots__ = (
-        "back", "conversation", "destination", "destination_port", "forth", "key", "macs", "name", "protocol",
+        "back", "common", "conversation", "destination", "destination_port", "forth", "key", "macs", "name", "protocol",
         "service", "source", "source_port", "start", "told", "transactions", "vlan",
     )  # fmt: skip
 
@@ -62,6 +62,8 @@ class Flow:
         self.service = self.name = ""
         #: How many questions and answers were told of.
         self.transactions = 0
+        #: What all its events have in common, once it was asked for.
+        self.common: dict[str, Any] | None = None
         #: Whoever reads what both sides say.
         self.conversation: Any = None
         self.forth, self.back = Half(self), Half(self)
@@ -161,47 +163,51 @@ class FlowTable:
 
     def take(self, buffer: Buffer, packets: Iterable[Place]) -> None:  # noqa: PLR0912 -- what every packet costs
         """Count the packets, which lie in the buffer, to their flows."""
-        counts, tcp, udp, usual = self.counts, self._tcp, self._udp, _USUAL
-        now = self.time
+        tcp, udp, usual = self._tcp, self._udp, _USUAL
+        now, size_of_all, number = self.time, 0, 0
         due = (self._swept + 1) * SECOND if self._swept else 0
-        for time, at, length, wire, link in packets:
-            counts.packets += 1
-            counts.bytes += wire
-            if time > now:
-                now = time
-                if now >= due:
-                    self.time = now
-                    self._sweep()
-                    due = (self._swept + 1) * SECOND
-            if length >= 54 and link == ETHERNET:
-                kind, version, size, fragment, protocol, sequence, offset, flags = usual(buffer, at)
-                if kind == 0x0800 and version == 0x45 and not fragment & 0x3FFF:
-                    if protocol == TCP:
-                        half = tcp.get(buffer[at + 26 : at + 38])
-                        head = 20 + (offset >> 4) * 4
-                        if half is not None and size >= head >= 40 and not flags & SYN:
-                            half.packets += 1
-                            half.bytes += size
-                            half.last = time
-                            if size > head:
-                                half.payload += size - head
+        try:
+            for number, (time, at, length, wire, link) in enumerate(packets, 1):  # noqa: B007 -- the last one counts
+                size_of_all += wire
+                if time > now:
+                    now = time
+                    if now >= due:
+                        self.time = now
+                        self._sweep()
+                        due = (self._swept + 1) * SECOND
+                if length >= 54 and link == ETHERNET:
+                    kind, version, size, fragment, protocol, sequence, offset, flags = usual(buffer, at)
+                    if kind == 0x0800 and version == 0x45 and not fragment & 0x3FFF:
+                        if protocol == TCP:
+                            half = tcp.get(buffer[at + 26 : at + 38])
+                            head = 20 + (offset >> 4) * 4
+                            if half is not None and size >= head >= 40 and not flags & SYN:
+                                half.packets += 1
+                                half.bytes += size
+                                half.last = time
+                                if size > head:
+                                    half.payload += size - head
+                                    if half.reader is not None:
+                                        end = at + min(length, 14 + size)
+                                        half.reader(buffer[at + 14 + head : end], time, sequence)
+                                if flags & ~half.flags:
+                                    self._flagged(half, flags, time)
+                                continue
+                        elif protocol == UDP:
+                            half = udp.get(buffer[at + 26 : at + 38])
+                            if half is not None and size >= 28:
+                                half.packets += 1
+                                half.bytes += size
+                                half.payload += size - 28
+                                half.last = time
                                 if half.reader is not None:
-                                    half.reader(buffer[at + 14 + head : at + min(length, 14 + size)], time, sequence)
-                            if flags & ~half.flags:
-                                self._flagged(half, flags, time)
-                            continue
-                    elif protocol == UDP:
-                        half = udp.get(buffer[at + 26 : at + 38])
-                        if half is not None and size >= 28:
-                            half.packets += 1
-                            half.bytes += size
-                            half.payload += size - 28
-                            half.last = time
-                            if half.reader is not None:
-                                half.reader(buffer[at + 42 : at + min(length, 14 + size)], time, 0)
-                            continue
-            self._take_one(buffer, time, at, length, link)
-        self.time = now
+                                    half.reader(buffer[at + 42 : at + min(length, 14 + size)], time, 0)
+                                continue
+                self._take_one(buffer, time, at, length, link)
+        finally:
+            self.time = now
+            self.counts.packets += number
+            self.counts.bytes += size_of_all
 
     def finish(self) -> None:
         """End all flows: nothing more comes."""

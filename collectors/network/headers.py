@@ -160,9 +160,9 @@ def _version4(buffer: Buffer, at: int, end: int, macs: bytes, vlan: int) -> Head
     fragment = b""
     if offset & 0x3FFF:
         fragment = source + destination + bytes((protocol,)) + identifier.to_bytes(2, "big")
-    ends = min(end, at + size)
-    known = Headers(source, destination, protocol, 0, 0, size, at + head, ends, macs, vlan, fragment)
-    return _with_ports(buffer, known._replace(first=not offset & 0x1FFF))
+    ends, first_piece = min(end, at + size), not offset & 0x1FFF
+    ports = _ports(buffer, at + head, ends, protocol) if first_piece else (0, 0)
+    return Headers(source, destination, protocol, *ports, size, at + head, ends, macs, vlan, fragment, first_piece)
 
 
 def _version6(buffer: Buffer, at: int, end: int, macs: bytes, vlan: int) -> Headers:
@@ -188,25 +188,21 @@ def _version6(buffer: Buffer, at: int, end: int, macs: bytes, vlan: int) -> Head
         else:
             break
     size = 40 + length if length else end - at
-    known = Headers(source, destination, protocol, 0, 0, size, place, ends, macs, vlan, fragment, first)
-    return _with_ports(buffer, known)
+    ports = _ports(buffer, place, ends, protocol) if first else (0, 0)
+    return Headers(source, destination, protocol, *ports, size, place, ends, macs, vlan, fragment, first)
 
 
-def _with_ports(buffer: Buffer, found: Headers) -> Headers:
-    """Add the ports; of ICMP they are what Zeek and Community ID take for them, type and its counterpart or code."""
-    if not found.first:
-        return found
-    at = found.transport
-    if found.protocol in (TCP, UDP, SCTP):
-        _need(at, 4, found.end, "the ports")
+def _ports(buffer: Buffer, at: int, end: int, protocol: int) -> tuple[int, int]:
+    """Return the ports; of ICMP what Zeek and Community ID take for them, type and its counterpart or code."""
+    if protocol in (TCP, UDP, SCTP):
+        _need(at, 4, end, "the ports")
         source, destination = _PORTS(buffer, at)
-        return found._replace(source_port=source, destination_port=destination)
-    if found.protocol in (ICMP, ICMP6):
-        _need(at, 2, found.end, "the ICMP header")
+        return source, destination
+    if protocol in (ICMP, ICMP6):
+        _need(at, 2, end, "the ICMP header")
         kind, code = buffer[at], buffer[at + 1]
-        pairs = _ICMP_PAIRS if found.protocol == ICMP else _ICMP6_PAIRS
-        return found._replace(source_port=kind, destination_port=pairs.get(kind, code))
-    return found
+        return kind, (_ICMP_PAIRS if protocol == ICMP else _ICMP6_PAIRS).get(kind, code)
+    return 0, 0
 
 
 def _inner(buffer: Buffer, found: Headers) -> tuple[int, bytes, int] | None:

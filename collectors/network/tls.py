@@ -6,8 +6,9 @@ JA4 itself is used, which is under the BSD licence.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from struct import Struct, error
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct, error, unpack
 
 from cryptography import x509
 
@@ -15,10 +16,13 @@ from collectors.network.reading import Fields, Transaction, text
 
 _HANDSHAKE, _ALERT, _DATA, _CHANGE = 22, 21, 23, 20
 _HELLO, _SERVER_HELLO, _CERTIFICATE, _DONE = 1, 2, 11, 14
-_RECORD, _TWO = Struct("!BHH").unpack_from, Struct("!H").unpack_from
+_RECORD, _PAIR, _TWO = (Struct(form).unpack_from for form in ("!BHH", "!HH", "!H"))
 #: Bytes of a side's handshake that are read; long chains of certificates have about 10 KB.
 MAX_HANDSHAKE = 32_768
+#: Offers whose fingerprints are remembered: a network has few kinds of programs.
+_FINGERPRINTS = 4_096
 _NAME, _GROUPS, _FORMATS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
+_READ = frozenset((_NAME, _GROUPS, _FORMATS, _SIGNATURES, _ALPN, _VERSIONS))
 _VERSION_NAMES = {0x0304: "1.3", 0x0303: "1.2", 0x0302: "1.1", 0x0301: "1.0", 0x0300: "ssl3", 0x0002: "ssl2"}
 _JA4_VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2"}
 
@@ -33,14 +37,14 @@ class Hello:
     """What a client or server says first."""
 
     version: int
-    ciphers: list[int]
-    extensions: list[int] = field(default_factory=list)
+    ciphers: Sequence[int]
+    extensions: Sequence[int] = ()
     name: str = ""
-    protocols: list[bytes] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
-    formats: list[int] = field(default_factory=list)
-    signatures: list[int] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
+    protocols: Sequence[bytes] = ()
+    groups: Sequence[int] = ()
+    formats: Sequence[int] = ()
+    signatures: Sequence[int] = ()
+    versions: Sequence[int] = ()
 
 
 class TlsReader:
@@ -51,8 +55,8 @@ class TlsReader:
     def __init__(self) -> None:
         self.done = False
         self._time = 0
-        self._records = {True: bytearray(), False: bytearray()}
-        self._messages = {True: bytearray(), False: bytearray()}
+        self._records = (bytearray(), bytearray())
+        self._messages = (bytearray(), bytearray())
         self._fields: Fields = {"network.protocol": "tls"}
 
     def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
@@ -139,17 +143,20 @@ def read_hello(body: bytes, client: bool) -> Hello:
         at += 2 + length
         at += 1 + body[at]
     else:
-        hello = Hello(version, [_TWO(body, at)[0]])
+        hello = Hello(version, _TWO(body, at))
         at += 3
     if at + 2 > len(body):
         return hello
     end = min(len(body), at + 2 + _TWO(body, at)[0])
     at += 2
+    hello.extensions = kinds = []
     while at + 4 <= end:
-        kind, length = _TWO(body, at)[0], _TWO(body, at + 2)[0]
-        hello.extensions.append(kind)
-        _extension(hello, kind, body[at + 4 : min(end, at + 4 + length)], client)
-        at += 4 + length
+        kind, length = _PAIR(body, at)
+        at += 4
+        kinds.append(kind)
+        if kind in _READ:
+            _extension(hello, kind, body[at : min(end, at + length)], client)
+        at += length
     return hello
 
 
@@ -159,42 +166,55 @@ def _extension(hello: Hello, kind: int, value: bytes, client: bool) -> None:
     elif kind == _GROUPS:
         hello.groups = _numbers(value[2:])
     elif kind == _FORMATS:
-        hello.formats = list(value[1:])
+        hello.formats = tuple(value[1:])
     elif kind == _SIGNATURES:
         hello.signatures = _numbers(value[2:])
     elif kind == _VERSIONS:
         hello.versions = _numbers(value[1:] if client else value)
     elif kind == _ALPN:
-        at = 2
+        at, protocols = 2, []
         while at < len(value):
-            hello.protocols.append(value[at + 1 : at + 1 + value[at]])
+            protocols.append(value[at + 1 : at + 1 + value[at]])
             at += 1 + value[at]
+        hello.protocols = protocols
 
 
 def ja3(hello: Hello) -> str:
     """Return the JA3 fingerprint of a client: MD5 of what it offers, in its order."""
     parts = (hello.ciphers, hello.extensions, hello.groups, hello.formats)
-    return _md5(",".join([str(hello.version), *("-".join(map(str, _real(part))) for part in parts)]))
+    return _md5(hello.version, *map(tuple, parts))
 
 
 def ja3s(hello: Hello) -> str:
     """Return the JA3S fingerprint of a server."""
-    extensions = "-".join(map(str, _real(hello.extensions)))
-    return _md5(f"{hello.version},{hello.ciphers[0]},{extensions}")
+    return _md5(hello.version, (hello.ciphers[0],), tuple(hello.extensions))
 
 
 def ja4(hello: Hello, transport: str = "t") -> str:
     """Return the JA4 fingerprint of a client; `transport` is `q` for QUIC."""
-    ciphers, extensions = _real(hello.ciphers), _real(hello.extensions)
     version = max(_real(hello.versions), default=hello.version)
-    first = (
+    ciphers, hashed_ciphers = _offered(tuple(hello.ciphers), ())
+    extensions, hashed_extensions = _offered(tuple(hello.extensions), tuple(hello.signatures), (_NAME, _ALPN))
+    return (
         f"{transport}{_JA4_VERSIONS.get(version, '00')}{'d' if _NAME in hello.extensions else 'i'}"
-        f"{min(len(ciphers), 99):02}{min(len(extensions), 99):02}{_ends(hello.protocols)}"
+        f"{min(ciphers, 99):02}{min(extensions, 99):02}{_ends(hello.protocols)}_{hashed_ciphers}_{hashed_extensions}"
     )
-    offered = ",".join(sorted(f"{each:04x}" for each in ciphers))
-    known = ",".join(sorted(f"{each:04x}" for each in extensions if each not in (_NAME, _ALPN)))
-    signatures = ",".join(f"{each:04x}" for each in _real(hello.signatures))
-    return f"{first}_{_short(offered)}_{_short(f'{known}_{signatures}' if signatures else known)}"
+
+
+@lru_cache(maxsize=_FINGERPRINTS)
+def _offered(values: tuple[int, ...], after: tuple[int, ...], left_out: tuple[int, ...] = ()) -> tuple[int, str]:
+    """Return how many real values there are, and the first signs of the hash of them, sorted, and of what follows."""
+    real = _real(values)
+    listed = ",".join(sorted(f"{each:04x}" for each in real if each not in left_out))
+    if after := _real(after):
+        listed += "_" + ",".join(f"{each:04x}" for each in after)
+    return len(real), hashlib.sha256(listed.encode()).hexdigest()[:12] if listed else "000000000000"
+
+
+@lru_cache(maxsize=_FINGERPRINTS)
+def _md5(version: int, *parts: tuple[int, ...]) -> str:
+    offered = ",".join([str(version), *("-".join(map(str, _real(part))) for part in parts)])
+    return hashlib.md5(offered.encode(), usedforsecurity=False).hexdigest()
 
 
 def _ends(protocols: Sequence[bytes]) -> str:
@@ -207,21 +227,13 @@ def _ends(protocols: Sequence[bytes]) -> str:
     return first.hex()[0] + last.hex()[-1]
 
 
-def _short(listed: str) -> str:
-    return hashlib.sha256(listed.encode()).hexdigest()[:12] if listed else "000000000000"
-
-
-def _md5(offered: str) -> str:
-    return hashlib.md5(offered.encode(), usedforsecurity=False).hexdigest()
-
-
-def _real(values: Sequence[int]) -> list[int]:
+def _real(values: Sequence[int]) -> tuple[int, ...]:
     """Leave out GREASE (RFC 8701), which means nothing."""
-    return [value for value in values if value & 0x0F0F != 0x0A0A or value >> 8 != value & 0xFF]
+    return tuple(value for value in values if value & 0x0F0F != 0x0A0A or value >> 8 != value & 0xFF)
 
 
-def _numbers(raw: bytes) -> list[int]:
-    return [_TWO(raw, at)[0] for at in range(0, len(raw) - 1, 2)]
+def _numbers(raw: bytes) -> tuple[int, ...]:
+    return unpack(f"!{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
 
 
 def _of_certificate(encoded: bytes) -> Fields:

@@ -16,6 +16,7 @@ _BENCHES = {
     "overload": "pipeline.command.bench.overload",
     "correlation": "detectors.bench_correlation",
     "sigma": "workbench.bench_sigma",
+    "network": "collectors.network.bench",
 }
 
 
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--servers", nargs="+", help=say("command.bench.servers"))
     parser.add_argument("--logs", help=say("command.bench.logs"))
     parser.add_argument("--evtx", help=say("command.bench.evtx"))
+    parser.add_argument("--packets", type=Path, help=say("command.bench.packets"))
     parser.add_argument("--seconds", type=float, help=say("command.bench.seconds"))
     parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
 
