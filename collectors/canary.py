@@ -28,7 +28,7 @@ from pipeline.bus.kafka_client import REQUEST_SECONDS, connect
 from pipeline.event import encode, format_time
 from pipeline.logs import log
 from pipeline.messages import HaidangError
-from pipeline.settings import CANARY, KafkaSource, Settings, Source
+from pipeline.settings import CANARY, FilesSource, KafkaSource, NetworkSource, Settings, Source
 from pipeline.stage import Stage
 
 #: What every canary's text holds, before its number.
@@ -172,7 +172,7 @@ class Sender:
             source = sources[each.source]
             kinds = dict(reversed([place.split(" ", 1) for place in each.places]))
             for kind, place in kinds.items():
-                if not isinstance(source, KafkaSource) or source.canary:
+                if not isinstance(source, NetworkSource) and (not isinstance(source, KafkaSource) or source.canary):
                     yield _Input(source, kind, place)
 
     def _load(self) -> None:
@@ -224,7 +224,7 @@ class Sender:
         return {(row["source"], row["kind"]) for row in found if not canaries.is_through(row)} & self._sent.keys()
 
     async def _send(self, each: _Input, row: dict[str, str]) -> None:
-        data = row["text"].encode(utf16_of(b"", each.source.encoding) or "ascii")
+        data = row["text"].encode(utf16_of(b"", getattr(each.source, "encoding", "")) or "ascii")
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._bring(each, data)
@@ -251,6 +251,7 @@ class Sender:
                 if b" 200 " not in answer:
                     raise ValueError(f"answers {answer.decode('ascii', 'replace').strip() or 'nothing'}")
             case "files":
+                assert isinstance(each.source, FilesSource)
                 await asyncio.to_thread(_append, self._canaries.file(each.source.name), data, each.source.encoding)
             case "kafka":
                 await asyncio.to_thread(_produce, each.source, data)

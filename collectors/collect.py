@@ -12,9 +12,10 @@ from collectors import files, http, kafka_topic, syslog, syslog_datagrams
 from collectors.canary import Sender
 from collectors.intake import Intake
 from collectors.listening import Listening
+from collectors.network import listen as network
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
-from pipeline.settings import FilesSource, HttpSource, KafkaSource, Settings, Source, SyslogSource
+from pipeline.settings import FilesSource, HttpSource, KafkaSource, NetworkSource, Settings, Source, SyslogSource
 from pipeline.stage import Stage
 
 #: How often the stage looks whether it is to stop, in seconds.
@@ -59,6 +60,8 @@ async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
                 return await files.listen(source, stage.settings, intake)
             case KafkaSource():
                 return await kafka_topic.listen(source, stage.settings, intake)
+            case NetworkSource():
+                return await network.listen(source, stage.settings, intake)
     except (HaidangError, OSError, re.error, sqlite3.Error) as error:
         listening = Listening(source.name)
         listening.failed(source.name, str(error))

@@ -36,6 +36,7 @@ __all__ = [
     "FilesSource",
     "HttpSource",
     "KafkaSource",
+    "NetworkSource",
     "Settings",
     "Source",
     "State",
@@ -135,7 +136,20 @@ class KafkaSource(_Kafka):
     encoding: str = Field("auto", description="as for syslog")
 
 
-Source = Annotated[SyslogSource | FilesSource | HttpSource | KafkaSource, Field(discriminator="kind")]
+class NetworkSource(_Section):
+    """What goes over network interfaces, such as the mirror port of a switch: connections and what they say."""
+
+    name: SourceName = "network"
+    kind: Literal["network"] = "network"
+    interfaces: list[Annotated[str, Field(pattern=r"^[^/\s]{1,15}$")]] = Field(
+        min_length=1, description="interfaces to watch, as `ip link` names them"
+    )
+    promiscuous: bool = Field(True, description="also see what is for other machines")
+    ring_mb: int = Field(32, ge=2, le=4096, description="memory of an interface for packets that wait, in MB")
+    max_flows: int = Field(200_000, ge=1000, le=10_000_000, description="connections at once; of more, the oldest end")
+
+
+Source = Annotated[SyslogSource | FilesSource | HttpSource | KafkaSource | NetworkSource, Field(discriminator="kind")]
 
 
 class Api(_Section):
@@ -443,6 +457,10 @@ def _meant(loc: tuple[Any, ...]) -> list[str]:
 
 def _known_names() -> dict[str, list[str]]:
     """Return the settings of each section; those at the top under ""."""
-    sources = {name for kind in (SyslogSource, FilesSource, HttpSource, KafkaSource) for name in kind.model_fields}
+    sources = {
+        name
+        for kind in (SyslogSource, FilesSource, HttpSource, KafkaSource, NetworkSource)
+        for name in kind.model_fields
+    }
     sections = {section.__name__.lower(): list(section.model_fields) for section in _SECTIONS}
     return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}

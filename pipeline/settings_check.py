@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline.messages import say
 from pipeline.settings import Bus as BusSettings
-from pipeline.settings import FilesSource, HttpSource, KafkaSource, Settings, Source, SyslogSource
+from pipeline.settings import FilesSource, HttpSource, KafkaSource, NetworkSource, Settings, Source, SyslogSource
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
@@ -101,6 +101,8 @@ def _is_there(path: Path, file: bool = False) -> bool:
 
 
 def _source(place: str, source: Source) -> Iterator[str]:
+    if isinstance(source, NetworkSource):
+        return
     if not _is_zone(source.timezone):
         yield _fault(f"{place}.timezone", source.timezone, "settings.want_zone")
     if not is_encoding(source.encoding):

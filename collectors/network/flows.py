@@ -209,6 +209,12 @@ class FlowTable:
             self.counts.packets += number
             self.counts.bytes += size_of_all
 
+    def tick(self, time: int) -> None:
+        """No packets came, and it is this time, in microseconds since 1970."""
+        if time > self.time:
+            self.time = time
+            self._sweep()
+
     def finish(self) -> None:
         """End all flows: nothing more comes."""
         for halves in (self._tcp, self._udp, self._others):

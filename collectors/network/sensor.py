@@ -25,6 +25,10 @@ class Sensor:
         """Take packets that lie in the buffer."""
         self.table.take(buffer, packets)
 
+    def tick(self, time: int) -> None:
+        """No packets came, and it is this time, in microseconds since 1970."""
+        self.table.tick(time)
+
     def finish(self) -> None:
         """Nothing more comes: end what is going on."""
         self.table.finish()

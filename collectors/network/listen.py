@@ -1,0 +1,135 @@
+"""Network interfaces enter, the events of what goes over them leave: the source of the kind `network`.
+
+Each interface has a thread of its own, which reads the kernel's ring and makes events. When these are not taken they
+wait, then the ring does; what it has no room for the kernel counts, and that is shown as dropped.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from collectors.envelope import Origin
+from collectors.intake import Intake
+from collectors.listening import Listening
+from collectors.network.ring import Ring
+from collectors.network.sensor import Sensor
+from pipeline.messages import say
+from pipeline.settings import NetworkSource, Settings
+
+#: How long a ring without packets is waited for, and how often what it dropped is asked, in seconds.
+_PATIENCE, _COUNT_SECONDS = 0.2, 1.0
+#: How long after a fault it is tried again, in seconds.
+_RETRY_SECONDS = 2.0
+#: Events that wait to be taken in before the ring has to.
+MAX_WAITING = 100_000
+#: How long an ending source waits for its threads, in seconds.
+_END_SECONDS = 4.0
+#: The reason of packets that the kernel had no room for.
+DROPPED = "dropped_by_kernel"
+
+
+async def listen(source: NetworkSource, settings: Settings, intake: Intake) -> Listening:
+    """Watch the source's interfaces until `Listening.close`."""
+    listening = Listening(source.name)
+    origin = Origin(source.name, settings.observer, settings.organization)
+    watchers = [Watcher(interface, source, origin, intake, listening) for interface in source.interfaces]
+    for watcher in watchers:
+        watcher.start()
+
+    async def close() -> None:
+        for watcher in watchers:
+            watcher.stopping.set()
+        await asyncio.gather(*(asyncio.to_thread(watcher.join, _END_SECONDS) for watcher in watchers))
+        for watcher in watchers:
+            watcher.give()
+
+    listening.on_close(close)
+    return listening
+
+
+class Watcher(threading.Thread):
+    """Watches one interface."""
+
+    def __init__(
+        self, interface: str, source: NetworkSource, origin: Origin, intake: Intake, listening: Listening
+    ) -> None:
+        super().__init__(name=f"network {interface}", daemon=True)
+        self.stopping = threading.Event()
+        self.sensor = Sensor(self._emit, source.max_flows)
+        self._interface, self._source, self._origin = interface, source, origin
+        self._intake, self._listening = intake, listening
+        self._loop = asyncio.get_running_loop()
+        self._place = f"interface {interface}"
+        self._lock = threading.Lock()
+        self._lines: list[bytes] = []
+        self._dropped = 0
+        self._counted = 0.0
+
+    def run(self) -> None:
+        """Watch until `stopping`; an interface that is not there, or goes, is waited for."""
+        while not self.stopping.is_set():
+            try:
+                with Ring(self._interface, self._source.ring_mb, self._source.promiscuous) as ring:
+                    self._in_loop(self._opened)
+                    self._watch(ring)
+            except OSError as error:
+                self._in_loop(self._listening.failed, self._place, _reason(self._interface, error))
+                self.stopping.wait(_RETRY_SECONDS)
+        self.sensor.finish()
+
+    def give(self) -> None:
+        """Give on what came since the last time; in the event loop."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            dropped, self._dropped = self._dropped, 0
+        if lines:
+            self._intake.take(self._source.name, lines, self._interface)
+        if dropped:
+            self._intake.drop(self._source.name, DROPPED, dropped)
+
+    def _watch(self, ring: Ring) -> None:
+        while not self.stopping.is_set():
+            for places in ring.blocks(_PATIENCE):
+                self.sensor.take(ring.buffer, places)
+                self._hand_over(ring)
+                if self.stopping.is_set():
+                    return
+            self.sensor.tick(time.time_ns() // 1_000)
+            self._hand_over(ring)
+
+    def _hand_over(self, ring: Ring) -> None:
+        """Have the event loop take what there is; wait while it takes nothing."""
+        if time.monotonic() - self._counted >= _COUNT_SECONDS:
+            self._counted = time.monotonic()
+            with self._lock:
+                self._dropped += ring.count()
+        if (self._lines or self._dropped) and self._intake.room:
+            self._in_loop(self.give)
+        while len(self._lines) > MAX_WAITING and not self.stopping.is_set():
+            self.stopping.wait(_PATIENCE)
+            if self._intake.room:
+                self._in_loop(self.give)
+
+    def _emit(self, fields: dict[str, Any], position: tuple[str | int, ...]) -> None:
+        more = {"observer.ingress.interface.name": self._interface}
+        line = self._origin.complete(fields, position, datetime.now(UTC), more)
+        with self._lock:
+            self._lines.append(line)
+
+    def _opened(self) -> None:
+        self._listening.mended(self._place)
+        if self._place not in self._listening.places:
+            self._listening.opened(self._place)
+
+    def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _reason(interface: str, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return say("collectors.network_not_allowed", interface=interface)
+    return say("collectors.no_interface", interface=interface, fault=error.strerror or error)
