@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workb
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|rules|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|sigma)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|sigma|network)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -42,6 +42,7 @@ _TERMS = frozenset(
         "ed",
         "exceptions",
         "false",
+        "network",
         "filter",
         "from",
         "https",

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from collectors.network.bench_live import measure_live
 from collectors.network.capture_files import packets
 from collectors.network.sensor import Sensor
 from pipeline.event import encode
@@ -24,6 +25,7 @@ from pipeline.stage import collect_rarely
 
 #: Packets, connections that go on at once, and packets that the slow libraries read.
 _PACKETS, _AT_ONCE, _FEW = 300_000, 5_000, 5_000
+_LIVE_SECONDS = 10.0
 _SYN, _ACK, _PSH, _FIN = 2, 16, 8, 1
 #: Sizes of payloads, so that a packet has about 350 bytes, as in an office.
 _SIZES = (0, 0, 0, 40, 120, 400, 1_000, 1_400)
@@ -58,6 +60,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         with contextlib.suppress(ImportError):
             theirs = read(data)
             figures |= {f"{name}_packets_per_second": round(theirs), f"times_{name}": round(rate / theirs, 1)}
+    if chosen.live:
+        figures |= measure_live(data, chosen.seconds or _LIVE_SECONDS)
     return figures
 
 

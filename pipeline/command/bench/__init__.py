@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--logs", help=say("command.bench.logs"))
     parser.add_argument("--evtx", help=say("command.bench.evtx"))
     parser.add_argument("--packets", type=Path, help=say("command.bench.packets"))
+    parser.add_argument("--live", action="store_true", help=say("command.bench.live"))
     parser.add_argument("--seconds", type=float, help=say("command.bench.seconds"))
     parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
 

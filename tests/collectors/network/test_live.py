@@ -1,0 +1,146 @@
+"""Real interfaces in a network of their own: what goes over them is seen, and an interface may come and go."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from collectors.listening import Listening
+from collectors.network import listen as network
+from pipeline.settings import NetworkSource
+from tests.collectors.conftest import Bench, until
+
+pytestmark = pytest.mark.anyio
+_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+
+
+def ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+class Wire:
+    """Two ends of a cable: ours, and one in a namespace with an address of its own."""
+
+    def __init__(self) -> None:
+        number = os.getpid() % 50_000
+        self.name, self.far, self.space = f"hd{number}a", f"hd{number}b", f"hd{number}"
+        self.ours, self.theirs = "198.18.77.1", "198.18.77.2"
+
+    def plug(self) -> None:
+        ip("link", "add", self.name, "type", "veth", "peer", "name", self.far)
+        ip("link", "set", self.far, "netns", self.space)
+        ip("addr", "add", f"{self.ours}/24", "dev", self.name)
+        ip("link", "set", self.name, "up")
+        ip("-n", self.space, "addr", "add", f"{self.theirs}/24", "dev", self.far)
+        ip("-n", self.space, "link", "set", self.far, "up")
+
+    def unplug(self) -> None:
+        subprocess.run(["ip", "link", "del", self.name], check=False, capture_output=True)
+
+    def fetch(self, address: str) -> str:
+        """Ask for a page from the other end."""
+        command = ["ip", "netns", "exec", self.space, sys.executable, "-c", _FETCH, address]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    if os.geteuid() != 0 and os.environ.get("CI") != "true":
+        pytest.skip("virtual interfaces need root")
+    made = Wire()
+    ip("netns", "add", made.space)
+    try:
+        yield made
+    finally:
+        made.unplug()
+        ip("netns", "del", made.space)
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = b"xin chao " * 1000
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def page(wire: Wire) -> Iterator[str]:
+    """A web server at our end; its address."""
+    wire.plug()
+    with HTTPServer((wire.ours, 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{wire.ours}:{server.server_port}/trang?q=1"
+        server.shutdown()
+
+
+@asynccontextmanager
+async def watching(bench: Bench, wire: Wire) -> AsyncIterator[Listening]:
+    source = NetworkSource(name="mirror", interfaces=[wire.name], ring_mb=4)
+    async with bench.intake() as intake:
+        listening = await network.listen(source, bench.settings, intake)
+        try:
+            yield listening
+        finally:
+            await listening.close()
+
+
+def of(bench: Bench, dataset: str) -> list[dict[str, Any]]:
+    return [event for event in bench.events() if event["event.dataset"] == dataset]
+
+
+async def test_what_goes_over_a_wire_becomes_events(bench: Bench, wire: Wire, page: str) -> None:
+    async with watching(bench, wire) as listening:
+        await until(lambda: listening.places)
+        assert wire.fetch(page).startswith("xin chao")
+        (asked,) = await until(lambda: of(bench, "network.http"))
+        (flow,) = await until(
+            lambda: [each for each in of(bench, "network.flow") if each["network.transport"] == "tcp"]
+        )
+    assert (asked["url.path"], asked["http.response.status_code"]) == ("/trang", 200)
+    assert (flow["source.ip"], flow["destination.ip"], flow["flow.state"]) == (wire.theirs, wire.ours, "SF")
+    assert flow["flow.payload.destination"] > 9000
+    assert flow["flow.id"] == asked["flow.id"]
+    assert flow["observer.ingress.interface.name"] == wire.name
+    assert flow["network.protocol"] == "http"
+    assert any(event["arp.operation"] == "reply" for event in of(bench, "network.arp"))
+    ledger = bench.ledger("mirror")
+    assert ledger["in"] == ledger["out"] == len(bench.events())
+
+
+async def test_an_interface_may_come_and_go(bench: Bench, wire: Wire) -> None:
+    async with watching(bench, wire) as listening:
+        (reason,) = await until(lambda: list(listening.failures.values()))
+        assert wire.name in reason
+        wire.plug()
+        await until(lambda: not listening.failures and listening.places)
+        wire.unplug()
+        await until(lambda: listening.failures)
+        wire.plug()
+        await until(lambda: not listening.failures)
+        with HTTPServer((wire.ours, 0), Page) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            wire.fetch(f"http://{wire.ours}:{server.server_port}/again")
+            server.shutdown()
+        await until(lambda: of(bench, "network.http"))
+
+
+async def test_what_was_going_on_is_told_at_the_end(bench: Bench, wire: Wire, page: str) -> None:
+    async with watching(bench, wire) as listening:
+        await until(lambda: listening.places)
+        with urlopen(page.replace(wire.ours, wire.ours), timeout=5):
+            pass  # our own, over the loopback: not seen
+        wire.fetch(page)
+    flows = [each for each in of(bench, "network.flow") if each["network.transport"] == "tcp"]
+    assert len(flows) == 1
