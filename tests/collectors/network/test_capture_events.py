@@ -9,7 +9,9 @@ import pytest
 
 from collectors.envelope import Origin
 from collectors.reading import Unreadable, read_file
+from tests import fuzz_packets
 from tests.collectors.network.packets import Talk, pcap
+from tests.fuzz import GROWTH_BYTES
 
 ORIGIN = Origin("import", "here", "unit")
 
@@ -59,3 +61,8 @@ def test_mutated_captures_make_events_or_none(shared_data: Path, tmp_path: Path)
             damaged[dice.randrange(24, len(damaged))] = dice.randrange(256)
         (tmp_path / "mutated.pcap").write_bytes(damaged)
         events(tmp_path / "mutated.pcap")
+
+
+def test_mutated_packets_of_any_kind_in_any_order() -> None:
+    known = fuzz_packets.frames(Path("nowhere"))
+    assert fuzz_packets.fuzz(30_000, random.randrange(1_000_000), known) < GROWTH_BYTES
