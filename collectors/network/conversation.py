@@ -1,13 +1,14 @@
 """The segments of a TCP connection or the datagrams of a flow enter, its transactions leave.
 
-Of TCP each side's bytes are put into their order first. Which protocol it is, its first bytes say; a port never does.
+Of TCP each side's bytes are put into their order first. Which protocol it is, its first bytes say; the port only where
+these are a length and nothing else.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from collectors.network import dhcp, dns, http, ssh, tls
+from collectors.network import dce_rpc, dhcp, dns, http, kerberos, rdp, smb, ssh, tls
 from collectors.network.flows import Flow, Half
 from collectors.network.headers import TCP, UDP
 from collectors.network.reading import Reader, Transaction
@@ -24,6 +25,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(tls.looks_like, tls.TlsReader),
     Kind(http.looks_like, http.HttpReader),
     Kind(ssh.looks_like, ssh.SshReader),
+    Kind(smb.looks_like, smb.SmbReader),
+    Kind(dce_rpc.looks_like, dce_rpc.DceRpcReader),
+    Kind(rdp.looks_like, rdp.RdpReader),
 )
 #: Segments of a side that came too early and are kept, and bytes of a connection that are read in order.
 MAX_EARLY, MAX_ORDERED = 16, 262_144
@@ -120,11 +124,20 @@ def listen(flow: Flow, emit: Emit) -> None:
     """Have a new flow read, where it may be of a protocol that we know."""
     ports = {flow.source_port, flow.destination_port}
     if flow.protocol == TCP:
-        Conversation(flow, emit, dns.DnsReader(framed=True) if dns.PORT in ports else None)
+        Conversation(flow, emit, _by_port(ports))
     elif flow.protocol == UDP:
         for port, name in ((dns.PORT, "dns"), (dns.MULTICAST, "mdns"), (dns.LLMNR, "llmnr")):
             if port in ports:
                 Conversation(flow, emit, dns.DnsReader(name))
                 return
-        if ports & {dhcp.SERVER, dhcp.CLIENT}:
+        if kerberos.PORT in ports:
+            Conversation(flow, emit, kerberos.KerberosReader())
+        elif ports & {dhcp.SERVER, dhcp.CLIENT}:
             Conversation(flow, emit, dhcp.DhcpReader())
+
+
+def _by_port(ports: set[int]) -> Reader | None:
+    """Return who reads a TCP connection whose first bytes are only a length."""
+    if dns.PORT in ports:
+        return dns.DnsReader(framed=True)
+    return kerberos.KerberosReader(framed=True) if kerberos.PORT in ports else None
