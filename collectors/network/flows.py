@@ -11,7 +11,19 @@ from struct import Struct
 from typing import Any
 
 from collectors.network.capture_files import Buffer, Place
-from collectors.network.headers import ETHERNET, ICMP, ICMP6, TCP, UDP, Arp, Headers, MalformedError, NotIpError, parse
+from collectors.network.headers import (
+    ETHERNET,
+    ICMP,
+    ICMP6,
+    TCP,
+    TUNNELS,
+    UDP,
+    Arp,
+    Headers,
+    MalformedError,
+    NotIpError,
+    parse,
+)
 
 SECOND = 1_000_000
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -22,6 +34,8 @@ ATTEMPT, CLOSED, OPEN, OTHER = 5 * SECOND, 2 * SECOND, 300 * SECOND, 60 * SECOND
 INTERIM = 300 * SECOND
 #: Fragments whose first piece is remembered.
 MAX_FRAGMENTS = 4_096
+#: Payloads that wait for their readers.
+MAX_UNREAD = 1_000
 #: A port below this is a server's.
 _SERVERS = 1024
 #: What of a full table is ended at once, oldest first.
@@ -157,13 +171,14 @@ class FlowTable:
         self._timers: dict[int, list[Flow]] = {}
         self._swept = 0
         self._fragments: dict[bytes, tuple[int, int]] = {}
+        self._unread: list[tuple[Half, bytes, int, int]] = []
 
     def __len__(self) -> int:
         return (len(self._tcp) + len(self._udp) + len(self._others)) // 2
 
-    def take(self, buffer: Buffer, packets: Iterable[Place]) -> None:  # noqa: PLR0912 -- what every packet costs
+    def take(self, buffer: Buffer, packets: Iterable[Place]) -> None:  # noqa: PLR0912, PLR0915 -- what every packet costs
         """Count the packets, which lie in the buffer, to their flows."""
-        tcp, udp, usual = self._tcp, self._udp, _USUAL
+        tcp, udp, usual, unread = self._tcp, self._udp, _USUAL, self._unread
         now, size_of_all, number = self.time, 0, 0
         due = (self._swept + 1) * SECOND if self._swept else 0
         try:
@@ -181,7 +196,7 @@ class FlowTable:
                         if protocol == TCP:
                             half = tcp.get(buffer[at + 26 : at + 38])
                             head = 20 + (offset >> 4) * 4
-                            if half is not None and size >= head >= 40 and not flags & SYN:
+                            if half is not None and size >= head >= 40 and flags & _BEGINS != SYN:
                                 half.packets += 1
                                 half.bytes += size
                                 half.last = time
@@ -189,7 +204,9 @@ class FlowTable:
                                     half.payload += size - head
                                     if half.reader is not None:
                                         end = at + min(length, 14 + size)
-                                        half.reader(buffer[at + 14 + head : end], time, sequence)
+                                        unread.append((half, buffer[at + 14 + head : end], time, sequence))
+                                        if len(unread) >= MAX_UNREAD:
+                                            self._read()
                                 if flags & ~half.flags:
                                     self._flagged(half, flags, time)
                                 continue
@@ -201,10 +218,16 @@ class FlowTable:
                                 half.payload += size - 28
                                 half.last = time
                                 if half.reader is not None:
-                                    half.reader(buffer[at + 42 : at + min(length, 14 + size)], time, 0)
+                                    unread.append((half, buffer[at + 42 : at + min(length, 14 + size)], time, 0))
+                                    if len(unread) >= MAX_UNREAD:
+                                        self._read()
                                 continue
+                        if size >= 28 and length >= 14 + size:
+                            self._take_usual(buffer, time, at, size, protocol)
+                            continue
                 self._take_one(buffer, time, at, length, link)
         finally:
+            self._read()
             self.time = now
             self.counts.packets += number
             self.counts.bytes += size_of_all
@@ -222,6 +245,26 @@ class FlowTable:
                 self._ended(flow)
             halves.clear()
         self._timers.clear()
+
+    def _take_usual(self, buffer: Buffer, time: int, at: int, size: int, protocol: int) -> None:
+        """Take a whole packet of the usual form that is the first of its flow."""
+        place, end = at + 34, at + 14 + size
+        if protocol not in (TCP, UDP) or (protocol == TCP and (size < 40 or buffer[at + 46] >> 4 < 5)):
+            self._take_one(buffer, time, at, end - at, ETHERNET)
+            return
+        first, second = _PORTS(buffer, place)
+        if protocol == UDP and second in TUNNELS:
+            self._take_one(buffer, time, at, end - at, ETHERNET)
+            return
+        macs = buffer[at : at + 12]
+        source, destination = buffer[at + 26 : at + 30], buffer[at + 30 : place]
+        headers = Headers(source, destination, protocol, first, second, size, place, end, macs, 0)
+        flags = sequence = 0
+        payload = place + 8
+        if protocol == TCP:
+            sequence, offset, flags = _TCP(buffer, place)
+            payload = place + (offset >> 4) * 4
+        self._count(headers, time, flags, sequence, buffer[payload:end])
 
     def _take_one(self, buffer: Buffer, time: int, at: int, length: int, link: int) -> None:
         """Take a packet that is not of the usual form, or the first of its flow."""
@@ -245,6 +288,9 @@ class FlowTable:
                 self.counts.malformed += 1
                 return
             sequence, offset, flags = _TCP(buffer, headers.transport)
+            if offset >> 4 < 5:
+                self.counts.malformed += 1
+                return
             payload += (offset >> 4) * 4
         elif headers.first and headers.protocol in (UDP, ICMP, ICMP6):
             payload += 8
@@ -259,7 +305,16 @@ class FlowTable:
         if flags & ~half.flags:
             self._flagged(half, flags, time)
         if payload and half.reader is not None and not headers.fragment:
-            half.reader(payload, time, sequence)
+            self._unread.append((half, payload, time, sequence))
+            if len(self._unread) >= MAX_UNREAD:
+                self._read()
+
+    def _read(self) -> None:
+        """Give what was sent to its readers: many at once, for what one of them needs is at hand for the next."""
+        for half, payload, time, sequence in self._unread:
+            if half.reader is not None:
+                half.reader(payload, time, sequence)
+        self._unread.clear()
 
     def _of_fragment(self, headers: Headers) -> Headers:
         """Give a piece of a packet the ports of its first one."""
@@ -286,6 +341,7 @@ class FlowTable:
         if half is not None and not _is_new(half.flow, flags):
             return half
         if half is not None:
+            self._read()
             self._end(half.flow)
         if len(self) >= self._most:
             self._evict()
@@ -316,6 +372,7 @@ class FlowTable:
 
     def _sweep(self) -> None:
         """Look at the flows whose time may have come."""
+        self._read()
         now = self.time // SECOND
         if not self._swept:
             self._swept = now
@@ -358,6 +415,7 @@ class FlowTable:
 
     def _evict(self) -> None:
         """Make room: end those that would end first."""
+        self._read()
         wanted = max(1, int(self._most * _EVICTED_SHARE))
         before = self.counts.evicted
         for second in sorted(self._timers):
@@ -375,6 +433,8 @@ def _is_new(flow: Flow, flags: int) -> bool:
     return flags & (SYN | ACK) == SYN and flow.protocol == TCP and flow.patience() == CLOSED
 
 
+#: Of these flags only SYN stands in a packet that begins a connection.
+_BEGINS = SYN | ACK
 #: Ethernet, IPv4, TCP: EtherType, version and header length, size, fragment, protocol, sequence, offset, flags.
 _USUAL = Struct("!12xHBxH2xHxB14xI4xBB").unpack_from
-_TCP = Struct("!4xI4xBB").unpack_from
+_TCP, _PORTS = Struct("!4xI4xBB").unpack_from, Struct("!HH").unpack_from

@@ -20,6 +20,8 @@ _HEAD4, _HEAD6 = Struct("!BxHHHxB").unpack_from, Struct("!4xHB").unpack_from
 _IN_IP, _IN_IP6, _GRE, _AH, _FRAGMENT = 4, 41, 47, 51, 44
 #: Whole frames in packets, as mirror ports send them: VXLAN, Ethernet in GRE, ERSPAN (draft-foschiano-erspan).
 _VXLAN, _BRIDGED, _ERSPAN = 4789, 0x6558, 0x88BE
+#: UDP ports at which whole frames come.
+TUNNELS = frozenset((_VXLAN,))
 _EXTENSIONS = frozenset((0, 43, 60, 135, 139, 140))
 #: Packets in packets, tags and extension headers that are followed.
 MAX_LAYERS = 8
@@ -210,7 +212,7 @@ def _inner(buffer: Buffer, found: Headers) -> tuple[int, bytes, int] | None:
     at, same = found.transport, (found.macs, found.vlan)
     if found.protocol in (_IN_IP, _IN_IP6):
         return at, *same
-    if found.protocol == UDP and found.destination_port == _VXLAN and found.end - at > 16:
+    if found.protocol == UDP and found.destination_port in TUNNELS and found.end - at > 16:
         return _framed(buffer, at + 16, found.end)
     if found.protocol != _GRE or at + 4 > found.end:
         return None
