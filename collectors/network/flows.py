@@ -397,7 +397,7 @@ class FlowTable:
 
     def _end(self, flow: Flow) -> None:
         halves = self._of_protocol(flow.protocol)
-        half = halves.pop(flow.key)
+        halves.pop(flow.key)
         addresses = len(flow.source)
         key = flow.key
         ports = 2 * addresses
@@ -411,20 +411,26 @@ class FlowTable:
             )
         )
         halves.pop(back, None)
-        self._ended(half.flow)
+        self._ended(flow)
+        for each in (flow.forth, flow.back):
+            del each.flow, each.other  # else only the search for cycles frees them
 
     def _evict(self) -> None:
         """Make room: end those that would end first."""
         self._read()
         wanted = max(1, int(self._most * _EVICTED_SHARE))
-        before = self.counts.evicted
         for second in sorted(self._timers):
-            for flow in self._timers.pop(second):
+            waiting = self._timers[second]
+            while waiting and wanted:
+                flow = waiting.pop()
                 half = self._of_protocol(flow.protocol).get(flow.key)
                 if half is not None and half.flow is flow:
                     self._end(flow)
                     self.counts.evicted += 1
-            if self.counts.evicted - before >= wanted:
+                    wanted -= 1
+            if not waiting:
+                del self._timers[second]
+            if not wanted:
                 return
 
 
