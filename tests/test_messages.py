@@ -47,6 +47,7 @@ _TERMS = frozenset(
         "kafka",
         "list",
         "ms",
+        "netflow",
         "rollback",
         "trust",
         "zip",
