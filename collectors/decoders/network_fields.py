@@ -38,13 +38,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MOMENT = 253_402_300_799_999_999  # microseconds: the end of the year 9999
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def address(text: object) -> str | None:
+def address(value: object) -> str | None:
     """Return an address in its one short form, however a sensor writes it; None for what is none."""
-    if not isinstance(text, str):
-        return None
+    return _address(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _address(value: str) -> str | None:
     try:
-        found = ip_address(text.strip("[]").partition("%")[0])
+        found = ip_address(value.strip("[]").partition("%")[0])
     except ValueError:
         return None
     mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
@@ -86,11 +88,13 @@ def transport(value: object, is_six: bool = False) -> str | None:
     return "ipv6-icmp" if name == "icmp" and is_six else name
 
 
-@lru_cache(maxsize=1024)
 def service(value: object) -> str | None:
     """Return what a connection is for; of several that a sensor names, the first that is no wrapping."""
-    if not isinstance(value, str):
-        return None
+    return _service(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _service(value: str) -> str | None:
     names = [_SERVICES.get(name, name) for name in value.lower().replace("-", "_").split(",")]
     return next((name for name in names if name not in _CARRIED), None)
 

@@ -241,8 +241,9 @@ def _seconds(value: object) -> int | None:
     return round(value * 1_000_000) * 1000
 
 
-def _first(value: object) -> Any:
-    return value[0] if isinstance(value, list) and value else value if isinstance(value, str) else None
+def _first(value: object) -> str | None:
+    found = value[0] if isinstance(value, list) and value else value
+    return found if isinstance(found, str) else None
 
 
 def _list(value: object) -> list[Any]:

@@ -22,6 +22,8 @@ MOST_DOMAINS = 2_000
 _MOST_SAMPLERS = 256
 #: Sets that wait for their template, in all and in bytes.
 MOST_WAITING, MOST_WAITING_BYTES = 20_000, 16_000_000
+#: A greater rate is a fault.
+_GREATEST_RATE = 1_000_000
 #: A missing datagram counts as lost after this long, in seconds: networks and our own disk change the order.
 LATE_SECONDS = 30.0
 #: Reasons of the ledger.
@@ -292,14 +294,14 @@ def _rate_of(record: dict[str, Any]) -> int | None:
     if isinstance(size, int) and isinstance(population, int) and size > 0:
         return max(population // size, 1)
     chance = record.get("sampling_probability")
-    if isinstance(chance, float) and 0 < chance <= 1:
-        return max(round(1 / chance), 1)
+    if isinstance(chance, float) and 1 / _GREATEST_RATE <= chance <= 1:
+        return round(1 / chance)
     return None
 
 
 def _learn_sampling(record: dict[str, Any], state: _State) -> None:
     rate = _rate_of(record)
-    if rate is None:
+    if rate is None or rate > _GREATEST_RATE:
         return
     sampler = record.get("sampler_id", record.get("selector_id"))
     key = sampler if isinstance(sampler, int) else None

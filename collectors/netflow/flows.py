@@ -27,6 +27,8 @@ _ACK = 0x10
 _EPHEMERAL, _SERVICES = 32_768, 1024
 #: Seconds from 1900 (NTP, RFC 5905) to 1970.
 _NTP_SECONDS = 2_208_988_800
+#: What a wrong counter may say at the most: two of them still fit 64 bits.
+_GREATEST = 2**62
 #: RFC 5102: flowEndReason of a flow that goes on.
 _ACTIVE_TIMEOUT = 2
 #: firewallEvent of a flow that was refused.
@@ -76,12 +78,10 @@ class Side:
 
 def flow_of(record: dict[str, Any], header: Header, rate: int, position: tuple[str | bytes | int, ...]) -> Flow | None:
     """Return the flow of a record; None where it has no addresses, as those of options and counters have none."""
-    source = record.get("source_ipv4_address") or record.get("source_ipv6_address")
-    destination = record.get("destination_ipv4_address") or record.get("destination_ipv6_address")
-    if source in (None, "0.0.0.0") and "source_ipv6_address" in record:  # noqa: S104 - both kinds in one template
-        source, destination = record["source_ipv6_address"], record.get("destination_ipv6_address")
-    if not isinstance(source, str) or not isinstance(destination, str) or (":" in source) != (":" in destination):
+    addresses = _addresses(record)
+    if addresses is None:
         return None
+    source, destination = addresses
     protocol = _int(record, "protocol_identifier") or 0
     first = Side(source, _port(record, "source"), *_counts(record, "", rate))
     second = Side(destination, _port(record, "destination"), *_counts(record, "reverse_", rate))
@@ -180,6 +180,20 @@ def _put_outcome(fields: Fields, flow: Flow, sides: list[Side], paired: bool) ->
         fields["event.outcome"] = "success"
 
 
+def _addresses(record: dict[str, Any]) -> tuple[str, str] | None:
+    source, destination = record.get("source_ipv4_address"), record.get("destination_ipv4_address")
+    if source in (None, "0.0.0.0") and "source_ipv6_address" in record:  # noqa: S104 - both kinds in one template
+        source, destination = record["source_ipv6_address"], record.get("destination_ipv6_address")
+    if not isinstance(source, str) or not isinstance(destination, str):
+        return None
+    return (source, destination) if _family(source) and _family(source) == _family(destination) else None
+
+
+def _family(address: str) -> str:
+    """Return what parts an address; one of an odd length, kept as digits, has nothing."""
+    return ":" if ":" in address else "." if "." in address else ""
+
+
 def _int(record: dict[str, Any], name: str) -> int | None:
     value = record.get(name)
     return value if isinstance(value, int) else None
@@ -201,10 +215,14 @@ def _counts(record: dict[str, Any], way: str, rate: int) -> tuple[int | None, in
     if packets is None:
         packets = _int(record, f"{way}packet_total_count")
     return (
-        octets * rate if octets is not None else None,
-        packets * rate if packets is not None else None,
+        _times_rate(octets, rate),
+        _times_rate(packets, rate),
         _int(record, f"{way}tcp_control_bits"),
     )
+
+
+def _times_rate(count: int | None, rate: int) -> int | None:
+    return None if count is None else min(count * rate, _GREATEST)
 
 
 def _put_initiator(record: dict[str, Any], first: Side, second: Side, rate: int) -> bool:
@@ -214,8 +232,7 @@ def _put_initiator(record: dict[str, Any], first: Side, second: Side, rate: int)
         return False
     packets = _int(record, "initiator_packets"), _int(record, "responder_packets")
     for side, octets, count in ((first, asked, packets[0]), (second, answered, packets[1])):
-        side.octets = octets * rate if octets is not None else None
-        side.packets = count * rate if count is not None else None
+        side.octets, side.packets = _times_rate(octets, rate), _times_rate(count, rate)
     return True
 
 

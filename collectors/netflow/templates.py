@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from collectors.netflow.elements import CONVERTERS, SCOPES, Convert, element
+from collectors.netflow.elements import CONVERTERS, SCOPES, Convert, as_number, element
 from collectors.netflow.packets import IPFIX, V9, Malformed
 
 #: Fields of all templates of one source, and of one; real exporters have about ten templates of about thirty fields.
@@ -54,7 +54,8 @@ class Template:
                 name += "_again"  # an element that a template has twice: both are kept
             names.append(name)
             convert = CONVERTERS[kind]
-            self._readers.append((name, _float if kind == "float" else convert, field.length))
+            one = _float if kind == "float" else as_number if kind == "unknown" and field.length in _NATIVE else convert
+            self._readers.append((name, one, field.length))
             if kind in ("number", "unknown") and field.length in _NATIVE:
                 formats.append(_NATIVE[field.length])
             elif kind == "float" and field.length in _FLOATS:

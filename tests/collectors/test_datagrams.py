@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collectors import collect, syslog, datagrams
+from collectors import collect, datagrams, syslog
 from collectors.datagram_buffer import Datagram, DatagramBuffer, Refused
 from collectors.intake import Intake
 from collectors.listening import Listening
