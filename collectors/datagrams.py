@@ -43,8 +43,9 @@ _LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 2.0
 
 
-#: A datagram and when its process started (nanoseconds since 1970) in, the event lines that are complete by it out.
-Decode = Callable[[Datagram, int], list[bytes]]
+#: A datagram, when its process started (nanoseconds since 1970), and whether it did not wait on the disk, in; the event
+#: lines that are complete by it out.
+Decode = Callable[[Datagram, int, bool], list[bytes]]
 
 
 async def listen(
@@ -232,7 +233,7 @@ class _Datagrams:
             self._take(datagram, batch.started, live=False)
 
     def _take(self, datagram: Datagram, started: int, live: bool = True) -> None:
-        self._intake.take(self._source, self._events(datagram, started), datagram.host, live)
+        self._intake.take(self._source, self._events(datagram, started, live), datagram.host, live)
 
 
 class KernelDrops:

@@ -56,7 +56,7 @@ async def listen(source: SyslogSource, settings: Settings, intake: Intake) -> Li
 def _decoder(origin: Origin, settings: Settings) -> datagrams.Decode:
     limit = settings.limits.decode_bytes
 
-    def decode(datagram: Datagram, started: int) -> list[bytes]:
+    def decode(datagram: Datagram, started: int, _live: bool) -> list[bytes]:
         raw = datagram.raw.rstrip(b"\r\n\0")
         if not raw:
             return []

@@ -80,8 +80,11 @@ class Exporters:
         """How many sets wait for their template."""
         return len(self._waiting)
 
-    def feed(self, host: str, data: bytes, received: int, now: float) -> list[Ready]:
-        """Take one datagram; return what is complete by it. What is wrong with it is counted in `lost`."""
+    def feed(self, host: str, data: bytes, received: int, now: float, live: bool = True) -> list[Ready]:
+        """Take one datagram; return what is complete by it. What is wrong with it is counted in `lost`.
+
+        `live`: it was received just now, and has not waited on the disk while later ones were taken.
+        """
         self.now = now
         digest = hashlib.blake2b(data, digest_size=12).digest()
         try:
@@ -93,7 +96,7 @@ class Exporters:
         state = self._state(domain)
         if header.version == V5:
             ready = self._v5(domain, header, sets, state, (host, digest), received)
-            self._note(state, header, header.units)
+            self._note(state, header, header.units, live)
             return ready
         ready = []
         units: int | None = 0
@@ -105,7 +108,7 @@ class Exporters:
                 self.lost[host, MALFORMED] += 1
                 count = None
             units = units + count if units is not None and count is not None else None
-        self._note(state, header, header.units if header.version == V9 else units)
+        self._note(state, header, header.units if header.version == V9 else units, live)
         return ready
 
     def ripe(self, now: float) -> list[Ready]:
@@ -119,7 +122,7 @@ class Exporters:
         """Count what the exporters have sent and never came. `settle`: nothing of it can still wait on our disk."""
         if settle:
             for (host, _, _), state in self._domains.items():
-                if state.sequence.gaps and (gone := state.sequence.lost(now - LATE_SECONDS)):
+                if gone := state.sequence.lost(now - LATE_SECONDS):
                     self.lost[host, LOST] += gone
 
     def finish(self) -> list[Ready]:
@@ -143,7 +146,10 @@ class Exporters:
             self._domains.move_to_end(domain)
         return state
 
-    def _note(self, state: _State, header: Header, units: int | None) -> None:
+    def _note(self, state: _State, header: Header, units: int | None, live: bool) -> None:
+        if not live:
+            state.sequence.fill(header.sequence, units or 0)
+            return
         if header.boot is not None:
             if state.boot is not None and header.boot > state.boot + 60_000:  # it has started anew
                 state.sequence.expected = None

@@ -58,9 +58,9 @@ class _Flows:
         except (OSError, ValueError, KeyError, TypeError, Malformed) as error:
             log("netflow").warning("templates_unreadable", path=str(self._file), reason=str(error))
 
-    def decode(self, datagram: Datagram, _started: int) -> list[bytes]:
+    def decode(self, datagram: Datagram, _started: int, live: bool) -> list[bytes]:
         """Return the events that are complete by a datagram."""
-        ready = self._exporters.feed(datagram.host, datagram.raw, datagram.received, _now())
+        ready = self._exporters.feed(datagram.host, datagram.raw, datagram.received, _now(), live)
         if self._exporters.lost:
             self._count()
         return [self._event(each) for each in ready]

@@ -9,44 +9,61 @@ from dataclasses import dataclass, field
 _MODULUS = 1 << 32
 #: A larger step is a new start of the exporter, no gap.
 _LARGEST_STEP = 1_000_000
-#: So many late ones in a row, and the exporter has begun anew with a smaller number.
-_MOST_LATE = 50
+#: So many in a row that fill no gap, and the exporter has begun anew with a smaller number.
+_MOST_STRAY = 50
+#: Gaps that are remembered one by one; the oldest then counts as lost.
+_MOST_GAPS = 1_000
+
+
+@dataclass(slots=True)
+class _Gap:
+    since: float
+    begin: int
+    length: int
 
 
 @dataclass(slots=True)
 class Sequence:
-    """Where one exporter's domain is. Gaps are (since when, how much)."""
+    """Where one exporter's domain is."""
 
     expected: int | None = None
-    gaps: list[list[float]] = field(default_factory=list)
-    _late: int = 0
+    gaps: list[_Gap] = field(default_factory=list)
+    _gone: int = 0
+    _stray: int = 0
 
     def note(self, number: int, count: int | None, now: float) -> None:
         """Take a datagram's number and how much it counts; None where that cannot be said."""
-        step = 0 if self.expected is None else (number - self.expected + _MODULUS // 2) % _MODULUS - _MODULUS // 2
-        if self.expected is not None and step < 0 and -step <= _LARGEST_STEP and self._late < _MOST_LATE:
-            self._late += 1
-            self._fill(count or 0)
-            return
-        self._late = 0
-        if 0 < step <= _LARGEST_STEP:
-            if self.gaps and self.gaps[-1][0] == now:
-                self.gaps[-1][1] += step
-            else:
-                self.gaps.append([now, step])
-            if len(self.gaps) > 1000:
-                self.gaps[1][1] += self.gaps.pop(0)[1]
+        if self.expected is not None:
+            step = (number - self.expected + _MODULUS // 2) % _MODULUS - _MODULUS // 2
+            if -_LARGEST_STEP <= step < 0:
+                if self.fill(number, count or 0):
+                    self._stray = 0
+                    return
+                self._stray += 1
+                if self._stray < _MOST_STRAY:
+                    return
+            elif 0 < step <= _LARGEST_STEP:
+                self.gaps.append(_Gap(now, self.expected, step))
+                if len(self.gaps) > _MOST_GAPS:
+                    self._gone += self.gaps.pop(0).length
+        self._stray = 0
         self.expected = None if count is None else (number + count) % _MODULUS
 
     def lost(self, before: float) -> int:
         """Return what has been missing since before then, and forget it."""
-        gone = [gap for gap in self.gaps if gap[0] < before]
-        self.gaps = [gap for gap in self.gaps if gap[0] >= before]
-        return int(sum(gap[1] for gap in gone))
+        lost = self._gone + sum(gap.length for gap in self.gaps if gap.since < before)
+        self._gone = 0
+        self.gaps = [gap for gap in self.gaps if gap.since >= before]
+        return lost
 
-    def _fill(self, count: int) -> None:
-        for gap in reversed(self.gaps):
-            taken = min(gap[1], count)
-            gap[1] -= taken
-            count -= int(taken)
-        self.gaps = [gap for gap in self.gaps if gap[1]]
+    def fill(self, number: int, count: int) -> bool:
+        """Take what came late out of the gap that it lies in, if it lies in one."""
+        for place, gap in enumerate(self.gaps):
+            offset = (number - gap.begin) % _MODULUS
+            if offset < gap.length:
+                end = min(offset + count, gap.length)
+                rest = _Gap(gap.since, (gap.begin + end) % _MODULUS, gap.length - end)
+                first = _Gap(gap.since, gap.begin, offset)
+                self.gaps[place : place + 1] = [part for part in (first, rest) if part.length]
+                return True
+        return False

@@ -4,6 +4,8 @@ import socket
 import struct
 from typing import Any
 
+from collectors.netflow.packets import said_in_ipfix
+
 #: Export time of all of them, seconds since 1970, and how long the exporter had been up, milliseconds.
 TIME, UPTIME = 1_795_500_000, 3_600_000
 BOOT = TIME * 1000 - UPTIME
@@ -83,3 +85,15 @@ def v10(*sets: bytes, sequence: int = 0, domain: int = 7) -> bytes:
     """A datagram of IPFIX."""
     content = b"".join(sets)
     return struct.pack("!HHIII", 10, 16 + len(content), TIME, sequence, domain) + content
+
+
+def seeds() -> list[bytes]:
+    """Datagrams of every kind, to be mutated."""
+    fields = (*USUAL, (96, 65_535), (77, 4, 9_999))
+    content = values() + b"\4http" + struct.pack("!I", 42)
+    return [
+        v5({}, {}), v9(part(0, template(256, *USUAL)), part(256, values() * 3)), v10(part(2, template(256, *fields)), part(256, content * 2)),
+        v9(part(1, options9(257, ((1, 4),), (34, 4), (35, 1)), pad=2), part(257, struct.pack("!IIB", 1, 100, 1))),
+        v10(part(3, options10(258, 1, (302, 4), (305, 4), (306, 4))), part(258, struct.pack("!III", 5, 1, 9))), v9(part(256, values() * 2)),
+        said_in_ipfix(b"x"), v10(part(2, template(256, *USUAL[:5], (1, 8, 29_305), (154, 8), (311, 8))), part(256, values()[:13] + b"\xff" * 24)),
+    ]  # fmt: skip

@@ -20,7 +20,20 @@ from collectors.netflow.packets import said_in_ipfix
 from collectors.netflow.sequence import Sequence
 from pipeline.event import encode
 from tests.collectors.netflow import crafted
-from tests.collectors.netflow.crafted import BOOT, TIME, USUAL, options9, options10, part, template, v5, v9, v10, values
+from tests.collectors.netflow.crafted import (
+    BOOT,
+    TIME,
+    USUAL,
+    options9,
+    options10,
+    part,
+    seeds,
+    template,
+    v5,
+    v9,
+    v10,
+    values,
+)
 from tests.conftest import need
 
 _RECEIVED = TIME * 1_000_000_000
@@ -421,18 +434,6 @@ def test_one_domain_s_templates_cost_no_other_s() -> None:
     for number in range(2_000):
         _feed(exporters, v9(part(0, template(256 + number, (8, 4), (12, 4))), sequence=number))
     assert len(_feed(exporters, v9(part(256, values()), sequence=1), host="192.0.2.7")) == 1
-
-
-def seeds() -> list[bytes]:
-    """Datagrams of every kind, to be mutated."""
-    fields = (*USUAL, (96, 65_535), (77, 4, 9_999))
-    content = values() + b"\4http" + struct.pack("!I", 42)
-    return [
-        v5({}, {}), v9(part(0, template(256, *USUAL)), part(256, values() * 3)), v10(part(2, template(256, *fields)), part(256, content * 2)),
-        v9(part(1, options9(257, ((1, 4),), (34, 4), (35, 1)), pad=2), part(257, struct.pack("!IIB", 1, 100, 1))),
-        v10(part(3, options10(258, 1, (302, 4), (305, 4), (306, 4))), part(258, struct.pack("!III", 5, 1, 9))), v9(part(256, values() * 2)),
-        said_in_ipfix(b"x"), v10(part(2, template(256, *crafted.USUAL[:5], (1, 8, 29_305), (154, 8), (311, 8))), part(256, values()[:13] + b"\xff" * 24)),
-    ]  # fmt: skip
 
 
 def mutated(chance: random.Random, known: list[bytes]) -> bytes:
