@@ -26,7 +26,8 @@ from tests.api.sites import index
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
-    Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource, settings.Api, settings.Tls,
+    Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
+    settings.UnixSource, settings.NetflowSource, settings.Api, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
 )  # fmt: skip
 _MEANINGS = {
