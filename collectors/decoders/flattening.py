@@ -82,8 +82,9 @@ def under(prefix: str, obj: Mapping[str, Any]) -> Fields:
     """What a sensor wrote → the same under names of its own, as bounded as `flat`."""
     fields: Fields = {}
     overflow: Fields = {}
-    _flatten(fields, overflow, prefix, obj, MAX_DEPTH)
-    _part_prefixes(fields)
+    _flatten(fields, overflow, "", obj, MAX_DEPTH)
+    _part_prefixes(fields)  # before the prefix comes: most names have no dot yet
+    fields = {prefix + name: value for name, value in fields.items()}
     if overflow:
         fields[OVERFLOW] = to_json(overflow)
     return fields

@@ -101,8 +101,11 @@ def _service(value: str) -> str | None:
 
 def mac(value: object) -> str | None:
     """Return a hardware address as ECS has it, `AA-BB-CC-00-11-22`."""
-    if not isinstance(value, str):
-        return None
+    return _mac(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _mac(value: str) -> str | None:
     digits = value.replace(":", "").replace("-", "").replace(".", "").upper()
     if len(digits) != 12 or not all(digit in "0123456789ABCDEF" for digit in digits):
         return None

@@ -51,6 +51,8 @@ class Sequence:
 
     def lost(self, before: float) -> int:
         """Return what has been missing since before then, and forget it."""
+        if not self.gaps and not self._gone:
+            return 0
         lost = self._gone + sum(gap.length for gap in self.gaps if gap.since < before)
         self._gone = 0
         self.gaps = [gap for gap in self.gaps if gap.since >= before]

@@ -1,5 +1,6 @@
 """Zeek's logs: the same event from JSON and from TSV, every log, and what is no record."""
 
+import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from collectors.decoders import Hints, decode, decode_object
 from collectors.decoders.zeek_layout import Layout, Layouts, kind_of_file
 from collectors.envelope import Origin
 from collectors.reading import read_file
+from detectors.sigma import RuleSet
 
 _NOW = datetime(2026, 11, 24, 5, 17, 44, tzinfo=UTC)
 _ID = {
@@ -366,3 +368,37 @@ def test_the_header_is_found_again_from_the_middle(monkeypatch: pytest.MonkeyPat
     plain = Layouts("x.log")
     plain.recover(lambda size, at: b"no header\n" * 9, 50)
     assert plain.layout is None
+
+
+def test_packed_and_rotated_files_are_read_by_name(tmp_path: Path) -> None:
+    record = {**_TS, **_ID, "rows": 5}
+    path = tmp_path / "mysql.2020-10-06-17-00-00.log.gz"
+    path.write_bytes(gzip.compress(b"\n".join([orjson.dumps(record)] * 2)))
+    assert [event["event.dataset"] for event in _events(path)] == ["zeek.mysql"] * 2
+    tsv = tmp_path / "dns.log.gz"
+    tsv.write_bytes(gzip.compress(as_tsv([{**_TS, "uid": "C2", "query": "a.vn"}], "dns").encode()))
+    assert [event["dns.question.name"] for event in _events(tsv)] == ["a.vn"]
+
+
+_FOUND_BY = [
+    ("kerberos", {"request_type": "TGS", "cipher": "rc4-hmac", "service": "cifs/dc"}, "Kerberos Network Traffic RC4 Ticket Encryption"),
+    ("x509", {"certificate.serial": "8BB00EE"}, "Default Cobalt Strike Certificate"),
+    ("dce_rpc", {"endpoint": "svcctl", "operation": "CreateServiceW"}, "MITRE BZAR Indicators for Execution"),
+    ("dns", {"proto": "udp", "query": "x.minexmr.com", "qtype_name": "A"}, "DNS Events Related To Mining Pools"),
+    ("dns", {"proto": "udp", "query": "a.example", "Z": 1, "qtype_name": "A"}, "Suspicious DNS Z Flag Bit Set"),
+    ("http", {"method": "GET", "host": "bad.tk", "uri": "/x/y.exe"}, "HTTP Request to Low Reputation TLD or Suspicious File Extension"),
+    ("rdp", {"id.orig_h": "203.0.113.7", "cookie": "an"}, "Publicly Accessible RDP Service"),
+    ("smb_files", {"path": "\\\\dc\\IPC$", "name": "x-stdin"}, "Suspicious PsExec Execution - Zeek"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def zeek_rules(shared_data: Path) -> RuleSet:
+    return RuleSet.load(shared_data / "sigma" / "rules" / "network" / "zeek")
+
+
+@pytest.mark.parametrize(("log", "fields", "rule"), _FOUND_BY)
+def test_sigmahq_s_rules_for_zeek_find_it(zeek_rules: RuleSet, log: str, fields: dict[str, Any], rule: str) -> None:
+    record = {"_path": log, "ts": 1795500000.5, **_ID, **fields}
+    event = orjson.loads(Origin("thu", "may", "vn").line_event(orjson.dumps(record), ("x", 1), _NOW, {}))
+    assert rule in {found.title for found in zeek_rules.evaluate(event)}
