@@ -69,9 +69,15 @@ _SIGNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 #: An object of a file with a log's name must have one of these beside `ts`: other programs write `http.log`, too.
 _ANY_SIGN = (
-    "uid", "id.orig_h", "id", "fuid", "uids", "note", "certificate.serial", "software_type", "peer", "ts_delta", "host",
-    "node", "level", "mac", "name", "indicator.indicator", "host_key", "seen.indicator",
+    "uid", "id.orig_h", "fuid", "uids", "note", "certificate.serial", "software_type", "peer", "seen.indicator",
 )  # fmt: skip
+#: Logs that have none of them, and what shows that they are Zeek's.
+_OWN_SIGNS = {
+    "reporter": ("level", "location"), "packet_filter": ("node", "filter"), "cluster": ("node", "message"),
+    "known_hosts": ("host",), "known_services": ("host", "port_num"), "known_certs": ("host", "port_num"),
+    "known_modbus": ("host", "device_type"), "config": ("id", "new_value"), "pe": ("id", "machine"),
+    "ocsp": ("id", "hashAlgorithm"), "telemetry": ("name", "labels"), "broker": ("ty", "ev"), "print": ("vals",),
+}  # fmt: skip
 #: What Zeek writes, and in which field it stands unchanged: it is not kept twice.
 _COPIED = {
     "ts": "@timestamp", "_path": "event.dataset", "uid": "flow.id", "id.orig_h": "source.ip",
@@ -92,12 +98,12 @@ def log_of(record: _Record, layout: Layout | None = None, dataset: str | None = 
     """Return of which of Zeek's logs a JSON object is; None where it is of none."""
     named = kind_of(record.get("_path"))
     if "ts" not in record:
-        return named if named and _has_any(record) else None
+        return named if named and _has_any(record, named) else None
     if named:
         return named
     if dataset is not None and dataset.startswith("zeek."):
         return kind_of(dataset[5:])
-    if layout is not None and layout.log and _has_any(record):
+    if layout is not None and layout.log and _has_any(record, layout.log):
         return layout.log
     is_nested = isinstance(record.get("id"), Mapping)
     for log, names in _SIGNS:
@@ -106,8 +112,11 @@ def log_of(record: _Record, layout: Layout | None = None, dataset: str | None = 
     return None
 
 
-def _has_any(record: _Record) -> bool:
-    return any(name in record for name in _ANY_SIGN)
+def _has_any(record: _Record, log: str) -> bool:
+    if any(name in record for name in _ANY_SIGN) or isinstance(record.get("id"), Mapping):
+        return True
+    own = _OWN_SIGNS.get(log)
+    return own is not None and all(name in record for name in own)
 
 
 def is_json(line: str) -> bool:

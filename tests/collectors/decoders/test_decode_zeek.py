@@ -291,6 +291,12 @@ def test_objects_are_known_by_path_name_and_fields_and_others_are_not_taken() ->
     caddy = {"level": "info", "ts": 1.6e9, "logger": "http.log.access", "msg": "handled request", "status": 200}
     assert dataset({"ts": 1.6e9, "message": "x"}, layout=Layout(log="http")) == "json"
     assert dataset(caddy) == "json"
+    assert dataset({**caddy, "host": "a.vn", "name": "x", "id": "7"}, layout=Layout(log="http")) == "json"
+    assert dataset({"ts": 1.6e9, "host": "10.0.0.5"}, layout=Layout(log="known_hosts")) == "zeek.known_hosts"
+    assert (
+        dataset({"ts": 1.6e9, "level": "Reporter::INFO", "location": ""}, layout=Layout(log="reporter"))
+        == "zeek.reporter"
+    )
     line = orjson.dumps({"_path": "conn", **plain, "conn_state": "SF", "proto": "tcp"}).decode()
     assert decode(f"<13>Nov 24 05:17:44 sensor zeek: {line}", Hints(syslog=True), _NOW)["event.dataset"] == "zeek.conn"
 
