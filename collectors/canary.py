@@ -22,13 +22,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.file_records import utf16_of
 from collectors.listening import Listening
+from collectors.netflow.packets import said_in_ipfix
 from collectors.tls import client_context
 from pipeline import canaries
 from pipeline.bus.kafka_client import REQUEST_SECONDS, connect
 from pipeline.event import encode, format_time
 from pipeline.logs import log
 from pipeline.messages import HaidangError
-from pipeline.settings import CANARY, FilesSource, KafkaSource, NetworkSource, Settings, Source
+from pipeline.settings import CANARY, FilesSource, KafkaSource, NetworkSource, Settings, Source, UnixSource
 from pipeline.stage import Stage
 
 #: What every canary's text holds, before its number.
@@ -253,6 +254,11 @@ class Sender:
             case "files":
                 assert isinstance(each.source, FilesSource)
                 await asyncio.to_thread(_append, self._canaries.file(each.source.name), data, each.source.encoding)
+            case "netflow":
+                _send_datagram(each.address, said_in_ipfix(data))
+            case "unix":
+                assert isinstance(each.source, UnixSource)
+                await _write_to_socket(each.source, data)
             case "kafka":
                 await asyncio.to_thread(_produce, each.source, data)
 
@@ -274,6 +280,22 @@ def _send_datagram(address: tuple[str, int], data: bytes) -> None:
     with socket.socket(family, socket.SOCK_DGRAM) as udp:
         udp.setblocking(False)
         udp.sendto(data, address)
+
+
+async def _write_to_socket(source: UnixSource, data: bytes) -> None:
+    if source.type == "datagram":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.connect(str(source.path))
+            sender.send(data)
+        return
+    _, writer = await asyncio.open_unix_connection(str(source.path))
+    try:
+        writer.write(data + b"\n")
+        await writer.drain()
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 async def _send_stream(address: tuple[str, int], data: bytes, secured: Settings | None) -> bytes:

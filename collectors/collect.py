@@ -8,14 +8,25 @@ import sqlite3
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from collectors import files, http, kafka_topic, syslog, syslog_datagrams
+from collectors import datagrams, files, http, kafka_topic, syslog, unix_socket
 from collectors.canary import Sender
 from collectors.intake import Intake
 from collectors.listening import Listening
+from collectors.netflow import listen as netflow
 from collectors.network import listen as network
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
-from pipeline.settings import FilesSource, HttpSource, KafkaSource, NetworkSource, Settings, Source, SyslogSource
+from pipeline.settings import (
+    FilesSource,
+    HttpSource,
+    KafkaSource,
+    NetflowSource,
+    NetworkSource,
+    Settings,
+    Source,
+    SyslogSource,
+    UnixSource,
+)
 from pipeline.stage import Stage
 
 #: How often the stage looks whether it is to stop, in seconds.
@@ -60,6 +71,10 @@ async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
                 return await files.listen(source, stage.settings, intake)
             case KafkaSource():
                 return await kafka_topic.listen(source, stage.settings, intake)
+            case UnixSource():
+                return await unix_socket.listen(source, stage.settings, intake)
+            case NetflowSource():
+                return await netflow.listen(source, stage.settings, intake)
             case NetworkSource():
                 return await network.listen(source, stage.settings, intake)
     except (HaidangError, OSError, re.error, sqlite3.Error) as error:
@@ -71,7 +86,7 @@ async def _open(source: Source, stage: Stage, intake: Intake) -> Listening:
 def _left_behind(settings: Settings) -> list[Listening]:
     """Say of each source that was taken out of the settings that its datagrams still wait."""
     found = []
-    for name in syslog_datagrams.left_by_others(settings):
+    for name in datagrams.left_by_others(settings):
         left = Listening(name)
         left.failed(f"udp {name}", say("collectors.left_behind", source=name))
         found.append(left)

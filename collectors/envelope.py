@@ -1,15 +1,19 @@
 """The envelope: a raw record and where it came from enter, a complete event's JSON line leaves."""
 
 import base64
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import orjson
+
 from collectors.decoders import Fields, Hints, decode, decode_object
 from collectors.decoders.text import to_text
+from collectors.decoders.zeek_layout import Layout
 from pipeline.event import EARLIEST, KIND_FIELDS, Event, encode, event_id, format_time, parse_time
 from pipeline.messages import HaidangError
 from pipeline.settings_check import is_encoding
@@ -49,6 +53,17 @@ class Origin:
             fields = decode(text, self.hints, received)
             fields["event.original"] = text
         return self.complete(fields, position, received, more)
+
+    def line_event(self, raw: bytes, position: Position, received: datetime, more: Mapping[str, Any]) -> bytes:
+        """Return the event of one line, which is a JSON object or any other text."""
+        if raw.lstrip()[:1] == b"{":
+            with contextlib.suppress(orjson.JSONDecodeError):
+                return self.object_event(orjson.loads(raw), position, received, more)
+        return self.event(raw, position, received, more)
+
+    def with_layout(self, layout: Layout | None) -> "Origin":
+        """Return the origin of lines whose file has this layout."""
+        return self if layout is self.hints.layout else replace(self, hints=replace(self.hints, layout=layout))
 
     def object_event(
         self, obj: Mapping[str, Any], position: Position, received: datetime, more: Mapping[str, Any]

@@ -22,6 +22,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
+from collectors.decoders.zeek_layout import Layouts
 from collectors.envelope import Origin, zone
 from collectors.file_records import Reader, Record, utf16_of
 from collectors.intake import Intake
@@ -74,6 +75,7 @@ class _File:
     live: bool = False  # it was read to its end, so what comes is written now
     skip: bool = False  # what is there now is not wanted
     syslog: bool | None = None
+    layouts: Layouts | None = None  # what its header says of its lines, if it is a log of Zeek's
 
     @property
     def shown(self) -> str:
@@ -252,6 +254,7 @@ class Tailer:
             log("files").warning("starts_anew", path=file.shown, read=file.offset)
             fresh = self._fresh(file.path, key)
             file.file_id, file.offset, file.fingerprint_bytes, file.unsaved = fresh.file_id, 0, 0, True
+            file.layouts = None
             await self._save()
         if len(start) > file.fingerprint_bytes:
             file.fingerprint, file.fingerprint_bytes, file.unsaved = _digest(start), len(start), True
@@ -260,6 +263,10 @@ class Tailer:
     async def _read_lines(self, file: _File, reader: Reader) -> bool:
         assert file.handle is not None
         read = partial(os.pread, file.handle)
+        if file.layouts is None:
+            file.layouts = Layouts(file.path)
+            if file.offset:  # its header was read by an earlier process, or never
+                await asyncio.to_thread(file.layouts.recover, read, file.offset)
         for _ in range(_TURN_PIECES):
             while not self._intake.room and not self.closing.is_set():
                 await asyncio.sleep(_HELD_SECONDS)
@@ -284,13 +291,17 @@ class Tailer:
         origin = replace(self._origin, encoding="utf-8") if reader.utf16 else self._origin
         if file.syslog and origin.hints.dataset is None:
             origin = replace(origin, hints=replace(origin.hints, syslog=True))
+        layouts = file.layouts or Layouts(file.path)
         events = []
         for record in records:
+            if layouts.is_header(record.raw):
+                continue
+            origin = origin.with_layout(layouts.layout)
             position = (file.file_id, record.place, record.raw)
             more: dict[str, str | int] = {"log.file.path": file.shown, "log.offset": record.place}
             if len(record.raw) > self._limit:
                 more["error.message"] = f"record longer than {self._limit} bytes; the rest was left out"
-            events.append(_event(origin, record.raw[: self._limit], position, received, more))
+            events.append(origin.line_event(record.raw[: self._limit], position, received, more))
         self._intake.take(self._source.name, events, file.shown, file.live)
 
     async def _read_evtx(self, file: _File) -> bool:
@@ -369,15 +380,6 @@ class Tailer:
         file = self._files.pop(key)
         with self._engine.begin() as connection:
             connection.execute(delete(files).where(files.c.source == self._key, files.c.file_id == file.file_id))
-
-
-def _event(
-    origin: Origin, line: bytes, position: tuple[str | bytes | int, ...], received: datetime, more: dict[str, str | int]
-) -> bytes:
-    if line.lstrip()[:1] == b"{":
-        with contextlib.suppress(orjson.JSONDecodeError):
-            return origin.object_event(orjson.loads(line), position, received, more)
-    return origin.event(line, position, received, more)
 
 
 def _digest(data: bytes) -> str:

@@ -254,6 +254,7 @@ def _has_time(obj: dict[str, Any]) -> bool:
         "@timestamp",
         "timestamp",
         "time",
+        "ts",
         "Event",
         "TimeCreated",
         "UtcTime",

@@ -10,7 +10,6 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
 from kafka import KafkaConsumer, TopicPartition, errors  # type: ignore[import-untyped]
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -165,10 +164,8 @@ class TopicReader:
         more: dict[str, str | int] = {"labels.topic": path, "log.offset": record.offset}
         if len(raw) > self._limit:
             more["error.message"] = f"record longer than {self._limit} bytes; the rest was left out"
-        elif raw.lstrip()[:1] == b"{":
-            with contextlib.suppress(orjson.JSONDecodeError):
-                return self._origin.object_event(orjson.loads(raw), position, received, more)
-        return self._origin.event(raw[: self._limit].rstrip(b"\r\n"), position, received, more)
+            return self._origin.event(raw[: self._limit].rstrip(b"\r\n"), position, received, more)
+        return self._origin.line_event(raw.rstrip(b"\r\n"), position, received, more)
 
     async def _save(self, every: float = 0.0) -> None:
         """Save how far the partitions were read, once their events are on the bus."""

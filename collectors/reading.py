@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 import orjson
 
 from collectors.decoders.text import to_text
+from collectors.decoders.zeek_layout import Layouts
 from collectors.envelope import Origin
 from collectors.network.capture_events import read_capture
 from collectors.network.capture_files import CAPTURE_MAGIC, DamagedError
@@ -164,18 +165,22 @@ def _text(path: Path, file: BinaryIO, origin: Origin, limit: int) -> Iterator[tu
     if start.removeprefix(_BOM).lstrip()[:1] in (b"[", b"{"):
         whole = _json_objects(file, origin.encoding)
         if whole is not None:
-            yield _objects(whole, identity, path, origin, limit), path.stat().st_size
+            yield (
+                _objects(whole, identity, path, origin.with_layout(Layouts(str(path)).layout), limit),
+                path.stat().st_size,
+            )
             return
         file.seek(0)
     if origin.hints.dataset is None and not origin.hints.syslog:
         origin = replace(origin, hints=replace(origin.hints, syslog=is_syslog(start)))
     lines = Lines(MAX_EVENT_BYTES, blank=True)
+    layouts = Layouts(str(path))
     number = 0
     while piece := file.read(_PIECE):
         found = lines.feed(piece)
-        yield _lines(found, number, identity, path, origin, limit), len(piece)
+        yield _lines(found, number, identity, path, origin, limit, layouts), len(piece)
         number += len(found)
-    yield _lines(lines.end(), number, identity, path, origin, limit), 0
+    yield _lines(lines.end(), number, identity, path, origin, limit, layouts), 0
 
 
 def _recoded(
@@ -191,12 +196,15 @@ def _recoded(
         yield from _text(path, cast(BinaryIO, plain), replace(origin, encoding="utf-8"), limit)
 
 
-def _lines(lines: list[bytes], before: int, identity: str, path: Path, origin: Origin, limit: int) -> list[bytes]:
+def _lines(
+    lines: list[bytes], before: int, identity: str, path: Path, origin: Origin, limit: int, layouts: Layouts
+) -> list[bytes]:
     received = datetime.now(UTC)
     events = []
     for number, line in enumerate(lines, before + 1):
-        if not line.strip():
+        if not line.strip() or layouts.is_header(line):
             continue
+        origin = origin.with_layout(layouts.layout)
         more: dict[str, Any] = {"log.file.path": str(path), "event.sequence": number}
         json_fault = ""
         if line.lstrip()[:1] == b"{":

@@ -1,6 +1,6 @@
 """Syslog: datagrams and streams of a network enter, events leave.
 
-UDP (RFC 5426, `syslog_datagrams.py`), TCP with both framings (RFC 6587) and TLS (RFC 5425); the messages are RFC 3164
+UDP (RFC 5426, `datagrams.py`), TCP with both framings (RFC 6587) and TLS (RFC 5425); the messages are RFC 3164
 or RFC 5424.
 """
 
@@ -11,7 +11,8 @@ import time
 from datetime import UTC, datetime
 from typing import cast
 
-from collectors import syslog_datagrams
+from collectors import datagrams
+from collectors.datagram_buffer import Datagram
 from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
@@ -42,13 +43,29 @@ async def listen(source: SyslogSource, settings: Settings, intake: Intake) -> Li
     origin = Origin(source.name, settings.observer, settings.organization, hints, source.encoding)
     listening = Listening(source.name)
     if source.udp_port is not None:
-        await syslog_datagrams.listen(source, origin, settings, intake, listening)
+        address = (source.host, source.udp_port)
+        await datagrams.listen("udp", address, _decoder(origin, settings), settings, intake, listening)
     streams = _Streams(origin, intake, settings.limits.decode_bytes, source.max_connections)
     for name, number in (("tcp", source.tcp_port), ("tls", source.tls_port)):
         if number is not None:
             await _open_stream(name, number, source, settings, streams, listening)
     listening.on_close(streams.close)
     return listening
+
+
+def _decoder(origin: Origin, settings: Settings) -> datagrams.Decode:
+    limit = settings.limits.decode_bytes
+
+    def decode(datagram: Datagram, started: int, _live: bool) -> list[bytes]:
+        raw = datagram.raw.rstrip(b"\r\n\0")
+        if not raw:
+            return []
+        received = datetime.fromtimestamp(datagram.received / 1e9, UTC)
+        position = ("udp", started, datagram.number, raw)
+        peer = address_of((datagram.host, datagram.port))
+        return [event_of(origin, raw, position, received, peer, limit)]
+
+    return decode
 
 
 async def _open_stream(

@@ -87,6 +87,8 @@ class Clocks:
             behind = (to_micros(received) - to_micros(claimed)) / 1e6
         except (ValueError, TypeError, OverflowError):
             return
+        if behind > 0 and "event.end" in event:
+            return  # of a connection: it is told a fixed time after its last packet, which is no clock's fault
         hosts = self._hosts.setdefault(source, {})
         name = _name(event)
         if name not in hosts and len(hosts) >= MOST_HOSTS:

@@ -29,6 +29,7 @@ from pipeline.settings_file import default_data_dir, settings_file
 __all__ = [
     "CANARY",
     "RESERVED_SOURCES",
+    "SOURCES",
     "SOURCE_NAME",
     "Api",
     "Bus",
@@ -36,6 +37,7 @@ __all__ = [
     "FilesSource",
     "HttpSource",
     "KafkaSource",
+    "NetflowSource",
     "NetworkSource",
     "Settings",
     "Source",
@@ -43,6 +45,7 @@ __all__ = [
     "Store",
     "SyslogSource",
     "Tls",
+    "UnixSource",
     "Watch",
     "default_data_dir",
     "load_settings",
@@ -136,6 +139,42 @@ class KafkaSource(_Kafka):
     encoding: str = Field("auto", description="as for syslog")
 
 
+class UnixSource(_Section):
+    """A socket of this machine to which another program writes lines: Suricata's EVE."""
+
+    name: SourceName
+    kind: Literal["unix"] = "unix"
+    path: Path = Field(description="the socket's path; its folder must be there")
+    type: Literal["stream", "datagram"] = Field(
+        "stream", description="as the writer has it: `unix_stream`, `unix_dgram`"
+    )
+    mode: str = Field("660", pattern=r"^[0-7]{3}$", description="who may write to it, in octal digits")
+    dataset: str | None = Field(None, description="decoder; found by content when left out")
+    timezone: str = Field("local", description="zone of time stamps without an offset")
+    encoding: str = Field("auto", description="as for syslog")
+
+
+class NetflowSource(_Section):
+    """NetFlow v5, v9 and IPFIX over UDP."""
+
+    name: SourceName = "netflow"
+    kind: Literal["netflow"] = "netflow"
+    host: str = Field("0.0.0.0", description="address to listen on")  # noqa: S104 - devices of the site send to it
+    port: Port = Field(2055, description="UDP port; many exporters send to 2055, IPFIX to 4739")
+    sampling: int = Field(
+        1, ge=1, le=1_000_000, description="one packet in so many is counted, where the exporter does not say it"
+    )
+    pair_seconds: float = Field(
+        5, ge=0, le=300, description="how long a flow waits for its other direction, in seconds; 0: not at all"
+    )
+    wait_minutes: float = Field(
+        30, ge=0, le=1440, description="how long records wait for their template, in minutes; then they are dropped"
+    )
+    template_hours: float = Field(
+        12, gt=0, le=720, description="hours after which a template that was not renewed is forgotten"
+    )
+
+
 class NetworkSource(_Section):
     """What goes over network interfaces, such as the mirror port of a switch: connections and what they say."""
 
@@ -147,7 +186,12 @@ class NetworkSource(_Section):
     max_flows: int = Field(200_000, ge=1000, le=10_000_000, description="connections at once; of more, the oldest end")
 
 
-Source = Annotated[SyslogSource | FilesSource | HttpSource | KafkaSource | NetworkSource, Field(discriminator="kind")]
+Source = Annotated[
+    SyslogSource | FilesSource | HttpSource | KafkaSource | UnixSource | NetflowSource | NetworkSource,
+    Field(discriminator="kind"),
+]
+#: Every kind of source, in the order of the docs.
+SOURCES = (SyslogSource, FilesSource, HttpSource, KafkaSource, UnixSource, NetflowSource, NetworkSource)
 
 
 class Api(_Section):
@@ -455,10 +499,6 @@ def _meant(loc: tuple[Any, ...]) -> list[str]:
 
 def _known_names() -> dict[str, list[str]]:
     """Return the settings of each section; those at the top under ""."""
-    sources = {
-        name
-        for kind in (SyslogSource, FilesSource, HttpSource, KafkaSource, NetworkSource)
-        for name in kind.model_fields
-    }
+    sources = {name for kind in SOURCES for name in kind.model_fields}
     sections = {section.__name__.lower(): list(section.model_fields) for section in _SECTIONS}
     return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}

@@ -14,10 +14,22 @@ from zoneinfo import ZoneInfo
 
 from pipeline.messages import say
 from pipeline.settings import Bus as BusSettings
-from pipeline.settings import FilesSource, HttpSource, KafkaSource, NetworkSource, Settings, Source, SyslogSource
+from pipeline.settings import (
+    FilesSource,
+    HttpSource,
+    KafkaSource,
+    NetflowSource,
+    NetworkSource,
+    Settings,
+    Source,
+    SyslogSource,
+    UnixSource,
+)
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
+#: Bytes of a socket's path, unix(7).
+_LONGEST_SOCKET_PATH = 107
 _QUAD = re.compile(r"\d+(\.\d+){3}")
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}", re.ASCII)
 _EVERYWHERE = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - compared with, not listened on
@@ -103,6 +115,9 @@ def _is_there(path: Path, file: bool = False) -> bool:
 def _source(place: str, source: Source) -> Iterator[str]:
     if isinstance(source, NetworkSource):
         return
+    if isinstance(source, NetflowSource):
+        yield from _host(place, source.host)
+        return
     if not _is_zone(source.timezone):
         yield _fault(f"{place}.timezone", source.timezone, "settings.want_zone")
     if not is_encoding(source.encoding):
@@ -115,10 +130,22 @@ def _source(place: str, source: Source) -> Iterator[str]:
                 yield _fault(f"{place}.multiline", source.multiline, "settings.want_pattern", fault=error)
     elif isinstance(source, KafkaSource):
         yield from _kafka(place, source)
+    elif isinstance(source, UnixSource):
+        yield from _socket(place, source.path)
     else:
         yield from _host(place, source.host)
     if isinstance(source, SyslogSource) and (source.udp_port, source.tcp_port, source.tls_port) == (None, None, None):
         yield _fault(place, source.name, "settings.want_a_port")
+
+
+def _socket(place: str, path: Path) -> Iterator[str]:
+    if (
+        not path.is_absolute()
+        or len(str(path).encode()) > _LONGEST_SOCKET_PATH
+        or not path.parent.is_dir()
+        or (path.exists() and not path.is_socket())
+    ):
+        yield _fault(f"{place}.path", str(path), "settings.want_socket", most=_LONGEST_SOCKET_PATH)
 
 
 def _is_zone(name: str) -> bool:
@@ -164,6 +191,8 @@ def _listeners(settings: Settings) -> Iterator[_Listener]:
         place = f"sources.{number}"
         if isinstance(source, HttpSource):
             yield _Listener(f"{place}.port", "tcp", source.host, source.port)
+        elif isinstance(source, NetflowSource):
+            yield _Listener(f"{place}.port", "udp", source.host, source.port)
         elif isinstance(source, SyslogSource):
             for name, transport, port in (
                 ("udp_port", "udp", source.udp_port),

@@ -25,11 +25,14 @@ import zstandard
 from collectors.decoders import DECODERS, Hints, decode, decode_object, decode_windows, syslog_header
 from collectors.decoders.contract import Context, Decoder
 from collectors.decoders.text import to_text
+from collectors.decoders.zeek_layout import Layouts
 from collectors.envelope import Origin
+from collectors.netflow.exporters import Exporters
 from collectors.syslog_framing import Framing
 from collectors.unpacking import TooLarge, Unpacker
 from pipeline.event import encode
 from pipeline.frame import PoisonFrame, unpack
+from tests.collectors.netflow.crafted import seeds
 
 _NOW = datetime(2026, 11, 24, 5, 17, 44, tzinfo=UTC)
 _LONGEST = 4_000
@@ -59,6 +62,11 @@ LINES = (
     '{"@timestamp":"2026-11-24T05:17:44Z","message":"xin chào","user":{"name":"an"},"source.ip":"203.0.113.9","n":[1,{"a":null}]}',
     '{"Event":{"System":{"Provider":{"#attributes":{"Name":"Microsoft-Windows-Sysmon"}},"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational","TimeCreated":{"#attributes":{"SystemTime":"2026-11-24T05:17:44Z"}}},"EventData":{"Image":"C:\\\\Windows\\\\cmd.exe","CommandLine":"cmd /c whoami","Hashes":"MD5=0,SHA256=1"}}}',
     '{"EventID":4624,"Channel":"Security","TargetUserName":"an","LogonType":3,"IpAddress":"203.0.113.9","Keywords":"0x8020000000000000"}',
+    '{"_path":"conn","ts":1601998366.786397,"uid":"CYwXsR3yfDq6hooIU2","id.orig_h":"10.0.0.5","id.orig_p":40000,"id.resp_h":"2001:db8::9","id.resp_p":445,"proto":"tcp","service":"gssapi,smb","duration":0.5,"conn_state":"SF","orig_bytes":1,"tunnel_parents":[]}',
+    '{"ts":1601998366.786397,"uid":"C1","id.orig_h":"10.0.0.5","id.orig_p":40000,"id.resp_h":"10.0.0.9","id.resp_p":53,"proto":"udp","trans_id":1,"query":"a.vn.","answers":["1.2.3.4"],"TTLs":[1.0]}',
+    '{"timestamp":"2026-11-24T05:17:44.123456+0700","flow_id":7,"event_type":"flow","src_ip":"10.0.0.5","src_port":40000,"dest_ip":"10.0.0.9","dest_port":443,"proto":"TCP","flow":{"pkts_toserver":6,"start":"2026-11-24T05:17:00.000001+0700","end":"2026-11-24T05:17:02Z"},"tcp":{"tcp_flags_ts":"1b"}}',
+    '{"timestamp":"2026-11-24T05:17:44.123456+0700","flow_id":7,"event_type":"dns","src_ip":"10.0.0.5","src_port":53,"dest_ip":"10.0.0.9","dest_port":40000,"proto":"UDP","dns":{"version":3,"type":"response","id":9,"flags":"8180","queries":[{"rrname":"a"}],"answers":[{"rrname":"a","rrtype":"A","rdata":"1.2.3.4"}]}}',
+    '{"timestamp":"2026-11-24T05:17:44.123456+0700","event_type":"alert","src_ip":"10.0.0.5","proto":"TCP","alert":{"signature_id":1,"severity":1},"http":{"hostname":"a","url":"/x?y"},"flow":{"src_ip":"10.0.0.9"}}',
     "Tiếng Việt có dấu, không theo khuôn dạng nào: “ngoặc kép”, emoji 🚨 và \u202e chữ ngược",
 )  # fmt: skip
 _TOKENS = (
@@ -66,6 +74,17 @@ _TOKENS = (
     "\n", "\r\n", "\t", "-", "-1", "0", "00", "99999999999999999999", "1e999", "NaN", "null", "١٢", "²", "2026-02-30",
     "25:61:61", "Feb 30", "::1", "::ffff:1.2.3.4", "256.256.256.256", "[::1]:99999", "a" * 300, "[" * 200, "{\"a\":" * 60,
 )  # fmt: skip
+
+
+#: Header lines and a record of each log of Zeek's, parted by tabs.
+_ZEEK = (
+    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
+    "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tduration\tlocal_orig\ttunnel_parents\n"
+    "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tinterval\tbool\tset[string]\n"
+    "1601998366.785668\tC1\t10.0.0.5\t40000\t10.0.0.9\t443\ttcp\t0.5\tT\tC2,C3\\x2c\n1601998366.7\tC2\t-\t-\t-\t-\t-\t-\t-\t(empty)",
+)  # fmt: skip
+#: What only one reader is given to start from.
+_OWN_LINES = {"zeek files": _ZEEK, "netflow": tuple(data.decode("latin-1") for data in seeds())}
 
 
 def targets() -> dict[str, Callable[[str], Any]]:
@@ -82,6 +101,8 @@ def targets() -> dict[str, Callable[[str], Any]]:
     found["framing"] = _framing
     found["frames"] = _frames
     found["packed requests"] = _packed
+    found["zeek files"] = _zeek
+    found["netflow"] = partial(_netflow, Exporters(3600, 60, 1, 1, 0.0), [0])
     return found
 
 
@@ -92,7 +113,7 @@ def fuzz(name: str, inputs: int, seed: int, lines: tuple[str, ...] = LINES) -> i
         AssertionError: it raised, or gave what is no event; the text has the input.
     """
     target, chance = targets()[name], random.Random(f"{seed} {name}")
-    every = [*lines, *_without_headers(lines)]
+    every = _OWN_LINES.get(name) or [*lines, *_without_headers(lines)]
     known = [line for line in every if target(line)] or every
     before = 0
     for number in range(inputs):
@@ -162,6 +183,28 @@ def _fields(fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         assert isinstance(name, str)
         assert not isinstance(value, dict), f"{name} is not flat: {value!r}"
+
+
+def _zeek(text: str) -> bool:
+    layouts = Layouts("conn.log")
+    layouts.recover(lambda size, at: _bytes(text)[at : at + size], len(text) // 2)
+    for line in text.split("\n"):
+        if not layouts.is_header(line.encode("utf-8", "replace")):
+            _event(decode(line, Hints(layout=layouts.layout), _NOW))
+    return True
+
+
+def _netflow(exporters: Exporters, clock: list[int], text: str) -> bool:
+    clock[0] += 1
+    now = clock[0] / 100
+    data = text.encode("latin-1", "replace")
+    ready = exporters.feed(f"10.0.0.{clock[0] % 9}", data, 1_795_500_000_000_000_000 + clock[0] * 10_000_000, now)
+    for each in [*ready, *exporters.ripe(now)]:
+        _fields(each.fields)
+    if clock[0] % 500 == 0:
+        exporters.count_lost(now, settle=True)
+        exporters.lost.clear()
+    return True
 
 
 def _objects(text: str) -> None:

@@ -27,7 +27,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
-    settings.NetworkSource, settings.Api, settings.Tls, settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
+    settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
+    settings.Api, settings.Tls,
+    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
 )  # fmt: skip
 _MEANINGS = {
     "name": "`labels.source` of its events: small letters, digits, `-` `.` `_`, at most 63",

@@ -49,6 +49,7 @@ _TERMS = frozenset(
         "kafka",
         "list",
         "ms",
+        "netflow",
         "rollback",
         "trust",
         "zip",

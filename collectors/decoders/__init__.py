@@ -19,6 +19,7 @@ from collectors.decoders import (
     timestamp,
     web_access,
     web_error,
+    zeek,
 )
 from collectors.decoders.contract import REGEX_LIMIT, Context, Decoder, Fields, Hints
 from collectors.decoders.json_event import decode_object
@@ -80,6 +81,9 @@ def decode(text: str, hints: Hints, received: datetime) -> Fields:
 
 
 def _decode(text: str, hints: Hints, received: datetime) -> Fields:
+    layout = hints.layout
+    if layout is not None and layout.tsv and not zeek.is_json(text):
+        return zeek.decode_line(text, layout)
     fields: Fields = {}
     body = text
     program = None
@@ -94,7 +98,7 @@ def _decode(text: str, hints: Hints, received: datetime) -> Fields:
             if body.startswith("message repeated "):
                 body, fields["log.syslog.repeated"] = syslog_header.unrepeat(body)
     fields["message"] = body
-    context = Context(program, hints.timezone, received, dataset)
+    context = Context(program, hints.timezone, received, dataset, layout)
     found = _by_settings(body, dataset, context) if dataset else _by_content(body, context)
     if found is not None:
         fields.update(found)

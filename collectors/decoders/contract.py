@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, NamedTuple
 
+from collectors.decoders.zeek_layout import Layout
+
 Fields = dict[str, Any]
 """Flat ECS keys -> str | int | float | bool | list of those."""
 
@@ -25,6 +27,8 @@ class Hints:
     syslog: bool = False
     """The record came over a syslog transport or its file is a syslog file: expect a header
     (with or without <PRI>)."""
+    layout: Layout | None = None
+    """What the name or the header of a file of Zeek's says of its lines."""
 
 
 class Context(NamedTuple):
@@ -36,6 +40,8 @@ class Context(NamedTuple):
     received: datetime
     dataset: str | None
     """The data set that the settings name."""
+    layout: Layout | None = None
+    """What a file of Zeek's says of its lines."""
 
 
 class Decoder(NamedTuple):

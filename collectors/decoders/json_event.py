@@ -1,19 +1,20 @@
 """JSON objects of any sender in, flat ECS fields out.
 
-Known shapes: ECS (flat or nested) and Beats documents; the JSON of .evtx files; Windows events as
-NXLog, Windows Event Forwarding tools and others flatten them ("EventID", "Channel", "Image" …);
+Known shapes: Suricata's EVE and Zeek's logs; ECS (flat or nested) and Beats documents; the JSON of .evtx files;
+Windows events as NXLog, Windows Event Forwarding tools and others flatten them ("EventID", "Channel", "Image" …);
 the systemd journal's export. All else keeps its names.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
-from math import isfinite
 from typing import Any
 
 import orjson
 
+from collectors.decoders import suricata, zeek
 from collectors.decoders.address import as_ip, as_number, as_port
 from collectors.decoders.contract import Context, Fields, Hints
+from collectors.decoders.flattening import OVERFLOW, add_error, flat
 from collectors.decoders.json_text import to_json
 from collectors.decoders.timestamp import from_epoch, from_iso, from_month_first
 from collectors.decoders.windows import (
@@ -23,22 +24,7 @@ from collectors.decoders.windows import (
     put_keywords,
     put_level,
 )
-
-MAX_DEPTH = 20
-"""Levels that become dots; what is deeper stays one JSON text (docs/events.md)."""
-
-MAX_FIELDS = 1000
-"""Fields of one event; the rest goes as JSON text into `labels.overflow`.
-
-Elasticsearch's own default for an index is 1,000 too."""
-
-RESERVED_FIELDS = 50
-"""Of those, for the copies made here and the envelope that the caller adds."""
-
-LEAST_INTEGER, GREATEST_INTEGER = -(2**63), 2**63 - 1
-"""What Elasticsearch's long and the wire's JSON hold."""
-
-OVERFLOW = "labels.overflow"
+from collectors.decoders.zeek_layout import Layout
 
 _TIME_NAMES = (
     "@timestamp",
@@ -74,47 +60,14 @@ _ALIASES: dict[str, str] = {
 }
 """Names that many senders use → the ECS field that is filled beside them."""
 
-_GROUPS = {
-    "host": "host.name",
-    "user": "user.name",
-    "agent": "agent.name",
-    "source": "source.address",
-    "destination": "destination.address",
-    "client": "client.address",
-    "server": "server.address",
-    "service": "service.name",
-    "process": "process.name",
-    "file": "file.path",
-    "url": "url.original",
-    "event": "event.action",
-    "rule": "rule.name",
-    "group": "group.name",
-    "log": "log.value",
-    "error": "error.message",
-    "http": "http.value",
-    "network": "network.value",
-    "dns": "dns.value",
-    "observer": "observer.value",
-    "organization": "organization.value",
-    "threat": "threat.value",
-    "winlog": "winlog.value",
-    "labels": "labels.value",
-    "registry": "registry.value",
-    "related": "related.value",
-    "device": "device.value",
-    "container": "container.name",
-    "cloud": "cloud.value",
-    "geo": "geo.value",
-    "tls": "tls.value",
-    "ecs": "ecs.version",
-    "data_stream": "data_stream.value",
-}
-"""ECS groups: a plain value of that name would bar the group's own fields from any index."""
-
 
 def decode_object(obj: Mapping[str, Any], hints: Hints, received: datetime) -> Fields:
     """One JSON object → fields; see the module for the shapes. Never raises."""
     try:
+        found = _of_sensor(obj, hints.timezone, hints.layout, hints.dataset)
+        if found is not None:
+            found["message"] = to_json(obj)
+            return found
         return _decode_object(obj, hints.timezone, received, None)
     except Exception as error:  # one bad record costs that record only
         return {
@@ -136,7 +89,22 @@ def decode(message: str, context: Context) -> Fields | None:
         return None
     if not isinstance(obj, dict):
         return None
+    found = _of_sensor(obj, context.timezone, context.layout, context.dataset)
+    if found is not None:
+        found["message"] = message
+        return found
     return _decode_object(obj, context.timezone, context.received, message)
+
+
+def _of_sensor(obj: Mapping[str, Any], timezone: tzinfo, layout: Layout | None, dataset: str | None) -> Fields | None:
+    """A record of Suricata's EVE or of a log of Zeek's; None for all other objects."""
+    if "event_type" in obj and suricata.is_eve(obj):
+        return suricata.decode(obj, timezone)
+    if "ts" in obj or "_path" in obj:
+        log = zeek.log_of(obj, layout, dataset)
+        if log is not None:
+            return zeek.decode_record(obj, log)
+    return None
 
 
 def _decode_object(obj: Mapping[str, Any], timezone: tzinfo, received: datetime, text: str | None) -> Fields:
@@ -144,7 +112,7 @@ def _decode_object(obj: Mapping[str, Any], timezone: tzinfo, received: datetime,
         return decode_windows(obj)
     if isinstance(obj.get("System"), Mapping) and ("EventData" in obj or "UserData" in obj):
         return decode_windows({"Event": obj})
-    fields = _flat(obj)
+    fields = flat(obj)
     if "winlog.channel" in fields or "winlog.provider_name" in fields:
         return _beats(fields, timezone, received)
     if _is_windows(fields):
@@ -198,7 +166,7 @@ def _times(fields: Fields, timezone: tzinfo, received: datetime, names: Iterable
                 fields["@timestamp"] = stamp
                 break
     if told is not None:
-        _add_error(fields, f"time stamp not understood: {str(told)[:64]!r}")
+        add_error(fields, f"time stamp not understood: {str(told)[:64]!r}")
 
 
 def _time(value: object, timezone: tzinfo, received: datetime) -> str | None:
@@ -211,116 +179,6 @@ def _time(value: object, timezone: tzinfo, received: datetime) -> str | None:
     if value.startswith("/Date("):  # .NET's JSON: milliseconds since 1970
         return from_epoch(value[6:].partition(")")[0].partition("+")[0])
     return from_iso(value, timezone) or from_epoch(value) or from_month_first(value, timezone, received)
-
-
-# -- flattening ------------------------------------------------------------------------------------
-
-
-def _flat(obj: Mapping[str, Any]) -> Fields:
-    """Any JSON object → dotted names; at most MAX_FIELDS, at most MAX_DEPTH levels."""
-    fields: Fields = {}
-    overflow: Fields = {}
-    _flatten(fields, overflow, "", obj, MAX_DEPTH)
-    for name in [name for name in fields if name in _GROUPS]:
-        fields.setdefault(_GROUPS[name], _scalar_text(fields.pop(name), _GROUPS[name]))
-    _part_prefixes(fields)
-    if overflow:
-        fields[OVERFLOW] = to_json(overflow)
-        _add_error(
-            fields,
-            f"more than {MAX_FIELDS} fields: {len(overflow)} kept as JSON text in {OVERFLOW}",
-        )
-    return fields
-
-
-def _flatten(fields: Fields, overflow: Fields, prefix: str, obj: Mapping[str, Any], depth: int) -> None:
-    for name, value in obj.items():
-        key = prefix + str(name)
-        if isinstance(value, Mapping):
-            if not value:
-                continue
-            if depth > 1:
-                _flatten(fields, overflow, key + ".", value, depth - 1)
-                continue
-            value = to_json(value)  # noqa: PLW2901
-        elif isinstance(value, list):
-            value = _list(fields, overflow, key, value, depth)  # noqa: PLW2901
-        elif type(value) is not str:
-            value = _number(value)  # noqa: PLW2901
-        if value is not None:
-            _put(fields, overflow, key, value)
-
-
-def _number(value: Any) -> object:
-    """Numbers that JSON on the wire cannot hold (above 64 bits, NaN) become text."""
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if kind is int:
-        return value if LEAST_INTEGER <= value <= GREATEST_INTEGER else str(value)
-    if kind is float:
-        return value if isfinite(value) else str(value)
-    return str(value)
-
-
-def _put(fields: Fields, overflow: Fields, key: str, value: object) -> None:
-    if len(fields) < MAX_FIELDS - RESERVED_FIELDS or key in fields:
-        fields[key] = value
-    else:
-        overflow[key] = value
-
-
-def _list(fields: Fields, overflow: Fields, key: str, items: list[Any], depth: int) -> object:
-    """Lists of plain values stay; lists of objects become one list a member, as Elasticsearch
-    reads them; all else is kept as JSON text."""
-    if not items:
-        return None
-    kinds = {type(item) for item in items}
-    if kinds in ({str}, {bool}):
-        return items
-    if kinds <= {int, float}:
-        numbers = [_number(item) for item in items]
-        return numbers if str not in map(type, numbers) else [str(item) for item in items]
-    if kinds == {dict} and depth > 1:
-        members: dict[str, list[Any]] = {}
-        for item in items:
-            inner: Fields = {}
-            _flatten(inner, overflow, "", item, depth - 1)
-            for name, value in inner.items():
-                members.setdefault(name, []).extend(value if isinstance(value, list) else [value])
-        for name, values in members.items():
-            same = len({type(value) for value in values}) == 1
-            _put(
-                fields,
-                overflow,
-                f"{key}.{name}",
-                values if same else [_scalar_text(value, "") for value in values],
-            )
-        return None
-    if dict in kinds or list in kinds:
-        return to_json(items)
-    return [_scalar_text(item, "") for item in items if item is not None]
-
-
-def _scalar_text(value: object, _key: str) -> object:
-    return value if isinstance(value, str | list) else to_json(value)
-
-
-def _part_prefixes(fields: Fields) -> None:
-    """ "a" beside "a.b" cannot both be indexed: "a" becomes "a.value"."""
-    prefixes = set()
-    for key in fields:
-        dot = key.find(".")
-        while dot > 0:
-            prefixes.add(key[:dot])
-            dot = key.find(".", dot + 1)
-    for key in [key for key in fields if key in prefixes]:
-        fields.setdefault(key + ".value", fields.pop(key))
-
-
-def _add_error(fields: Fields, text: str) -> None:
-    told = fields.get("error.message")
-    fields["error.message"] = f"{told}; {text}" if told else text
 
 
 # -- Windows events in other shapes ----------------------------------------------------------------

@@ -17,7 +17,15 @@ from pipeline.command import show
 from pipeline.disk import Disk
 from pipeline.health import health
 from pipeline.messages import HaidangError, choose_language, say
-from pipeline.settings import FilesSource, HttpSource, Settings, SyslogSource, load_settings, settings_file
+from pipeline.settings import (
+    FilesSource,
+    HttpSource,
+    NetflowSource,
+    Settings,
+    SyslogSource,
+    load_settings,
+    settings_file,
+)
 from pipeline.settings_check import faults
 from pipeline.stage import is_running
 from pipeline.state import open_state
@@ -242,6 +250,8 @@ def _wanted_ports(settings: Settings) -> Iterator[tuple[str, str, int]]:
                         yield kind, source.host, port
             case HttpSource():
                 yield "http", source.host, source.port
+            case NetflowSource():
+                yield "udp", source.host, source.port
 
 
 def _try_port(kind: str, host: str, port: int) -> int | None:
@@ -257,7 +267,7 @@ def _try_port(kind: str, host: str, port: int) -> int | None:
 
 
 def _udp_buffer(settings: Settings) -> Iterator[Finding]:
-    if not any(isinstance(source, SyslogSource) and source.udp_port is not None for source in settings.sources):
+    if not any(kind == "udp" for kind, _, _ in _wanted_ports(settings)):
         return
     try:
         size = int(Path("/proc/sys/net/core/rmem_max").read_text())

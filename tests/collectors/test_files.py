@@ -257,3 +257,42 @@ async def test_names_of_any_bytes_are_taken(bench: Bench, tmp_path: Path) -> Non
     async with _watching(bench, tmp_path / "*.log") as listening:
         assert await _messages(bench, 1) == ["line"]
         assert not listening.failures
+
+
+_ZEEK = (
+    "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\t{log}\n#open\t2020-10-06-17-32-56\n"
+    "#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tconn_state\n"
+    "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\tstring\n"
+)
+_CONN = "160200000{n}.5\tC{n}\t10.0.0.5\t4000{n}\t10.0.0.9\t445\ttcp\tS0\n"
+
+
+async def test_a_header_of_zeek_holds_after_a_restart_and_after_a_rotation(bench: Bench, tmp_path: Path) -> None:
+    log = tmp_path / "conn.log"
+    _append(log, _ZEEK.format(log="conn") + _CONN.format(n=1))
+    async with _watching(bench, tmp_path / "*.log"):
+        await until(lambda: len(bench.events()) == 1)
+    _append(log, _CONN.format(n=2))
+    async with _watching(bench, tmp_path / "*.log"):
+        await until(lambda: len(bench.events()) == 2)
+        _append(log, "#close\t2020-10-06-17-33-29\n")
+        log.rename(tmp_path / "conn.2020-10-06.log")
+        _append(log, _ZEEK.format(log="conn") + _CONN.format(n=3))
+        await until(lambda: len(bench.events()) == 3)
+        _append(log, '{"ts":1602000004.5,"uid":"C4","id.orig_h":"10.0.0.5","conn_state":"SF","proto":"tcp"}\n')
+        await until(lambda: len(bench.events()) == 4)
+    events = bench.events()
+    assert [event["flow.id"] for event in events] == ["C1", "C2", "C3", "C4"]
+    assert {event["event.dataset"] for event in events} == {"zeek.conn"}
+    assert not any("error.message" in event for event in events)
+    assert bench.ledger("logs") == {"in": 4, "out": 4}
+
+
+async def test_a_file_that_is_new_from_its_end_still_has_its_header(bench: Bench, tmp_path: Path) -> None:
+    log = tmp_path / "conn.log"
+    _append(log, _ZEEK.format(log="conn") + _CONN.format(n=1))
+    async with _watching(bench, tmp_path / "*.log", from_start=False):
+        await asyncio.sleep(0.1)
+        _append(log, _CONN.format(n=2))
+        await until(lambda: len(bench.events()) == 1)
+    assert bench.events()[0]["flow.id"] == "C2"

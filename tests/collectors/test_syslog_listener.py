@@ -15,9 +15,9 @@ import pytest
 import trustme
 
 from collectors import syslog
+from collectors.datagrams import KernelDrops, kernel_drops
 from collectors.intake import Intake
 from collectors.listening import Listening
-from collectors.syslog_datagrams import KernelDrops, kernel_drops
 from pipeline.bus import EVENTS
 from pipeline.settings import SyslogSource, Tls
 from tests.collectors.conftest import Bench, until

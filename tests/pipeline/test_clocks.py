@@ -128,3 +128,11 @@ def test_a_host_of_long_ago_is_forgotten(engine: Engine) -> None:
     with engine.begin() as connection:
         clocks.forget_old(connection, time.time() + 31 * 86_400)
     assert clocks.listed(engine) == []
+
+
+def test_connections_that_are_told_a_fixed_time_after_their_end_are_no_clock(engine: Engine) -> None:
+    seen, now = Clocks(), datetime.now(UTC)
+    said = format_time(now)
+    seen.look_at("zeek", line(now, 65, **{"event.end": said}))
+    seen.look_at("zeek", line(now, -65, host="early", **{"event.end": said}))
+    assert [row["host"] for row in seen.rows(time.time() + 60)] == ["early"]

@@ -165,6 +165,8 @@ def test_a_data_directory_that_is_a_file_is_told(tmp_path: Path, monkeypatch: py
 
 _SYSLOG = '[[sources]]\nkind = "syslog"\n'
 _HTTP = '[[sources]]\nkind = "http"\n'
+_NETFLOW = '[[sources]]\nkind = "netflow"\n'
+_UNIX = '[[sources]]\nkind = "unix"\nname = "eve"\n'
 
 
 @pytest.mark.parametrize(
@@ -193,6 +195,16 @@ _HTTP = '[[sources]]\nkind = "http"\n'
         (_SYSLOG + "tcp_port = 1\ntls_port = 1", "sources.0.tls_port = 1: expected another port"),
         (_HTTP + "port = 8088", "sources.0.port = 8088: expected another port than that of api.port"),
         (_SYSLOG + 'host = "localhost"\ntcp_port = 8088', "sources.0.tcp_port = 8088: expected another port"),
+        (_NETFLOW + 'host = "999.1.1.1"', "sources.0.host = '999.1.1.1': expected an IP address"),
+        (
+            _SYSLOG + "udp_port = 2055\n" + _NETFLOW,
+            "sources.1.port = 2055: expected another port than that of sources.0.udp_port",
+        ),
+        (_UNIX + 'path = "eve.sock"', "sources.0.path = 'eve.sock': expected an absolute path"),
+        (_UNIX + 'path = "/nonexist/eve.sock"', "sources.0.path = '/nonexist/eve.sock': expected an absolute path"),
+        (_UNIX + 'path = "/etc/passwd"', "sources.0.path = '/etc/passwd': expected an absolute path"),
+        (_UNIX + f'path = "/tmp/{"x" * 110}"', "sources.0.path = "),
+        (_UNIX + 'path = "/tmp/eve.sock"\ntimezone = "Asia"', "sources.0.timezone = 'Asia': expected a time zone"),
     ],
 )
 def test_a_setting_that_means_nothing_is_told_and_stops_no_stage(data_dir: Path, text: str, told: str) -> None:
@@ -219,6 +231,7 @@ def test_known_encodings_are_good(data_dir: Path, name: str) -> None:
         _HTTP + 'port = 8088\nhost = "10.0.0.1"',
         _HTTP + 'port = 8088\nhost = "::1"',
         _HTTP + 'port = 8088\nhost = "::"',
+        _SYSLOG + "tcp_port = 2055\n" + _NETFLOW + _UNIX + 'path = "/tmp/eve.sock"',
     ],
 )
 def test_listeners_that_do_not_meet_are_good(data_dir: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Syslog over UDP (RFC 5426): a port enters, events leave; what cannot be decoded now waits on the disk.
+"""UDP: a port and a decoder enter, events leave; what cannot be decoded now waits on the disk.
 
 The port is emptied first, the datagrams are decoded after: to read one costs 2 µs, to decode one ten times that. When
 too many wait, or the bus takes no more, they go to the disk as they came, and are decoded when there is time again.
@@ -10,17 +10,16 @@ import socket
 import sqlite3
 import time
 from collections import deque
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
 from collectors.datagram_buffer import Batch, Datagram, DatagramBuffer, Refused
-from collectors.envelope import Origin
 from collectors.intake import Intake
 from collectors.listening import Listening
 from collectors.listening import reason as why_not
-from collectors.syslog_event import address_of, event_of, until_quiet
+from collectors.syslog_event import until_quiet
 from pipeline.logs import log
-from pipeline.settings import Settings, SyslogSource
+from pipeline.settings import NetflowSource, Settings, Source, SyslogSource
 
 _FOLDER = "datagrams"
 #: Room for datagrams in the kernel while we are busy, in bytes (the kernel grants at most net.core.rmem_max, except to
@@ -44,22 +43,37 @@ _LOOK_SECONDS = 0.2
 _RETRY_SECONDS = 2.0
 
 
+#: A datagram, when its process started (nanoseconds since 1970), and whether it did not wait on the disk, in; the event
+#: lines that are complete by it out.
+Decode = Callable[[Datagram, int, bool], list[bytes]]
+
+
 async def listen(
-    source: SyslogSource, origin: Origin, settings: Settings, intake: Intake, listening: Listening
+    kind: str,
+    address: tuple[str, int],
+    decode: Decode,
+    settings: Settings,
+    intake: Intake,
+    listening: Listening,
+    finish: Callable[[], None] = lambda: None,
 ) -> None:
-    """Open the source's UDP port and take in what comes, until `Listening.close`."""
-    limits = settings.limits
+    """Open a UDP port of a source and take in what comes, until `Listening.close`.
+
+    `kind` is how its place is called; `finish` is called at the end, when all that came was decoded.
+    """
+    source = listening.source
     folder = settings.data_dir / _FOLDER
-    buffer = await asyncio.to_thread(DatagramBuffer, folder, source.name, limits.udp_buffer_mb * 1_000_000)
+    buffer = await asyncio.to_thread(DatagramBuffer, folder, source, settings.limits.udp_buffer_mb * 1_000_000)
+    host, number = address
     try:
-        port = _open(source.host, source.udp_port or 0)
+        port = _open(host, number)
     except OSError as error:
         buffer.close()
-        listening.failed(f"udp {source.host}:{source.udp_port}", why_not(error))
+        listening.failed(f"{kind} {host}:{number}", why_not(error))
         return
-    datagrams = _Datagrams(port, origin, intake, buffer, limits.decode_bytes)
-    drops = KernelDrops(port, source.name, intake)
-    listening.opened(f"udp {source.host}:{port.getsockname()[1]}")
+    datagrams = _Datagrams(source, port, decode, intake, buffer)
+    drops = KernelDrops(port, source, intake)
+    listening.opened(f"{kind} {host}:{port.getsockname()[1]}")
     listening.buffered = lambda: buffer.held
     listening.task(drops.run())
     listening.task(datagrams.run_from_disk())
@@ -68,6 +82,7 @@ async def listen(
         await until_quiet(lambda: datagrams.count)
         drops.count()
         await datagrams.close()
+        finish()
         port.close()
 
     listening.on_close(close)
@@ -76,11 +91,14 @@ async def listen(
 
 def left_by_others(settings: Settings) -> list[str]:
     """Return the sources that are no more, and whose datagrams still wait on the disk."""
-    living = {
-        source.name for source in settings.sources if isinstance(source, SyslogSource) and source.udp_port is not None
-    }
+    living = {source.name for source in settings.sources if has_udp(source)}
     files = (settings.data_dir / _FOLDER).glob("*.db")
     return sorted(file.stem for file in files if file.stem not in living and DatagramBuffer.waiting(file))
+
+
+def has_udp(source: Source) -> bool:
+    """Say whether a source receives datagrams."""
+    return isinstance(source, NetflowSource) or (isinstance(source, SyslogSource) and source.udp_port is not None)
 
 
 def _open(host: str, port: int) -> socket.socket:
@@ -102,8 +120,10 @@ def _open(host: str, port: int) -> socket.socket:
 class _Datagrams:
     """What came to one port and is not decoded yet, in memory and on the disk."""
 
-    def __init__(self, port: socket.socket, origin: Origin, intake: Intake, buffer: DatagramBuffer, limit: int) -> None:
-        self._port, self._origin, self._intake, self._buffer, self._limit = port, origin, intake, buffer, limit
+    def __init__(
+        self, source: str, port: socket.socket, decode: Decode, intake: Intake, buffer: DatagramBuffer
+    ) -> None:
+        self._source, self._port, self._events, self._intake, self._buffer = source, port, decode, intake, buffer
         self._started = time.time_ns()
         self._waiting: deque[Datagram] = deque()
         self._bytes = 0
@@ -121,13 +141,12 @@ class _Datagrams:
             except BlockingIOError:
                 break
             except OSError as error:
-                log("syslog").error("cannot_read", source=self._origin.source, reason=str(error))
+                log("udp").error("cannot_read", source=self._source, reason=str(error))
                 break
-            raw = data.rstrip(b"\r\n\0")
-            if raw:
+            if data:
                 self.count += 1
-                self._waiting.append(Datagram(received, self.count, address[0], address[1], raw))
-                self._bytes += len(raw)
+                self._waiting.append(Datagram(received, self.count, address[0], address[1], data))
+                self._bytes += len(data)
         if not self._decoding:
             self._decoding = True
             asyncio.get_running_loop().call_soon(self._decode)
@@ -141,7 +160,7 @@ class _Datagrams:
             try:
                 await self._take_first_batch()
             except sqlite3.Error as error:  # a full disk: the batch is still there, and its events have the same ids
-                log("syslog").error("cannot_go_on_from_disk", source=self._origin.source, reason=str(error))
+                log("udp").error("cannot_go_on_from_disk", source=self._source, reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self) -> None:
@@ -186,10 +205,10 @@ class _Datagrams:
             self._drop(len(batch), error.reason, str(error))
 
     def _drop(self, datagrams: int, reason: str, why: str) -> None:
-        self._intake.drop(self._origin.source, reason, datagrams)
+        self._intake.drop(self._source, reason, datagrams)
         if time.monotonic() - self._told >= _TELL_SECONDS:  # the log is not for a flood to fill; the ledger counts
             self._told = time.monotonic()
-            log("syslog").error("dropped", source=self._origin.source, datagrams=datagrams, reason=why)
+            log("udp").error("dropped", source=self._source, datagrams=datagrams, reason=why)
 
     def _take_next(self) -> None:
         for _ in range(min(len(self._waiting), _DECODE_AT_ONCE)):
@@ -214,11 +233,7 @@ class _Datagrams:
             self._take(datagram, batch.started, live=False)
 
     def _take(self, datagram: Datagram, started: int, live: bool = True) -> None:
-        received = datetime.fromtimestamp(datagram.received / 1e9, UTC)
-        position = ("udp", started, datagram.number, datagram.raw)
-        peer = address_of((datagram.host, datagram.port))
-        event = event_of(self._origin, datagram.raw, position, received, peer, self._limit)
-        self._intake.take(self._origin.source, [event], datagram.host, live)
+        self._intake.take(self._source, self._events(datagram, started, live), datagram.host, live)
 
 
 class KernelDrops:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collectors import collect, syslog, syslog_datagrams
+from collectors import collect, datagrams, syslog
 from collectors.datagram_buffer import Datagram, DatagramBuffer, Refused
 from collectors.intake import Intake
 from collectors.listening import Listening
@@ -121,7 +121,7 @@ def _noise(number: int) -> bytes:
 
 
 async def test_a_flood_is_read_before_it_is_decoded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(syslog_datagrams, "_MOST_WAITING", 50)
+    monkeypatch.setattr(datagrams, "_MOST_WAITING", 50)
     async with _open(bench) as (listening, _, udp):
         for number in range(3000):
             udp.send(b"<13>flood %d" % number)
@@ -180,7 +180,7 @@ async def test_a_batch_that_the_disk_has_damaged_is_counted_and_the_next_goes_on
 async def test_a_disk_that_is_full_while_batches_are_forgotten_stops_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syslog_datagrams, "_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(datagrams, "_RETRY_SECONDS", 0.1)
     buffer = DatagramBuffer(bench.settings.data_dir / "datagrams", "syslog", 50_000_000)
     for start in range(0, 4000, 1000):
         buffer.put(1, [Datagram(1, n, "192.0.2.1", 514, _noise(n)) for n in range(start, start + 1000)])
