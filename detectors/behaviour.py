@@ -168,6 +168,10 @@ class Recent:
             del values[next(iter(values))]
         return len(values)
 
+    def count(self, since: int) -> int:
+        """How many values were seen from a time on."""
+        return sum(1 for time, _ in self.values.values() if time >= since)
+
     @property
     def since(self) -> int:
         """The time of the first value."""
@@ -309,7 +313,7 @@ class Behaviour(ABC):
     def __init__(self, settings: Behaviours, site: Site) -> None:
         self.site = site
         self.most = settings.keys
-        self.told = numbers(settings.keys, int(settings.repeat_hours * HOUR))
+        self.told = numbers(settings.keys, int(settings.repeat_hours * HOUR) - 1)
         self.tables: dict[str, Keys[Any]] = {"told": self.told}
 
     def take(self, seen: Seen) -> Iterable[Event]:

@@ -9,6 +9,7 @@ Four looks at the same failures:
   policy/misc/scan.zeek);
 - `slow_scan` by 25 host and port pairs in 15 minutes, 250 for a source of ours (those of bro-simple-scan).
 
+A source that gets in at as many hosts as it does not is busy, and no sweep or slow scan by count.
 Only what the source itself has asked for counts: half connections and answers to forged ones (back-scatter) do not.
 """
 
@@ -96,7 +97,14 @@ class Scan(Behaviour):
         self._ports = recents(self.most, self._span)
         self._hosts = recents(self.most, self._span)
         self._pairs = recents(self.most, self._slow)
-        self.tables |= {"walks": self._walks, "ports": self._ports, "hosts": self._hosts, "pairs": self._pairs}
+        self._reached = recents(self.most, max(self._span, self._slow))
+        self.tables |= {
+            "reached": self._reached,
+            "walks": self._walks,
+            "ports": self._ports,
+            "hosts": self._hosts,
+            "pairs": self._pairs,
+        }
 
     def take(self, seen: Seen) -> Iterable[Event]:
         refused = seen.refused()
@@ -115,7 +123,25 @@ class Scan(Behaviour):
                 found += self._sweep(seen, failed, level, -1)
         if refused:
             found += self._failures(seen, level, where)
+        else:
+            self._reach(seen)
         return found
+
+    def _reach(self, seen: Seen) -> None:
+        """Count what lets a source in, of which something else does not: most of what a busy host tries is there."""
+        chosen, time = self._chosen, seen.time
+        if self._hosts.look((seen.source, seen.port), time) is not None:
+            reached = self._reached.touch((seen.source, seen.port), time)
+            reached.add(seen.destination, time, seen.id, self._span, chosen.hosts)
+        if self._pairs.look(seen.source, time) is not None:
+            reached = self._reached.touch((seen.source, -1), time)
+            most = max(chosen.slow_local, chosen.slow_remote)
+            reached.add((seen.destination, seen.port), time, seen.id, self._slow, most)
+
+    def _is_busy(self, source: str, port: int, time: int, span: int, failures: int) -> bool:
+        """Whether as many let a source in as do not."""
+        reached = self._reached.look((source, port), time)
+        return reached is not None and reached.count(time - span) >= failures
 
     def _failures(self, seen: Seen, level: str, where: str) -> Iterable[Event]:
         chosen, time = self._chosen, seen.time
@@ -123,11 +149,15 @@ class Scan(Behaviour):
         if ports.add(seen.port, time, seen.id, self._span, chosen.ports) >= chosen.ports:
             yield from self._port_scan(seen, ports, level)
         hosts = self._hosts.touch((seen.source, seen.port), time)
-        if hosts.add(seen.destination, time, seen.id, self._span, chosen.hosts) >= chosen.hosts:
+        if hosts.add(seen.destination, time, seen.id, self._span, chosen.hosts) >= chosen.hosts and not self._is_busy(
+            seen.source, seen.port, time, self._span, chosen.hosts
+        ):
             yield from self._sweep(seen, hosts, level, seen.port)
         most = chosen.slow_local if where == LOCAL else chosen.slow_remote
         pairs = self._pairs.touch(seen.source, time)
-        if pairs.add((seen.destination, seen.port), time, seen.id, self._slow, most) >= most:
+        if pairs.add((seen.destination, seen.port), time, seen.id, self._slow, most) >= most and not self._is_busy(
+            seen.source, -1, time, self._slow, most
+        ):
             yield from self._slow_scan(seen, pairs, level)
 
     def _port_scan(self, seen: Seen, ports: Recent, level: str) -> Iterable[Event]:
@@ -160,4 +190,4 @@ class Scan(Behaviour):
 
 
 def _seconds(window: Recent, seen: Seen) -> float:
-    return round((seen.time - window.since) / 1_000_000, 1)
+    return round((seen.time - window.since) / 1_000_000, 2)
