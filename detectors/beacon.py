@@ -248,7 +248,7 @@ class Beacon(Behaviour):
         key = (seen.source, destination, seen.port, seen.transport)
         pair = self._pairs.touch(key, seen.time)
         sent = whole(seen.event, "source.bytes")
-        self._points += pair.add(max(seen.start() // SECOND, 0), min(max(sent, 0), 2**32 - 1))
+        self._points += pair.add(max(seen.start // SECOND, 0), min(max(sent, 0), 2**32 - 1))
         if self._points > _ALL_POINTS:
             self._make_room()
         if not pair.looked:
@@ -261,7 +261,7 @@ class Beacon(Behaviour):
     def _is_of_interest(self, seen: Seen) -> bool:
         if self.site.where(seen.source) != LOCAL or self.site.where(seen.destination) != OUTSIDE or not seen.ended:
             return False
-        if seen.transport not in ("tcp", "udp") or text(seen.event, "event.outcome") == "failure" or seen.refused():
+        if seen.transport not in ("tcp", "udp") or text(seen.event, "event.outcome") == "failure" or seen.refused:
             return False
         if (seen.transport, seen.port) not in _CLOCKED and seen.protocol not in _CLOCKED_PROTOCOLS:
             return True

@@ -101,51 +101,49 @@ class Seen:
     """An event, and of it what most detectors read; what is no text or no number there is "" or -1 here.
 
     `time` is its place in time (microseconds since 1970), `kind` what it tells of: `flow`, `dns`, `http`, `tls`, `ssh`,
-    `smb`, `dce_rpc`, `kerberos`, `dhcp`, `arp`, `icmp`, `login`.
+    `smb`, `dce_rpc`, `kerberos`, `dhcp`, `arp`, `icmp`, `login`. Of a `flow`, `start` is when it began, `ended` whether
+    it is over, `refused` whether the destination did not let a TCP connection in; None where the source asked for none.
     """
 
     __slots__ = (
-        "destination", "event", "id", "kind", "late", "port", "protocol", "source", "source_port", "time", "transport",
+        "destination", "ended", "event", "id", "kind", "port", "protocol", "refused", "source", "source_port", "start",
+        "time", "transport",
     )  # fmt: skip
 
-    def __init__(self, event: Event, identifier: str, kind: str, time: int, late: bool = False) -> None:
+    def __init__(self, event: Event, identifier: str, kind: str, time: int) -> None:
         self.event = event
         self.id = identifier
         self.kind = kind
         self.time = time
-        self.late = late
         self.source = text(event, "source.ip")
         self.destination = text(event, "destination.ip")
         self.source_port = whole(event, "source.port")
         self.port = whole(event, "destination.port")
         self.transport = text(event, "network.transport")
         self.protocol = text(event, "network.protocol")
+        self.start, self.ended, self.refused = time, True, None
+        if kind == "flow":
+            self.start = min(_micros(text(event, "event.start")) or time, time)
+            self.ended = "info" not in texts(event, "event.type")
+            self.refused = _refused(self) if self.transport == "tcp" else None
 
-    @property
-    def ended(self) -> bool:
-        """Whether the connection is over, or what tells of it does not say otherwise."""
-        return "info" not in texts(self.event, "event.type")
 
-    def refused(self) -> bool | None:
-        """Whether the destination did not let a TCP connection in; None where the source asked for none."""
-        if self.transport != "tcp":
-            return None
-        state = text(self.event, "flow.state")
-        if state in _ACCEPTED:
-            return False
-        outcome = text(self.event, "event.outcome")
-        if state in _REFUSED or (not state and outcome == "failure"):
-            is_answer = 0 <= self.source_port < _SERVICES <= self.port
-            return None if is_answer else True
-        return False if not state and outcome == "success" else None
+def _micros(moment: str) -> int | None:
+    try:
+        return to_micros(moment) if moment else None
+    except (ValueError, OverflowError):
+        return None
 
-    def start(self) -> int:
-        """When a connection began; its place in time where that is not known."""
-        began = text(self.event, "event.start")
-        try:
-            return min(to_micros(began), self.time) if began else self.time
-        except (ValueError, OverflowError):
-            return self.time
+
+def _refused(seen: Seen) -> bool | None:
+    state = text(seen.event, "flow.state")
+    if state in _ACCEPTED:
+        return False
+    outcome = text(seen.event, "event.outcome")
+    if state in _REFUSED or (not state and outcome == "failure"):
+        is_answer = 0 <= seen.source_port < _SERVICES <= seen.port
+        return None if is_answer else True
+    return False if not state and outcome == "success" else None
 
 
 class Recent:

@@ -220,7 +220,7 @@ class All:
         self._watermark = max(self._watermark, min(watermark, self._last[0] + 1) if watermark == _ALWAYS else watermark)
 
     def _take(self, event: Event, identifier: str, time: int, late: bool, found: list[Event]) -> None:
-        seen = Seen(event, identifier, kind_of(event), time, late)
+        seen = Seen(event, identifier, kind_of(event), time)
         for each in self._takers.get(seen.kind, ()):
             if late and not each.takes_late:
                 continue

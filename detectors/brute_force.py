@@ -114,10 +114,10 @@ class BruteForce(Behaviour):
     def _connection(self, seen: Seen) -> Iterable[Event]:
         """Count short connections that were let in; those that were not are for `scan.py`."""
         service = _LOGIN_PORTS.get(seen.port)
-        if service is None or seen.refused() is not False or not seen.ended:
+        if service is None or seen.refused is not False or not seen.ended:
             return
         sent, answered = whole(seen.event, "source.bytes"), whole(seen.event, "destination.bytes")
-        if max(sent, answered) > _SHORT_BYTES or min(sent, answered) < 1 or seen.time - seen.start() > _SHORT_TIME:
+        if max(sent, answered) > _SHORT_BYTES or min(sent, answered) < 1 or seen.time - seen.start > _SHORT_TIME:
             return
         if self.site.where(seen.source) == NOWHERE or self.told.look(("failures", seen.source, service), seen.time):
             return

@@ -35,13 +35,13 @@ class LongConnection(Behaviour):
         self.told.age = max(7 * 24 * HOUR, self.told.age)
 
     def take(self, seen: Seen) -> Iterable[Event]:
-        lasted = max(whole(seen.event, "event.duration") // 1000, seen.time - seen.start())
-        if lasted < self._least or seen.refused() or text(seen.event, "event.outcome") == "failure":
+        lasted = max(whole(seen.event, "event.duration") // 1000, seen.time - seen.start)
+        if lasted < self._least or seen.refused or text(seen.event, "event.outcome") == "failure":
             return
         if self.site.where(seen.source) != LOCAL or self.site.where(seen.destination) != OUTSIDE:
             return
         level = [grade for lasting, grade in self._grades if lasted >= lasting][-1]
-        began = (seen.time - lasted) // HOUR if not text(seen.event, "event.start") else seen.start()
+        began = (seen.time - lasted) // HOUR if not text(seen.event, "event.start") else seen.start
         key = (seen.source, seen.source_port, seen.destination, seen.port, seen.transport, began)
         if not self.is_news((*key, level), seen.time):
             return

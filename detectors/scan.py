@@ -107,7 +107,7 @@ class Scan(Behaviour):
         }
 
     def take(self, seen: Seen) -> Iterable[Event]:
-        refused = seen.refused()
+        refused = seen.refused
         if refused is None or seen.port < 0 or not seen.ended or self.site.where(seen.destination) == NOWHERE:
             return ()
         where = self.site.where(seen.source)

@@ -11,9 +11,9 @@ from detectors.behaviours import ALL, All, is_wanted, kind_of, wanted
 from pipeline.event import Event, encode
 from pipeline.messages import catalogue
 from pipeline.settings import Behaviours
-from tests.detectors.traffic import SECOND, START, dns, event, flow, login, run
 from tests.detectors.test_beacon import _calls
 from tests.detectors.test_other_behaviours import _arp, _echo, _long, _offer, _smb
+from tests.detectors.traffic import SECOND, START, dns, event, flow, login, run
 
 LATENESS = 60
 _FIELDS = [

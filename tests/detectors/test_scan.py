@@ -68,11 +68,11 @@ def test_back_scatter_is_silent() -> None:
     """Answers to forged connections: half connections, and what a sensor without their beginning takes for one."""
     chance = random.Random(1)
     states = ("SHR", "RSTRH", "OTH", "S0")
-    assert [] == run(
+    assert run(
         flow(n / 50, OUTSIDE, f"10.0.{chance.randrange(9)}.{chance.randrange(250)}", chance.randrange(1024, 65536),
              chance.choice(states), source_port=80)
         for n in range(5000)
-    )  # fmt: skip
+    ) == []  # fmt: skip
 
 
 def test_a_busy_proxy_a_mail_server_and_broadcasts_are_silent() -> None:
