@@ -28,6 +28,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource, settings.Api, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
+    settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
+                           if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
 )  # fmt: skip
 _MEANINGS = {
     "name": "`labels.source` of its events: small letters, digits, `-` `.` `_`, at most 63",
