@@ -18,6 +18,7 @@ from detectors.arp_spoofing import ArpSpoofing
 from detectors.beacon import Beacon
 from detectors.behaviour import DAY, SECOND, Behaviour, Networks, Seen, Site, text
 from detectors.brute_force import BruteForce
+from detectors.dga import Dga
 from detectors.dns_tunnel import DnsTunnel
 from detectors.exfiltration import Exfiltration
 from detectors.icmp_tunnel import IcmpTunnel
@@ -36,6 +37,7 @@ ALL: tuple[type[Behaviour], ...] = (
     Beacon,
     LongConnection,
     DnsTunnel,
+    Dga,
     Exfiltration,
     IcmpTunnel,
     ArpSpoofing,

@@ -32,7 +32,7 @@ _SECOND_LEVEL = frozenset((
     "name", "ne", "net", "or", "org", "pro", "sch", "school",
 ))  # fmt: skip
 #: Reverse look-ups, and names that never leave the site.
-_NOT_DOMAINS = ("in-addr.arpa", "ip6.arpa", "local", "localhost", "lan", "home.arpa")
+NOT_DOMAINS = ("in-addr.arpa", "ip6.arpa", "local", "localhost", "lan", "home.arpa")
 
 
 def registered(name: str) -> tuple[str, str]:
@@ -81,7 +81,7 @@ class DnsTunnel(Behaviour):
             (chosen.names_informational, "informational"), (chosen.names_low, "low"), (chosen.names_medium, "medium"),
             (chosen.names_high, "high"),
         ]  # fmt: skip
-        self._excepted = (*_NOT_DOMAINS, *(name.lower().strip(".") for name in chosen.except_domains))
+        self._excepted = (*NOT_DOMAINS, *(name.lower().strip(".") for name in chosen.except_domains))
         self._endings = tuple(f".{name}" for name in self._excepted)
         self._days: Keys[Names] = Keys(self.most, DAY, Names, Names.plain)
         self._bursts = recents(self.most, MINUTE)

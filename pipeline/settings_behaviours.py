@@ -107,6 +107,14 @@ class DnsTunnel(_Behaviour):
     )  # fmt: skip
 
 
+class Dga(_Behaviour):
+    """`[detectors.behaviours.dga]`"""
+
+    names: int = Field(10, ge=4, le=1000, description="domains that do not exist, that one source asks for")
+    minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
+    share: float = Field(0.5, gt=0, le=1, description="share of them that looks made up")
+
+
 class Exfiltration(_Behaviour):
     """`[detectors.behaviours.exfiltration]`"""
 
@@ -169,6 +177,7 @@ class Behaviours(Section):
     beacon: Beacon = Field(default_factory=Beacon)
     long_connection: LongConnection = Field(default_factory=LongConnection)
     dns_tunnel: DnsTunnel = Field(default_factory=DnsTunnel)
+    dga: Dga = Field(default_factory=Dga)
     exfiltration: Exfiltration = Field(default_factory=Exfiltration)
     icmp_tunnel: IcmpTunnel = Field(default_factory=IcmpTunnel)
     arp_spoofing: ArpSpoofing = Field(default_factory=ArpSpoofing)

@@ -89,6 +89,32 @@ def test_captures_of_other_traffic_have_no_tunnel(shared_data: Path) -> None:
             assert run(questions(capture)) == run(echoes(capture)) == [], capture.name
 
 
+def _missing(at: float, name: str, source: str = OURS) -> Event:
+    return dns(at, source, name, dns_response__code="NXDOMAIN")
+
+
+@pytest.mark.parametrize(
+    "letters", ["abcdefghijklmnopqrstuvwxyz", "abcdefghijklmnopqrstuvwxyz0123456789", "0123456789abcdef"]
+)
+def test_made_up_domains_that_do_not_exist(letters: str) -> None:
+    chance = random.Random(6)
+    names = ["".join(chance.choices(letters, k=chance.randint(10, 18))) + ".com" for _ in range(40)]
+    (alert,) = run(_missing(n * 20, name) for n, name in enumerate(names))
+    assert (alert["rule.id"], alert["alert.count"]) == ("behaviour.dga", 10)
+    assert run(_missing(n * 90, name) for n, name in enumerate(names)) == []
+    assert run(dns(n * 20, OURS, name) for n, name in enumerate(names)) == []
+
+
+def test_misspelt_names_a_search_list_and_a_browser_that_probes_are_silent() -> None:
+    chance = random.Random(7)
+    typed = ["gogle.com", "facebok.com", "vnexpres.net", "tuoitre24.vn", "baochinhphu.com", "dichvucong.com", "youtub.com",
+             "microsofft.com", "thanhnien.com.vn", "zingnews24.vn", "openvpnclient.net", "cloudfare.com"]  # fmt: skip
+    assert run(_missing(n * 9, name) for n, name in enumerate(typed)) == []
+    probes = [_missing(n, f"{_encoded(chance, 10)}.bo.gov.vn") for n in range(99)]
+    local = [_missing(n, f"{_encoded(chance, 10)}.local") for n in range(99)]
+    assert rules(run([*local, *probes])) == []
+
+
 def _hours(count: int, megabytes: float, source: str = OURS) -> list[Event]:
     return [
         flow(n * HOUR + 60, source, "203.0.113.9", 443, source_bytes=round(megabytes * MEGABYTE)) for n in range(count)
