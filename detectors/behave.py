@@ -40,6 +40,7 @@ class Behaving:
         self._held: dict[str, All] = {}
         self._heard: dict[str, float] = {}
         self._unsaved = False
+        self._behind = 0
         self._ticked = self._saved = time.monotonic()
         self._pause = _SAVE_SECONDS
 
@@ -77,7 +78,7 @@ class Behaving:
 
     def detail(self) -> dict[str, Any]:
         """Return counts for the health page."""
-        return {"behaviours": self._held[""].detail()} if "" in self._held else {}
+        return {"behaviours": {**self._held[""].detail(), "behind": self._behind}} if "" in self._held else {}
 
     def _open(self) -> Consumer:
         """Go on from what was saved: position and state are of one transaction."""
@@ -114,9 +115,10 @@ class Behaving:
         if time.monotonic() - self._ticked < _TICK_SECONDS or self._stage.bus.fault:
             return []
         self._ticked = time.monotonic()
+        self._behind = consumer.backlog()
         found: list[Event] = []
         site = self._held[""]
-        if site.waits and all(map(consumer.has_read, consumer.partitions)):
+        if site.waits and not self._behind:
             self._unsaved = True
             found += site.advance(time.time_ns() // 1000)
         for name in [name for name in self._held if name]:

@@ -265,6 +265,8 @@ class Keys(Generic[S]):
                 self.evicted = row[0]
             else:
                 self._held[_hashable(row[0])] = [row[1], self._make(row[2])]
+        while len(self._held) > self._most:  # fewer may be held than when this was written
+            self.drop_oldest()
 
 
 def recents(most: int, age: int) -> Keys[Recent]:

@@ -96,9 +96,9 @@ class All:
         bound = settings.lateness_seconds if lateness is None else lateness
         self._lateness = None if bound == float("inf") else int(bound * SECOND)
         self._most_waiting = settings.waiting
-        site = Site(settings.local_networks)
+        self._settings, self._site = settings, Site(settings.local_networks)
         enabled = [kind for kind in ALL if getattr(settings, kind.name).enabled]
-        self.behaviours = [kind(settings, site) for kind in enabled]
+        self.behaviours = [kind(settings, self._site) for kind in enabled]
         self._excepted = {
             each.name: (
                 Networks(getattr(settings, each.name).except_sources).holds,
@@ -106,10 +106,7 @@ class All:
             )
             for each in self.behaviours
         }
-        self._takers: dict[str, list[Behaviour]] = {}
-        for each in self.behaviours:
-            for kind in sorted(each.kinds):
-                self._takers.setdefault(kind, []).append(each)
+        self._takers = self._by_kind()
         self._waiting: list[tuple[int, str, bytes]] = []
         self._lanes: dict[str, int] = {}
         self._watermark = _NEVER
@@ -206,8 +203,20 @@ class All:
                     heappush(self._waiting, (to_micros(event["@timestamp"]), event["event.id"], row[0].encode()))
                 else:
                     rows.setdefault(name, []).append(row)
+        for place, each in enumerate(self.behaviours):
+            try:
+                each.load(rows.get(each.name, []))
+            except (ValueError, TypeError, LookupError):  # of another version: begin anew, but go on
+                log("detectors").exception("behaviour_forgets", behaviour=each.name)
+                self.behaviours[place] = type(each)(self._settings, self._site)
+        self._takers = self._by_kind()
+
+    def _by_kind(self) -> dict[str, list[Behaviour]]:
+        found: dict[str, list[Behaviour]] = {}
         for each in self.behaviours:
-            each.load(rows.get(each.name, []))
+            for kind in sorted(each.kinds):
+                found.setdefault(kind, []).append(each)
+        return found
 
     def _release(self, watermark: int, found: list[Event]) -> None:
         """Let the detectors take what lies before the watermark."""

@@ -37,7 +37,11 @@ _LOGIN_PORTS = {21: "ftp", 22: "ssh", 3389: "rdp"}
 #: A connection with more is no log-in that failed: bytes each way, microseconds.
 _SHORT_BYTES, _SHORT_TIME = 8_000, 30 * SECOND
 #: What sshd says of a log-in that failed; its other lines (and PAM's) tell of the same one again.
-_SSH_ACTIONS = frozenset(("ssh_login", "ssh_invalid_user"))
+_SSH_ACTIONS = frozenset(("ssh_login", "ssh_invalid_user", "pam_authentication"))
+#: What PAM says besides of a log-in that failed.
+_SAID_AGAIN = frozenset(("pam_check_password", "pam_authentication_repeated"))
+#: Services that are logged in to over the network: a line without an address has another one with it beside it.
+_FROM_ELSEWHERE = frozenset(("ssh", "ftp", "rlogin", "klogind", "telnet", "http", "kerberos"))
 #: Kerberos answers that say that the password or the account is wrong.
 _KERBEROS_ERRORS = frozenset((
     "KDC_ERR_PREAUTH_FAILED", "KDC_ERR_C_PRINCIPAL_UNKNOWN", "KDC_ERR_CLIENT_REVOKED", "KRB5KDC_ERR_PREAUTH_FAILED",
@@ -79,7 +83,9 @@ class BruteForce(Behaviour):
 
     def _failure(self, seen: Seen, service: str, attempt: str, account: str) -> Iterable[Event]:
         host = text(seen.event, "host.name")
-        source = seen.source if seen.source not in _NO_ADDRESSES else f"host {host}" if host else ""
+        source = seen.source if seen.source not in _NO_ADDRESSES else text(seen.event, "source.domain")
+        if not source and host and service not in _FROM_ELSEWHERE:
+            source = f"host {host}"
         if not source:
             return
         at = seen.destination or host or text(seen.event, "url.domain")
@@ -161,12 +167,16 @@ def _failed(seen: Seen) -> tuple[str, str, str] | None:
 
 
 def _linux(seen: Seen, account: str) -> tuple[str, str, str] | None:
-    action = text(seen.event, "event.action")
-    service = text(seen.event, "system.auth.pam.service").lower()
-    if seen.protocol == "ssh" or service in ("sshd", "ssh"):
+    event = seen.event
+    action, program = text(event, "event.action"), text(event, "process.name").lower()
+    service = text(event, "system.auth.pam.service").lower() or program
+    if seen.protocol == "ssh" or service.startswith("sshd"):
         # One connection tries up to six passwords, and says so in several lines; as Zeek, this counts connections.
-        attempt = str(seen.source_port) if seen.source_port > 0 else seen.id
+        process = whole(event, "process.pid")
+        attempt = f"process {process}" if process > 0 else str(seen.source_port) if seen.source_port > 0 else seen.id
         return ("ssh", attempt, account) if action in _SSH_ACTIONS else None
+    if action in _SAID_AGAIN:
+        return None
     return ("ftp" if "ftp" in service else service or "log-in"), seen.id, account
 
 

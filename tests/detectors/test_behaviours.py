@@ -153,6 +153,21 @@ def test_a_lane_that_is_behind_holds_the_watermark() -> None:
     assert len(behaviours.advance((START + 100) * SECOND)) == 1
 
 
+def test_what_another_version_has_saved_costs_that_behaviour_alone() -> None:
+    behaviours = All(Behaviours(), LATENESS)
+    for item in DAY[:200]:
+        behaviours.feed(item, encode(item))
+    saved = [chunk.replace(b'["scan","walks"', b'["scan","ports"') for chunk in behaviours.dump()]
+    again = All(Behaviours(), LATENESS)
+    again.load(saved)
+    held = {each.name: sum(map(len, each.tables.values())) for each in again.behaviours}
+    assert held["scan"] == 0
+    assert held["brute_force"] > 0
+    fewer = All(Behaviours.model_validate({"keys": 100}), LATENESS)
+    fewer.load(saved)
+    assert all(len(table) <= 100 for each in fewer.behaviours for table in each.tables.values())
+
+
 _RUBBISH = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.lists(st.integers(), max_size=2),
     st.just({}), st.just([None, {}]), st.sampled_from(["10.0.0.1", "198.51.100.1", "tcp", "S0", "reply", "OFFER", "::"]),

@@ -1,10 +1,16 @@
 """Guessed passwords: from logs, from sensors, from flows alone."""
 
+from pathlib import Path
+
 import pytest
 
+from collectors.decoders import Hints
+from collectors.envelope import Origin
+from detectors.sigma import RuleSet
 from pipeline.event import Event
 from pipeline.settings import Behaviours
 from tests.detectors.traffic import event, flow, login, rules, run
+from workbench.stream import Detection, File
 
 OUTSIDE = "198.51.100.7"
 
@@ -42,6 +48,37 @@ def test_several_lines_on_one_connection_are_one_attempt() -> None:
         lines += [login(n + k / 9, OUTSIDE, "admin", source_port=n + 1) for k in range(6)]
         lines.append(login(n, OUTSIDE, "admin", event_action="ssh_invalid_user", source_port=n + 1))
     assert run(lines) == []
+
+
+def test_lines_of_one_process_are_one_attempt_and_a_line_without_an_address_is_none() -> None:
+    lines = []
+    for n in range(29):
+        lines += [
+            login(n, OUTSIDE, "admin", event_action=action, process_pid=n + 1, process_name="sshd")
+            for action in ("ssh_invalid_user", "pam_check_password", "pam_authentication", "ssh_login")
+        ]
+        lines.append(login(n, "", "admin", event_action="ssh_invalid_user", process_pid=n + 1))
+    assert run(lines) == []
+    one_more = login(30, OUTSIDE, "admin", event_action="pam_authentication", process_pid=99, process_name="sshd")
+    assert rules(run([*lines, one_more])) == ["brute_force"]
+
+
+def test_a_source_that_is_told_of_by_name_and_one_that_sits_at_the_machine() -> None:
+    named = [login(n, "", "root", process_pid=n + 1, source_domain="a.example.net") for n in range(30)]
+    (alert,) = run(named)
+    assert "a.example.net failed to log in 30 times" in alert["rule.description"]
+    fields = {"process_name": "su", "network_protocol": "", "event_action": "pam_authentication"}
+    (alert,) = run(login(n, "", "root", **fields) for n in range(20))
+    assert "host may-chu failed to log in 20 times within 0.3 minutes (su," in alert["rule.description"]
+
+
+def test_sshd_as_it_was_recorded(shared_data: Path) -> None:
+    """2,000 lines of a server on the Internet: every address that is told of tried dozens of passwords."""
+    detection = Detection(RuleSet.load(), Origin("x", "", "", Hints(), "utf-8"), print, behaviours=True)
+    log = shared_data / "logs" / "OpenSSH" / "OpenSSH_2k.log"
+    found = list(detection.findings([File("log", log)]))
+    told = {match.value for each in found for match in each.matches if match.field == "source"}
+    assert told == {"103.99.0.122", "187.141.143.180", "183.62.140.253"}
 
 
 def test_a_source_of_ours_is_worse() -> None:
