@@ -35,7 +35,8 @@ class LongConnection(Behaviour):
         self.told.age = max(7 * 24 * HOUR, self.told.age)
 
     def take(self, seen: Seen) -> Iterable[Event]:
-        lasted = max(whole(seen.event, "event.duration") // 1000, seen.time - seen.start)
+        told = whole(seen.event, "event.duration")  # an event that comes late is not as long as it is late
+        lasted = told // 1000 if told >= 0 else seen.time - seen.start
         if lasted < self._least or seen.refused or text(seen.event, "event.outcome") == "failure":
             return
         if self.site.where(seen.source) != LOCAL or self.site.where(seen.destination) != OUTSIDE:

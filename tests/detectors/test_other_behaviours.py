@@ -29,6 +29,12 @@ def test_long_connections_are_graded(hours: float, level: str) -> None:
     assert run([_long(hours, to="10.0.0.9")]) == []
 
 
+def test_a_short_connection_that_is_told_of_late_is_not_long() -> None:
+    ahead = flow(5 * HOUR, OURS, OUTSIDE, 443)
+    assert run([ahead, _long(0.1)], lateness=60) == []
+    assert [alert["rule.level"] for alert in run([ahead, _long(1.1)], lateness=60)] == ["informational"]
+
+
 def test_each_grade_of_a_connection_on_the_way_is_told_once() -> None:
     way = [_long(n / 2, flow_id="C1", event_type=["connection", "info"]) for n in range(1, 27)]
     found = run(way)
