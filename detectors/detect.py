@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from detectors.alerts import alert, failed_alert, refused_alert
+from detectors.behave import Behaving
 from detectors.correlate import Correlating, OfImport, OfSite
 from detectors.rulebook import hits
 from detectors.rulebook.book import Book
@@ -50,6 +51,7 @@ def detect(
     if start is not None:
         consumer.start_at(start)
         consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
+    behaving = Behaving(stage) if follower and only_source is None else None
     examiner = _examiner(stage, rules, consumer, only_source)
     stage.beat(now=True, detail=examiner.detail())
     committed = time.monotonic()
@@ -70,10 +72,13 @@ def detect(
         if correlated is None:
             break  # told to stop while the bus was full: the next run reads these events again
         own = [*follower.alerts(), *updates.alerts()] if follower else []
-        frames += pack("haidang", map(encode, [*correlated, *own]))
+        behaved = behaving.alerts(consumer.leads) if behaving else []
+        frames += pack("haidang", map(encode, [*correlated, *own, *behaved]))
         if frames and not stage.publish(bus.ALERTS, frames):
             break
         examiner.correlating.save()
+        if behaving:
+            behaving.save()
         effects.add(records, examiner.hits)
         if time.monotonic() - committed >= _COMMIT_SECONDS:
             effects.commit(consumer)
@@ -81,11 +86,13 @@ def detect(
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
         updates.look(follower is not None and consumer.leads)
-        stage.beat(consumer.backlog, examiner.detail())
+        stage.beat(consumer.backlog, {**examiner.detail(), **(behaving.detail() if behaving else {})})
     else:
         if last := list(pack("haidang", map(encode, examiner.last()))):
             stage.bus.publish(bus.ALERTS, last)
         effects.commit(consumer)
+        if behaving:
+            behaving.end()
     updates.close()
     if follower:
         follower.close()

@@ -50,6 +50,13 @@ class _FromState(Collector):
             for what, number in stage.get("correlations", {}).items():
                 correlation.add_metric([name, what], number)
         yield correlation
+        behaviour = GaugeMetricFamily(
+            "haidang_behaviour", "What behaviours hold, took and left out", labels=["stage", "what"]
+        )
+        for name, stage in now["stages"].items():
+            for what, number in stage.get("behaviours", {}).items():
+                behaviour.add_metric([name, what], number)
+        yield behaviour
         yield GaugeMetricFamily(
             "haidang_disk_free_bytes", "Free bytes of the data directory", value=now["disk_free_bytes"]
         )

@@ -12,9 +12,9 @@ import socket
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from pipeline.messages import HaidangError, say
+from pipeline.settings_behaviours import Behaviours, Section
 from pipeline.settings_file import default_data_dir, settings_file
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "SOURCES",
     "SOURCE_NAME",
     "Api",
+    "Behaviours",
     "Bus",
     "Canary",
     "FilesSource",
@@ -60,11 +62,7 @@ SOURCE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 SourceName = Annotated[str, Field(pattern=SOURCE_NAME)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class SyslogSource(_Section):
+class SyslogSource(Section):
     """A syslog listener. A port of 0 takes any free one; leave a port out to not listen there."""
 
     name: SourceName = "syslog"
@@ -79,7 +77,7 @@ class SyslogSource(_Section):
     max_connections: int = Field(2000, ge=1, description="TCP and TLS connections at once; more are refused")
 
 
-class FilesSource(_Section):
+class FilesSource(Section):
     """Files that grow, by pattern; also `.evtx` files."""
 
     name: SourceName
@@ -93,7 +91,7 @@ class FilesSource(_Section):
     poll_seconds: float = Field(1.0, gt=0, le=60, description="how often the files are looked at")
 
 
-class HttpSource(_Section):
+class HttpSource(Section):
     """JSON lines (or a JSON array) by HTTP POST to `/v1/events`, a token for each sender."""
 
     name: SourceName = "http"
@@ -107,7 +105,7 @@ class HttpSource(_Section):
     max_request_bytes: int = Field(64_000_000, ge=1000, description="a request's size after unpacking, in bytes")
 
 
-class _Kafka(_Section):
+class _Kafka(Section):
     """How to reach a Kafka cluster."""
 
     servers: list[str] = Field(default_factory=list, description="Kafka: brokers to start from, as `host:port`")
@@ -139,7 +137,7 @@ class KafkaSource(_Kafka):
     encoding: str = Field("auto", description="as for syslog")
 
 
-class UnixSource(_Section):
+class UnixSource(Section):
     """A socket of this machine to which another program writes lines: Suricata's EVE."""
 
     name: SourceName
@@ -154,7 +152,7 @@ class UnixSource(_Section):
     encoding: str = Field("auto", description="as for syslog")
 
 
-class NetflowSource(_Section):
+class NetflowSource(Section):
     """NetFlow v5, v9 and IPFIX over UDP."""
 
     name: SourceName = "netflow"
@@ -175,7 +173,7 @@ class NetflowSource(_Section):
     )
 
 
-class NetworkSource(_Section):
+class NetworkSource(Section):
     """What goes over network interfaces, such as the mirror port of a switch: connections and what they say."""
 
     name: SourceName = "network"
@@ -194,7 +192,7 @@ Source = Annotated[
 SOURCES = (SyslogSource, FilesSource, HttpSource, KafkaSource, UnixSource, NetflowSource, NetworkSource)
 
 
-class Api(_Section):
+class Api(Section):
     host: str = Field("127.0.0.1", description="address of the API and its pages")
     port: Port = Field(8088, description="port of the API and its pages; 0 takes any free one")
     session_hours: float = Field(12, gt=0, le=168, description="how long a log-in lasts, in hours")
@@ -202,7 +200,7 @@ class Api(_Section):
     lockout_minutes: float = Field(15, gt=0, description="how long it stays locked, in minutes")
 
 
-class Tls(_Section):
+class Tls(Section):
     certificate: Path | None = Field(None, description="PEM file; made by ourselves at the first start when left out")
     key: Path | None = Field(None, description="PEM file of its key")
 
@@ -223,7 +221,7 @@ class Bus(_Kafka):
 _POSTGRESQL = re.compile(r"postgres(ql)?://[^/\s]*/[^/?#\s]+(\?\S*)?")
 
 
-class State(_Section):
+class State(Section):
     url: SecretStr = Field(
         SecretStr(""),
         description="PostgreSQL as `postgresql://user:password@host/database`; a file of the data directory when empty",
@@ -237,7 +235,7 @@ class State(_Section):
         return value
 
 
-class Store(_Section):
+class Store(Section):
     kind: Literal["tantivy", "elasticsearch"] = Field(
         "tantivy", description="`tantivy`: files of the data directory; or `elasticsearch`"
     )
@@ -263,7 +261,7 @@ class Store(_Section):
     password: SecretStr = Field(SecretStr(""), description="Elasticsearch: password; better as HAIDANG_STORE__PASSWORD")
 
 
-class Detectors(_Section):
+class Detectors(Section):
     rules: list[Path] = Field(
         default_factory=list, description="folders of Sigma rules; the rules we ship when left out"
     )
@@ -279,21 +277,22 @@ class Detectors(_Section):
     correlation_evidence_mb: int = Field(
         200, ge=1, description="correlations: megabytes of events that are held to be shown in alerts"
     )
+    behaviours: Behaviours = Field(default_factory=Behaviours)
 
 
-class Canary(_Section):
+class Canary(Section):
     minutes: float = Field(
         5, ge=0, le=1440, description="how often a canary goes through each input, in minutes; 0 sends none"
     )
     late_seconds: float = Field(60, gt=0, le=3600, description="seconds after which one not through is an alert")
 
 
-class Watch(_Section):
+class Watch(Section):
     quiet_sources: bool = Field(True, description="a source that is silent against its habit is an alert")
     clock_seconds: float = Field(60, gt=0, description="a host whose clock is off by more seconds is an alert")
 
 
-class Limits(_Section):
+class Limits(Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
     dead_letter_mb: int = Field(
         100, ge=1, le=100_000, description="megabytes of lines that could not be stored, kept for `haidang deadletter`"
@@ -306,7 +305,6 @@ class Limits(_Section):
     )
 
 
-_SECTIONS = (Api, Tls, Bus, State, Store, Detectors, Canary, Watch, Limits)
 _PREFIX = "haidang_"
 _DEFAULT_SOURCES: list[Any] = [
     SyslogSource(udp_port=5514, tcp_port=5514, tls_port=6514),
@@ -431,11 +429,16 @@ def _misplaced(file: Path) -> Iterator[str]:
 
 def _not_json() -> Iterator[str]:
     """Yield a fault for each variable that should be JSON and is not: those of lists and of whole sections."""
-    lists = {"sources", "detectors__rules", "bus__servers"}
-    sections = {name for name, field in Settings.model_fields.items() if field.default_factory in _SECTIONS}
+    sections = {name.replace(".", "__"): section for name, section in _sections(Settings)}
+    lists = {"sources"} | {
+        f"{place}__{name}"
+        for place, section in sections.items()
+        for name, field in section.model_fields.items()
+        if get_origin(field.annotation) is list
+    }
     for variable, value in sorted(os.environ.items()):
         name = variable.lower().removeprefix(_PREFIX)
-        if variable.lower().startswith(_PREFIX) and name in lists | sections:
+        if variable.lower().startswith(_PREFIX) and name in lists | sections.keys():
             try:
                 json.loads(value)
             except ValueError:
@@ -488,7 +491,7 @@ def _shown(value: Any) -> str:
 
 def _meant(loc: tuple[Any, ...]) -> list[str]:
     """Return the setting that a misspelt or misplaced one means, if any; one of another section with its section."""
-    name, section = str(loc[-1]), str(loc[0]) if len(loc) > 1 else ""
+    name, section = str(loc[-1]), str(loc[0]) if "sources" in loc else ".".join(map(str, loc[:-1]))
     known = _known_names()
     elsewhere = {each: place for place, names in reversed(known.items()) if place != section for each in names}
     if name not in elsewhere and (near := difflib.get_close_matches(name, known[section], n=1)):
@@ -498,7 +501,15 @@ def _meant(loc: tuple[Any, ...]) -> list[str]:
 
 
 def _known_names() -> dict[str, list[str]]:
-    """Return the settings of each section; those at the top under ""."""
+    """Return the settings of each section, of one in another by both names; those at the top under ""."""
     sources = {name for kind in SOURCES for name in kind.model_fields}
-    sections = {section.__name__.lower(): list(section.model_fields) for section in _SECTIONS}
+    sections = {name: list(section.model_fields) for name, section in _sections(Settings)}
     return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}
+
+
+def _sections(of: type[BaseModel], above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield every section with its name."""
+    for name, field in of.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield f"{above}{name}", field.annotation
+            yield from _sections(field.annotation, f"{above}{name}.")

@@ -30,6 +30,8 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
+    settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
+                           if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
 )  # fmt: skip
 _MEANINGS = {
     "name": "`labels.source` of its events: small letters, digits, `-` `.` `_`, at most 63",

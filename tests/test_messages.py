@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workb
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|rules|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|sigma|network)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -28,6 +28,9 @@ _BUILT = {
     "rules.head.{}": r"rules\.head\.\w+",
     "rules.action.{}": r"rules\.action\.\w+",
     "rules.{}": r"rules\.(error|warning)",
+    "behaviours.{}": r"behaviours\.\w+",
+    "behaviours.{}_why": r"behaviours\.\w+_why",
+    "behaviours.{}_response": r"behaviours\.\w+_response",
     "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
@@ -51,6 +54,7 @@ _TERMS = frozenset(
         "ms",
         "netflow",
         "rollback",
+        "servers",
         "trust",
         "zip",
         "now",

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", nargs="+", metavar="FILE", help=say("command.detect.files"))
     parser.add_argument("--rules", type=Path, action="append", help=say("command.detect.rules"))
+    parser.add_argument("--behaviours", action="store_true", help=say("command.detect.behaviours"))
     parser.add_argument("--format", choices=["ndjson", "table"], default="ndjson", help=say("command.detect.format"))
     parser.add_argument("--dataset", help=say("command.import.dataset"))
     parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
@@ -46,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
     if not rules.rules:
         _complain(say("command.detect.none_loaded", folders=", ".join(map(str, folders))))
         return 1
-    detection = Detection(rules, origin, _complain)
+    detection = Detection(rules, origin, _complain, chosen.behaviours)
     with tempfile.TemporaryDirectory(prefix="haidang-") as scratch:
         found = detection.findings(_files(chosen.files, Path(scratch)))
         if chosen.format == "table":
@@ -100,6 +101,8 @@ def _named(finding: Finding) -> dict[str, str]:
 
 
 def _why(finding: Finding) -> str:
+    if finding.matches[0].selection == "behaviour":
+        return finding.matches[0].value
     return ", ".join(f"{match.field}={match.value}" if match.field else match.selection for match in finding.matches)
 
 

@@ -12,19 +12,23 @@ from typing import Any
 from collectors.envelope import Origin
 from collectors.reading import Unreadable, read_file
 from collectors.unpacking import NO_JSON
+from detectors.behaviours import All, is_wanted
 from detectors.correlate import limits_of
 from detectors.correlations import Correlations
 from detectors.sigma import Match, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from detectors.sigma.rule import About
-from pipeline.event import Event, decode
+from pipeline.event import Event, decode, encode
 from pipeline.messages import say
-from pipeline.settings import Detectors, Limits
+from pipeline.settings import Behaviours, Detectors, Limits
 
 #: Unreadable records of one file that are told each; of the others it is told how many.
 MAX_TOLD = 20
 #: How a Zeek log in columns begins (Zeek, "Zeek Log Formats", TSV).
 _ZEEK_COLUMNS = b"#separator "
+#: Events of files that wait until all were read: behaviours see them in order.
+_MAX_WAITING = 2_000_000
+_BEHAVIOURS_LEFT_OUT = ("did_not_wait", "late", "keys_evicted", "failed")
 _LEFT_OUT = ("groups_evicted", "events_evicted", "without_evidence", "too_far_ahead")
 
 
@@ -50,7 +54,9 @@ class Finding:
 class Detection:
     """One run of rules over files. What is wrong with these goes to `complain`, a sentence that names the place."""
 
-    def __init__(self, rules: RuleSet, origin: Origin, complain: Callable[[str], None]) -> None:
+    def __init__(
+        self, rules: RuleSet, origin: Origin, complain: Callable[[str], None], behaviours: bool = False
+    ) -> None:
         self.events = 0
         self.unreadable = 0
         self.faults = 0
@@ -61,6 +67,8 @@ class Detection:
         limits = limits_of(Detectors(), lateness=False)
         self._correlations = Correlations(rules.correlations, limits, early=True)
         self._correlation_of = {rule.id: rule for rule in rules.correlations}
+        chosen = Behaviours(waiting=_MAX_WAITING)
+        self._behaviours = All(chosen, float("inf")) if behaviours else None
         self._files: list[str] = []
 
     def findings(self, files: Iterable[File]) -> Iterator[Finding]:
@@ -72,6 +80,11 @@ class Detection:
         for name in _LEFT_OUT:
             if counts[name]:
                 self._fault(say("detect.left_out", name=name, count=counts[name]))
+        if self._behaviours is not None:
+            yield from self._behaved(self._behaviours.finish())
+            for name in _BEHAVIOURS_LEFT_OUT:
+                if number := self._behaviours.detail()[name]:
+                    self._fault(say("detect.left_out", name=name, count=number))
 
     def _fault(self, text: str) -> None:
         self.faults += 1
@@ -88,6 +101,8 @@ class Detection:
                 for line in lines:
                     if b'"error.message":' in line:
                         self._look_for_fault(file, decode(line), before)
+                if self._behaviours is not None:
+                    yield from self._behave(self._behaviours, lines)
                 for number, line in self._prefilter.candidates(lines):
                     yield from self._of_event(file, number, decode(line))
             if self.events == first:
@@ -103,6 +118,19 @@ class Detection:
             self.unreadable += 1
             if self.unreadable - before <= MAX_TOLD:
                 self._fault(f"{file.shown}:{event['event.sequence']}: {fault}")
+
+    def _behave(self, behaviours: All, lines: Iterable[bytes]) -> Iterator[Finding]:
+        for line in filter(is_wanted, lines):
+            event = decode(line)
+            event["event.id"] = self._mark(event["event.sequence"])
+            yield from self._behaved(behaviours.feed(event, bytes(memoryview(encode(event)))))
+
+    def _behaved(self, alerts: Iterable[Event]) -> Iterator[Finding]:
+        for alert in alerts:
+            file, sequence = self._place(alert["alert.evidence"][-1]["event.id"])
+            told = Match("behaviour", "", alert["rule.description"])
+            matches = [told, *(Match(**match) for match in alert["alert.matches"])]
+            yield Finding(_about(alert), alert["@timestamp"], file, sequence, matches)
 
     def _of_event(self, file: File, number: int, event: Event) -> Iterator[Finding]:
         try:
@@ -142,6 +170,15 @@ class Detection:
         if not rest:  # of an alert that takes part in a correlation no event could be kept
             return "", 0
         return self._files[int(number)], int(rest.partition(":")[0])
+
+
+def _about(alert: Event) -> About:
+    """Return what a behaviour's alert says of its rule."""
+    return About(
+        id=alert["rule.id"], title=alert["rule.name"], level=alert["rule.level"], status="",
+        description=alert["rule.description"], tags=tuple(alert["tags"]), references=tuple(alert["rule.reference"]),
+        falsepositives=(), author=alert["rule.author"], path="", extra={"title_vi": alert["rule.name_vi"]},
+    )  # fmt: skip
 
 
 def _is_zeek_columns(line: bytes) -> bool:

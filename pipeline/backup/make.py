@@ -35,7 +35,7 @@ from pipeline.settings import Settings, settings_file
 from pipeline.stage import only_one
 from pipeline.state import dump, tables
 from pipeline.state.upgrade import revision_of
-from pipeline.store.indexer import READERS
+from pipeline.store.indexer import ALSO_READ, READERS
 from pipeline.store.tantivy_snapshot import Piece, snapshot
 
 #: Where backups go that nobody gave a place, in the data directory.
@@ -149,7 +149,7 @@ def _freeze_bus(folder: Path, moment: _Moment, stack: ExitStack) -> None:
     rows = tables.positions
     for topic, readers in READERS.items():
         query = select(rows.c.consumer, rows.c.offset).where(
-            rows.c.topic == topic, rows.c.consumer.in_([*readers, "collectors"])
+            rows.c.topic == topic, rows.c.consumer.in_([*readers, *ALSO_READ.get(topic, ()), "collectors"])
         )
         places = dict.fromkeys(readers, 1) | dict(moment.state.execute(query).all())
         moment.topics[topic] = stack.enter_context(sqlite.frozen(folder, topic))

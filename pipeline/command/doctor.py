@@ -40,6 +40,8 @@ _EARLIEST_YEAR = 2026
 _LISTED = 10
 #: What correlations may have left out (docs/operations.md).
 _LEFT_OUT = ("too_late", "too_far_ahead", "groups_evicted", "events_evicted")
+#: What behaviours may have left out (docs/behaviours.md).
+_BEHAVIOURS_LEFT_OUT = ("keys_evicted", "did_not_wait", "too_far_ahead", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,9 @@ def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
     left_out = {name: stage.get("correlations", {}).get(name, 0) for name in _LEFT_OUT}
     if any(left_out.values()):
         yield Finding(ATTENTION, part, say("doctor.left_out", **left_out), say("doctor.see_correlations"))
+    left_out = {name: stage.get("behaviours", {}).get(name, 0) for name in _BEHAVIOURS_LEFT_OUT}
+    if any(left_out.values()):
+        yield Finding(ATTENTION, part, say("doctor.behaviours_left_out", **left_out), say("doctor.see_behaviours"))
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """Consumers' positions: where each one goes on reading, saved with the effects of what it has read."""
 
 import time
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -35,15 +36,17 @@ def save(connection: Connection, consumer: str, topic: str, offsets: Positions) 
     upsert(connection, positions, rows, key=["consumer", "topic", "partition"])
 
 
-def slowest(engine: Engine, topic: str, consumers: list[str]) -> dict[int, int]:
+def slowest(engine: Engine, topic: str, consumers: list[str], also: Sequence[str] = ()) -> dict[int, int]:
     """Return what all `consumers`, and all others that live, have read: nothing before is needed any more.
+
+    Of `also` those count that have a position.
 
     Others are the detectors of an import; one that has not been heard of for a minute is gone.
     """
     heard = stages.c.seen > time.time() - LIVING_SECONDS
     living = select(stages.c.stage).where(heard).union(select(stages.c.stage + "@" + stages.c.instance).where(heard))
     query = select(positions.c.consumer, positions.c.partition, positions.c.offset).where(
-        positions.c.topic == topic, positions.c.consumer.in_(consumers) | positions.c.consumer.in_(living)
+        positions.c.topic == topic, positions.c.consumer.in_([*consumers, *also]) | positions.c.consumer.in_(living)
     )
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query).all()

@@ -108,6 +108,17 @@ correlations = Table(
     PrimaryKeyConstraint("partition", "piece"),
 )
 
+#: What the behaviours hold (`detectors/behave.py`), of the site (scope "") and of an import, in numbered pieces;
+#: written in the transaction of the position up to which events were read.
+behaviours = Table(
+    "behaviours",
+    metadata,
+    Column("scope", String(50), nullable=False),
+    Column("piece", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("scope", "piece"),
+)
+
 #: The rulebook's revisions (`detectors/rulebook/`): the newest that did not fail is in force. Only ever added to.
 rulebooks = Table(
     "rulebooks",

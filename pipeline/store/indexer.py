@@ -38,6 +38,8 @@ READERS = {
     bus.ALERT_UPDATES: ["store"],
     bus.HITS: ["detectors"],
 }
+#: Who reads a topic besides, from when it first has.
+ALSO_READ = {bus.EVENTS: ["detectors:behaviours"]}
 
 
 def index_topics(stage: Stage) -> None:
@@ -143,5 +145,5 @@ def _clean(stage: Stage, writer: store.Writer, teller: Teller) -> None:
         log("store").warning("expired", index=index.name, bytes=index.size)
     teller.tell(retention_alerts(stage.settings, outcome, now))
     for topic, readers in READERS.items():
-        stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers))
+        stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers, ALSO_READ.get(topic, ())))
     ledger.roll_up(stage.engine)

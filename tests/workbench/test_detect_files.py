@@ -18,7 +18,9 @@ import zstandard
 from collectors.envelope import Origin
 from detectors.sigma import RuleSet
 from pipeline.command import main
+from pipeline.event import encode
 from tests.conftest import need
+from tests.detectors.traffic import flow
 from workbench.stream import MAX_TOLD, Detection, File
 
 _HAIDANG = Path(sys.executable).with_name("haidang")
@@ -294,3 +296,21 @@ def test_real_logs_are_read_without_complaint(shared_data: Path, detect: Any, na
     done = detect(file)
     assert (done.status, done.said) == (0, "")
     assert len(done.found) > 300 if name == "OpenSSH" else not done.found
+
+
+def test_behaviours_are_looked_for_over_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rules.yml").write_text(_RULES, "utf-8")
+    events = [flow(n, "10.1.2.3", "203.0.113.4", n + 1, "REJ") for n in range(20)]
+    for name, part in (("a.ndjson", events[10:]), ("b.ndjson", events[:10])):
+        (tmp_path / name).write_bytes(b"\n".join(map(encode, part)))
+    files = [str(tmp_path / "a.ndjson"), str(tmp_path / "b.ndjson")]
+    assert main(["detect", *files, "--rules", str(tmp_path / "rules.yml")]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["detect", *files, "--rules", str(tmp_path / "rules.yml"), "--behaviours"]) == 0
+    (found,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (found["rule.id"], found["log.file.path"], found["event.sequence"]) == (
+        "behaviour.port_scan", files[0], 5
+    )  # fmt: skip
+    assert found["matches"][0]["value"].startswith("10.1.2.3 tried 15 ports of 203.0.113.4 within 14 s")
+    assert main(["detect", *files, "--rules", str(tmp_path / "rules.yml"), "--behaviours", "--format", "table"]) == 0
+    assert "Port scan" in capsys.readouterr().out

@@ -15,6 +15,7 @@ _BENCHES = {
     "pipeline": "pipeline.command.bench.whole",
     "overload": "pipeline.command.bench.overload",
     "correlation": "detectors.bench_correlation",
+    "behaviours": "detectors.bench_behaviours",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
 }

@@ -1,0 +1,154 @@
+"""Behaviours in the detectors' stage: the topic `events` enters a second time, alerts of behaviours leave.
+
+This reader has a position of its own, which is saved only together with all that the behaviours hold: after a kill the
+events since then are read again and lead to the same alerts, with the same ids. Of a record only those lines are read
+that tell of traffic or log-ins. Of several copies of the stage the one that leads does this, for all partitions.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import zstandard
+from sqlalchemy import Connection, delete, select
+
+from detectors.behaviours import All, wanted
+from pipeline import bus
+from pipeline.bus import Record
+from pipeline.canaries import CANARY
+from pipeline.event import Event, encode, to_micros
+from pipeline.ledger import Tally
+from pipeline.logs import log
+from pipeline.records import complete, is_complete, parsed
+from pipeline.stage import Consumer, Stage
+from pipeline.state import positions
+from pipeline.state.tables import behaviours as table
+
+#: How often it is said that time has passed, in seconds.
+_TICK_SECONDS = 2.0
+#: How often what is held is saved, in seconds, and how much of the time that may take at the most.
+_SAVE_SECONDS, _SAVE_SHARE = 5.0, 0.05
+
+
+class Behaving:
+    """The behaviours of a site; an import's events are looked at among themselves."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._settings = stage.settings.detectors.behaviours
+        self._consumer: Consumer | None = None
+        self._held: dict[str, All] = {}
+        self._heard: dict[str, float] = {}
+        self._unsaved = False
+        self._behind = 0
+        self._ticked = self._saved = time.monotonic()
+        self._pause = _SAVE_SECONDS
+
+    def alerts(self, leads: bool) -> list[Event]:
+        """Read on, and return the alerts that came of it."""
+        if not leads:
+            self.close()
+            return []
+        if self._consumer is None:
+            self._consumer = self._open()
+        found: list[Event] = []
+        for record in self._consumer.read():
+            self._unsaved = True
+            if record.source not in (CANARY, bus.OWN_RULES):
+                found += self._read(record)
+        return found + self._time_passes(self._consumer)
+
+    def save(self) -> None:
+        """The alerts were published: save what is held, with the position, now and then."""
+        if time.monotonic() - self._saved >= self._pause:
+            self._save()
+
+    def end(self) -> None:
+        """The stage stops: save."""
+        self._save()
+
+    def close(self) -> None:
+        """Another copy does this now, from what was saved."""
+        if self._consumer is not None:
+            self._stage.consumers.remove(self._consumer)
+            self._consumer.close()
+            self._consumer = None
+            self._held.clear()
+            self._unsaved = False
+
+    def detail(self) -> dict[str, Any]:
+        """Return counts for the health page."""
+        return {"behaviours": {**self._held[""].detail(), "behind": self._behind}} if "" in self._held else {}
+
+    def _open(self) -> Consumer:
+        """Go on from what was saved: position and state are of one transaction."""
+        self._held = {"": All(self._settings)}
+        pieces: dict[str, list[bytes]] = {}
+        consumer = Consumer(self._stage, bus.EVENTS, f"{self._stage.name}:behaviours")
+        consumer.start_at(positions.load(self._stage.engine, self._stage.name, bus.EVENTS))
+        consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
+        with self._stage.engine.connect().execution_options(read_only=True) as connection:
+            for scope, data in connection.execute(select(table.c.scope, table.c.data).order_by(table.c.piece)):
+                pieces.setdefault(scope, []).append(data)
+        for scope, packed in pieces.items():
+            unpacker = zstandard.ZstdDecompressor()
+            self._scope(scope).load(unpacker.decompress(piece) for piece in packed)
+        return consumer
+
+    def _scope(self, name: str) -> All:
+        """Return the behaviours of the site, or those of an import: it comes in any order, so it waits for its end."""
+        if name not in self._held:
+            self._held[name] = All(self._settings, float("inf"))
+            self._heard[name] = time.monotonic()
+        return self._held[name]
+
+    def _read(self, record: Record) -> Iterator[Event]:
+        scope = bus.IMPORT if record.source == bus.IMPORT else ""
+        for number, line, event in parsed(record, Tally(), wanted):
+            behaviours = self._scope(scope)
+            self._heard[scope] = time.monotonic()
+            text = line if is_complete(event) else encode(complete(event, record, number))
+            yield from behaviours.feed(event, bytes(text), _received(event), str(record.partition))
+
+    def _time_passes(self, consumer: Consumer) -> list[Event]:
+        """Say that time has passed where all was read; an import of which nothing is heard any more is over."""
+        if time.monotonic() - self._ticked < _TICK_SECONDS or self._stage.bus.fault:
+            return []
+        self._ticked = time.monotonic()
+        self._behind = consumer.backlog()
+        found: list[Event] = []
+        site = self._held[""]
+        if site.waits and not self._behind:
+            self._unsaved = True
+            found += site.advance(time.time_ns() // 1000)
+        for name in [name for name in self._held if name]:
+            heard = self._heard.setdefault(name, time.monotonic())
+            if time.monotonic() - heard > self._settings.lateness_seconds:
+                self._unsaved = True
+                found += self._held.pop(name).finish()
+        return found
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        if self._unsaved and self._consumer is not None:
+            self._consumer.commit(self._write)
+            self._unsaved = False
+        self._saved = time.monotonic()
+        took = self._saved - started
+        self._pause = max(_SAVE_SECONDS, took / _SAVE_SHARE)
+        if took > _SAVE_SECONDS:
+            log("detectors").warning("behaviours_saved_slowly", seconds=round(took, 1))
+
+    def _write(self, connection: Connection) -> None:
+        packer = zstandard.ZstdCompressor(level=1)
+        connection.execute(delete(table))
+        for scope, behaviours in self._held.items():
+            for number, piece in enumerate(behaviours.dump()):
+                connection.execute(table.insert(), {"scope": scope, "piece": number, "data": packer.compress(piece)})
+
+
+def _received(event: Event) -> int | None:
+    try:
+        return to_micros(event["event.ingested"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return None

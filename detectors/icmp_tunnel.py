@@ -1,0 +1,51 @@
+"""ICMP tunnels: echoes enter, alerts on pairs that exchange many large ones of changing sizes, or huge ones, leave.
+
+A ping carries 32 or 56 bytes, always the same number. The thresholds are our own.
+"""
+
+from collections.abc import Iterable
+
+from detectors.behaviour import MINUTE, NOWHERE, About, Behaviour, Seen, Site, alert, recents, whole
+from pipeline.event import Event
+from pipeline.settings import Behaviours
+
+ICMP_TUNNEL = About(
+    "icmp_tunnel", "medium", ("attack.command-and-control", "attack.t1095", "attack.exfiltration", "attack.t1048.003")
+)
+
+#: Echo request and answer, of ICMP and ICMPv6.
+_ECHOES = frozenset((0, 8, 128, 129))
+#: Different sizes from which echoes are no ping; one that tries out the way's MTU has some.
+_SIZES = 3
+
+
+class IcmpTunnel(Behaviour):
+    """ICMP tunnels."""
+
+    name = "icmp_tunnel"
+    kinds = frozenset(("icmp",))
+
+    def __init__(self, settings: Behaviours, site: Site) -> None:
+        super().__init__(settings, site)
+        self._echoes, self._payload = settings.icmp_tunnel.echoes, settings.icmp_tunnel.payload
+        self._windows = recents(self.most, MINUTE)
+        self.tables |= {"windows": self._windows}
+
+    def take(self, seen: Seen) -> Iterable[Event]:
+        size = whole(seen.event, "icmp.bytes")
+        if whole(seen.event, "icmp.type") not in _ECHOES or size <= self._payload:
+            return
+        if NOWHERE in (self.site.where(seen.source), self.site.where(seen.destination)):
+            return
+        key = tuple(sorted((seen.source, seen.destination)))
+        window = self._windows.touch(key, seen.time)
+        count = window.add((seen.id, size), seen.time, seen.id, MINUTE, self._echoes)
+        sizes = {each for _, each in window.values}
+        if count < self._echoes or len(sizes) < _SIZES or not self.is_news(key, seen.time):
+            return
+        values = {
+            "source": seen.source, "destination": seen.destination, "count": count, "sizes": len(sizes),
+            "largest": max(sizes), "payload": self._payload,
+        }  # fmt: skip
+        entities = {"source.ip": seen.source, "destination.ip": seen.destination}
+        yield alert(ICMP_TUNNEL, seen, key, entities, values, window)

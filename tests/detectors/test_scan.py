@@ -1,0 +1,118 @@
+"""Scans: the test of Jung et al., the counts of Zeek, and what must stay silent."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from pipeline.event import Event
+from pipeline.settings import Behaviours
+from tests.detectors.traffic import flow, rules, run, zeek
+
+OUTSIDE, OURS = "198.51.100.7", "10.1.2.3"
+
+
+def test_a_port_scan_is_told_once_with_its_numbers() -> None:
+    found = run(flow(n / 10, OURS, OUTSIDE, 1000 + n, "REJ") for n in range(40))
+    (alert,) = found
+    assert (alert["rule.id"], alert["rule.level"]) == ("behaviour.port_scan", "medium")
+    assert alert["rule.description"].startswith(f"{OURS} tried 15 ports of {OUTSIDE} within 1.4 s")
+    assert alert["rule.description_vi"].startswith(f"{OURS} đã thử 15 cổng của {OUTSIDE} trong 1,4 giây")
+    assert "attack.t1046" in alert["tags"]
+    assert (alert["source.ip"], alert["destination.ip"], alert["alert.count"]) == (OURS, OUTSIDE, 15)
+    assert len(alert["alert.evidence"]) == 10
+    assert alert["alert.evidence"][-1]["destination.port"] == 1014
+    assert {match["field"]: match["value"] for match in alert["alert.matches"]}["count"] == "15"
+
+
+@pytest.mark.parametrize(
+    ("failures", "successes", "alerts"), [(3, 0, 0), (4, 0, 1), (4, 1, 0), (5, 1, 1), (6, 3, 0), (0, 50, 0)]
+)
+def test_four_failures_more_than_successes_make_a_scanner(failures: int, successes: int, alerts: int) -> None:
+    """ln 99 / ln 4 = 3.3, so the fourth net failure decides (theta 0.8 and 0.2: each outcome counts the same)."""
+    outcomes = ["SF"] * successes + ["S0"] * failures
+    if successes == 3:  # three in a row are "harmless", and the walk begins anew: mix them
+        outcomes = ["SF", "S0"] * 3 + ["S0"] * (failures - 3)
+    found = run(flow(n, OUTSIDE, f"10.0.0.{n + 1}", 22, state) for n, state in enumerate(outcomes))
+    assert rules(found) == ["host_sweep"] * alerts
+
+
+def test_the_first_connection_to_each_host_counts_alone() -> None:
+    assert run(flow(n, OUTSIDE, f"10.0.0.{n % 3}", 22, "S0") for n in range(20)) == []
+    events = [flow(n, OUTSIDE, f"10.0.0.{n}", 22) for n in range(9)]
+    assert run([*events, *(flow(10 + n, OUTSIDE, f"10.0.0.{n}", 22, "S0") for n in range(9))]) == []
+
+
+def test_many_hosts_outside_on_one_port() -> None:
+    (alert,) = run(flow(n, OURS, f"203.0.113.{n}", 445, "S0") for n in range(1, 40))
+    assert (alert["rule.id"], alert["destination.port"]) == ("behaviour.host_sweep", 445)
+    assert alert["rule.description"].startswith(f"{OURS} tried 25 hosts within 24 s")
+
+
+def test_a_slow_scan_is_of_25_pairs_from_outside_and_of_250_from_ours() -> None:
+    def pairs(source: str, count: int, seconds: float) -> list[Event]:
+        """Each host on three ports, too few and too slow for the other counts; every fourth host lets it in."""
+        made = []
+        for n in range(count):
+            host = f"203.0.{n // 3 // 250}.{n // 3 % 250 + 1}"
+            made.append(flow(n * seconds, source, host, 7000 + n, "S0"))
+        return made
+
+    assert rules(run(pairs("198.51.100.1", 24, 30))) == []
+    assert rules(run(pairs("198.51.100.1", 25, 30))) == ["slow_scan"]
+    assert rules(run(pairs(OURS, 249, 3))) == []
+    assert rules(run(pairs(OURS, 250, 3))) == ["slow_scan"]
+
+
+def test_back_scatter_is_silent() -> None:
+    """Answers to forged connections: half connections, and what a sensor without their beginning takes for one."""
+    chance = random.Random(1)
+    states = ("SHR", "RSTRH", "OTH", "S0")
+    assert run(
+        flow(n / 50, OUTSIDE, f"10.0.{chance.randrange(9)}.{chance.randrange(250)}", chance.randrange(1024, 65536),
+             chance.choice(states), source_port=80)
+        for n in range(5000)
+    ) == []  # fmt: skip
+
+
+def test_a_busy_proxy_a_mail_server_and_broadcasts_are_silent() -> None:
+    chance = random.Random(2)
+    proxy = [
+        flow(n / 20, "10.0.0.8", f"203.0.{chance.randrange(200)}.{chance.randrange(250)}", chance.choice((80, 443)),
+             "S0" if chance.random() < 0.02 else "SF")
+        for n in range(20_000)
+    ]  # fmt: skip
+    mail = [
+        flow(n * 5, "10.0.0.9", f"198.51.{n % 80}.{n % 200}", 25, "S0" if chance.random() < 0.2 else "SF")
+        for n in range(2000)
+    ]
+    lan = [flow(n, f"10.0.1.{n % 99}", "10.255.255.255", 17500, "S0", network_transport="udp") for n in range(999)]
+    multicast = [flow(n, "10.0.1.4", f"239.1.1.{n}", 5000 + n, "S0") for n in range(99)]
+    assert rules(run([*proxy, *mail, *lan, *multicast])) == []
+
+
+def test_monitoring_that_asks_hosts_which_are_down_is_excepted() -> None:
+    events = [flow(n * 60 + host / 10, "10.0.0.5", f"10.2.0.{host}", 161, "S0") for n in range(9) for host in range(9)]
+    assert rules(run(events)) == ["host_sweep"]
+    assert run(events, Behaviours.model_validate({"scan": {"except_sources": ["10.0.0.5/32"]}})) == []
+    assert run(events, Behaviours.model_validate({"scan": {"except_destinations": ["10.2.0.0/16"]}})) == []
+    assert run(events, Behaviours.model_validate({"scan": {"enabled": False}})) == []
+
+
+def test_what_goes_on_is_told_again_after_an_hour() -> None:
+    found = run(flow(n * 10, OURS, OUTSIDE, n, "REJ") for n in range(800))
+    assert rules(found) == ["port_scan"] * 3
+    assert len({alert["event.id"] for alert in found}) == 3
+
+
+def test_zeek_saw_a_port_scan(shared_data: Path) -> None:
+    (alert,) = run(zeek(shared_data / "zeek" / "port-scans" / "vertical" / "conn.log"))
+    assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.port_scan", "192.168.1.9")
+    assert alert["destination.ip"] == "45.33.32.156"
+
+
+def test_mixed_traffic_has_one_sweep_and_nothing_else(shared_data: Path) -> None:
+    """192.0.2.10 asks ten hosts of 10.0.0.0/24 on port 1337, none answers; the rest is a campus at work."""
+    files = [shared_data / "zeek" / "mixed" / f"{log}.log" for log in ("conn", "dns", "ssl")]
+    (alert,) = run(event for file in files for event in zeek(file))
+    assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.host_sweep", "192.0.2.10")
