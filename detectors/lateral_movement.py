@@ -69,7 +69,7 @@ class LateralMovement(Behaviour):
                 "shares": listed(f"\\\\{host}\\{name}" for host, name in opened.values),
             }  # fmt: skip
             yield alert(ADMIN_SHARES, seen, (seen.source,), {"source.ip": seen.source}, values, opened)
-        if "WRITE" in text(seen.event, "smb.command").upper():
+        if "WRITE" in text(seen.event, "smb.command").upper() or text(seen.event, "smb.access") == "write":
             file = text(seen.event, "file.path") or text(seen.event, "file.name")
             self._writes.set(key, [file, share, seen.id], seen.time)
             yield from self._both(seen, key)
