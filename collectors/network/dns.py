@@ -95,6 +95,7 @@ def read_message(message: bytes) -> tuple[bool, Fields]:
             fields["dns.question.type"] = _KINDS.get(kind, f"TYPE{kind}")
             fields["dns.question.class"] = _CLASSES.get(group & 0x7FFF, f"CLASS{group}")
     fields["dns.header_flags"] = [name for bit, name in _FLAGS if flags & bit]
+    fields["dns.z"] = flags >> 4 & 7
     is_answer = bool(flags & 0x8000)
     if is_answer:
         fields["dns.response_code"] = _CODES.get(flags & 15, f"RCODE{flags & 15}")
