@@ -248,7 +248,7 @@ class Beacon(Behaviour):
         key = (seen.source, destination, seen.port, seen.transport)
         pair = self._pairs.touch(key, seen.time)
         sent = whole(seen.event, "source.bytes")
-        self._points += pair.add(max(seen.start // SECOND, 0), min(max(sent, 0), 2**32 - 1))
+        self._points += pair.add(min(max(seen.start // SECOND, 0), 2**32 - 1), min(max(sent, 0), 2**32 - 1))
         if self._points > _ALL_POINTS:
             self._make_room()
         if not pair.looked:

@@ -26,6 +26,8 @@ from pipeline.state.tables import behaviours as table
 
 #: How often it is said that time has passed, in seconds.
 _TICK_SECONDS = 2.0
+#: How long nothing is heard of an import that is over, in seconds, at the least.
+_IMPORT_SECONDS = 10.0
 #: How often what is held is saved, in seconds, and how much of the time that may take at the most.
 _SAVE_SECONDS, _SAVE_SHARE = 5.0, 0.05
 
@@ -118,12 +120,12 @@ class Behaving:
         self._behind = consumer.backlog()
         found: list[Event] = []
         site = self._held[""]
-        if site.waits and not self._behind:
-            self._unsaved = True
+        if not self._behind:
+            self._unsaved = self._unsaved or site.waits
             found += site.advance(time.time_ns() // 1000)
         for name in [name for name in self._held if name]:
             heard = self._heard.setdefault(name, time.monotonic())
-            if time.monotonic() - heard > self._settings.lateness_seconds:
+            if time.monotonic() - heard > max(self._settings.lateness_seconds, _IMPORT_SECONDS):
                 self._unsaved = True
                 found += self._held.pop(name).finish()
         return found
@@ -147,8 +149,9 @@ class Behaving:
                 connection.execute(table.insert(), {"scope": scope, "piece": number, "data": packer.compress(piece)})
 
 
-def _received(event: Event) -> int | None:
+def _received(event: Event) -> int:
+    """Return when an event was received; now where it does not say so, else its time alone would move the clock."""
     try:
         return to_micros(event["event.ingested"])
     except (KeyError, ValueError, TypeError, AttributeError):
-        return None
+        return time.time_ns() // 1000

@@ -144,9 +144,17 @@ class All:
         return found
 
     def advance(self, time: int) -> list[Event]:
-        """Everything up to this time (microseconds since 1970) has come, as far as it is to come."""
+        """Everything up to this time (microseconds since 1970) has come, as far as it is to come.
+
+        Where the clock was set back behind the watermark, everything is forgotten: else all that comes would be late
+        until it is there again.
+        """
         found: list[Event] = []
-        if self._lateness is not None:
+        if self._watermark > time:
+            self._watermark, self._last, self._lanes, self._waiting = _NEVER, (_NEVER, ""), {}, []
+            self.behaviours = [type(each)(self._settings, self._site) for each in self.behaviours]
+            self._takers = self._by_kind()
+        elif self._lateness is not None:
             self._lanes = {lane: max(clock, time) for lane, clock in self._lanes.items()}
             self._release(time - self._lateness, found)
         return found

@@ -153,6 +153,20 @@ def test_a_lane_that_is_behind_holds_the_watermark() -> None:
     assert len(behaviours.advance((START + 100) * SECOND)) == 1
 
 
+def test_a_clock_that_was_set_back_costs_what_was_held_and_no_more() -> None:
+    behaviours = All(Behaviours(), LATENESS)
+    wrong = flow(500_000, "10.1.2.9", "203.0.113.4", 443)
+    behaviours.feed(wrong, encode(wrong), (START + 500_000) * SECOND)
+    behaviours.advance((START + 500_000) * SECOND)
+    behaviours.advance(START * SECOND)
+    found = []
+    for n in range(20):
+        item = flow(n, "10.1.2.3", "203.0.113.4", n + 1, "REJ")
+        found += behaviours.feed(item, encode(item), (START + n) * SECOND)
+    assert len(found + behaviours.advance((START + 100) * SECOND)) == 1
+    assert behaviours.detail()["late"] == 0
+
+
 def test_what_another_version_has_saved_costs_that_behaviour_alone() -> None:
     behaviours = All(Behaviours(), LATENESS)
     for item in DAY[:200]:
