@@ -64,6 +64,17 @@ def number(value: object) -> int | None:
     return None
 
 
+def count(value: object) -> int | None:
+    """Return a whole number that counts something."""
+    found = number(value)
+    return found if found is not None and found >= 0 else None
+
+
+def flag(value: object) -> bool | None:
+    """Return what is true or false."""
+    return value if isinstance(value, bool) else None
+
+
 def port(value: object) -> int | None:
     """Return a port."""
     found = number(value)

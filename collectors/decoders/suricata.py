@@ -13,7 +13,9 @@ from collectors.decoders.contract import Fields
 from collectors.decoders.flattening import under
 from collectors.decoders.network_fields import (
     address,
+    count,
     digest,
+    flag,
     host_name,
     mac,
     number,
@@ -144,15 +146,6 @@ def _part(obj: _Record, name: str) -> _Record:
     return part if isinstance(part, dict) else _NONE
 
 
-def _bool(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-def _count(value: object) -> int | None:
-    found = number(value)
-    return found if found is not None and found >= 0 else None
-
-
 def _strings(values: object) -> list[str]:
     return [str(value) for value in values if isinstance(value, str | int)] if isinstance(values, list) else []
 
@@ -181,11 +174,11 @@ def _flow(fields: Fields, part: _Record, obj: _Record) -> None:
     put_span(fields, _micros(part.get("start")), _micros(part.get("end")))
     fields["event.action"] = "network_flow"
     fields["event.type"] = ["connection", "end"]
-    answered = _count(part.get("pkts_toclient"))
+    answered = count(part.get("pkts_toclient"))
     put(fields, (
-        ("source.bytes", _count(part.get("bytes_toserver"))),
-        ("destination.bytes", _count(part.get("bytes_toclient"))),
-        ("source.packets", _count(part.get("pkts_toserver"))),
+        ("source.bytes", count(part.get("bytes_toserver"))),
+        ("destination.bytes", count(part.get("bytes_toclient"))),
+        ("source.packets", count(part.get("pkts_toserver"))),
         ("destination.packets", answered),
     ))  # fmt: skip
     put_sums(fields)
@@ -202,7 +195,7 @@ def _netflow(fields: Fields, part: _Record, obj: _Record) -> None:
     """One direction of a connection: detectors read the `flow` of it, which has both."""
     put_span(fields, _micros(part.get("start")), _micros(part.get("end")))
     side = "destination" if _answers(obj, "netflow") else "source"
-    put(fields, ((f"{side}.bytes", _count(part.get("bytes"))), (f"{side}.packets", _count(part.get("pkts")))))
+    put(fields, ((f"{side}.bytes", count(part.get("bytes"))), (f"{side}.packets", count(part.get("pkts")))))
     put_sums(fields)
 
 
@@ -250,9 +243,9 @@ def _http(fields: Fields, part: _Record, _obj: _Record) -> None:
         ("http.version", version.rpartition("/")[2] if version else None),
         ("user_agent.original", text(part.get("http_user_agent"))),
         ("http.request.referrer", text(part.get("http_refer"))),
-        ("http.response.status_code", _count(part.get("status"))),
+        ("http.response.status_code", count(part.get("status"))),
         ("http.response.mime_type", kind.partition(";")[0].strip() if kind else None),
-        ("http.response.body.bytes", _count(part.get("length"))),
+        ("http.response.body.bytes", count(part.get("length"))),
     ))  # fmt: skip
 
 
@@ -269,7 +262,7 @@ def _tls(fields: Fields, part: _Record, _obj: _Record) -> None:
     put(fields, (
         ("tls.version", tls_version(part.get("version"))),
         ("tls.cipher", text(part.get("cipher"))),
-        ("tls.resumed", _bool(part.get("session_resumed"))),
+        ("tls.resumed", flag(part.get("session_resumed"))),
         ("tls.next_protocol", alpns[0] if alpns else None),
         ("tls.client.server_name", host_name(part.get("sni"))),
         ("tls.client.ja3", _fingerprint(part.get("ja3"))),
@@ -311,7 +304,7 @@ def _smb(fields: Fields, part: _Record, _obj: _Record) -> None:
         ("smb.pipe", (text(part.get("named_pipe")) or name) if is_pipe else None),
         ("file.name", name.rpartition("\\")[2] or name if name else None),
         ("file.path", f"{share}\\{name}" if share and name else name),
-        ("file.size", _count(part.get("size"))),
+        ("file.size", count(part.get("size"))),
     ))  # fmt: skip
     session = _part(part, "ntlmssp")
     put(fields, (("user.name", text(session.get("user"))), ("user.domain", text(session.get("domain")))))
@@ -373,7 +366,7 @@ def _dhcp(fields: Fields, part: _Record, _obj: _Record) -> None:
         ("dhcp.host_name", text(part.get("hostname"))),
         ("dhcp.vendor_class", text(part.get("vendor_class_identifier"))),
         ("dhcp.options", ",".join(_strings(part.get("params")))),
-        ("dhcp.lease_seconds", _count(part.get("lease_time"))),
+        ("dhcp.lease_seconds", count(part.get("lease_time"))),
     ))  # fmt: skip
 
 
@@ -392,7 +385,7 @@ def _fileinfo(fields: Fields, part: _Record, _obj: _Record) -> None:
     put(fields, (
         ("file.name", name.replace("\\", "/").rpartition("/")[2] or name if name else None),
         ("file.path", name),
-        ("file.size", _count(part.get("size"))),
+        ("file.size", count(part.get("size"))),
         ("file.mime_type", text(part.get("mimetype")) or text(part.get("magic"))),
         ("file.hash.md5", digest(part.get("md5"))),
         ("file.hash.sha1", digest(part.get("sha1"))),

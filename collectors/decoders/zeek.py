@@ -13,7 +13,9 @@ from collectors.decoders.flattening import add_error, under
 from collectors.decoders.network_fields import (
     PROTOCOLS,
     address,
+    count,
     digest,
+    flag,
     host_name,
     mac,
     number,
@@ -259,11 +261,6 @@ def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _count(value: object) -> int | None:
-    found = number(value)
-    return found if found is not None and found >= 0 else None
-
-
 def _conn(fields: Fields, record: _Record, moment: int | None) -> None:
     length = _seconds(record.get("duration"))
     put_span(fields, moment, moment + (length or 0) // 1000 if moment is not None else None)
@@ -271,12 +268,12 @@ def _conn(fields: Fields, record: _Record, moment: int | None) -> None:
     fields["event.type"] = ["connection", "end"]
     put(fields, (
         ("network.protocol", service(record.get("service"))),
-        ("source.bytes", _count(record.get("orig_ip_bytes", record.get("orig_bytes")))),
-        ("destination.bytes", _count(record.get("resp_ip_bytes", record.get("resp_bytes")))),
-        ("source.packets", _count(record.get("orig_pkts"))),
-        ("destination.packets", _count(record.get("resp_pkts"))),
-        ("flow.payload.source", _count(record.get("orig_bytes"))),
-        ("flow.payload.destination", _count(record.get("resp_bytes"))),
+        ("source.bytes", count(record.get("orig_ip_bytes", record.get("orig_bytes")))),
+        ("destination.bytes", count(record.get("resp_ip_bytes", record.get("resp_bytes")))),
+        ("source.packets", count(record.get("orig_pkts"))),
+        ("destination.packets", count(record.get("resp_pkts"))),
+        ("flow.payload.source", count(record.get("orig_bytes"))),
+        ("flow.payload.destination", count(record.get("resp_bytes"))),
         ("source.mac", mac(record.get("orig_l2_addr"))),
         ("destination.mac", mac(record.get("resp_l2_addr"))),
     ))  # fmt: skip
@@ -318,10 +315,10 @@ def _http(fields: Fields, record: _Record, _moment: int | None) -> None:
         ("http.version", text(record.get("version"))),
         ("user_agent.original", text(record.get("user_agent"))),
         ("http.request.referrer", text(record.get("referrer"))),
-        ("http.request.body.bytes", _count(record.get("request_body_len"))),
-        ("http.response.status_code", _count(record.get("status_code"))),
+        ("http.request.body.bytes", count(record.get("request_body_len"))),
+        ("http.response.status_code", count(record.get("status_code"))),
         ("http.response.mime_type", _first(record.get("resp_mime_types"))),
-        ("http.response.body.bytes", _count(record.get("response_body_len"))),
+        ("http.response.body.bytes", count(record.get("response_body_len"))),
         ("user.name", text(record.get("username"))),
     ))  # fmt: skip
 
@@ -331,8 +328,8 @@ def _ssl(fields: Fields, record: _Record, _moment: int | None) -> None:
     put(fields, (
         ("tls.version", tls_version(record.get("version"))),
         ("tls.cipher", text(record.get("cipher"))),
-        ("tls.established", _bool(record.get("established"))),
-        ("tls.resumed", _bool(record.get("resumed"))),
+        ("tls.established", flag(record.get("established"))),
+        ("tls.resumed", flag(record.get("resumed"))),
         ("tls.next_protocol", text(record.get("next_protocol"))),
         ("tls.client.server_name", host_name(record.get("server_name"))),
         ("tls.client.ja3", text(record.get("ja3"))),
@@ -355,10 +352,6 @@ def _x509(fields: Fields, record: _Record, _moment: int | None) -> None:
     ))  # fmt: skip
 
 
-def _bool(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
 def _put_outcome(fields: Fields, success: object) -> None:
     if isinstance(success, bool):
         fields["event.outcome"] = "success" if success else "failure"
@@ -369,8 +362,8 @@ def _ssh(fields: Fields, record: _Record, _moment: int | None) -> None:
     put(fields, (
         ("ssh.client.version", text(record.get("client"))),
         ("ssh.server.version", text(record.get("server"))),
-        ("ssh.auth.success", _bool(record.get("auth_success"))),
-        ("ssh.auth.attempts", _count(record.get("auth_attempts"))),
+        ("ssh.auth.success", flag(record.get("auth_success"))),
+        ("ssh.auth.attempts", count(record.get("auth_attempts"))),
     ))  # fmt: skip
     _put_outcome(fields, record.get("auth_success"))
 
@@ -384,7 +377,7 @@ def _smb_files(fields: Fields, record: _Record, _moment: int | None) -> None:
         ("smb.share", share),
         ("file.name", name.rpartition("\\")[2] or name if name else None),
         ("file.path", f"{share}\\{name}" if share and name else name),
-        ("file.size", _count(record.get("size"))),
+        ("file.size", count(record.get("size"))),
     ))  # fmt: skip
     if name and (share or "").upper().endswith("IPC$"):
         fields["smb.pipe"] = name
@@ -473,7 +466,7 @@ def _files(fields: Fields, record: _Record, _moment: int | None) -> None:
     total = record.get("total_bytes")
     put(fields, (
         ("file.name", name),
-        ("file.size", _count(record.get("seen_bytes") if total is None else total)),
+        ("file.size", count(record.get("seen_bytes") if total is None else total)),
         ("file.mime_type", text(record.get("mime_type"))),
         ("file.hash.md5", digest(record.get("md5"))),
         ("file.hash.sha1", digest(record.get("sha1"))),
@@ -524,7 +517,7 @@ def _ftp(fields: Fields, record: _Record, _moment: int | None) -> None:
     fields["network.protocol"] = "ftp"
     put(fields, (
         ("user.name", text(record.get("user"))),
-        ("file.size", _count(record.get("file_size"))),
+        ("file.size", count(record.get("file_size"))),
         ("file.mime_type", text(record.get("mime_type"))),
         ("event.code", text(record.get("command"))),
     ))  # fmt: skip

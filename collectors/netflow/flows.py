@@ -9,6 +9,7 @@ from typing import Any
 
 from collectors.decoders.contract import Fields
 from collectors.decoders.network_fields import (
+    ACK,
     FIN,
     NAMES,
     RST,
@@ -22,7 +23,6 @@ from collectors.decoders.network_fields import (
 from collectors.netflow.packets import Header
 from collectors.network.community_id import ICMP, ICMP6, icmp_ports, is_icmp_answer
 
-_ACK = 0x10
 #: IANA: ports that clients are given, and those of services.
 _EPHEMERAL, _SERVICES = 32_768, 1024
 #: Seconds from 1900 (NTP, RFC 5905) to 1970.
@@ -73,6 +73,7 @@ class Side:
     octets: int | None = None
     packets: int | None = None
     flags: int | None = None
+    code: int = 0  # of ICMP, where type and answer stand for the ports
     more: Fields = field(default_factory=dict)
 
 
@@ -125,7 +126,7 @@ def event_fields(flow: Flow, other: Flow | None = None) -> Fields:
     if other is not None:
         sides[1] = Side(
             sides[1].address, sides[1].port, other.sides[0].octets, other.sides[0].packets, other.sides[0].flags,
-            {**other.sides[0].more, **sides[1].more},
+            more={**other.sides[0].more, **sides[1].more},
         )  # fmt: skip
     elif flow.began is False or (flow.began is None and not flow.both and _answers(flow)):
         sides.reverse()
@@ -146,9 +147,7 @@ def event_fields(flow: Flow, other: Flow | None = None) -> Fields:
     fields["event.type"] = ["connection", "info" if flow.goes_on else "end"]
     fields.update(flow.fields)
     if is_icmp and sides[0].port >= 0:
-        fields["icmp.type"], fields["icmp.code"] = sides[0].port, sides[0].more.get("code", 0)
-    fields.pop("source.code", None)
-    fields.pop("destination.code", None)
+        fields["icmp.type"], fields["icmp.code"] = sides[0].port, sides[0].code
     put_sums(fields)
     put_community_id(fields, None)
     starts = [found.start for found in (flow, other) if found is not None and found.start is not None]
@@ -166,15 +165,15 @@ def _put_outcome(fields: Fields, flow: Flow, sides: list[Side], paired: bool) ->
         first, second = sides[0].flags, sides[1].flags
         if first is not None and (second is not None or paired):
             put_state(fields, tcp_state(first & 0xFF, (second or 0) & 0xFF))
-        elif first is not None and first & SYN and not first & _ACK:
+        elif first is not None and first & SYN and not first & ACK:
             put_state(fields, "RSTOS0" if first & RST else "SH" if first & FIN else "S0")
-        elif first is not None and first & SYN and first & _ACK:
+        elif first is not None and first & SYN and first & ACK:
             fields["event.outcome"] = "success"
         elif (
             first is None and second is not None and second & RST and not second & SYN and (sides[1].packets or 0) <= 2
         ):
             put_state(fields, "REJ")
-        elif first is None and second is not None and second & SYN and second & _ACK:
+        elif first is None and second is not None and second & SYN and second & ACK:
             fields["event.outcome"] = "success"
     elif flow.protocol == 17 and answered:
         fields["event.outcome"] = "success"
@@ -246,7 +245,7 @@ def _put_icmp(fields: Fields, record: dict[str, Any], protocol: int, first: Side
         kind, code = both >> 8 & 0xFF, both & 0xFF
     fields["netflow.icmp_type"], fields["netflow.icmp_code"] = kind, code or 0
     first.port, second.port = icmp_ports(protocol, kind, code or 0)
-    first.more["code"] = code or 0
+    first.code = code or 0
 
 
 def _times(record: dict[str, Any], header: Header) -> tuple[int | None, int | None]:
@@ -296,7 +295,7 @@ def _began(flow: Flow, record: dict[str, Any]) -> bool | None:
     if flow.protocol in (ICMP, ICMP6):
         return not is_icmp_answer(flow.protocol, flow.sides[0].port)
     flags = flow.sides[0].flags
-    if flow.protocol == 6 and flags is not None and flags & SYN and not flags & _ACK:
+    if flow.protocol == 6 and flags is not None and flags & SYN and not flags & ACK:
         return True
     return None
 

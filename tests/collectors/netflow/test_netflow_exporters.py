@@ -35,7 +35,6 @@ from tests.collectors.netflow.crafted import (
 )
 
 _RECEIVED = TIME * 1_000_000_000
-_START = "2026-11-24T"
 
 
 def _exporters(pair: float = 0, sampling: int = 1, wait: float = 60, lifetime: float = 3600) -> Exporters:
