@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from collectors.network import dce_rpc, dhcp, dns, http, kerberos, rdp, smb, ssh, tls
+from collectors.network import dce_rpc, dhcp, dns, http, icmp, kerberos, rdp, smb, ssh, tls
 from collectors.network.flows import Flow, Half
-from collectors.network.headers import TCP, UDP
+from collectors.network.headers import ICMP, ICMP6, TCP, UDP
 from collectors.network.reading import Reader, Transaction
 
 
@@ -134,6 +134,8 @@ def listen(flow: Flow, emit: Emit) -> None:
             Conversation(flow, emit, kerberos.KerberosReader())
         elif ports & {dhcp.SERVER, dhcp.CLIENT}:
             Conversation(flow, emit, dhcp.DhcpReader())
+    elif flow.protocol in (ICMP, ICMP6):
+        Conversation(flow, emit, icmp.IcmpReader(flow.source_port, flow.destination_port))
 
 
 def _by_port(ports: set[int]) -> Reader | None:

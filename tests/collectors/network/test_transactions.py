@@ -190,3 +190,14 @@ def test_dhcp() -> None:
     assert (event["dhcp.message"], event["dhcp.mac"]) == (["REQUEST"], "00-11-22-33-44-55")
     assert (event["dhcp.host_name"], event["dhcp.vendor_class"]) == ("laptop", "MSFT5.0")
     assert (event["dhcp.options"], event["dhcp.requested_ip"]) == ("1,3,6", "10.0.0.7")
+
+
+def test_large_echoes_are_told_of_and_pings_are_not() -> None:
+    frames = []
+    for number, size in enumerate((56, 900, 700)):
+        for kind, sides in ((8, (CLIENT, SERVER)), (0, (SERVER, CLIENT))):
+            message = struct.pack("!BBHHH", kind, 0, 0, 7, number) + b"x" * size
+            frames.append((START + number * 1000 + (not kind), ethernet(ip(*sides, 1, message))))
+    found = of(sensed(pcap(frames)), "network.icmp")
+    assert [(each["icmp.type"], each["icmp.bytes"]) for each in found] == [(8, 900), (0, 900), (8, 700), (0, 700)]
+    assert {each["source.ip"] for each in found} == {CLIENT}
