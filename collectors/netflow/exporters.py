@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from collectors.decoders.contract import Fields
 from collectors.netflow.flows import event_fields, flow_of
-from collectors.netflow.packets import IPFIX, V5, V9, Header, Malformed, Set, parse
+from collectors.netflow.packets import IPFIX, V5, Header, Malformed, Set, parse
 from collectors.netflow.pairing import Pair, Pairing
-from collectors.netflow.sequence import Sequence
+from collectors.netflow.sequence import RecordNumbers, Sequence
 from collectors.netflow.templates import Domain, Template, Templates
 
 #: Observation domains of all exporters of a source.
@@ -56,6 +56,8 @@ class _State:
 
     sequence: Sequence = field(default_factory=Sequence)
     boot: int | None = None
+    numbers: RecordNumbers = field(default_factory=RecordNumbers)
+    started: int | None = None
     rates: dict[int | None, int] = field(default_factory=dict)
     waits: int = 0
 
@@ -99,7 +101,7 @@ class Exporters:
             self._note(state, header, header.units, live)
             return ready
         ready = []
-        units: int | None = 0
+        counted: tuple[int, int] | None = (0, 0)
         for place, found in enumerate(sets):
             assert isinstance(found, Set)
             try:
@@ -107,8 +109,11 @@ class Exporters:
             except Malformed:
                 self.lost[host, MALFORMED] += 1
                 count = None
-            units = units + count if units is not None and count is not None else None
-        self._note(state, header, header.units if header.version == V9 else units, live)
+            counted = (counted[0] + count[0], counted[1] + count[1]) if counted and count else None
+        if header.version == IPFIX:
+            self._note_records(state, header, counted, live)
+        else:
+            self._note(state, header, header.units, live)
         return ready
 
     def ripe(self, now: float) -> list[Ready]:
@@ -156,6 +161,16 @@ class Exporters:
             state.boot = header.boot
         state.sequence.note(header.sequence, units, self.now)
 
+    def _note_records(self, state: _State, header: Header, counted: tuple[int, int] | None, live: bool) -> None:
+        if counted is None:
+            state.numbers.forget()
+            self._note(state, header, None, live)
+            return
+        start, count, changed = state.numbers.of(header.sequence, *counted)
+        if changed and live:
+            state.sequence.expected = start
+        self._note(state, header._replace(sequence=start), count, live)
+
     def _v5(
         self, domain: Domain, header: Header, records: list[Any], state: _State, place: Position, received: int
     ) -> list[Ready]:
@@ -168,8 +183,8 @@ class Exporters:
     def _set(
         self, domain: Domain, header: Header, found: Set, state: _State, place: Position, received: int,
         ready: list[Ready],
-    ) -> int | None:  # fmt: skip
-        """Take one set; return how many records it has, None where its template is not known.
+    ) -> tuple[int, int] | None:  # fmt: skip
+        """Take one set; return how many records of flows and of options it has, None where its template is not known.
 
         Raises:
             Malformed: it is broken; what came before the fault is taken.
@@ -179,25 +194,28 @@ class Exporters:
             learnt = self.templates.learn(domain, found.content, found.number == options, self._clock(received))
             if learnt and state.waits:
                 ready += self._wake(domain, state)
-            return 0
+            return 0, 0
         if found.number < 256:
-            return 0  # reserved numbers: to be passed over (RFC 7011 section 3.3.2)
+            return 0, 0  # reserved numbers: to be passed over (RFC 7011 section 3.3.2)
         template = self.templates.get(domain, found.number, self._clock(received))
         if template is None:
             self._wait(_Waiting(domain, header, found, place, received, self.now + self._wait_seconds), state)
             return None
-        return self._records(domain, header, found, template, state, place, received, ready)
+        count = self._records(domain, header, found, template, state, place, received, ready)
+        return (0, count) if template.options else (count, 0)
 
     def _records(
         self, domain: Domain, header: Header, found: Set, template: Template, state: _State, place: Position,
         received: int, ready: list[Ready],
     ) -> int:  # fmt: skip
         count = 0
+        if header.boot is None and state.started is not None:
+            header = header._replace(boot=state.started)
         for record in template.records(found.content):
             position = (*place, count)
             count += 1
             if template.options:
-                _learn_sampling(record, state)
+                _learn(record, state)
                 ready.append(self._ready(_other("netflow.options", record), domain, header, position, received))
             else:
                 ready += self._flow(domain, header, record, self._rate(state, record), position, received)
@@ -305,7 +323,11 @@ def _rate_of(record: dict[str, Any]) -> int | None:
     return None
 
 
-def _learn_sampling(record: dict[str, Any], state: _State) -> None:
+def _learn(record: dict[str, Any], state: _State) -> None:
+    """Take from an options record how packets were sampled, and since when times of IPFIX count that count from it."""
+    started = record.get("system_init_time_milliseconds")
+    if isinstance(started, int):
+        state.started = started
     rate = _rate_of(record)
     if rate is None or rate > _GREATEST_RATE:
         return

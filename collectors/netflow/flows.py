@@ -128,7 +128,7 @@ def event_fields(flow: Flow, other: Flow | None = None) -> Fields:
             sides[1].address, sides[1].port, other.sides[0].octets, other.sides[0].packets, other.sides[0].flags,
             more={**other.sides[0].more, **sides[1].more},
         )  # fmt: skip
-    elif flow.began is False or (flow.began is None and not flow.both and _answers(flow)):
+    elif flow.began is False or (flow.began is None and _answers(flow)):
         sides.reverse()
     fields: Fields = {"event.dataset": "netflow", "event.category": ["network"], "event.action": "network_flow"}
     is_icmp = flow.protocol in (ICMP, ICMP6)
@@ -167,13 +167,7 @@ def _put_outcome(fields: Fields, flow: Flow, sides: list[Side], paired: bool) ->
             put_state(fields, tcp_state(first & 0xFF, (second or 0) & 0xFF))
         elif first is not None and first & SYN and not first & ACK:
             put_state(fields, "RSTOS0" if first & RST else "SH" if first & FIN else "S0")
-        elif first is not None and first & SYN and first & ACK:
-            fields["event.outcome"] = "success"
-        elif (
-            first is None and second is not None and second & RST and not second & SYN and (sides[1].packets or 0) <= 2
-        ):
-            put_state(fields, "REJ")
-        elif first is None and second is not None and second & SYN and second & ACK:
+        elif (first or second or 0) & (SYN | ACK) == SYN | ACK:  # of whichever side was counted
             fields["event.outcome"] = "success"
     elif flow.protocol == 17 and answered:
         fields["event.outcome"] = "success"
@@ -287,24 +281,33 @@ def _time(record: dict[str, Any], which: str, header: Header) -> int | None:
 
 
 def _began(flow: Flow, record: dict[str, Any]) -> bool | None:
+    """Say whether a flow's source has begun, as far as the exporter and the packets' flags show it."""
     way = record.get("biflow_direction")
     if way in (1, 2):
         return bool(way == 1)
-    if flow.both:
-        return True  # RFC 5103 section 5: the source of a biflow is who began, where nothing else is said
     if flow.protocol in (ICMP, ICMP6):
         return not is_icmp_answer(flow.protocol, flow.sides[0].port)
-    flags = flow.sides[0].flags
-    if flow.protocol == 6 and flags is not None and flags & SYN and not flags & ACK:
-        return True
-    return None
+    if flow.protocol == 6:
+        first, second = (side.flags or 0 for side in flow.sides)
+        if first & SYN and (not first & ACK or (flow.both and not second & SYN)):
+            return True
+        if second & SYN and (not second & ACK or not first & SYN):
+            return False
+    if not flow.both:
+        return None
+    # RFC 5103 section 5: the source of a biflow is who began. softflowd 1.1 puts the lower address there.
+    return not _is_from_service(flow)
+
+
+def _is_from_service(flow: Flow) -> bool:
+    return flow.sides[0].port < _SERVICES <= flow.sides[1].port
 
 
 def _answers(flow: Flow) -> bool:
     """Guess by the ports whether a flow's source is the one who was asked."""
     source, destination = flow.sides[0].port, flow.sides[1].port
     if source < _SERVICES or destination < _SERVICES:
-        return source < _SERVICES <= destination
+        return _is_from_service(flow)
     return source < _EPHEMERAL <= destination
 
 

@@ -69,3 +69,37 @@ class Sequence:
                 self.gaps[place : place + 1] = [part for part in (first, rest) if part.length]
                 return True
         return False
+
+
+@dataclass(slots=True)
+class RecordNumbers:
+    """How an exporter of IPFIX counts its records. RFC 7011 counts those before a message, of flows and of options.
+
+    Some exporters (softflowd 1.1) count those of the message itself, too, or leave out those of options: whichever way
+    explains a message's number by the one before it is theirs.
+    """
+
+    inclusive: bool = False
+    with_options: bool = True
+    _last: tuple[int, int, int] | None = None
+
+    def of(self, number: int, flows: int, options: int) -> tuple[int, int, bool]:
+        """Return the number at which a message begins, how many it counts, and whether the way has changed."""
+        changed = False
+        if self._last is not None:
+            before, before_flows, before_options = self._last
+            step = (number - before) % _MODULUS
+            ways = {
+                (False, True): before_flows + before_options, (False, False): before_flows,
+                (True, True): flows + options, (True, False): flows,
+            }  # fmt: skip
+            if ways[self.inclusive, self.with_options] != step and step in ways.values():
+                self.inclusive, self.with_options = next(way for way, counted in ways.items() if counted == step)
+                changed = True
+        self._last = (number, flows, options)
+        count = flows + (options if self.with_options else 0)
+        return (number - count if self.inclusive else number) % _MODULUS, count, changed
+
+    def forget(self) -> None:
+        """Know nothing of the message before: it could not be counted."""
+        self._last = None

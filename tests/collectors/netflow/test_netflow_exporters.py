@@ -17,7 +17,7 @@ from collectors.netflow import templates as templates_module
 from collectors.netflow.exporters import LATE_SECONDS, Exporters, Ready
 from collectors.netflow.packets import said_in_ipfix
 from collectors.netflow.sequence import Sequence
-from pipeline.event import encode
+from pipeline.event import encode, from_micros
 from tests.collectors.netflow import crafted
 from tests.collectors.netflow.crafted import (
     BOOT,
@@ -55,8 +55,6 @@ def _in(fields: dict[str, Any], **expected: Any) -> None:
 
 
 def _stamp(milliseconds: int) -> str:
-    from pipeline.event import from_micros
-
     return from_micros((BOOT + milliseconds) * 1000)
 
 
@@ -129,7 +127,7 @@ def test_what_finds_no_other_direction_leaves_alone_and_is_turned_by_its_ports()
     _in(fields, flow__state="S0", event__outcome="failure")
     refused = {**back, "flags": 0x14, "packets": 1}
     (fields,) = _feed(_exporters(), v5(refused))
-    _in(fields, source__ip="10.0.0.5", flow__state="REJ", event__outcome="failure")
+    _in(fields, source__ip="10.0.0.5", flow__state=None, event__outcome=None)  # of what began before, perhaps
     (fields,) = _feed(_exporters(), v5({"proto": 17, "flags": 0, "dport": 53}))
     _in(fields, event__outcome=None, flow__state=None)
     (fields,) = _feed(_exporters(), v5({**back, "proto": 17, "flags": 0, "sport": 53}))
@@ -180,6 +178,20 @@ def test_a_biflow_has_both_directions() -> None:
     )
     (turned,) = _feed(exporters, v10(part(256, content[:-1] + b"\2"), sequence=1))
     _in(turned, source__ip="203.0.113.9", source__bytes=700, destination__bytes=500)
+    lower = values(src="203.0.113.9", dst="203.0.113.10", sport=50_000, dport=50_001)[:21]
+    for flags, source in (
+        ((0, 0x02), ".10"),
+        ((0x14, 0x02), ".10"),
+        ((0x12, 0x1B), ".9"),
+        ((0x02, 0x12), ".9"),
+        ((0x10, 0x10), ".9"),
+    ):
+        content = lower + struct.pack("!QQIIBBB", BOOT, BOOT + 1, 700, 7, flags[1], flags[0], 0)
+        (found,) = _feed(exporters, v10(part(256, content), sequence=2))
+        assert found["source.ip"] == f"203.0.113{source}", flags
+    answer = values(src="203.0.113.9", dst="203.0.113.10", sport=443, dport=50_001)[:21]
+    (found,) = _feed(exporters, v10(part(256, answer + struct.pack("!QQIIBBB", BOOT, BOOT + 1, 700, 7, 0x1A, 0x1A, 0))))
+    _in(found, source__port=50_001, destination__port=443)
     firewall = (*USUAL[:5], (231, 4), (232, 4), (298, 4), (299, 4), (233, 1))
     content = values()[:13] + struct.pack("!IIIIB", 10, 20, 1, 2, 3)
     (found,) = _feed(exporters, v9(part(0, template(257, *firewall)), part(257, content)))
@@ -365,6 +377,38 @@ def test_gaps_are_counted_when_they_have_settled() -> None:
     _feed(exporters, v9(sequence=0, uptime=10))  # it has started anew
     exporters.finish()
     assert exporters.lost == {("192.0.2.1", "netflow_lost"): 2}
+
+
+def test_exporters_of_ipfix_that_count_in_their_own_way_have_lost_nothing() -> None:
+    numbers = {(False, True): 0, (False, False): 0, (True, True): 0, (True, False): 0}
+    for (inclusive, with_options), first in numbers.items():
+        exporters = _exporters()
+        number = first
+        told = (
+            part(2, template(256, *USUAL)),
+            part(3, options10(258, 1, (302, 4), (305, 4))),
+            part(258, struct.pack("!II", 5, 1)),
+        )
+        for flows, before in ((24, told), (33, ()), (33, told[2:]), (9, ())):
+            count = flows + (1 if before and with_options else 0)
+            number += count if inclusive else 0
+            _feed(exporters, v10(*before, part(256, values() * flows), sequence=number))
+            number += 0 if inclusive else count
+        _feed(exporters, v10(part(256, values() * 5), sequence=number + 7 + (5 if inclusive else 0)))
+        exporters.finish()
+        assert exporters.lost == {("192.0.2.1", "netflow_lost"): 7}, (inclusive, with_options)
+
+
+def test_times_of_ipfix_that_count_from_the_start_of_the_exporter() -> None:
+    boot = TIME * 1000 - 60_000
+    told = (
+        part(3, options10(258, 1, (143, 4), (160, 8))),
+        part(258, struct.pack("!IQ", 1, boot)),
+        part(2, template(256, *USUAL)),
+    )
+    (_, found) = _feed(_exporters(), v10(*told, part(256, values())))
+    assert found["event.duration"] == 2_000_000_000
+    assert found["event.start"] == from_micros((boot + 1000) * 1000)
 
 
 @given(st.permutations(range(40)), st.integers(0, 2**32 - 1), st.sets(st.integers(1, 38), max_size=10))
