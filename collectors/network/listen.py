@@ -86,7 +86,7 @@ class Watcher(threading.Thread):
             lines, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
         if lines:
-            self._intake.take(self._source.name, lines, self._interface)
+            self._intake.take(self._source.name, lines, self._interface, live=False)  # the clock is our own
         if dropped:
             self._intake.drop(self._source.name, DROPPED, dropped)
 
