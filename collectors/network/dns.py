@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from struct import Struct, error
 
-from collectors.network.reading import Fields, Transaction
+from collectors.network.reading import Fields, Framed, Transaction
 
 PORT, MULTICAST, LLMNR = 53, 5353, 5355
 _HEAD, _TYPES, _RECORD, _LENGTH = (Struct(form).unpack_from for form in ("!HHHHHH", "!HH", "!HHIH", "!H"))
 #: Questions of one flow that wait for an answer.
 MAX_WAITING = 64
+#: Bytes of a message (RFC 1035, 4.2.2).
+MAX_MESSAGE = 2 + 65_535
 #: Answers of one message that are kept; the labels of a name that are read, and its characters (RFC 1035 has 255).
 MAX_ANSWERS, MAX_LABELS, MAX_NAME = 50, 128, 1_000
 _KINDS = {
@@ -38,7 +40,7 @@ class DnsReader:
         self.done = False
         self.ordered = framed
         self._protocol = protocol
-        self._unread = {True: bytearray(), False: bytearray()}
+        self._framed = Framed(2)
         self._waiting: OrderedDict[tuple[int, str], tuple[int, Fields]] = OrderedDict()
 
     def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
@@ -46,11 +48,8 @@ class DnsReader:
         if not self.ordered:
             yield from self._message(data, time)
             return
-        unread = self._unread[from_source]
-        unread += data
-        while len(unread) >= 2 and len(unread) >= 2 + (length := _LENGTH(unread)[0]):
-            yield from self._message(bytes(unread[2 : 2 + length]), time)
-            del unread[: 2 + length]
+        for message in self._framed.messages(from_source, data, MAX_MESSAGE):
+            yield from self._message(message, time)
 
     def end(self) -> Iterator[Transaction]:
         """Yield the questions that nobody answered."""

@@ -1,12 +1,10 @@
 """Kerberos (RFC 4120) over UDP and TCP enters, one transaction each request with its answer leaves."""
 
 from collections.abc import Iterator
-from struct import Struct
 
-from collectors.network.reading import Fields, Transaction, text
+from collectors.network.reading import Fields, Framed, Transaction, text
 
 PORT = 88
-_LENGTH = Struct("!I").unpack_from
 _REQUESTS, _ANSWERS, _ERROR = {10: "AS", 12: "TGS"}, {11: "AS", 13: "TGS"}, 30
 _ERRORS = {
     6: "KDC_ERR_C_PRINCIPAL_UNKNOWN", 7: "KDC_ERR_S_PRINCIPAL_UNKNOWN", 12: "KDC_ERR_POLICY",
@@ -28,7 +26,7 @@ class KerberosReader:
         """`framed`: each message has its length in front of it, as over TCP."""
         self.done = False
         self.ordered = framed
-        self._unread = {True: bytearray(), False: bytearray()}
+        self._framed = Framed(4)
         self._asked: tuple[int, Fields] | None = None
 
     def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
@@ -36,17 +34,8 @@ class KerberosReader:
         if not self.ordered:
             yield from self._message(data, time)
             return
-        unread = self._unread[from_source]
-        unread += data
-        while len(unread) >= 4:
-            (length,) = _LENGTH(unread)
-            if length > MAX_MESSAGE:
-                self.done = True
-                return
-            if len(unread) < 4 + length:
-                return
-            yield from self._message(bytes(unread[4 : 4 + length]), time)
-            del unread[: 4 + length]
+        for message in self._framed.messages(from_source, data, MAX_MESSAGE):
+            yield from self._message(message, time)
 
     def end(self) -> Iterator[Transaction]:
         """Yield the request without an answer."""

@@ -33,6 +33,27 @@ class Reader(Protocol):
         """Yield what is still open: the connection is over."""
 
 
+class Framed:
+    """Cuts what both sides send into messages that have their length in front of them."""
+
+    def __init__(self, length_bytes: int) -> None:
+        self._size = length_bytes
+        self._unread = {True: bytearray(), False: bytearray()}
+
+    def messages(self, from_source: bool, data: bytes, limit: int) -> Iterator[bytes]:
+        """Yield the messages of a side that are complete; behind one that is longer than `limit` nothing is read."""
+        unread, size = self._unread[from_source], self._size
+        unread += data
+        while len(unread) >= size:
+            end = size + int.from_bytes(unread[:size], "big")
+            if end > limit:
+                unread.clear()
+            if len(unread) < end:
+                return
+            yield bytes(unread[size:end])
+            del unread[:end]
+
+
 def text(raw: bytes, limit: int = 1_000) -> str:
     """Return what a protocol calls text, cut off; what is none in UTF-8 stands as `\\xNN`."""
     return raw[:limit].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
