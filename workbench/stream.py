@@ -24,8 +24,6 @@ from pipeline.settings import Behaviours, Detectors, Limits
 
 #: Unreadable records of one file that are told each; of the others it is told how many.
 MAX_TOLD = 20
-#: How a Zeek log in columns begins (Zeek, "Zeek Log Formats", TSV).
-_ZEEK_COLUMNS = b"#separator "
 #: Events of files that wait until all were read: behaviours see them in order.
 _MAX_WAITING = 2_000_000
 _BEHAVIOURS_LEFT_OUT = ("did_not_wait", "late", "keys_evicted", "failed")
@@ -95,8 +93,6 @@ class Detection:
         before, first = self.unreadable, self.events
         try:
             for lines, _ in read_file(file.path, self._origin, Limits().decode_bytes):
-                if lines and self.events == first and _is_zeek_columns(lines[0]):
-                    self._fault(say("detect.zeek_columns", file=file.shown))
                 self.events += len(lines)
                 for line in lines:
                     if b'"error.message":' in line:
@@ -179,10 +175,6 @@ def _about(alert: Event) -> About:
         description=alert["rule.description"], tags=tuple(alert["tags"]), references=tuple(alert["rule.reference"]),
         falsepositives=(), author=alert["rule.author"], path="", extra={"title_vi": alert["rule.name_vi"]},
     )  # fmt: skip
-
-
-def _is_zeek_columns(line: bytes) -> bool:
-    return _ZEEK_COLUMNS in line and str(decode(line).get("message", "")).startswith(_ZEEK_COLUMNS.decode())
 
 
 def as_json(finding: Finding) -> dict[str, Any]:

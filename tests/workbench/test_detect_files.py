@@ -250,12 +250,17 @@ def test_an_empty_name_is_not_this_folder(detect: Any) -> None:
     assert (done.status, done.said) == (1, "'': No such file or directory\n")
 
 
-def test_a_zeek_log_in_columns_says_that_its_fields_are_not_read(tmp_path: Path, detect: Any) -> None:
-    (tmp_path / "dns.log").write_text("#separator \\x09\n#path\tdns\n#fields\tts\tquery\n1601998366.7\tx.example\n")
-    done = detect(tmp_path / "dns.log")
-    assert done.status == 1
-    assert done.said.startswith(f"{tmp_path / 'dns.log'}: a Zeek log in columns")
-    assert len(done.said.splitlines()) == 1
+def test_rules_for_zeek_hold_for_its_logs_in_columns(tmp_path: Path, detect: Any) -> None:
+    (tmp_path / "rule.yml").write_text(
+        "title: Mining pool asked for\nid: 00000000-0000-4000-8000-000000000009\nlevel: low\n"
+        "logsource: {product: zeek, service: dns}\n"
+        "detection: {s: {query|endswith: pool.example}, condition: s}\n"
+    )
+    head = "#separator \\x09\n#path\tdns\n#fields\tts\tid.orig_h\tquery\n#types\ttime\taddr\tstring\n"
+    row = "1601998366.7\t192.0.2.9\t{}\n"
+    (tmp_path / "dns.log").write_text(head + row.format("www.example") + row.format("a.pool.example"))
+    done = detect(tmp_path / "dns.log", "--rules", tmp_path / "rule.yml")
+    assert (done.status, [each["event.sequence"] for each in done.found]) == (0, [6]), done.said
 
 
 def test_many_unreadable_records_are_counted(tmp_path: Path, detect: Any) -> None:
