@@ -199,11 +199,11 @@ class Rulebook:
         return self._change("unexcept", made, {"exception": known[full[0]].model_dump()})
 
     def check(self, files: Files) -> list[Finding]:
-        """Look at rule files beside the rules that are there, but for those of the same name of our own."""
-        replaced = {f"{OWN}:{name}" for name in files}
+        """Look at rule files beside the rules that are there, but for these same files, and our own of their names."""
         taken = {
             rule.id: rule.title for rule in self.loaded.every
-            if self.loaded.of_pack.get(rule.id) != OWN or f"{OWN}:{Path(rule.path).name}" not in replaced
+            if Path(rule.path).name not in files
+            or (self.loaded.of_pack.get(rule.id) != OWN and not _holds(Path(rule.path), files[Path(rule.path).name]))
         }  # fmt: skip
         return checks.check(files, taken, self._read_line)
 
@@ -524,3 +524,10 @@ def _vectors_of(book: Book, fresh: Mapping[str, Files], place: Path) -> dict[str
                 base = written_to(place, pack) / path.removesuffix(TESTS)
                 found.update({f"{base}{suffix}": text for suffix in SUFFIXES})
     return found
+
+
+def _holds(path: Path, text: str) -> bool:
+    try:
+        return path.read_text("utf-8-sig") == text
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -152,3 +152,14 @@ def test_what_a_bundle_leaves_out_is_named(rules: Say, site: Path) -> None:
     where = ("--key", site / "mine.pem", "--version", "1", "--name", "bo")
     status, said = rules("sign", site / "site rules", site / "1.haidang-rules", *where)
     assert (status, "bytes.yml: it is not UTF-8" in said) == (0, True)
+
+
+def test_a_rule_that_is_in_use_is_no_double_of_itself(site: Path, rules: Say) -> None:
+    used = site / "site rules" / "opened.yml"
+    _, said = rules("check", used)
+    assert "already taken" not in said
+    used.with_name("other.yml").write_text(used.read_text("utf-8"), "utf-8")
+    copy = site / "opened.yml"
+    copy.write_text(used.read_text("utf-8").replace("Door opened", "Gate opened"), "utf-8")
+    status, said = rules("check", copy)
+    assert (status, "already taken by 'Door opened'" in said) == (1, True), said
