@@ -18,7 +18,7 @@ _PYTEST = [_BIN / "coverage", "run", "-m", "pytest", "-q"]
 #: Tests that need a processor and, but for a few, nothing else.
 _COMPUTING = (
     "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
-    "tests/test_docs.py", "tests/test_messages.py",
+    "tests/test_docs.py", "tests/test_messages.py", "tests/test_detection_quality.py",
 )  # fmt: skip
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 #: Tests of a whole running site.

@@ -1,0 +1,40 @@
+"""Recorded attacks are found as what they are, and everyday traffic stays quiet; other recordings of the kinds will come."""
+
+from pathlib import Path
+
+import pytest
+
+from detectors.rulebook.loading import shipped_rules
+from detectors.sigma import RuleSet
+from tests.detection_quality import ATTACKS_AMONG, attacks, everyday
+
+#: A part of a recording's name, and the title of what must be found in it.
+FOUND = {
+    "dns txt queries": "DNS tunnel",
+    "SpoolSample": "Server told to log in to another machine",
+    "LM_psexec": "Program copied and started on another host",
+    "zerologon": "Domain controller asked for an old form of log-in",
+    "dnsextrator": "DNS tunnel",
+    "sods": "DNS tunnel",
+    "zeek/port-scans": "Port scan",
+}
+
+
+@pytest.fixture(scope="module")
+def rules() -> RuleSet:
+    return RuleSet.load(shipped_rules())
+
+
+def test_recorded_attacks_are_found_as_what_they_are(shared_data: Path, rules: RuleSet) -> None:
+    said = list(attacks(shared_data, rules))
+    for part, title in FOUND.items():
+        (recording,) = [each for each in said if part in each.name]
+        assert title in {name for _, name in recording.loud}, recording
+
+
+def test_everyday_traffic_raises_at_most_one_alert_above_low_in_fifty_recordings(
+    shared_data: Path, rules: RuleSet
+) -> None:
+    benign = [each for each in everyday(shared_data, rules) if each.name not in ATTACKS_AMONG]
+    assert len(benign) > 200
+    assert sum(len(each.loud) for each in benign) * 50 <= len(benign), [each for each in benign if each.loud]
