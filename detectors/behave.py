@@ -2,7 +2,8 @@
 
 This reader has a position of its own, which is saved only together with all that the behaviours hold: after a kill the
 events since then are read again and lead to the same alerts, with the same ids. Of a record only those lines are read
-that tell of traffic or log-ins. Of several copies of the stage the one that leads does this, for all partitions.
+that tell of traffic or log-ins. Of several copies of the stage the one that leads does this, for all partitions; what
+it saves is saved only while the first partition of the events is its own.
 """
 
 import time
@@ -13,7 +14,7 @@ import zstandard
 from sqlalchemy import Connection, delete, select
 
 from detectors.behaviours import All, wanted
-from pipeline import bus
+from pipeline import bus, shares
 from pipeline.bus import Record
 from pipeline.canaries import CANARY
 from pipeline.event import Event, encode, to_micros
@@ -35,8 +36,10 @@ _SAVE_SECONDS, _SAVE_SHARE = 5.0, 0.05
 class Behaving:
     """The behaviours of a site; an import's events are looked at among themselves."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, shared: bool) -> None:
+        """`shared`: there may be copies of the stage, which divide the topic among them by leases."""
         self._stage = stage
+        self._shared = shared
         self._settings = stage.settings.detectors.behaviours
         self._consumer: Consumer | None = None
         self._held: dict[str, All] = {}
@@ -133,7 +136,11 @@ class Behaving:
     def _save(self) -> None:
         started = time.monotonic()
         if self._unsaved and self._consumer is not None:
-            self._consumer.commit(self._write)
+            try:
+                self._consumer.commit(self._write)
+            except shares.LeaseLost:
+                self.close()
+                return
             self._unsaved = False
         self._saved = time.monotonic()
         took = self._saved - started
@@ -142,6 +149,8 @@ class Behaving:
             log("detectors").warning("behaviours_saved_slowly", seconds=round(took, 1))
 
     def _write(self, connection: Connection) -> None:
+        if self._shared:
+            shares.extend(connection, self._stage.name, bus.EVENTS, self._stage.instance, {0})
         packer = zstandard.ZstdCompressor(level=1)
         connection.execute(delete(table))
         for scope, behaviours in self._held.items():

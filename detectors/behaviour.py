@@ -4,7 +4,7 @@ Here are the contract, what of an event all detectors read (`Seen`), the bounded
 `Told`), and how an alert is made (`alert`). The list of detectors is in `behaviours.py`. No clock, no input, no output.
 """
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -316,9 +316,9 @@ class Behaviour(ABC):
         self.told = numbers(settings.keys, int(settings.repeat_hours * HOUR) - 1)
         self.tables: dict[str, Keys[Any]] = {"told": self.told}
 
+    @abstractmethod
     def take(self, seen: Seen) -> Iterable[Event]:
         """Take an event, the next in time; return the alerts that it leads to."""
-        raise NotImplementedError
 
     def end(self, time: int) -> Iterable[Event]:
         """Nothing more comes; return what is still to be said."""

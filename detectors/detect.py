@@ -51,7 +51,7 @@ def detect(
     if start is not None:
         consumer.start_at(start)
         consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
-    behaving = Behaving(stage) if follower and only_source is None else None
+    behaving = Behaving(stage, consumer.shared) if follower and only_source is None else None
     examiner = _examiner(stage, rules, consumer, only_source)
     stage.beat(now=True, detail=examiner.detail())
     committed = time.monotonic()

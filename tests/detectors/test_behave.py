@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import bus
-from pipeline.event import Event, format_time
-from pipeline.state import positions
+from detectors.behave import Behaving
+from pipeline import bus, shares
+from pipeline.bus.sqlite import SqliteBus
+from pipeline.event import Event, encode, format_time
+from pipeline.frame import pack
+from pipeline.settings import Settings
+from pipeline.stage import Stage
+from pipeline.state import open_state, positions
 from pipeline.state.tables import behaviours, stages
 from tests.conftest import eventually
 from tests.detectors.test_detect import Running
@@ -112,3 +117,34 @@ def test_frames_that_behaviours_have_not_read_are_kept(site: Running) -> None:
     with site.engine.begin() as connection:
         positions.forget(connection, _NAME)
     assert positions.slowest(site.engine, bus.EVENTS, ["store", "detectors"], [_NAME]) == {0: 9}
+
+
+def test_a_copy_that_lost_its_lease_saves_nothing(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    queue = SqliteBus(tmp_path / "bus", 10**9)
+    stage = Stage("detectors", settings, open_state(tmp_path), queue)
+    queue.publish(bus.EVENTS, list(pack("sensor", [encode(event) for event in _scan("10.1.2.3", 0, 3)])))
+
+    def saved() -> tuple[int, int]:
+        with stage.engine.connect() as connection:
+            rows = connection.execute(behaviours.select()).all()
+        return len(rows), positions.load(stage.engine, _NAME, bus.EVENTS).get(0, 0)
+
+    with stage.engine.begin() as connection:
+        shares.claim(connection, "detectors", bus.EVENTS, stage.instance, {0})
+    ours = Behaving(stage, shared=True)
+    ours.alerts(leads=True)
+    with stage.engine.begin() as connection:
+        shares.leave(connection, "detectors", bus.EVENTS, stage.instance)
+        shares.claim(connection, "detectors", bus.EVENTS, "another", {0})
+    ours.end()
+    assert saved() == (0, 0)
+    with stage.engine.begin() as connection:
+        shares.leave(connection, "detectors", bus.EVENTS, "another")
+        shares.claim(connection, "detectors", bus.EVENTS, stage.instance, {0})
+    ours.alerts(leads=True)  # it leads again, and reads again
+    ours.end()
+    rows, position = saved()
+    assert (rows > 0, position) == (True, queue.ends(bus.EVENTS)[0])
+    queue.close()
+    stage.engine.dispose()
