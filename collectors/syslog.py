@@ -9,7 +9,6 @@ import itertools
 import socket
 import time
 from datetime import UTC, datetime
-from typing import cast
 
 from collectors import datagrams
 from collectors.datagram_buffer import Datagram
@@ -17,10 +16,10 @@ from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
-from collectors.syslog_event import QUIET_SECONDS, address_of, event_of, until_quiet
+from collectors.streams import Stream, Streams
+from collectors.syslog_event import address_of, event_of
 from collectors.syslog_framing import Framing
 from collectors.tls import server_context
-from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, SyslogSource
 
@@ -28,8 +27,6 @@ from pipeline.settings import Settings, SyslogSource
 _HANDSHAKE_SECONDS = 10.0
 #: How long a connection may be silent before the kernel asks whether its sender is still there, in seconds.
 _KEEP_ALIVE_SECONDS = 60
-#: How often refused connections are told in the log, in seconds.
-_TELL_SECONDS = 10.0
 _connections = itertools.count()
 
 
@@ -86,96 +83,33 @@ async def _open_stream(
         listening.opened(f"{name} {source.host}:{server.sockets[0].getsockname()[1]}")
 
 
-class _Streams:
-    """The listening sockets and connections of one source, and what they share."""
+class _Streams(Streams):
+    """The connections of one source, and what they share."""
 
     def __init__(self, origin: Origin, intake: Intake, limit: int, most: int) -> None:
-        self.origin, self.intake, self.limit, self.most = origin, intake, limit, most
-        self.servers: list[asyncio.Server] = []
-        self.open: set[_Stream] = set()
-        self.received = 0
-        self._refused = 0
-        self._told = -_TELL_SECONDS
-
-    def refuse(self, peer: str) -> None:
-        """Note a connection that is one too many; the log is not for a flood to fill."""
-        self._refused += 1
-        if time.monotonic() - self._told >= _TELL_SECONDS:
-            self._told = time.monotonic()
-            log("syslog").warning("refused", peer=peer, connections=self._refused, most=self.most)
-            self._refused = 0
-
-    async def close(self) -> None:
-        """Read what has been sent, also by those who wait to be accepted; then end the connections."""
-        await until_quiet(lambda: self.received + len(self.open))
-        for server in self.servers:
-            server.close()
-        for stream in list(self.open):
-            stream.close()
-        while self.open:
-            await asyncio.sleep(QUIET_SECONDS)
+        super().__init__("syslog", intake, most)
+        self.origin, self.limit = origin, limit
 
 
-class _Stream(asyncio.Protocol):
+class _Stream(Stream):
     def __init__(self, shared: _Streams) -> None:
-        self._shared = shared
-        self._framing = Framing(shared.limit)
-        self._count = 0
-        self._paused = False
+        super().__init__(shared, Framing(shared.limit))
+        self._source = shared
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def peer(self, transport: asyncio.BaseTransport) -> str:
         peer = transport.get_extra_info("peername") or ("", 0)
         self._host, self._peer = str(peer[0]), address_of(peer)
         self._name = f"{self._peer} {time.time_ns()} {next(_connections)}"  # no other connection has it, ever
-        if len(self._shared.open) >= self._shared.most:
-            self._shared.refuse(self._peer)
-            self._transport.abort()
-            return
-        self._shared.open.add(self)
         _keep_alive(transport.get_extra_info("socket"))
-        asyncio.get_running_loop().call_soon(self._wait_for_room)  # uvloop begins to read after this method
+        return self._peer
 
-    def data_received(self, data: bytes) -> None:
-        if self in self._shared.open:
-            self._shared.received += len(data)
-            self._take(self._framing.feed(data))
-            self._wait_for_room()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._shared.open:
-            self._shared.open.discard(self)
-            self._take(self._framing.end())
-
-    def close(self) -> None:
-        """End the connection."""
-        self._transport.abort()
-
-    def _take(self, messages: list[bytes]) -> None:
-        if not messages:
-            return
-        received = datetime.now(UTC)
-        shared = self._shared
-        first = self._count + 1
-        self._count += len(messages)
+    def take(self, first: int, records: list[bytes]) -> None:
+        received, source = datetime.now(UTC), self._source
         lines = [
-            event_of(shared.origin, raw, (self._name, number), received, self._peer, shared.limit)
-            for number, raw in enumerate(messages, first)
+            event_of(source.origin, raw, (self._name, number), received, self._peer, source.limit)
+            for number, raw in enumerate(records, first)
         ]
-        shared.intake.take(shared.origin.source, lines, self._host)
-
-    def _wait_for_room(self) -> None:
-        if self._shared.intake.room or self._transport.is_closing():
-            return
-        self._transport.pause_reading()
-        if not self._paused:
-            self._paused = True
-            self._shared.intake.when_open(self._resume)
-
-    def _resume(self) -> None:
-        self._paused = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        source.intake.take(source.origin.source, lines, self._host)
 
 
 def _keep_alive(connection: socket.socket | None) -> None:

@@ -10,17 +10,16 @@ import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening
 from collectors.listening import reason as why_not
-from collectors.syslog_event import QUIET_SECONDS, until_quiet
+from collectors.streams import Stream, Streams
+from collectors.syslog_event import until_quiet
 from collectors.unpacking import Lines, line_fault
 from pipeline.event import MAX_EVENT_BYTES
-from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, UnixSource
 
@@ -56,16 +55,8 @@ async def listen(source: UnixSource, settings: Settings, intake: Intake) -> List
         datagrams.start()
     else:
         server = await asyncio.get_running_loop().create_unix_server(lambda: _Stream(socks), sock=opened)
-
-        async def close() -> None:
-            await until_quiet(lambda: socks.received + len(socks.open))
-            server.close()
-            for stream in list(socks.open):
-                stream.close()
-            while socks.open:
-                await asyncio.sleep(QUIET_SECONDS)
-
-        listening.on_close(close)
+        socks.servers.append(server)
+        listening.on_close(socks.close)
     listening.opened(place)
     return listening
 
@@ -100,13 +91,12 @@ def _bind(source: UnixSource) -> socket.socket:
     return opened
 
 
-class _Lines:
+class _Lines(Streams):
     """What the connections of one source share: lines enter, events go to the intake."""
 
     def __init__(self, origin: Origin, intake: Intake, limit: int) -> None:
-        self._origin, self.intake, self._limit = origin, intake, limit
-        self.open: set[_Stream] = set()
-        self.received = 0
+        super().__init__("unix", intake, _MOST_CONNECTIONS)
+        self._origin, self._limit = origin, limit
 
     def take(self, name: str, first: int, lines: list[bytes]) -> None:
         """Take lines in; `name` and the line's number make its id."""
@@ -122,54 +112,17 @@ class _Lines:
         return self._origin.event(line[: self._limit], position, received, more)
 
 
-class _Stream(asyncio.Protocol):
+class _Stream(Stream):
     def __init__(self, shared: _Lines) -> None:
-        self._shared = shared
-        self._lines = Lines(_LARGEST)
+        super().__init__(shared, Lines(_LARGEST))
+        self._source = shared
         self._name = f"unix {time.time_ns()} {next(_connections)}"  # no other connection has it, ever
-        self._count = 0
-        self._paused = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        if len(self._shared.open) >= _MOST_CONNECTIONS:
-            log("unix").warning("refused", connections=len(self._shared.open))
-            self._transport.abort()
-            return
-        self._shared.open.add(self)
-        asyncio.get_running_loop().call_soon(self._wait_for_room)
+    def peer(self, _transport: asyncio.BaseTransport) -> str:
+        return "unix"
 
-    def data_received(self, data: bytes) -> None:
-        if self in self._shared.open:
-            self._shared.received += len(data)
-            self._take(self._lines.feed(data))
-            self._wait_for_room()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self in self._shared.open:
-            self._shared.open.discard(self)
-            self._take(self._lines.end())
-
-    def close(self) -> None:
-        """End the connection."""
-        self._transport.abort()
-
-    def _take(self, lines: list[bytes]) -> None:
-        if lines:
-            self._shared.take(self._name, self._count + 1, lines)
-            self._count += len(lines)
-
-    def _wait_for_room(self) -> None:
-        if self._shared.intake.room or self._transport.is_closing() or self._paused:
-            return
-        self._transport.pause_reading()
-        self._paused = True
-        self._shared.intake.when_open(self._resume)
-
-    def _resume(self) -> None:
-        self._paused = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+    def take(self, first: int, records: list[bytes]) -> None:
+        self._source.take(self._name, first, records)
 
 
 class _Datagrams:

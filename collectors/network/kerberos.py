@@ -58,9 +58,10 @@ class KerberosReader:
 def _asked(values: dict[Path, bytes]) -> Fields:
     """Of KDC-REQ (5.4.1): req-body is [4], in it cname [1], realm [2], sname [3], etype [8]."""
     ciphers = [value for path, value in values.items() if path[:2] == (4, 8)]
+    client, realm = _name(values, (4, 1)), text(values.get((4, 2, 0), b""), 255)
     fields: Fields = {
-        "kerberos.client": _name(values, (4, 1)), "kerberos.service": _name(values, (4, 3)),
-        "kerberos.realm": text(values.get((4, 2, 0), b""), 255),
+        "kerberos.client": client, "kerberos.service": _name(values, (4, 3)), "kerberos.realm": realm,
+        "user.name": client, "user.domain": realm if client else "",
         "kerberos.ciphers": [_cipher(each) for each in ciphers[:20]],
     }  # fmt: skip
     return {name: value for name, value in fields.items() if value}

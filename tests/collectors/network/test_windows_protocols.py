@@ -55,6 +55,7 @@ def test_kerberos_requests_have_names_and_ciphers(recorded: Events) -> None:
     tickets = of(recorded("skeleton"), "network.kerberos")
     first = tickets[0]
     assert (first["kerberos.request"], first["kerberos.client"]) == ("AS", "backdoor")
+    assert (first["user.name"], first["user.domain"]) == ("backdoor", "3b")
     assert (first["kerberos.service"], first["kerberos.ciphers"][:3]) == (
         "krbtgt/3b",
         ["aes256-cts-hmac-sha1-96", "aes128-cts-hmac-sha1-96", "rc4-hmac"],
