@@ -4,8 +4,9 @@ A frame is NDJSON, compressed with zstd. A frame that is not compressed (it does
 RFC 8878 section 3.1.1) is plain NDJSON: so a foreign producer may send one event a record.
 """
 
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import zstandard
 
@@ -25,13 +26,15 @@ class PoisonFrame(ValueError):
 class Frame:
     """What a producer hands to a bus: packed lines of one source.
 
-    `key` decides the partition (host or source address); `source` and `events` are what the ledger counts.
+    `key` decides the partition (host or source address); `source` and `events` are what the ledger counts. `id` is this
+    frame's alone, so that a bus can tell one that is published again from one with the same lines.
     """
 
     source: str
     events: int
     payload: bytes
     key: str = ""
+    id: bytes = field(default_factory=lambda: os.urandom(12), compare=False, repr=False)
 
 
 def pack(source: str, lines: Iterable[bytes], key: str = "") -> Iterator[Frame]:

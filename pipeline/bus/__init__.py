@@ -72,7 +72,8 @@ class Bus(Protocol):
         """Append the frames; they are durable on return.
 
         After an exception a bus with one partition has appended none. One with several may have appended some, and
-        the caller that tries again appends them twice: the ids of events make that harmless.
+        the caller that tries again with the same frames appends them twice. Who reads finds the second one empty, as
+        long as it has read the first one itself; beyond that the ids of events make a second one harmless.
 
         Raises:
             SlowDown: the topic holds more unread bytes than its limit.

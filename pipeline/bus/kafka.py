@@ -3,7 +3,8 @@
 A frame goes to the partition that its key gives, else its source: in order within the key. Written with `acks=all` and
 an idempotent producer, so a frame is on all in-sync replicas when `publish` returns. No offset is ever committed to
 Kafka: readers say from where. A record that another program wrote, without the headers, is one of the source `kafka`.
-What all have read is deleted (`trim`), so what a topic holds is what is unread.
+What all have read is deleted (`trim`), so what a topic holds is what is unread. Of a frame that lies there twice (the
+brokers went away while it was written, and its publisher tried again) the second record is read as an empty one.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kafka import (  # type: ignore[import-untyped]
@@ -54,6 +55,8 @@ _AT_ONCE = 500
 _CLOSE_SECONDS = 1.0
 #: A log is deleted by whole files of this size, in bytes; Kafka's own 1 GB would stay on the disk for long.
 _SEGMENT_BYTES = 134_217_728
+#: How many frames' ids a reader knows of each partition: more than what may lie between a frame and its repetition.
+_KNOWN_FRAMES = 4096
 #: Records after which older ones count half in the average.
 _AVERAGED = 4096
 
@@ -97,6 +100,17 @@ class _Reader:
     held: dict[int, deque[Record]] = field(default_factory=dict)
     reach: dict[int, int] = field(default_factory=dict)  # the offset after the last one held
     goal: dict[int, int] = field(default_factory=dict)  # up to here there are records
+    known: dict[int, dict[bytes, int]] = field(default_factory=lambda: defaultdict(dict))  # where frames lie, by id
+
+    def once(self, frame: bytes, record: Record) -> Record:
+        """Return the record; an empty one where the frame lies at an earlier offset too."""
+        known = self.known[record.partition]
+        if frame and known.setdefault(frame, record.offset) < record.offset:
+            log("bus").info("frame_twice", topic=record.topic, partition=record.partition, offset=record.offset)
+            return replace(record, events=0, payload=b"")
+        if len(known) > _KNOWN_FRAMES:
+            del known[next(iter(known))]
+        return record
 
     def behind(self) -> bool:
         return any(self.reach[partition] < goal for partition, goal in self.goal.items())
@@ -143,7 +157,7 @@ class KafkaBus:
             for frame in frames:
                 headers = [
                     ("source", frame.source.encode()), ("events", str(frame.events).encode()),
-                    ("by", self._instance.encode()),
+                    ("by", self._instance.encode()), ("frame", frame.id),
                 ]  # fmt: skip
                 key = (frame.key or frame.source).encode()
                 futures.append(producer.send(self._name(topic), frame.payload, key=key, headers=headers))
@@ -464,7 +478,7 @@ class KafkaBus:
                 raise self._away(error) from error
             for place, records in batches.items():
                 each = place.partition
-                taken = [_record(topic, record) for record in records]
+                taken = [reader.once(*_record(topic, record)) for record in records]
                 reader.held[each].extend(taken)
                 reader.reach[each] = records[-1].offset + 1
                 reader.goal[each] = max(reader.goal[each], reader.consumer.highwater(place) or 0)
@@ -504,7 +518,8 @@ class KafkaBus:
         self.fault = ""
 
 
-def _record(topic: str, record: Any) -> Record:
+def _record(topic: str, record: Any) -> tuple[bytes, Record]:
+    """Return the id of the frame, if it says one, and the frame as a record."""
     payload = record.value or b""
     headers = dict(record.headers or ())
     source = (headers.get("source") or b"").decode("utf-8", "replace")[:100]
@@ -514,7 +529,8 @@ def _record(topic: str, record: Any) -> Record:
         events = _lines(payload)
     key = (record.key or b"").decode("utf-8", "replace")[:100]
     by = (headers.get("by") or b"").decode("utf-8", "replace")
-    return Record(topic, record.partition, record.offset, source or FOREIGN, events, payload, by, key)
+    made = Record(topic, record.partition, record.offset, source or FOREIGN, events, payload, by, key)
+    return bytes(headers.get("frame") or b"")[:100], made
 
 
 def _lines(payload: bytes) -> int:

@@ -108,6 +108,19 @@ def test_a_foreign_producer_may_send_one_event_a_record(kafka: Kafka) -> None:
     bus.close()
 
 
+def test_a_frame_that_is_published_again_is_read_once(kafka: Kafka) -> None:
+    bus = KafkaBus(kafka.settings())
+    first, other = (next(pack("s", [b'{"n":1}'])) for _ in range(2))  # the same lines, but another frame
+    bus.publish(EVENTS, [first, other])
+    bus.publish(EVENTS, [first])
+    found = bus.read(EVENTS, {})
+    assert [record.events for record in found] == [1, 1, 0]
+    assert unpack(found[-1].payload) == []
+    again = bus.read(EVENTS, {found[0].partition: found[0].offset})  # the first one is no repetition of itself
+    assert [record.events for record in again] == [1, 1, 0]
+    bus.close()
+
+
 def test_what_is_trimmed_is_really_deleted_and_counts_no_more(bus: KafkaBus) -> None:
     bus.publish(EVENTS, [Frame("test", 1, b"\x00" * 900_000, key=str(number)) for number in range(6)])
     assert bus._unread(EVENTS) > 5_000_000
