@@ -28,9 +28,13 @@ _SENTENCES = {
 }
 #: Faults of things that are named and not there.
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
-#: The answers to faults in what somebody asks of the rulebook; any other one is 400.
+#: Whose faults are the asker's to mend.
+_MENDABLE = ("rulebook.", "devices.")
+#: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
+    "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
+    "devices.list_too_many": 413,
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,
 }  # fmt: skip
 
@@ -58,9 +62,9 @@ async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _mendable(_request: Request, error: Exception) -> JSONResponse:
-    """What whoever changes the rulebook can mend: what is not there, was changed meanwhile, or makes no sense."""
+    """What whoever changes something can mend: what is not there, was changed meanwhile, or makes no sense."""
     key = error.key if isinstance(error, HaidangError) else ""
-    if not key.startswith("rulebook."):
+    if not key.startswith(_MENDABLE):
         raise error
     return JSONResponse({"detail": str(error)}, _STATUSES.get(key, 400))
 

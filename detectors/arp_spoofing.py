@@ -6,8 +6,9 @@ both: one of them lies. Addresses that nobody has are asked for by who looks for
 
 from collections.abc import Iterable
 
-from detectors.behaviour import DAY, MINUTE, SECOND, About, Behaviour, Seen, Site, alert, listed, lists, recents, text
+from detectors.behaviour import DAY, MINUTE, SECOND, About, Behaviour, Seen, alert, listed, lists, recents, text
 from pipeline.event import Event
+from pipeline.networks import Site
 from pipeline.settings import Behaviours
 
 ARP_SPOOFING = About(

@@ -13,22 +13,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from detectors.behaviour import (
-    DAY,
-    HOUR,
-    LOCAL,
-    OUTSIDE,
-    SECOND,
-    About,
-    Behaviour,
-    Keys,
-    Seen,
-    Site,
-    alert,
-    text,
-    whole,
-)
+from detectors.behaviour import DAY, HOUR, SECOND, About, Behaviour, Keys, Seen, alert, text, whole
 from pipeline.event import Event
+from pipeline.networks import LOCAL, OUTSIDE, Site
 from pipeline.settings import Behaviours
 
 BEACON = About(

@@ -1,4 +1,4 @@
-"""Behaviours in the detectors' stage: the topic `events` enters a second time, alerts of behaviours leave.
+"""Behaviours in the detectors' stage: the topic `events` enters a second time, alerts of behaviours leave, and devices.
 
 This reader has a position of its own, which is saved only together with all that the behaviours hold: after a kill the
 events since then are read again and lead to the same alerts, with the same ids. Of a record only those lines are read
@@ -14,6 +14,7 @@ import zstandard
 from sqlalchemy import Connection, delete, select
 
 from detectors.behaviours import All, wanted
+from detectors.devices.keeping import Keeper
 from pipeline import bus, shares
 from pipeline.bus import Record
 from pipeline.canaries import CANARY
@@ -43,6 +44,7 @@ class Behaving:
         self._settings = stage.settings.detectors.behaviours
         self._consumer: Consumer | None = None
         self._held: dict[str, All] = {}
+        self._devices: Keeper | None = None
         self._heard: dict[str, float] = {}
         self._unsaved = False
         self._behind = 0
@@ -79,15 +81,21 @@ class Behaving:
             self._consumer.close()
             self._consumer = None
             self._held.clear()
+            self._devices = None
             self._unsaved = False
 
     def detail(self) -> dict[str, Any]:
         """Return counts for the health page."""
-        return {"behaviours": {**self._held[""].detail(), "behind": self._behind}} if "" in self._held else {}
+        if "" not in self._held:
+            return {}
+        known = {"devices": self._devices.detail()} if self._devices is not None else {}
+        return {"behaviours": {**self._held[""].detail(), "behind": self._behind}, **known}
 
     def _open(self) -> Consumer:
         """Go on from what was saved: position and state are of one transaction."""
         self._held = {"": All(self._settings)}
+        if self._stage.settings.devices.enabled:
+            self._devices = Keeper(self._stage.settings, self._stage.engine)
         pieces: dict[str, list[bytes]] = {}
         consumer = Consumer(self._stage, bus.EVENTS, f"{self._stage.name}:behaviours")
         consumer.start_at(positions.load(self._stage.engine, self._stage.name, bus.EVENTS))
@@ -112,8 +120,12 @@ class Behaving:
         for number, line, event in parsed(record, Tally(), wanted):
             behaviours = self._scope(scope)
             self._heard[scope] = time.monotonic()
-            text = line if is_complete(event) else encode(complete(event, record, number))
-            yield from behaviours.feed(event, bytes(text), _received(event), str(record.partition))
+            if not is_complete(event):
+                event = complete(event, record, number)  # noqa: PLW2901 - the same one, with what it lacked
+                line = encode(event)  # noqa: PLW2901
+            if self._devices is not None and not scope:  # a file may be of another place, or of long ago
+                self._devices.take(event)
+            yield from behaviours.feed(event, bytes(line), _received(event), str(record.partition))
 
     def _time_passes(self, consumer: Consumer) -> list[Event]:
         """Say that time has passed where all was read; an import of which nothing is heard any more is over."""
@@ -152,6 +164,8 @@ class Behaving:
         if self._shared:
             shares.extend(connection, self._stage.name, bus.EVENTS, self._stage.instance, {0})
         packer = zstandard.ZstdCompressor(level=1)
+        if self._devices is not None:
+            self._devices.save(connection)
         connection.execute(delete(table))
         for scope, behaviours in self._held.items():
             for number, piece in enumerate(behaviours.dump()):

@@ -9,12 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pipeline.event import Event, event_id, format_time, from_micros, to_micros
 from pipeline.messages import LANGUAGES, say, speaking
+from pipeline.networks import Site
 from pipeline.own_alerts import DATASET, SEVERITY
 from pipeline.settings import Behaviours
 
@@ -31,45 +30,6 @@ MAX_TEXT = 300
 _REFUSED, _ACCEPTED = frozenset(("S0", "REJ", "RSTOS0", "SH")), frozenset(("SF", "S1", "S2", "S3", "RSTO", "RSTR"))
 #: Ports below this are services; answers come from them, and go to ports from it on.
 _SERVICES = 1024
-
-LOCAL, OUTSIDE, NOWHERE = "local", "outside", "nowhere"
-
-
-class Networks:
-    """Networks (CIDR), asked whether an address is in one."""
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = tuple(ip_network(text, strict=False) for text in networks)
-        self.holds: Callable[[str], bool] = lru_cache(65_536)(self._holds) if self._networks else _never
-
-    def _holds(self, text: str) -> bool:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks if network.version == address.version)
-
-
-def _never(_text: str) -> bool:
-    return False
-
-
-class Site:
-    """Which addresses are ours."""
-
-    def __init__(self, local: Iterable[str]) -> None:
-        self._local = Networks(local)
-        #: LOCAL, OUTSIDE, or NOWHERE: no address of one host, or none at all.
-        self.where: Callable[[str], str] = lru_cache(65_536)(self._where)
-
-    def _where(self, text: str) -> str:
-        try:
-            address = ip_address(text)
-        except ValueError:
-            return NOWHERE
-        if address.is_multicast or address.is_unspecified or address.is_loopback or text == "255.255.255.255":
-            return NOWHERE
-        return LOCAL if self._local.holds(text) or address.is_link_local else OUTSIDE
 
 
 def text(event: Event, name: str) -> str:

@@ -16,7 +16,7 @@ import orjson
 
 from detectors.arp_spoofing import ArpSpoofing
 from detectors.beacon import Beacon
-from detectors.behaviour import DAY, SECOND, Behaviour, Networks, Seen, Site, text
+from detectors.behaviour import DAY, SECOND, Behaviour, Seen, text
 from detectors.brute_force import BruteForce
 from detectors.dga import Dga
 from detectors.dns_tunnel import DnsTunnel
@@ -28,6 +28,7 @@ from detectors.rogue_dhcp import RogueDhcp
 from detectors.scan import Scan
 from pipeline.event import Event, decode, to_micros
 from pipeline.logs import log
+from pipeline.networks import Networks, Site
 from pipeline.settings import Behaviours
 
 #: Every behaviour, in the order in which they take an event.
@@ -45,17 +46,20 @@ ALL: tuple[type[Behaviour], ...] = (
     LateralMovement,
 )
 
-#: What a line has one of that tells of traffic, of a log-in, or of a web server's answer to one.
+#: What a line has one of that tells of traffic, of a log-in, of a web server's answer to one, or of its device.
 _MARKS = (
     b'"event.category":["network"]',
     b'"event.category":["authentication"',
     b'"http.response.status_code":401',
+    b'"host.ip":',
 )
 #: Kinds of events by how their data set ends, those that are not called so.
 _KINDS = {
     "ssl": "tls", "smb_files": "smb", "smb_mapping": "smb", "smb_cmd": "smb", "icmp_packet": "icmp",
 }  # fmt: skip
-_PLAIN_KINDS = frozenset(("dns", "http", "tls", "ssh", "smb", "dce_rpc", "kerberos", "dhcp", "arp", "icmp"))
+_PLAIN_KINDS = frozenset(
+    ("dns", "http", "tls", "ssh", "smb", "dce_rpc", "kerberos", "dhcp", "arp", "icmp", "ssdp", "netbios")
+)
 #: Further ahead of its receipt than this, in microseconds, a time is no wrong time zone but a clock that is broken.
 _AHEAD = DAY
 _NEVER, _ALWAYS = -(2**62), 2**62
@@ -64,7 +68,7 @@ _CHUNK = 4_000_000
 
 
 def is_wanted(line: bytes) -> bool:
-    """Say of an event's line, without reading it, whether some behaviour could take it."""
+    """Say of an event's line, without reading it, whether some behaviour or the inventory could take it."""
     return any(mark in line for mark in _MARKS)
 
 

@@ -8,23 +8,9 @@ policy/protocols/ftp/detect-bruteforcing.zeek (20 in 15 minutes); the others are
 
 from collections.abc import Iterable
 
-from detectors.behaviour import (
-    LOCAL,
-    MINUTE,
-    NOWHERE,
-    SECOND,
-    About,
-    Behaviour,
-    Recent,
-    Seen,
-    Site,
-    alert,
-    listed,
-    recents,
-    text,
-    whole,
-)
+from detectors.behaviour import MINUTE, SECOND, About, Behaviour, Recent, Seen, alert, listed, recents, text, whole
 from pipeline.event import Event
+from pipeline.networks import LOCAL, NOWHERE, Site
 from pipeline.settings import Behaviours
 
 _TAGS = ("attack.credential-access", "attack.t1110")

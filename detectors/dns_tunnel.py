@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
-from detectors.behaviour import DAY, MINUTE, About, Behaviour, Keys, Seen, Site, alert, listed, recents, text
+from detectors.behaviour import DAY, MINUTE, About, Behaviour, Keys, Seen, alert, listed, recents, text
 from pipeline.event import Event
+from pipeline.networks import Site
 from pipeline.settings import Behaviours
 
 DNS_TUNNEL = About(

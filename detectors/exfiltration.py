@@ -10,22 +10,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from detectors.beacon import deviation, median
-from detectors.behaviour import (
-    DAY,
-    HOUR,
-    LOCAL,
-    OUTSIDE,
-    About,
-    Behaviour,
-    Seen,
-    Site,
-    alert,
-    lists,
-    numbers,
-    text,
-    whole,
-)
+from detectors.behaviour import DAY, HOUR, About, Behaviour, Seen, alert, lists, numbers, text, whole
 from pipeline.event import Event
+from pipeline.networks import LOCAL, OUTSIDE, Site
 from pipeline.settings import Behaviours
 
 EXFILTRATION = About("exfiltration", "high", ("attack.exfiltration", "attack.t1048", "attack.t1041"))

@@ -5,8 +5,9 @@ A ping carries 32 or 56 bytes, always the same number. The thresholds are our ow
 
 from collections.abc import Iterable
 
-from detectors.behaviour import MINUTE, NOWHERE, About, Behaviour, Seen, Site, alert, recents, whole
+from detectors.behaviour import MINUTE, About, Behaviour, Seen, alert, recents, whole
 from pipeline.event import Event
+from pipeline.networks import NOWHERE, Site
 from pipeline.settings import Behaviours
 
 ICMP_TUNNEL = About(

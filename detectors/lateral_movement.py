@@ -7,8 +7,9 @@ shares of many.
 
 from collections.abc import Iterable
 
-from detectors.behaviour import MINUTE, About, Behaviour, Seen, Site, alert, listed, lists, recents, text
+from detectors.behaviour import MINUTE, About, Behaviour, Seen, alert, listed, lists, recents, text
 from pipeline.event import Event
+from pipeline.networks import Site
 from pipeline.settings import Behaviours
 
 _REFERENCES = ("https://github.com/mitre-attack/bzar",)

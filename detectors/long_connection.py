@@ -6,8 +6,9 @@ grade of it is told once.
 
 from collections.abc import Iterable
 
-from detectors.behaviour import HOUR, LOCAL, OUTSIDE, About, Behaviour, Seen, Site, alert, text, whole
+from detectors.behaviour import HOUR, About, Behaviour, Seen, alert, text, whole
 from pipeline.event import Event
+from pipeline.networks import LOCAL, OUTSIDE, Site
 from pipeline.settings import Behaviours
 
 LONG_CONNECTION = About(

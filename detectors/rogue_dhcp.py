@@ -5,8 +5,9 @@ Without a list of servers the first one of a network that is seen is taken for o
 
 from collections.abc import Iterable
 
-from detectors.behaviour import DAY, NOWHERE, About, Behaviour, Networks, Seen, Site, alert, lists, text, texts
+from detectors.behaviour import DAY, About, Behaviour, Seen, alert, lists, text, texts
 from pipeline.event import Event
+from pipeline.networks import NOWHERE, Networks, Site
 from pipeline.settings import Behaviours
 
 ROGUE_DHCP = About("rogue_dhcp", "high", ("attack.credential-access", "attack.collection", "attack.t1557.003"))

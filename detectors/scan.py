@@ -17,22 +17,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from detectors.behaviour import (
-    HOUR,
-    LOCAL,
-    MINUTE,
-    NOWHERE,
-    About,
-    Behaviour,
-    Keys,
-    Recent,
-    Seen,
-    Site,
-    alert,
-    listed,
-    recents,
-)
+from detectors.behaviour import HOUR, MINUTE, About, Behaviour, Keys, Recent, Seen, alert, listed, recents
 from pipeline.event import Event
+from pipeline.networks import LOCAL, NOWHERE, Site
 from pipeline.settings import Behaviours
 
 #: What is wanted of the test (Jung et al., section 5): scanners found, others taken for one.

@@ -24,7 +24,7 @@ from pydantic_settings import (
 )
 
 from pipeline.messages import HaidangError, say
-from pipeline.settings_behaviours import Behaviours, Section
+from pipeline.settings_behaviours import Behaviours, Section, valid_networks
 from pipeline.settings_file import default_data_dir, settings_file
 
 __all__ = [
@@ -292,6 +292,24 @@ class Watch(Section):
     clock_seconds: float = Field(60, gt=0, description="a host whose clock is off by more seconds is an alert")
 
 
+class Devices(Section):
+    """`[devices]`"""
+
+    enabled: bool = Field(True, description="whether devices are told apart by what is seen of them")
+    most: int = Field(50_000, ge=100, le=5_000_000, description="devices that are known at a time")
+    keep_days: float = Field(400, ge=1, description="a device that was not seen for so many days is forgotten")
+    units: dict[str, list[str]] = Field(
+        default_factory=dict, description="units of the organization, each with its networks (CIDR)"
+    )
+
+    @field_validator("units")
+    @classmethod
+    def _are_networks(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for networks in value.values():
+            valid_networks(networks)
+        return value
+
+
 class Limits(Section):
     decode_bytes: int = Field(131_072, ge=1000, le=500_000, description="a longer line is cut, in bytes")
     dead_letter_mb: int = Field(
@@ -342,6 +360,7 @@ class Settings(BaseSettings):
     detectors: Detectors = Field(default_factory=Detectors)
     canary: Canary = Field(default_factory=Canary)
     watch: Watch = Field(default_factory=Watch)
+    devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
 
     @field_validator("data_dir")

@@ -13,7 +13,12 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _networks(value: list[str]) -> list[str]:
+def valid_networks(value: list[str]) -> list[str]:
+    """Return networks as they are.
+
+    Raises:
+        ValueError: one of them is none.
+    """
     for text in value:
         try:
             ip_network(text, strict=False)
@@ -31,7 +36,7 @@ class _Behaviour(Section):
         default_factory=list, description="networks (CIDR) of which a destination is not looked at"
     )
 
-    _are_networks = field_validator("except_sources", "except_destinations")(_networks)
+    _are_networks = field_validator("except_sources", "except_destinations")(valid_networks)
 
 
 class Scan(_Behaviour):
@@ -145,7 +150,7 @@ class RogueDhcp(_Behaviour):
         default_factory=list, description="our DHCP servers (CIDR); the first one that is seen when left out"
     )
 
-    _servers_are_networks = field_validator("servers")(_networks)
+    _servers_are_networks = field_validator("servers")(valid_networks)
 
 
 class LateralMovement(_Behaviour):
@@ -184,4 +189,4 @@ class Behaviours(Section):
     rogue_dhcp: RogueDhcp = Field(default_factory=RogueDhcp)
     lateral_movement: LateralMovement = Field(default_factory=LateralMovement)
 
-    _are_networks = field_validator("local_networks")(_networks)
+    _are_networks = field_validator("local_networks")(valid_networks)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, select
 from pipeline import bus, canaries
 from pipeline.bus import Record, SlowDown
 from pipeline.canaries import CANARY
+from pipeline.devices import contacts
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
 from pipeline.ledger import OUT, DeadLetter, Tally
@@ -119,6 +120,7 @@ def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
         new = {identifier: row for identifier, row in batch.items() if identifier not in known}
         insert_new(connection, alerts, list(new.values()), key=["id"])
         if new:
+            contacts.save(connection, [row["document"] for row in new.values()])
             connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
 
 

@@ -29,7 +29,8 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Tls,
-    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Limits,
+    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Devices,
+    settings.Limits,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
                            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
 )  # fmt: skip
@@ -43,6 +44,7 @@ _TYPES = {
     str: "text",
     bool: "true or false",
     Path: "path",
+    dict[str, list[str]]: "table of lists of text",
     SecretStr: "text, never shown",
 }
 _DEFAULTS = {"observer": "the host's name", "sources": "syslog and HTTP", "data_dir": "see [operations](operations.md)"}
@@ -166,7 +168,7 @@ def test_commands_that_the_pages_name_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
-    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z]+)([^`\n]*)", text, re.MULTILINE):
+    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z][a-z0-9]*)([^`\n]*)", text, re.MULTILINE):
         assert command in COMMANDS, f"{page.name}: haidang {command}"
         options = {name for action in _actions(_named(command, rest)) for name in action.option_strings}
         assert set(re.findall(r"(--[a-z-]+)", rest.partition("#")[0])) <= options | {"--help"}

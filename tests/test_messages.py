@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|rules|sources|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|rules|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
@@ -24,6 +24,12 @@ _BUILT = {
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
     "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields|added|changed|removed)",
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
+    "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
+    "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
+    "devices.kind.{}": r"devices\.kind\.\w+",
+    "devices.field.{}": r"devices\.field\.\w+",
+    "devices.hint.{}": r"devices\.hint\.\w+",
+    "c2.by.{}": r"c2\.by\.\w+",
     "rules.mode.{}": r"rules\.mode\.(alert|observe|off)",
     "rules.head.{}": r"rules\.head\.\w+",
     "rules.action.{}": r"rules\.action\.\w+",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from collectors.network import dce_rpc, dhcp, dns, http, icmp, kerberos, rdp, smb, ssh, tls
+from collectors.network import dce_rpc, dhcp, dns, http, icmp, kerberos, netbios, rdp, smb, ssdp, ssh, tls
 from collectors.network.flows import Flow, Half
 from collectors.network.headers import ICMP, ICMP6, TCP, UDP
 from collectors.network.reading import Reader, Transaction
@@ -134,6 +134,10 @@ def listen(flow: Flow, emit: Emit) -> None:
             Conversation(flow, emit, kerberos.KerberosReader())
         elif ports & {dhcp.SERVER, dhcp.CLIENT}:
             Conversation(flow, emit, dhcp.DhcpReader())
+        elif ssdp.PORT in ports:
+            Conversation(flow, emit, ssdp.SsdpReader())
+        elif netbios.PORT in ports:
+            Conversation(flow, emit, netbios.NetbiosReader())
     elif flow.protocol in (ICMP, ICMP6):
         Conversation(flow, emit, icmp.IcmpReader(flow.source_port, flow.destination_port))
 

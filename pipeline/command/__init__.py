@@ -22,6 +22,8 @@ COMMANDS = {
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "rules": "workbench.rules",
+    "devices": "workbench.devices",
+    "c2": "pipeline.command.c2",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",

@@ -56,6 +56,15 @@ def time_filter(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"range": {q.TIME: bounds}}] if bounds else []
 
 
+def micros(text: str) -> int:
+    """Return a time that somebody wrote as microseconds since 1970.
+
+    Raises:
+        HaidangError: it is none.
+    """
+    return q.moment(_moment(text), "time")
+
+
 def _moment(text: str) -> str:
     """Read `2026-11-24`, `2026-11-24T10:00`, `now-1h` or `1h` (ago)."""
     if re.fullmatch(r"-?\d{1,6}[smhdw]", text):

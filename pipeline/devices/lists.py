@@ -1,0 +1,81 @@
+"""A list of assets enters, as an office keeps it in a spreadsheet; what it says of each device leaves."""
+
+import csv
+import io
+from collections.abc import Mapping
+
+from pipeline.devices.book import Asset, asset, keys_of
+from pipeline.messages import HaidangError, say
+
+#: Of a list of assets, what is read at the most.
+MAX_ASSETS = 100_000
+MAX_LIST_BYTES = 20_000_000
+#: Columns of a list of assets, and other names that they may have (without case; Vietnamese inventories are common).
+_COLUMNS = {
+    "mac": ("mac", "mac_address", "địa chỉ mac", "dia chi mac"),
+    "ip": ("ip", "address", "ip_address", "địa chỉ ip", "dia chi ip"),
+    "name": ("name", "hostname", "host_name", "host", "tên máy", "ten may", "tên thiết bị", "ten thiet bi"),
+    "kind": ("kind", "type", "loại", "loai", "loại thiết bị", "loai thiet bi"),
+    "label": ("label", "nhãn", "nhan", "mô tả", "mo ta"),
+    "unit": ("unit", "department", "đơn vị", "don vi", "phòng", "phong"),
+    "owner": ("owner", "user", "người dùng", "nguoi dung", "người quản lý", "nguoi quan ly"),
+    "note": ("note", "notes", "ghi chú", "ghi chu"),
+}
+
+
+def read_list(data: bytes) -> tuple[list[Asset], list[str]]:
+    """Read a list of assets (CSV with a header; comma, semicolon or tab); return them, and what is wrong with the rest.
+
+    Raises:
+        HaidangError: it is no such list.
+    """
+    if len(data) > MAX_LIST_BYTES:
+        raise HaidangError("devices.list_too_long", size=len(data), limit=MAX_LIST_BYTES)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HaidangError("devices.list_not_utf8", place=error.start) from error
+    head = text.partition("\n")[0]
+    divider = max(",;\t", key=head.count)
+    rows = csv.reader(io.StringIO(text), delimiter=divider)
+    columns = _columns(next(rows, []))
+    if not {"mac", "ip", "name"} & columns.keys():
+        raise HaidangError("devices.list_no_key", head=head.strip()[:200])
+    found: dict[str, Asset] = {}
+    wrong: list[str] = []
+    try:
+        for number, cells in enumerate(rows, 2):
+            if len(found) >= MAX_ASSETS:
+                raise HaidangError("devices.list_too_many", limit=MAX_ASSETS)
+            if any(cell.strip() for cell in cells):
+                values = {name: cells[at].strip() for name, at in columns.items() if at < len(cells)}
+                _read_row(number, values, found, wrong)
+    except csv.Error as error:
+        raise HaidangError("devices.list_broken", line=rows.line_num, fault=error) from error
+    return list(found.values()), wrong
+
+
+def _read_row(number: int, values: dict[str, str], found: dict[str, Asset], wrong: list[str]) -> None:
+    key = _row_key(values)
+    if not key:
+        wrong.append(say("devices.row_no_key", line=number))
+        return
+    try:
+        found[key] = asset(key, **{"label": values.get("name", ""), **{n: v for n, v in values.items() if v}})
+    except HaidangError as error:
+        wrong.append(f"{number}: {error}")
+
+
+def _row_key(values: Mapping[str, str]) -> str:
+    for name, prefix in (("mac", "mac:"), ("name", "name:"), ("ip", "ip:")):
+        value = values.get(name, "")
+        if value and (key := next((key for key in keys_of(value) if key.startswith(prefix)), "")):
+            return key
+    return ""
+
+
+def _columns(head: list[str]) -> dict[str, int]:
+    named = {" ".join(cell.lower().split()): at for at, cell in reversed(list(enumerate(head)))}
+    return {
+        column: named[word] for column, words in _COLUMNS.items() for word in reversed(words) if word in named
+    }  # fmt: skip
