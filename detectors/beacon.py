@@ -4,6 +4,9 @@ The score is that of RITA v5 (Active Countermeasures, https://github.com/activec
 each for regular intervals and regular sizes (Bowley's skewness and the median absolute deviation), an even histogram of
 24 bars over a day (coefficient of variation, or one or two heights), and how much of the day it goes on. A destination
 is the TLS server name where one was seen, else the address. Every pair is scored once an hour over its last 24 hours.
+
+That takes most of a day. So a new pair is looked at as soon as it has been even for some minutes, by the first three
+scores over its own time (our own addition): an alert of level low, days before RITA's where a beacon is slow.
 """
 
 import math
@@ -22,6 +25,7 @@ BEACON = About(
     "beacon", "medium", ("attack.command-and-control", "attack.t1071", "attack.t1573"),
     ("https://github.com/activecm/rita",),
 )  # fmt: skip
+EARLY = About("regular_contacts", "low", BEACON.tags, BEACON.references)
 
 #: Bars of the histogram, and seconds of the time that it covers.
 _BARS, _RANGE = 24, 86_400
@@ -209,12 +213,13 @@ class Beacon(Behaviour):
 
     name = "beacon"
     kinds = frozenset(("flow", "tls"))
-    takes_late = True
+    latest = math.inf
 
     def __init__(self, settings: Behaviours, site: Site) -> None:
         super().__init__(settings, site)
         self._score = settings.beacon.score
         self._least = settings.beacon.connections
+        self._early = settings.beacon
         self.told.age = DAY
         self._pairs: Keys[Pair] = Keys(self.most, DAY, Pair, Pair.plain)
         self._names: Keys[str] = Keys(self.most, HOUR, str)
@@ -241,7 +246,7 @@ class Beacon(Behaviour):
         if not pair.looked:
             pair.looked = seen.time
         if seen.time < pair.looked + HOUR:
-            return ()
+            return self._look_early(key, pair, seen)
         pair.looked = seen.time
         return self._look(key, pair, seen)
 
@@ -267,20 +272,25 @@ class Beacon(Behaviour):
         scores = pair.scores(start, end + 1)
         if scores.total < self._score or not self.is_news(key, seen.time):
             return
-        source, destination, port, transport = key
-        gaps = sorted(later - earlier for earlier, later in pairwise(pair.times) if later > earlier)
         level = "high" if scores.total >= 1 else ""
-        values = {
-            "source": source, "destination": destination, "port": f"{port}/{transport}", "count": total,
-            "interval": float(median(gaps)), "jitter": float(deviation(gaps)), "score": round(scores.total * 100, 1),
-            "intervals": round(scores.intervals * 100, 1), "sizes": round(scores.sizes * 100, 1),
-            "histogram": round(scores.histogram * 100, 1), "duration": round(scores.duration * 100, 1),
-        }  # fmt: skip
-        entities = {
-            "source.ip": source, "destination.ip": seen.destination, "destination.port": port,
-            "destination.domain": destination if destination != seen.destination else "",
-        }  # fmt: skip
-        yield alert(BEACON, seen, key, entities, values, level=level, count=total)
+        values = {"score": round(scores.total * 100, 1), "duration": round(scores.duration * 100, 1)}
+        yield _told(BEACON, seen, key, pair, scores, values, level, total)
+
+    def _look_early(self, key: tuple[Any, ...], pair: Pair, seen: Seen) -> Iterable[Event]:
+        """Look at a pair for as long as it is young, each time that it has so many connections more."""
+        times, early = pair.times, self._early
+        if len(times) % early.early_connections or len(times) >= _MOST_POINTS:
+            return
+        span = times[-1] - times[0]
+        if span < early.early_minutes * 60:
+            return
+        heights = bars(times, times[0], times[-1] + 1)
+        scores = Scores(interval_score(times), size_score(pair.sizes), histogram_score(heights), 0.0)
+        score = _three(sum(scores) / 3)
+        if score < early.early_score or not self.is_news((*key, "early"), seen.time):
+            return
+        values = {"score": round(score * 100, 1), "minutes": round(span / 60, 1)}
+        yield _told(EARLY, seen, key, pair, scores, values, "", len(times))
 
     def _make_room(self) -> None:
         oldest = self._pairs.drop_oldest()
@@ -290,3 +300,28 @@ class Beacon(Behaviour):
     def load(self, rows: Iterable[list[Any]]) -> None:
         super().load(rows)
         self._points = sum(len(pair.times) for _, pair in self._pairs.items())
+
+
+def _told(
+    rule: About,
+    seen: Seen,
+    key: tuple[Any, ...],
+    pair: Pair,
+    scores: Scores,
+    more: dict[str, Any],
+    level: str,
+    count: int,
+) -> Event:
+    source, destination, port, transport = key
+    gaps = sorted(later - earlier for earlier, later in pairwise(pair.times) if later > earlier)
+    values = {
+        "source": source, "destination": destination, "port": f"{port}/{transport}", "count": count,
+        "interval": float(median(gaps)), "jitter": float(deviation(gaps)),
+        "intervals": round(scores.intervals * 100, 1), "sizes": round(scores.sizes * 100, 1),
+        "histogram": round(scores.histogram * 100, 1), **more,
+    }  # fmt: skip
+    entities = {
+        "source.ip": source, "destination.ip": seen.destination, "destination.port": port,
+        "destination.domain": destination if destination != seen.destination else "",
+    }  # fmt: skip
+    return alert(rule, seen, key, entities, values, level=level, count=count)

@@ -267,8 +267,8 @@ class Behaviour(ABC):
     name: ClassVar[str]
     #: The kinds of events that it takes.
     kinds: ClassVar[frozenset[str]]
-    #: Whether an event that missed its place in time is of use to it.
-    takes_late: ClassVar[bool] = False
+    #: How late an event that missed its place in time may be and still be of use, in microseconds: it counts as of now.
+    latest: ClassVar[float] = 5 * MINUTE
 
     def __init__(self, settings: Behaviours, site: Site) -> None:
         self.site = site

@@ -2,7 +2,8 @@
 
 Events wait, sorted by their time, until the *watermark* has passed them: the latest time that was seen, less a lateness
 bound. Only then do the detectors take them, in order, so the alerts are the same for every order of arrival within the
-bound. An event that comes later than that goes to those detectors alone that do not mind, and is counted.
+bound. An event that comes later than that takes the place of now, in those detectors to which it is not too late, and
+is counted.
 
 No input, no output, no clock: the caller brings lines and times, saves what `dump` gives and goes on with `load`.
 """
@@ -134,7 +135,7 @@ class All:
         found: list[Event] = []
         if time < self._watermark:
             self.counts["late"] += 1
-            self._take(event, identifier, self._watermark, True, found)
+            self._take(event, identifier, self._watermark, self._watermark - time, found)
             return found
         heappush(self._waiting, (time, identifier, line))
         clock = time if received is None else min(time, received)
@@ -239,13 +240,13 @@ class All:
                 self.counts["repeated"] += 1
                 continue
             self._last = (time, identifier)
-            self._take(decode(line), identifier, time, False, found)
+            self._take(decode(line), identifier, time, 0, found)
         self._watermark = max(self._watermark, min(watermark, self._last[0] + 1) if watermark == _ALWAYS else watermark)
 
-    def _take(self, event: Event, identifier: str, time: int, late: bool, found: list[Event]) -> None:
+    def _take(self, event: Event, identifier: str, time: int, late: int, found: list[Event]) -> None:
         seen = Seen(event, identifier, kind_of(event), time)
         for each in self._takers.get(seen.kind, ()):
-            if late and not each.takes_late:
+            if late > each.latest:
                 continue
             is_source, is_destination = self._excepted[each.name]
             if is_source(seen.source) or is_destination(seen.destination):

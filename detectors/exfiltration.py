@@ -6,6 +6,7 @@ median) / MAD (Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993).
 is told all the same, in a lower level.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,7 +31,7 @@ class Exfiltration(Behaviour):
 
     name = "exfiltration"
     kinds = frozenset(("flow",))
-    takes_late = True
+    latest = math.inf
 
     def __init__(self, settings: Behaviours, site: Site) -> None:
         super().__init__(settings, site)

@@ -4,6 +4,7 @@ The hours are those of RITA v5 (1, 4, 8, 12). A sensor that tells of a connectio
 grade of it is told once.
 """
 
+import math
 from collections.abc import Iterable
 
 from detectors.behaviour import HOUR, About, Behaviour, Seen, alert, text, whole
@@ -22,7 +23,7 @@ class LongConnection(Behaviour):
 
     name = "long_connection"
     kinds = frozenset(("flow",))
-    takes_late = True
+    latest = math.inf
 
     def __init__(self, settings: Behaviours, site: Site) -> None:
         super().__init__(settings, site)

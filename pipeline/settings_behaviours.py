@@ -80,6 +80,11 @@ class Beacon(_Behaviour):
 
     score: float = Field(0.9, ge=0.5, le=1, description="score from which an alert is raised, at most 1")
     connections: int = Field(20, ge=4, le=1000, description="connections of a pair within a day before it is looked at")
+    early_score: float = Field(
+        0.95, ge=0.5, le=1, description="score from which a young pair is told of, without waiting for the day"
+    )
+    early_connections: int = Field(20, ge=4, le=500, description="connections of a young pair before it is looked at")
+    early_minutes: float = Field(20, gt=0, le=60, description="minutes that they must span at least")
 
 
 class LongConnection(_Behaviour):
@@ -168,7 +173,7 @@ class Behaviours(Section):
         description="networks (CIDR) of ours; all else is outside",
     )
     lateness_seconds: float = Field(
-        60, ge=0, le=86_400, description="how late an event may come and still take its place in time, in seconds"
+        3, ge=0, le=86_400, description="how late an event may come and still take its place in time, in seconds"
     )
     waiting: int = Field(
         200_000, ge=100, description="events that wait for their place; with more the oldest do not wait"
