@@ -15,7 +15,7 @@ from tests.services import elasticsearch, kafka
 #: A program, and the Debian package that brings it.
 PROGRAMS = {
     "rsyslogd": "rsyslog", "logger": "bsdutils", "openssl": "openssl", "curl": "curl", "chromium": "chromium",
-    "softflowd": "softflowd",
+    "softflowd": "softflowd", "nmap": "nmap", "iodine": "iodine", "sshd": "openssh-server",
     "java": "default-jre-headless", "mvn": "maven",
 }  # fmt: skip
 #: A pattern (from the root) of a file that is in no program path, and its package.

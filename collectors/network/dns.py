@@ -12,8 +12,8 @@ from collectors.network.reading import Fields, Framed, Transaction
 
 PORT, MULTICAST, LLMNR = 53, 5353, 5355
 _HEAD, _TYPES, _RECORD, _LENGTH = (Struct(form).unpack_from for form in ("!HHHHHH", "!HH", "!HHIH", "!H"))
-#: Questions of one flow that wait for an answer.
-MAX_WAITING = 64
+#: Questions of one flow that wait for an answer, and how long each does while others go by, in microseconds.
+MAX_WAITING, MAX_WAIT = 64, 10_000_000
 #: Bytes of a message (RFC 1035, 4.2.2).
 MAX_MESSAGE = 2 + 65_535
 #: Answers of one message that are kept; the labels of a name that are read, and its characters (RFC 1035 has 255).
@@ -66,12 +66,17 @@ class DnsReader:
         key = fields["dns.id"], fields.get("dns.question.name", "")
         if not is_answer and self._protocol == "dns":
             self._waiting.setdefault(key, (time, fields))  # asked again: the first time counts
-            if len(self._waiting) > MAX_WAITING:
-                _, (earlier, unanswered) = self._waiting.popitem(last=False)
-                yield Transaction(earlier, "dns", unanswered)
+            yield from self._given_up(time)
             return
         asked, question = self._waiting.pop(key, (time, {}))
         yield Transaction(asked, "dns", {**question, **fields})
+
+    def _given_up(self, now: int) -> Iterator[Transaction]:
+        """Yield the questions that waited for too long, or were too many."""
+        waiting = self._waiting
+        while waiting and (len(waiting) > MAX_WAITING or next(iter(waiting.values()))[0] < now - MAX_WAIT):
+            _, (asked, unanswered) = waiting.popitem(last=False)
+            yield Transaction(asked, "dns", unanswered)
 
 
 def read_message(message: bytes) -> tuple[bool, Fields]:

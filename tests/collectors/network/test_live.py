@@ -1,8 +1,5 @@
 """Real interfaces in a network of their own: what goes over them is seen, and an interface may come and go."""
 
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,51 +13,15 @@ from collectors.listening import Listening
 from collectors.network import listen as network
 from pipeline.settings import NetworkSource
 from tests.collectors.conftest import Bench, until
+from tests.services.wire import Wire, laid
 
 pytestmark = pytest.mark.anyio
-_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
-class Wire:
-    """Two ends of a cable: ours, and one in a namespace with an address of its own."""
-
-    def __init__(self) -> None:
-        number = os.getpid() % 50_000
-        self.name, self.far, self.space = f"hd{number}a", f"hd{number}b", f"hd{number}"
-        self.ours, self.theirs = "198.18.77.1", "198.18.77.2"
-
-    def plug(self) -> None:
-        ip("link", "add", self.name, "type", "veth", "peer", "name", self.far)
-        ip("link", "set", self.far, "netns", self.space)
-        ip("addr", "add", f"{self.ours}/24", "dev", self.name)
-        ip("link", "set", self.name, "up")
-        ip("-n", self.space, "addr", "add", f"{self.theirs}/24", "dev", self.far)
-        ip("-n", self.space, "link", "set", self.far, "up")
-
-    def unplug(self) -> None:
-        subprocess.run(["ip", "link", "del", self.name], check=False, capture_output=True)
-
-    def fetch(self, address: str) -> str:
-        """Ask for a page from the other end."""
-        command = ["ip", "netns", "exec", self.space, sys.executable, "-c", _FETCH, address]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
 def wire() -> Iterator[Wire]:
-    if os.geteuid() != 0 and os.environ.get("CI") != "true":
-        pytest.skip("virtual interfaces need root")
-    made = Wire()
-    ip("netns", "add", made.space)
-    try:
+    with laid(Wire()) as made:
         yield made
-    finally:
-        made.unplug()
-        ip("netns", "del", made.space)
 
 
 class Page(BaseHTTPRequestHandler):
