@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from sqlalchemy import ColumnElement, func, select
 
-from api.access import State, Viewer
+from api.access import Analyst, State, Viewer, address_of
+from pipeline.access import note
+from pipeline.evidence import captures_of
 from pipeline.messages import say
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
@@ -59,6 +61,25 @@ def alert(identifier: str, state: State, _user: Viewer) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, say("api.no_alert", id=identifier[:200]))
     return {**row.document, "alert.status": row.status}
+
+
+@router.get("/{identifier}/packets")
+def packets(
+    request: Request,
+    identifier: str,
+    state: State,
+    user: Analyst,
+    interface: Annotated[str, Query(max_length=100)] = "",
+) -> Response:
+    """Return the packets of an alert as a capture file (pcap): of this interface, or of the first that saw any."""
+    found = captures_of(state, identifier)
+    data = found.get(interface) if interface else next(iter(found.values()), None)
+    if data is None:
+        raise HTTPException(404, say("evidence.none", alert=identifier[:200]))
+    with state.begin() as connection:
+        note(connection, user.name, address_of(request), "evidence_read", alert=identifier[:200])
+    name = {"Content-Disposition": f'attachment; filename="{"".join(filter(str.isalnum, identifier))[:24]}.pcap"'}
+    return Response(data, media_type="application/vnd.tcpdump.pcap", headers=name)
 
 
 def _in_time(start: str | None, end: str | None) -> list[ColumnElement[bool]]:

@@ -292,6 +292,21 @@ c2_contacts = Table(
     Index("c2_contacts_time", "time"),
 )
 
+#: Packets of alerts, as a sensor's machine saw them.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("alert", String(24), nullable=False),
+    Column("interface", String(100), nullable=False),
+    Column("packets", Integer, nullable=False),
+    Column("cut", Boolean, nullable=False),  # there were more than found room
+    Column("size", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # a pcap file, zstd
+    PrimaryKeyConstraint("alert", "interface"),
+    Index("evidence_created", "created"),
+)
+
 #: The alert is the row; the store holds a copy for search.
 alerts = Table(
     "alerts",
