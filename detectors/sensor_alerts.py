@@ -76,7 +76,8 @@ def _about(event: Event) -> About:
     return About(
         id=_identifier(event, sensor), title=title, level=_level(event), status="", description=words["en"],
         tags=tuple(_tags(event)), references=(reference,) if isinstance(reference, str) else tuple(reference),
-        falsepositives=(), author="", path="", extra={"description_vi": words["vi"]},
+        falsepositives=(), author="", path="",
+        extra={"description_vi": words["vi"], "title_vi": event.get("packet_rule.title_vi")},
     )  # fmt: skip
 
 

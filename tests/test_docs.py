@@ -168,7 +168,7 @@ def test_commands_that_the_pages_name_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
-    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z-]+)([^`\n]*)", text, re.MULTILINE):
+    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z]+(?:-[a-z]+)*)([^`\n]*)", text, re.MULTILINE):
         assert command in COMMANDS, f"{page.name}: haidang {command}"
         options = {name for action in _actions(_named(command, rest)) for name in action.option_strings}
         assert set(re.findall(r"(--[a-z-]+)", rest.partition("#")[0])) <= options | {"--help"}

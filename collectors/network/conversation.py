@@ -46,6 +46,11 @@ class Side:
         self._next = -1
         self._early: dict[int, bytes] = {}
 
+    def begin(self, sequence: int) -> None:
+        """Say where the first byte belongs, from the packet that opened the connection."""
+        if self._next < 0:
+            self._next = sequence & _MASK
+
     def in_order(self, payload: bytes, sequence: int) -> bytes:
         """Return what this segment makes complete."""
         if self._next < 0:

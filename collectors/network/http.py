@@ -24,7 +24,7 @@ _END = re.compile(rb"\r?\n\r?\n")
 _FIRST = re.compile(rb"(?:" + _METHODS + rb") |HTTP/1\.")
 
 
-def looks_like(data: bytes) -> bool:
+def looks_like(data: bytes | bytearray) -> bool:
     """Whether a side begins to speak HTTP."""
     return _FIRST.match(data) is not None
 

@@ -37,6 +37,8 @@ def alert_fields(flow: Flow, hit: Hit) -> dict[str, Any]:
         fields["rule.reference"] = rule.references
     if severity := rule.metadata.get("signature_severity"):
         fields["packet_rule.severity"] = severity[0]
+    if title := rule.metadata.get("title_vi"):
+        fields["packet_rule.title_vi"] = title[0]
     if techniques := rule.metadata.get("mitre_technique_id"):
         fields["packet_rule.techniques"] = techniques
     if shown:

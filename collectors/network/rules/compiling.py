@@ -15,6 +15,7 @@ from collectors.network.rules.buffers import (
     INCLUDES,
     MODIFIERS,
     PAYLOAD,
+    SEVERAL,
     TRANSFORMS,
 )
 from collectors.network.rules.classes import CLASSES, DEFAULT_PRIORITY
@@ -58,7 +59,17 @@ _X_TRACKS = {"ip_src": "by_src", "ip_dst": "by_dst", "ip_pair": "by_both"}
 _NUMBER = re.compile(r"-?(?:0x[0-9a-fA-F]+|\d+)")
 #: How long a mark on an address stays where the rule does not say it, in seconds (Suricata's default).
 _X_SECONDS = 30
-_PAYLOAD_BUFFER = ("pkt_data",)
+
+
+class _Buffer(NamedTuple):
+    """A buffer with what is done to it; of those that a message has several of, each time it is named is another."""
+
+    name: str
+    transforms: tuple[str, ...] = ()
+    number: int = 0
+
+
+_OF_PAYLOAD = _Buffer("pkt_data")
 
 
 def compile_rule(text: str, variables: Variables, expressions: Compiler, place: str) -> PacketRule:
@@ -87,12 +98,12 @@ class _Compiling:
     variables: Variables
     expressions: Compiler
     tests: list[PacketTest] = field(default_factory=list)
-    groups: dict[tuple[str, ...], list[Test]] = field(default_factory=dict)
+    groups: dict[_Buffer, list[Test]] = field(default_factory=dict)
     bits: list[Bit] = field(default_factory=list)
     thresholds: list[Threshold] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
-    buffer: tuple[str, ...] = _PAYLOAD_BUFFER
-    last: tuple[str, ...] = _PAYLOAD_BUFFER
+    buffer: _Buffer = _OF_PAYLOAD
+    last: _Buffer = _OF_PAYLOAD
     content: Content | None = None
     to_server: bool | None = None
     app: str = ""
@@ -111,7 +122,7 @@ class _Compiling:
             self._take(option)
         header = self._header()
         kinds = self._kinds()
-        groups = tuple(Group(key[0], key[1:], tuple(tests)) for key, tests in self.groups.items() if tests)
+        groups = tuple(Group(key.name, key.transforms, tuple(tests)) for key, tests in self.groups.items() if tests)
         for group in groups:
             link(group.tests)
         fast, anchored = self._fast(groups, kinds)
@@ -122,7 +133,8 @@ class _Compiling:
             sid=about.sid, gid=about.gid, revision=about.revision, message=about.message, category=about.category,
             priority=about.priority, references=about.references, metadata=about.metadata, header=header,
             protocols=protocols, app=self.app, kinds=kinds, groups=groups,
-            packet_tests=tuple(self.tests), checks=tuple(bit for bit in self.bits if bit not in marks), marks=marks,
+            to_server=self.to_server, packet_tests=tuple(self.tests),
+            checks=tuple(bit for bit in self.bits if bit not in marks), marks=marks,
             silent=self.silent, thresholds=tuple(self.thresholds), fast=fast, place=place, per_packet=self.per_packet,
             on_streams=streams, anchored=anchored,
             on_packets=not streams or protocols is None or (
@@ -191,13 +203,14 @@ class _Compiling:
         name = ALIASES.get(keyword, keyword)
         if name in BUFFERS:
             self._no_value(option)
-            self.buffer = self.last = (name,)
+            number = sum(buffer.name == name for buffer in self.groups) if name in SEVERAL else 0
+            self.buffer = self.last = _Buffer(name, (), number)
             self.content = None
         elif keyword in TRANSFORMS:
             self._no_value(option)
             if self.groups.get(self.buffer):
                 raise Refused("after_content", keyword)
-            self.buffer = self.last = (*self.buffer, keyword)
+            self.buffer = self.last = self.buffer._replace(transforms=(*self.buffer.transforms, keyword))
             self.content = None
         elif keyword in MODIFIERS:
             self._move(option, MODIFIERS[keyword])
@@ -214,10 +227,10 @@ class _Compiling:
         else:
             raise Refused("no_such_keyword", keyword)
 
-    def _add(self, test: Test, buffer: tuple[str, ...] | None = None) -> None:
+    def _add(self, test: Test, buffer: _Buffer | None = None) -> None:
         if buffer is None:
             # In the old form a relative test stays where the last match was moved to.
-            buffer = self.last if test.relative and self.buffer == _PAYLOAD_BUFFER else self.buffer
+            buffer = self.last if test.relative and self.buffer == _OF_PAYLOAD else self.buffer
         self.groups.setdefault(buffer, []).append(test)
         self.last = buffer
 
@@ -233,7 +246,7 @@ class _Compiling:
         self._no_value(option)
         for tests in self.groups.values():
             tests[:] = [test for test in tests if id(test) != id(content)]
-        self._add(content, (buffer,))
+        self._add(content, _Buffer(buffer))
 
     def number(self, option: Option, text: str) -> Number:
         """Return a number, or the name of one that was read."""
@@ -256,7 +269,7 @@ class _Compiling:
         if named := [letter for letter in letters if letter in OF_PCRE]:
             if len(named) > 1:
                 raise Refused("bad_value", "pcre", value=f"/{letters}", expected=f"/{named[0]}")
-            buffer = (OF_PCRE[named[0]],)
+            buffer = _Buffer(OF_PCRE[named[0]])
         kept = "".join(letter for letter in letters if letter not in OF_PCRE and letter != "R")
         self._add(Expression(self.expressions(expression, kept), negated, "R" in letters), buffer)
         self.content = None
@@ -276,13 +289,12 @@ class _Compiling:
         if form.strip() not in ("", "norm", "raw"):
             raise Refused("bad_value", option.keyword, value=option.value[:40], expected=">100,norm")
         least, most, negated = packet_tests.limits(Option(option.keyword, value.strip()))
-        self._add(Size(least, most, negated), ("http.uri.raw" if form.strip() == "raw" else "http.uri",))
+        self._add(Size(least, most, negated), _Buffer("http.uri.raw" if form.strip() == "raw" else "http.uri"))
 
     def _flow(self, option: Option) -> None:
         for word in (part.strip() for part in option.value.split(",")):
             if word in _DIRECTIONS:
                 self.to_server = _DIRECTIONS[word]
-                self.tests.append(_goes_to_server if self.to_server else _goes_to_client)
             elif word == "established":
                 self.tests.append(_is_established)
             elif word == "not_established":
@@ -379,7 +391,7 @@ class _Compiling:
 
     def _kinds(self) -> tuple[str, ...]:
         """Return the kinds of messages that have all buffers that the rule asks for."""
-        wanted = [name for name, *_ in self.groups if name != "pkt_data"]
+        wanted = [buffer.name for buffer in self.groups if buffer.name != "pkt_data"]
         if not wanted:
             return (PAYLOAD,)
         possible = {kind for kinds in BUFFERS.values() for kind in kinds} - {PAYLOAD}
@@ -411,14 +423,6 @@ class _Compiling:
                 if not test.negated and needle and (best is None or rank[:2] > best[:2]):
                     best = rank
         return best[2] if best else None, anchored
-
-
-def _goes_to_server(packet: Packet) -> bool:
-    return packet.to_server
-
-
-def _goes_to_client(packet: Packet) -> bool:
-    return not packet.to_server
 
 
 def _is_established(packet: Packet) -> bool:

@@ -28,6 +28,8 @@ _OF_RESPONSE = {
     b"content-type": "http.content_type", b"content-length": "http.content_len", b"connection": "http.connection",
 }  # fmt: skip
 _UNTIL_IT_ENDS = -1
+#: First bytes of a message that tell whether it is one.
+_ENOUGH = 16
 
 
 class HttpSide:
@@ -47,17 +49,21 @@ class HttpSide:
     def take(self, data: bytes) -> Iterator[Message]:
         """Read on: yield each header that is complete, and each body that is, or is as long as is looked at."""
         if self._body is not None:
-            if looks_like(data[:16]) and (REQUEST_LINE.match(data) or STATUS_LINE.match(data)):
+            if looks_like(data[:_ENOUGH]) and (REQUEST_LINE.match(data) or STATUS_LINE.match(data)):
                 yield from self.end()
             else:
                 data = yield from self._more_body(data)
         elif not self._header and self._left:
             data = self._skip(data)
         while data:
-            if not self._header and not looks_like(data[:16]):
-                return  # the rest of a body that is not looked at, or no HTTP
+            if looks_like(data[:_ENOUGH]) and not looks_like(self._header):
+                self._header.clear()  # what came before was no beginning
             self._header += data
             data = b""
+            if not looks_like(self._header):
+                if len(self._header) >= _ENOUGH:  # the rest of a body that is not looked at, or no HTTP
+                    self._header.clear()
+                return
             if (end := _END.search(self._header, 0, MAX_HEADER)) is None:
                 if len(self._header) < MAX_HEADER:
                     return
@@ -111,7 +117,7 @@ class HttpSide:
     def _skip(self, data: bytes) -> bytes:
         """Leave out the rest of a body that is not looked at any more."""
         if self._left == _UNTIL_IT_ENDS or (
-            looks_like(data[:16]) and (REQUEST_LINE.match(data) or STATUS_LINE.match(data))
+            looks_like(data[:_ENOUGH]) and (REQUEST_LINE.match(data) or STATUS_LINE.match(data))
         ):
             self._left = 0
             return data

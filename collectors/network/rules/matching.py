@@ -5,13 +5,14 @@ each packet. Rules with places from the beginning (`offset`, `depth`, `startswit
 Suricata does. Once TLS is established what follows is encrypted and is not looked at.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from collectors.network import dhcp, dns, kerberos, tls
 from collectors.network.conversation import KINDS, Side
-from collectors.network.flows import ACK, SYN, Flow, Half
+from collectors.network.flows import ACK, SYN, Flow
 from collectors.network.headers import TCP, UDP
 from collectors.network.reading import Framed
 from collectors.network.rules import tls_messages
@@ -26,9 +27,12 @@ from collectors.network.rules.threshold import Marks, Thresholds
 MAX_HEAD = 16_384
 #: Bytes of all beginnings and bodies together; of connections behind that only packets are looked at.
 MAX_HELD = 128_000_000
-#: Rules of a side of which one content was seen and that wait for the others; signs that are scanned a second time so
-#: that a content is found where two packets meet.
-MAX_WAITING, CARRY = 256, 128
+#: Rules of a side of which one content was seen and that wait for the others.
+MAX_WAITING = 256
+#: First bytes of a side after which its protocol is known, or never.
+ENOUGH = 16
+#: Stands for no rules that wait; nothing is ever put into it.
+_NONE: dict[PacketRule, None] = {}
 
 
 class Place(NamedTuple):
@@ -104,21 +108,30 @@ class Matcher:
         self._emit(flow, found)
 
 
-class Watched:
-    """A connection that is looked at."""
+class _Answer(Enum):
+    """What a rule says of what it was asked of."""
 
-    __slots__ = ("app", "bits", "encrypted", "flow", "handshake", "matcher", "server_said", "sides", "unknown")
+    HIT = 1
+    WAITS = 2
+    NEVER = 3
+
+
+_HIT, _WAITS, _NEVER = _Answer.HIT, _Answer.WAITS, _Answer.NEVER
+
+
+class Watched:
+    """A connection that is looked at. Its state is that of the packets that were looked at, whatever came since."""
+
+    __slots__ = ("app", "bits", "encrypted", "flow", "handshake", "matcher", "server_said", "sides")
 
     def __init__(self, matcher: Matcher, flow: Flow) -> None:
         self.matcher, self.flow = matcher, flow
         self.app = _by_port(flow)
-        #: Sides whose first bytes said nothing.
-        self.unknown = 0
         self.encrypted = False
         self.bits: set[str] | None = None
         self.handshake: tls.Handshake | None = None
         self.server_said: dict[str, list[bytes]] = {}
-        forth, back = WatchedSide(self, flow.forth, to_server=True), WatchedSide(self, flow.back, to_server=False)
+        forth, back = WatchedSide(self, to_server=True), WatchedSide(self, to_server=False)
         self.sides = (back, forth)
         if flow.protocol == TCP:
             flow.forth.watcher, flow.back.watcher = forth.take_segment, back.take_segment
@@ -128,22 +141,22 @@ class Watched:
     @property
     def established(self) -> bool:
         """Whether both sides take part: of TCP, the handshake is over, or was before we saw anything."""
-        forth, back = self.flow.forth, self.flow.back
+        back, forth = self.sides
         if self.flow.protocol != TCP:
-            return forth.packets > 0 and back.packets > 0
+            return forth.seen and back.seen
         if (forth.flags | back.flags) & SYN:
             return bool(forth.flags & ACK and back.flags & SYN and back.flags & ACK)
         return True
 
-    def recognise(self, payload: bytes) -> None:
+    def recognise(self, start: bytes) -> bool:
         """Find out the protocol by the first bytes of a side."""
-        self.app = next((kind.name for kind in KINDS if kind.looks_like(payload)), "")
-        self.unknown += not self.app
+        self.app = next((kind.name for kind in KINDS if kind.looks_like(start)), "")
         if self.app == "tls":
             self.handshake = tls.Handshake()
         elif self.app == "http":
             for side in self.sides:
                 side.http = HttpSide()
+        return bool(self.app)
 
     def encrypt(self) -> None:
         """All that follows is encrypted."""
@@ -159,33 +172,40 @@ class Watched:
 
 
 class WatchedSide:
-    """One side of it."""
+    """One side of it: what its packets have said so far (`seen`, `flags`, `sent`), and what is held of it."""
 
     __slots__ = (
-        "_always", "_destination", "_destination_port", "_fired", "_followed", "_framed", "_half", "_head", "_known",
-        "_last_flags", "_last_time", "_once", "_order", "_rules", "_source", "_source_port", "_to_server", "_waiting",
-        "_watched", "http",
+        "_always", "_destination", "_destination_port", "_fired", "_first", "_framed",
+        "_head", "_known", "_now", "_now_flags",
+        "_once", "_order", "_rules", "_source", "_source_port", "_to_server", "_told", "_waiting", "_watched", "flags",
+        "http", "seen", "sent",
     )  # fmt: skip
 
-    def __init__(self, watched: Watched, half: Half, to_server: bool) -> None:
+    def __init__(self, watched: Watched, to_server: bool) -> None:
         flow = watched.flow
-        self._watched, self._half, self._to_server = watched, half, to_server
+        self._watched, self._to_server = watched, to_server
         ends = (flow.source, flow.source_port), (flow.destination, flow.destination_port)
         (self._source, self._source_port), (self._destination, self._destination_port) = (
             ends if to_server else reversed(ends)
         )
+        self.seen = False
+        self.flags = self.sent = self._now = self._now_flags = 0
         self._rules: RuleSet | None = None
-        self._once: list[PacketRule] = []
-        self._always: list[PacketRule] = []
-        self._order: Side | None = Side()
-        self._head: bytearray | None = bytearray()
-        self._followed = True
+        self._once: Sequence[PacketRule] = ()
+        self._always: Sequence[PacketRule] = ()
+        #: Rules that told once already.
+        self._told: set[tuple[int, int]] | None = None
+        #: Where the first byte belongs, as the packet says that opened the connection.
+        self._first = -1
+        #: What is needed only once something is sent: most connections of a scan never are.
+        self._order: Side | None = None
+        self._head: bytearray | None = None
+        #: Whether the first bytes were looked at.
         self._known = False
-        #: Rules that wait for more, and those that have matched: what was there then.
-        self._waiting: dict[PacketRule, None] = {}
+        #: Rules that wait for more, and those that have matched: how much was there then.
+        self._waiting: dict[PacketRule, None] = _NONE
         self._fired: dict[PacketRule, int] = {}
         self._framed: Framed | None = None
-        self._last_time = self._last_flags = 0
         self.http: HttpSide | None = None
 
     def take_datagram(self, payload: bytes, time: int, _sequence: int, flags: int) -> None:
@@ -193,11 +213,10 @@ class WatchedSide:
         watched, rules = self._watched, self._watched.matcher.rules
         if self._rules is not rules:
             self._renew(rules)
-        self._last_time, self._last_flags = time, flags
-        if not payload:
-            self._ask_of_packet((), payload)
-            return
-        self._ask_of_packet(rules.candidates(PAYLOAD, payload), payload)
+        self.seen = True
+        self.sent += len(payload)
+        self._now, self._now_flags = time, flags
+        self._ask_of_packet(rules.candidates(PAYLOAD, payload) if payload else (), payload, len(payload))
         if watched.app == "dns" and (names := dns.questions(payload)):
             self._ask(Message(DNS, {"dns.query": names}, b"\0".join(names)))
 
@@ -206,21 +225,29 @@ class WatchedSide:
         watched, rules = self._watched, self._watched.matcher.rules
         if self._rules is not rules:
             self._renew(rules)
-        self._last_time, self._last_flags = time, flags
+        self.flags |= flags
+        self.sent += len(payload)
+        self._now, self._now_flags = time, flags
         if not payload or watched.encrypted:
+            if flags & SYN and not self.seen:
+                self._first = sequence + 1
             if self._once or self._always:
-                self._ask_of_packet((), b"" if watched.encrypted else payload)
+                self._ask_of_packet((), b"", len(payload))
             return
-        if not watched.app and not self._known and watched.unknown < 2:
-            watched.recognise(payload)
-        self._known = True
-        fresh = self._order.in_order(payload, sequence) if self._order is not None else payload
+        if not self.seen:
+            self._begin()
+        fresh = payload if self._order is None else self._order.in_order(payload, sequence)
+        start = b""
+        if not self._known and not watched.app:
+            start = bytes(self._head or b"") + fresh
+        if start:
+            self._known = watched.recognise(start) or len(start) >= ENOUGH
         if self._head is not None:
             self._ask_of_head(self._head, payload, fresh, rules)
         else:
-            self._ask_of_packet(rules.candidates(PAYLOAD, payload), payload)
+            self._ask_of_packet(rules.candidates(PAYLOAD, payload), payload, len(payload))
         if self._order is not None and fresh:
-            self._read_on(fresh)
+            self._read_on(start if start and watched.app else fresh)
             if self._head is None and not self._needs_order():
                 self._order = None
 
@@ -235,23 +262,37 @@ class WatchedSide:
         self._let_go()
         self._order = self.http = self._framed = None
 
+    def _begin(self) -> None:
+        """The first payload: from now on the beginning is held."""
+        self.seen = True
+        self._order = Side()
+        if self._first >= 0:
+            self._order.begin(self._first)
+        if self._watched.matcher.has_room():
+            self._head = bytearray()
+            self._waiting = {}
+        else:
+            self._watched.matcher.counts.unheld += 1
+
     def _renew(self, rules: RuleSet) -> None:
         """Begin to ask other rules."""
         self._rules = rules
         ends = self._source, self._source_port, self._destination, self._destination_port
-        protocol = self._watched.flow.protocol
+        protocol, told = self._watched.flow.protocol, self._told or ()
         self._once, self._always = (
             [rule for rule in found if rule.protocols is None or protocol in rule.protocols]
             for found in (rules.headers.of(*ends), rules.payloads.of(*ends))
         )
-        self._waiting.clear()
-        self._fired.clear()
+        self._once = [rule for rule in self._once if (rule.gid, rule.sid) not in told]
+        if self._waiting:
+            self._waiting = {}
+        self._fired = {}
 
     def _needs_order(self) -> bool:
         watched = self._watched
         return self.http is not None or watched.handshake is not None or watched.app == "dns"
 
-    def _ask_of_packet(self, candidates: Iterable[PacketRule], payload: bytes) -> None:
+    def _ask_of_packet(self, candidates: Iterable[PacketRule], payload: bytes, size: int) -> None:
         """Ask rules of one packet, which is not part of a beginning that is held."""
         if self._once:
             self._ask_once()
@@ -259,7 +300,7 @@ class WatchedSide:
         if todo:
             todo.sort(key=_order)
             message = Message(PAYLOAD, {"pkt_data": [payload]}, payload)
-            packet = self._packet(len(payload))
+            packet = self._packet(size)
             for rule in todo:
                 self._try(rule, message, packet)
 
@@ -268,7 +309,7 @@ class WatchedSide:
         before = len(head)
         head += fresh
         self._watched.matcher.held += len(fresh)
-        text = bytes(head[max(0, before - CARRY) :]) if before else fresh
+        text = bytes(head[max(0, before - rules.carry) :]) if before else fresh
         candidates = rules.candidates(PAYLOAD, text) if fresh else []
         of_packet = candidates if fresh is payload or fresh == payload else rules.candidates(PAYLOAD, payload)
         if self._once:
@@ -292,7 +333,7 @@ class WatchedSide:
         whole = Message(PAYLOAD, {"pkt_data": [bytes(head)]}, b"")
         for order in sorted(todo):
             rule = todo[order]
-            if rule.on_packets and (order in new or order in always) and self._try(rule, alone, packet):
+            if rule.on_packets and (order in new or order in always) and self._try(rule, alone, packet) is _HIT:
                 waiting.pop(rule, None)
                 self._fired[rule] = len(head)
                 continue
@@ -305,10 +346,12 @@ class WatchedSide:
                 message = Message(PAYLOAD, {"pkt_data": [bytes(head[fired:])]}, b"")
             else:
                 continue
-            if self._try(rule, message, packet):
+            answer = self._try(rule, message, packet)
+            if answer is not _WAITS:
                 waiting.pop(rule, None)
+            if answer is _HIT:
                 self._fired[rule] = len(head)
-            elif fired is None and order not in always and rule not in waiting:
+            elif answer is _WAITS and fired is None and order not in always and rule not in waiting:
                 if len(waiting) < MAX_WAITING:
                     waiting[rule] = None
                 else:
@@ -318,17 +361,22 @@ class WatchedSide:
         if self._head is not None:
             self._watched.matcher.held -= len(self._head)
             self._head = None
-        self._waiting.clear()
-        self._fired.clear()
+        self._waiting = _NONE
+        self._fired = {}
 
     def _ask_once(self) -> None:
         """Ask rules that are only about who speaks with whom: each tells once of a side."""
         watched, packet = self._watched, self._packet(0)
         message = Message(PAYLOAD, {}, b"")
-        decided = packet.established and (self._known or watched.flow.protocol != TCP)
-        self._once = [
-            rule for rule in self._once if not self._try(rule, message, packet) and (rule.checks or not decided)
-        ]
+        decided = packet.established and (self._known or bool(watched.app) or watched.flow.protocol != TCP)
+        left = []
+        for rule in self._once:
+            if self._try(rule, message, packet) is _HIT:
+                self._told = self._told or set()
+                self._told.add((rule.gid, rule.sid))
+            elif rule.checks or not decided:
+                left.append(rule)
+        self._once = left
 
     def _read_on(self, fresh: bytes) -> None:
         """Read what the protocol says, and ask the rules about it."""
@@ -347,7 +395,7 @@ class WatchedSide:
         elif watched.app == "dns":
             self._framed = self._framed or Framed(2)
             for each in self._framed.messages(True, fresh, dns.MAX_MESSAGE):
-                if names := dns.questions(each[2:]):
+                if names := dns.questions(each):
                     self._ask(Message(DNS, {"dns.query": names}, b"\0".join(names)))
 
     def _ask_of_tls(self, message: Message) -> None:
@@ -373,47 +421,53 @@ class WatchedSide:
 
     def _packet(self, size: int) -> Packet:
         watched = self._watched
-        flow = watched.flow
+        back, forth = watched.sides
         return Packet(
-            size, self._last_flags, watched.established, self._to_server, self._source, self._source_port,
-            self._destination, self._destination_port, flow.protocol, watched.app, flow.back.payload,
-            flow.forth.payload,
+            size, self._now_flags, watched.established, self._to_server, self._source, self._source_port,
+            self._destination, self._destination_port, watched.flow.protocol, watched.app, back.sent, forth.sent,
         )  # fmt: skip
 
-    def _try(self, rule: PacketRule, message: Message, packet: Packet) -> bool:
-        """Ask one rule; where it matches its marks are made and it is told of."""
-        if (rule.app and rule.app != packet.app) or (rule.protocols and packet.protocol not in rule.protocols):
-            return False
+    def _try(self, rule: PacketRule, message: Message, packet: Packet) -> "_Answer":
+        """Ask one rule; where it matches its marks are made and it is told of.
+
+        Where all was found but the connection is in another state, that has passed; where not, more may come.
+        """
+        if rule.to_server is not None and rule.to_server != self._to_server:
+            return _NEVER
+        if rule.protocols and packet.protocol not in rule.protocols:
+            return _NEVER
         if not rule.header.fits(packet.source, packet.source_port, packet.destination, packet.destination_port):
-            return False
-        if not all(test(packet) for test in rule.packet_tests):
-            return False
-        if rule.checks and not all(self._has(bit) for bit in rule.checks):
-            return False
+            return _NEVER
+        if rule.app and rule.app != packet.app:
+            return _NEVER if packet.app or self._known else _WAITS
+        if rule.per_packet and not all(test(packet) for test in rule.packet_tests):
+            return _NEVER
         found = matches(rule, message)
         if found is None:
-            return False
+            return _WAITS
+        if not all(test(packet) for test in rule.packet_tests) or not all(self._has(bit) for bit in rule.checks):
+            return _NEVER
         for bit in rule.marks:
             self._mark(bit)
         if not rule.silent:
             places, looked_at = found
             watched = self._watched
-            hit = Hit(rule, self._last_time, self._to_server, watched.app, places, looked_at)
+            hit = Hit(rule, self._now, self._to_server, watched.app, places, looked_at)
             watched.matcher.hit(watched.flow, hit, packet)
-        return True
+        return _HIT
 
     def _has(self, bit: Bit) -> bool:
         watched = self._watched
         if bit.track == "flow":
             there = watched.bits is not None and not watched.bits.isdisjoint(bit.names)
         else:
-            there = watched.matcher.marks.has(bit, self._source, self._destination, self._last_time)
+            there = watched.matcher.marks.has(bit, self._source, self._destination, self._now)
         return there == (bit.action == "isset")
 
     def _mark(self, bit: Bit) -> None:
         watched = self._watched
         if bit.track != "flow":
-            watched.matcher.marks.mark(bit, self._source, self._destination, self._last_time)
+            watched.matcher.marks.mark(bit, self._source, self._destination, self._now)
             return
         if watched.bits is None:
             watched.bits = set()

@@ -71,6 +71,7 @@ class PacketRule:
     app: str
     kinds: tuple[str, ...]
     groups: tuple[Group, ...]
+    to_server: bool | None
     packet_tests: tuple[PacketTest, ...]
     checks: tuple[Bit, ...]
     marks: tuple[Bit, ...]

@@ -127,6 +127,8 @@ class RuleSet:
         self.headers = Headers(heads)
         self.payloads = Headers(self.always.get(PAYLOAD, ()))
         self.patterns = len(numbers)
+        #: Bytes before new ones in which a content may begin that ends in them.
+        self.carry = max(map(len, numbers), default=1) - 1
         self._scan = _database(numbers).scan if numbers else None
         self._found: list[int] = []
         self.seconds = time.monotonic() - started
