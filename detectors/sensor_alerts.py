@@ -21,7 +21,7 @@ MARK = b'"event.kind":"alert"'
 _HOUR = 3_600_000_000
 #: Levels by what the rule's author says of it (ET's `signature_severity`), else by its priority, 1 the worst.
 _SEVERITIES = {"critical": "critical", "major": "high", "minor": "medium", "informational": "informational"}
-_PRIORITIES = {1: "high", 2: "medium", 3: "low"}
+_PRIORITIES = {"1": "high", "2": "medium", "3": "low"}
 _SENSORS = {"network.alert": "packet", "suricata.alert": "suricata", "zeek.notice": "zeek"}
 
 
@@ -72,10 +72,9 @@ def _about(event: Event) -> About:
         f"detectors.of_{sensor}", rule=title, category=_text(event.get("rule.category")) or "-",
         said=_text(event.get("rule.description")) or "-",
     )  # fmt: skip
-    reference = event.get("rule.reference", ())
     return About(
         id=_identifier(event, sensor), title=title, level=_level(event), status="", description=words["en"],
-        tags=tuple(_tags(event)), references=(reference,) if isinstance(reference, str) else tuple(reference),
+        tags=tuple(_tags(event)), references=tuple(_texts(event.get("rule.reference"))),
         falsepositives=(), author="", path="",
         extra={"description_vi": words["vi"], "title_vi": event.get("packet_rule.title_vi")},
     )  # fmt: skip
@@ -91,16 +90,14 @@ def _identifier(event: Event, sensor: str) -> str:
 
 def _level(event: Event) -> str:
     said = event.get("packet_rule.severity") or event.get("suricata.eve.alert.metadata.signature_severity")
-    if isinstance(said, list):
-        said = said[0] if said else ""
-    level = _SEVERITIES.get(str(said).lower())
-    return level or _PRIORITIES.get(event.get("event.severity", 3), "informational")
+    level = _SEVERITIES.get(next(iter(_texts(said)), "").lower())
+    return level or _PRIORITIES.get(_text(event.get("event.severity", 3)), "informational")
 
 
 def _tags(event: Event) -> list[str]:
     """Return the techniques of MITRE ATT&CK that a rule of ET names."""
-    named = event.get("packet_rule.techniques") or event.get("suricata.eve.alert.metadata.mitre_technique_id") or ()
-    return [f"attack.{each.lower()}" for each in ([named] if isinstance(named, str) else named) if _text(each)]
+    named = event.get("packet_rule.techniques") or event.get("suricata.eve.alert.metadata.mitre_technique_id")
+    return [f"attack.{each.lower()}" for each in _texts(named)]
 
 
 def _found(event: Event) -> list[tuple[str, str]]:
@@ -113,6 +110,11 @@ def _found(event: Event) -> list[tuple[str, str]]:
         for each in found
         if isinstance(each, dict)
     ]
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a field that may hold one or several."""
+    return [each for each in map(_text, value if isinstance(value, list) else [value]) if each]
 
 
 def _text(value: Any) -> str:

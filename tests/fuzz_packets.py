@@ -5,7 +5,6 @@ with others, out of their order. No exception may escape, every event must be on
 """
 
 import argparse
-import os
 import random
 import struct
 import sys
@@ -112,7 +111,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--no-rules", action="store_true", help="without packet rules")
     chosen = parser.parse_args()
-    data = Path(os.environ.get("HAIDANG_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    data = Path(__file__).parents[2] / "shared" / "data"
     known = frames(data / "pcap")
     rules = None if chosen.no_rules else RuleSet(load([_SHIPPED, data / "suricata-rules"]))
     started = time.monotonic()

@@ -1,5 +1,6 @@
 """A hit of a packet rule enters, the fields of its event leave: those that Suricata's alerts have (docs/network.md)."""
 
+import re
 from typing import Any
 
 from collectors.network import events
@@ -10,6 +11,12 @@ from collectors.network.rules.matching import Hit
 SHOWN, BEFORE = 256, 32
 #: Contents that the event names, and bytes of each.
 MAX_PLACES, MAX_CONTENT = 20, 64
+#: Passwords in clear text: HTTP's `Authorization` and form fields, `PASS` of FTP and POP3. They are never kept.
+_SECRETS = re.compile(
+    rb"((?:\bauthorization:[ \t]*\w+[ \t]+)|(?:^|[\r\n])pass[ \t]+|\b(?:password|passwd|passwort|pass|pwd|mat_?khau)=)"
+    rb"([^\r\n&\s]+)",
+    re.IGNORECASE,
+)
 _SERVICES = {"krb5": "kerberos", "dcerpc": "dce_rpc"}
 
 
@@ -18,7 +25,7 @@ def alert_fields(flow: Flow, hit: Hit) -> dict[str, Any]:
     rule = hit.rule
     first = min((place.offset for place in hit.places[:1]), default=0)
     begin = max(0, first - BEFORE)
-    shown = hit.looked_at[begin : begin + SHOWN]
+    shown = masked(hit.looked_at)[begin : begin + SHOWN]
     fields = {
         **events.of_transaction(flow, "alert", hit.time, {}),
         "event.kind": "alert", "event.category": ["network", "intrusion_detection"], "event.type": ["info"],
@@ -27,7 +34,7 @@ def alert_fields(flow: Flow, hit: Hit) -> dict[str, Any]:
         "rule.ruleset": str(rule.gid),
         "packet_rule.direction": "to_server" if hit.to_server else "to_client",
         "packet_rule.matches": [
-            {"buffer": place.buffer, "offset": place.offset, "content": printable(place.content[:MAX_CONTENT])}
+            {"buffer": place.buffer, "offset": place.offset, "content": printable(masked(place.content)[:MAX_CONTENT])}
             for place in hit.places[:MAX_PLACES]
         ],
     }  # fmt: skip
@@ -49,6 +56,11 @@ def alert_fields(flow: Flow, hit: Hit) -> dict[str, Any]:
     if hit.app:
         fields["network.protocol"] = _SERVICES.get(hit.app, hit.app)
     return fields
+
+
+def masked(data: bytes) -> bytes:
+    """Return bytes with stars instead of passwords, as far as the form says that it is one."""
+    return _SECRETS.sub(lambda found: found[1] + b"*" * len(found[2]), data)
 
 
 def printable(data: bytes) -> str:

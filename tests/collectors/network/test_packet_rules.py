@@ -563,3 +563,21 @@ def test_other_rules_are_asked_from_when_they_are_given_and_no_connection_is_los
 def test_a_candidate_list_has_only_rules_whose_content_is_there() -> None:
     rules = ruleset('content:"alpha";', 'content:"BETA"; nocase;', 'content:!"x"; content:"gamma";')
     assert [rule.sid for rule in rules.candidates(PAYLOAD, b"xx beta ALPHA")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [
+        (b"PASS bi-mat\r\n", "PASS ******.."),
+        (b"x\r\npass  a b", "x..pass  * b"),
+        (b"GET / HTTP/1.1\r\nAuthorization: Basic YTpi\r\n", "GET / HTTP/1.1..Authorization: Basic ****.."),
+        (b"a=1&password=h%20i&b=2", "a=1&password=*****&b=2"),
+        (b"COMPASS north", "COMPASS north"),
+    ],
+)
+def test_passwords_are_never_kept(payload: bytes, shown: str) -> None:
+    rules = ruleset('pcre:"/.+/s";')
+    (event,) = of(sensed(pcap(sent(payload)), rules=rules), "network.alert")
+    assert event["packet_rule.payload.text"] == shown
+    assert event["packet_rule.matches"][0]["content"] == shown
+    assert bytes.fromhex(event["packet_rule.payload.hex"]).count(b"*") == shown.count("*")
