@@ -99,6 +99,7 @@ async def _beat(stage: Stage, told: list[Listening], intake: Intake, now: bool =
         "listening": {source.source: source.places for source in told},
         "failures": {place: why for source in told for place, why in source.failures.items()},
         "buffered": {source.source: waiting for source in told if (waiting := source.buffered())},
+        "packet_rules": {source.source: source.packet_rules for source in told if source.packet_rules},
         "held": intake.held_because,
         "held_by_disk": intake.held_by_disk,
     }

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, encoding, zone
+from collectors.network.rules.ruleset import RuleSet, load
 from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
 from pipeline.balance import balances
@@ -51,6 +52,8 @@ class Result:
     files: int = 0
     failed: int = 0
     rules: int = 0
+    packet_rules: int = 0
+    packet_refused: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     read: int = 0
     stored: int = 0
@@ -65,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=say("command.import.files"))
     parser.add_argument("--rules", type=Path, action="append", help=say("command.import.rules"))
+    parser.add_argument("--packet-rules", type=Path, nargs="+", help=say("command.import.packet_rules"))
     parser.add_argument("--dataset", help=say("command.import.dataset"))
     parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
     parser.add_argument("--encoding", default="auto", help=say("command.import.encoding"))
@@ -81,12 +85,13 @@ def run(chosen: argparse.Namespace) -> int:
             raise HaidangError("command.import.no_rules", folder=folder)
     hints = Hints(dataset=chosen.dataset, timezone=zone(chosen.timezone))
     origin = Origin(SOURCE, settings.observer, settings.organization, hints, encoding(chosen.encoding))
+    packet_rules = RuleSet(load(chosen.packet_rules)) if chosen.packet_rules else None
     engine = open_state(settings.data_dir, settings.state)
     queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()
     with only_one(settings.data_dir, "import", wait_seconds=0):
         try:
-            result = _import(settings, engine, queue, origin, paths, chosen.rules)
+            result = _import(settings, engine, queue, origin, paths, chosen.rules, packet_rules)
         except (sqlite3.Error, SQLAlchemyError, OSError) as error:
             raise HaidangError("command.import.cannot_write", data_dir=settings.data_dir, fault=error) from error
     result.seconds = round(time.monotonic() - started, 2)
@@ -98,16 +103,25 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _import(
-    settings: Settings, engine: Engine, queue: Bus, origin: Origin, paths: list[Path], rules: list[Path] | None
+    settings: Settings,
+    engine: Engine,
+    queue: Bus,
+    origin: Origin,
+    paths: list[Path],
+    rules: list[Path] | None,
+    packet_rules: RuleSet | None,
 ) -> Result:
     starts = queue.ends(bus.EVENTS)
     source = bus.OWN_RULES if rules else SOURCE
     with _pipeline(settings, engine, rules, starts) as running:
         _wait_for(queue, engine, bus.EVENTS, ["store"], running)  # what an earlier import left is not this one's
         before = _balance(engine, source)
-        result = _read_all(settings, engine, queue, origin, paths, running, source)
+        result = _read_all(settings, engine, queue, origin, paths, running, source, packet_rules)
         _wait(queue, engine, running)
         result.rules, result.refused = running.rules, running.refused
+    if packet_rules is not None:
+        result.packet_rules = len(packet_rules.rules)
+        result.packet_refused = [item.text for item in packet_rules.loading.refused]
     after = _balance(engine, source)
     result.stored = after["stored"] - before["stored"]
     result.already_stored = after["already_stored"] - before["already_stored"]
@@ -194,6 +208,7 @@ def _read_all(
     paths: list[Path],
     running: _Running,
     source: str,
+    packet_rules: RuleSet | None,
 ) -> Result:
     result = Result(files=len(paths))
     with _progress(sum(path.stat().st_size for path in paths if path.exists())) as advance:
@@ -202,7 +217,7 @@ def _read_all(
             size = path.stat().st_size if path.exists() else 0
             advanced = 0
             try:
-                for lines, used in read_file(path, origin, settings.limits.decode_bytes):
+                for lines, used in read_file(path, origin, settings.limits.decode_bytes, packet_rules):
                     _publish(queue, source, lines, running)
                     tally.add(source, IN, len(lines))
                     tally.add(source, OUT, len(lines))
@@ -323,6 +338,7 @@ def _as_json(result: Result) -> dict[str, Any]:
         "failed": result.failed, "unreadable": result.unreadable, "reasons": reasons,
         "alerts": sum(result.alerts.values()), "alerts_by_rule": rules, "seconds": result.seconds,
         "rules": result.rules, "rules_refused": result.refused,
+        "packet_rules": result.packet_rules, "packet_rules_refused": result.packet_refused,
     }  # fmt: skip
 
 
@@ -348,5 +364,10 @@ def _print(result: Result) -> None:
     if result.rules:
         show.line(say("command.import.loaded", rules=show.number(result.rules), refused=len(result.refused)))
         for reason in result.refused[:_LISTED_REASONS]:
+            show.line(f"  {reason}")
+    if result.packet_rules or result.packet_refused:
+        count = show.number(result.packet_rules)
+        show.line(say("command.packet_rules.loaded", loaded=count, refused=show.number(len(result.packet_refused))))
+        for reason in result.packet_refused[:_LISTED_REASONS]:
             show.line(f"  {reason}")
     show.line(say("command.import.next"))

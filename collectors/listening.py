@@ -23,6 +23,8 @@ class Listening:
     source: str
     places: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    #: What a source that has packet rules says of them: how many are loaded and refused, and the first reasons.
+    packet_rules: dict[str, Any] = field(default_factory=dict)
     #: How many records wait on the disk before they can be taken in.
     buffered: Callable[[], int] = lambda: 0
     _closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

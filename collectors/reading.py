@@ -24,6 +24,7 @@ from collectors.decoders.zeek_layout import Layouts
 from collectors.envelope import Origin
 from collectors.network.capture_events import read_capture
 from collectors.network.capture_files import CAPTURE_MAGIC, DamagedError
+from collectors.network.rules.ruleset import RuleSet
 from collectors.unpacking import GZIP_MAGIC, ZSTD_MAGIC, Lines, TooLarge, Unpacker, line_fault
 from collectors.windows_events import EVTX_HEADER_BYTES, EVTX_MAGIC, missing_chunks, read_evtx
 from pipeline.event import MAX_EVENT_BYTES
@@ -69,8 +70,10 @@ def _may_be_file(path: Path) -> bool:
         return True
 
 
-def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[list[bytes], int]]:
-    """Yield event lines with how many bytes of the file were read for them.
+def read_file(
+    path: Path, origin: Origin, line_limit: int, packet_rules: RuleSet | None = None
+) -> Iterator[tuple[list[bytes], int]]:
+    """Yield event lines with how many bytes of the file were read for them; of a capture, packet rules are asked.
 
     Raises:
         Unreadable: the file cannot be read, from here on.
@@ -85,11 +88,11 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
             head = file.read(8)
             file.seek(0)
             if head.startswith((GZIP_MAGIC, ZSTD_MAGIC)):
-                yield from _unpacked(path, file, head, origin, line_limit)
+                yield from _unpacked(path, file, head, origin, line_limit, packet_rules)
             elif head == EVTX_MAGIC:
                 yield from _evtx(path, path, origin)
             elif head[:4] in CAPTURE_MAGIC:
-                yield from _capture(path, path, origin)
+                yield from _capture(path, path, origin, packet_rules)
             else:
                 yield from _text(path, file, origin, line_limit)
     except OSError as error:
@@ -99,7 +102,7 @@ def read_file(path: Path, origin: Origin, line_limit: int) -> Iterator[tuple[lis
 
 
 def _unpacked(
-    path: Path, packed: BinaryIO, head: bytes, origin: Origin, limit: int
+    path: Path, packed: BinaryIO, head: bytes, origin: Origin, limit: int, packet_rules: RuleSet | None
 ) -> Iterator[tuple[list[bytes], int]]:
     """Unpack to a temporary file first: an `.evtx` is read at any place, and a bomb is found before it counts."""
     most = max(path.stat().st_size * _MAX_GROWTH, _MAX_SMALL)
@@ -122,7 +125,7 @@ def _unpacked(
         if start == EVTX_MAGIC:
             yield from _evtx(Path(plain.name), path, origin)
         elif start[:4] in CAPTURE_MAGIC:
-            yield from _capture(Path(plain.name), path, origin)
+            yield from _capture(Path(plain.name), path, origin, packet_rules)
         elif start:
             yield from _text(path, cast(BinaryIO, plain), origin, limit)
     if broken is not None:
@@ -144,9 +147,11 @@ def _evtx(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[byte
         raise Unreadable(f"it is cut off: its last {missing} chunks are missing; what came before is taken in")
 
 
-def _capture(content: Path, path: Path, origin: Origin) -> Iterator[tuple[list[bytes], int]]:
+def _capture(
+    content: Path, path: Path, origin: Origin, packet_rules: RuleSet | None
+) -> Iterator[tuple[list[bytes], int]]:
     try:
-        yield from read_capture(content, origin, path)
+        yield from read_capture(content, origin, path, packet_rules)
     except DamagedError as error:
         raise Unreadable(f"{error}; what came before is taken in") from error
 

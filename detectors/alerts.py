@@ -50,11 +50,11 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
     Its id is made of the rule and the event, so a replay repeats it.
     """
     last = events[-1]
-    document = _document(rule, last["@timestamp"], event_id("alert", rule.id, last["event.id"]), len(events))
-    document["alert.matches"] = [_match(m.selection, m.field, m.value) for m in matches]
-    document["alert.evidence"] = list(events[:MAX_EVIDENCE])
-    document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
-    return document
+    made = document(rule, last["@timestamp"], event_id("alert", rule.id, last["event.id"]), len(events))
+    made["alert.matches"] = [match(m.selection, m.field, m.value) for m in matches]
+    made["alert.evidence"] = list(events[:MAX_EVIDENCE])
+    made.update(entities(last))
+    return made
 
 
 def correlation_alert(burst: Burst) -> Event:
@@ -64,30 +64,37 @@ def correlation_alert(burst: Burst) -> Event:
     """
     rule = burst.rule
     identifier = event_id("alert", rule.id, *burst.key, burst.time)
-    document = _document(rule, from_micros(burst.time), identifier, burst.events)
+    made = document(rule, from_micros(burst.time), identifier, burst.events)
     what = f"{rule.type}({', '.join(rule.fields)})" if rule.fields else rule.type
     asked = f"{shown(burst.measured)} ({rule.condition}) in {rule.timespan}"
-    document["alert.matches"] = [
-        _match("correlation", what, asked),
-        *(_match("group-by", name, value) for name, value in zip(rule.group_by, burst.key, strict=True)),
-        *(_match("rule", part.rule.title, str(n)) for part, n in zip(rule.parts, burst.of_parts, strict=True) if n),
-        _match("time", "first", from_micros(burst.first)),
-        _match("time", "last", from_micros(burst.last)),
+    made["alert.matches"] = [
+        match("correlation", what, asked),
+        *(match("group-by", name, value) for name, value in zip(rule.group_by, burst.key, strict=True)),
+        *(match("rule", part.rule.title, str(n)) for part, n in zip(rule.parts, burst.of_parts, strict=True) if n),
+        match("time", "first", from_micros(burst.first)),
+        match("time", "last", from_micros(burst.last)),
     ]
     evidence = [decode(line) for line in burst.evidence]
-    document["alert.evidence"] = evidence
+    made["alert.evidence"] = evidence
     for name in _ENTITY_FIELDS:
         if evidence and name in evidence[0] and all(event.get(name) == evidence[0][name] for event in evidence):
-            document[name] = evidence[0][name]
-    return document
+            made[name] = evidence[0][name]
+    return made
 
 
-def _match(selection: str, field: str, value: str) -> dict[str, str]:
+def entities(event: Event) -> Event:
+    """Return what an alert repeats of its event: who and where."""
+    return {name: event[name] for name in _ENTITY_FIELDS if name in event}
+
+
+def match(selection: str, field: str, value: str) -> dict[str, str]:
+    """Return one reason of an alert."""
     return {"selection": selection, "field": field, "value": value}
 
 
-def _document(rule: About, time: str, identifier: str, count: int) -> dict[str, Any]:
-    document: Event = {
+def document(rule: About, time: str, identifier: str, count: int) -> dict[str, Any]:
+    """Return an alert without its reasons and its evidence."""
+    made: Event = {
         "@timestamp": time,
         "event.id": identifier,
         "event.kind": "alert",
@@ -104,8 +111,8 @@ def _document(rule: About, time: str, identifier: str, count: int) -> dict[str, 
         "alert.status": "new",
         "alert.count": count,
     }
-    document.update({name: rule.extra[key] for name, key in _WORDS if isinstance(rule.extra.get(key), str)})
-    return document
+    made.update({name: rule.extra[key] for name, key in _WORDS if isinstance(rule.extra.get(key), str)})
+    return made
 
 
 def refused_alert(refused: Refused, observer: str) -> Event:

@@ -17,12 +17,13 @@ from detectors.rulebook.following import Follower, Ready
 from detectors.rulebook.loading import CANARY_RULE, Loaded
 from detectors.rulebook.revisions import Revision
 from detectors.rulebook.updating import Updates
+from detectors.sensor_alerts import SensorAlerts
 from detectors.sigma import Refused, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from pipeline import bus, canaries
 from pipeline.bus import Record
 from pipeline.canaries import CANARY
-from pipeline.event import Event, encode
+from pipeline.event import Event, decode, encode
 from pipeline.frame import pack
 from pipeline.ledger import OUT, Tally
 from pipeline.logs import log
@@ -110,7 +111,8 @@ def _examiner(stage: Stage, rules: Ready, consumer: Consumer, only_source: str |
     correlating = OfImport(used, stage.settings.detectors) if only_source else OfSite(stage, used, consumer)
     if only_source is None:
         _report_refused(stage, used.refused)
-    return _Examiner(rules, consumer, correlating, stage.settings.observer)
+    sensors = SensorAlerts(stage.settings.detectors.sensor_alerts)
+    return _Examiner(rules, consumer, correlating, sensors, stage.settings.observer)
 
 
 class _Effects:
@@ -147,7 +149,9 @@ def alerts_of(event: Event, rules: Iterable[Rule]) -> list[Event]:
 class _Examiner:
     """Finds what the rules say of the events of a record."""
 
-    def __init__(self, rules: Ready, consumer: Consumer, correlating: Correlating, observer: str) -> None:
+    def __init__(
+        self, rules: Ready, consumer: Consumer, correlating: Correlating, sensors: SensorAlerts, observer: str
+    ) -> None:
         self.correlating = correlating
         #: How often each rule matched since somebody cleared this, and whether it raised an alert.
         self.hits: Counter[tuple[str, bool]] = Counter()
@@ -156,6 +160,7 @@ class _Examiner:
         self._prefilter = rules.prefilter
         self._consumer = consumer
         self._observer = observer
+        self._sensors = sensors
         self._quiet = frozenset(rule for rule in self._rules.rules if rule.id in self._loaded.observed)
         self._detail = {
             "ready": True, "rules": len(self._loaded.every), "rulebook": self._loaded.revision.number,
@@ -172,7 +177,13 @@ class _Examiner:
         """Return the alerts of a record's events as lines; what correlations need goes to these."""
         raised: list[Event] = []
         tally = self._consumer.tally if record.source != CANARY else Tally()  # a canary counts nowhere
-        for number, _, event in parsed(record, tally, self._prefilter.candidates):
+        of_sensors: list[tuple[int, bytes]] = []
+
+        def candidates(lines: list[bytes]) -> list[tuple[int, bytes]]:
+            of_sensors.extend(self._sensors.candidates(lines))
+            return self._prefilter.candidates(lines)
+
+        for number, _, event in parsed(record, tally, candidates):
             try:
                 matching = self._prefilter.matching(number, event)
                 if matching:
@@ -182,8 +193,21 @@ class _Examiner:
                 whole = complete(event, record, number)
                 matching, failed = one_by_one(whole, self._rules, self._observer)
                 raised += [*failed, *self._alerts(whole, matching, record)]
+        if of_sensors and record.source != CANARY:
+            raised += self._of_sensors(record, of_sensors)
         tally.add(record.source, OUT, len(raised))
         return [encode(item) for item in raised]
+
+    def _of_sensors(self, record: Record, lines: list[tuple[int, bytes]]) -> list[Event]:
+        """Return the alerts of events that are themselves alerts of a sensor."""
+        raised = []
+        for number, line in lines:
+            try:
+                if made := self._sensors.alert(complete(decode(line), record, number)):
+                    raised.append(made)
+            except Exception:  # a foreign event that is no alert of a sensor in its fields; the others are
+                log("detectors").exception("sensor_alert_failed", topic=record.topic, offset=record.offset, line=number)
+        return raised
 
     def correlated(self) -> list[Event] | None:
         """Return the alerts of correlations that came of it; None when the stage was told to stop meanwhile."""

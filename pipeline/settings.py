@@ -182,6 +182,13 @@ class NetworkSource(Section):
     promiscuous: bool = Field(True, description="also see what is for other machines")
     ring_mb: int = Field(32, ge=2, le=4096, description="memory of an interface for packets that wait, in MB")
     max_flows: int = Field(200_000, ge=1000, le=10_000_000, description="connections at once; of more, the oldest end")
+    rules: list[Path] = Field(
+        default_factory=list,
+        description="[packet rules](packet-rules.md): files, folders (all `*.rules` in them), patterns",
+    )
+    variables: dict[str, str] = Field(
+        default_factory=dict, description="packet rules: variables such as `HOME_NET`, beside those of Suricata"
+    )
 
 
 Source = Annotated[
@@ -276,6 +283,10 @@ class Detectors(Section):
     )
     correlation_evidence_mb: int = Field(
         200, ge=1, description="correlations: megabytes of events that are held to be shown in alerts"
+    )
+    sensor_alerts: list[str] = Field(
+        default_factory=lambda: ["network.alert", "suricata.alert", "zeek.notice"],
+        description="data sets whose own alerts become alerts; an empty list turns it off",
     )
     behaviours: Behaviours = Field(default_factory=Behaviours)
 

@@ -112,8 +112,15 @@ def _is_there(path: Path, file: bool = False) -> bool:
         return False
 
 
+def _packet_rules(place: str, source: NetworkSource) -> Iterator[str]:
+    for number, path in enumerate(source.rules):
+        if not re.search(r"[*?\[]", str(path)) and not (_is_there(path, file=True) or _is_there(path, file=False)):
+            yield _fault(f"{place}.rules.{number}", str(path), "settings.want_packet_rules")
+
+
 def _source(place: str, source: Source) -> Iterator[str]:
     if isinstance(source, NetworkSource):
+        yield from _packet_rules(place, source)
         return
     if isinstance(source, NetflowSource):
         yield from _host(place, source.host)

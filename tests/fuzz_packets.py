@@ -19,6 +19,7 @@ import orjson
 from collectors.envelope import Origin
 from collectors.network.bench import made_up
 from collectors.network.capture_files import DamagedError, Place, packets
+from collectors.network.rules.ruleset import RuleSet, load
 from collectors.network.sensor import Sensor
 from tests.fuzz import GROWTH_BYTES, _memory
 
@@ -27,6 +28,7 @@ _ORIGIN = Origin("fuzz", "may", "vn")
 #: Packets of one batch, flows that may go on, and bytes of a packet.
 _BATCH, _FLOWS, _LONGEST = 500, 2_000, 9_000
 Frame = tuple[bytes, int]
+_SHIPPED = Path(__file__).parents[1] / "rules" / "packets"
 
 
 def frames(captures: Path) -> list[Frame]:
@@ -40,14 +42,14 @@ def frames(captures: Path) -> list[Frame]:
     return found
 
 
-def fuzz(inputs: int, seed: int, known: Sequence[Frame]) -> int:
-    """Give a sensor so many packets; return by how many bytes the process grew.
+def fuzz(inputs: int, seed: int, known: Sequence[Frame], rules: RuleSet | None = None) -> int:
+    """Give a sensor, with or without packet rules, so many packets; return by how many bytes the process grew.
 
     Raises:
         AssertionError: something escaped; the text has the seed and the packet's number.
     """
     chance = random.Random(seed)
-    sensor = Sensor(_checked, most_flows=_FLOWS)
+    sensor = Sensor(_checked, most_flows=_FLOWS, rules=rules)
     before = 0
     moment = 1_795_500_000_000_000
     for first in range(0, inputs, _BATCH):
@@ -69,6 +71,7 @@ def fuzz(inputs: int, seed: int, known: Sequence[Frame]) -> int:
             raise AssertionError(f"seed {seed}, packets from {first}: {error!r}") from error
     assert len(sensor.table) <= _FLOWS
     sensor.finish()
+    assert sensor.matcher is None or sensor.matcher.held == 0
     return _memory() - before
 
 
@@ -106,10 +109,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--no-rules", action="store_true", help="without packet rules")
     chosen = parser.parse_args()
-    known = frames(Path(__file__).parents[2] / "shared" / "data" / "pcap")
+    data = Path(__file__).parents[2] / "shared" / "data"
+    known = frames(data / "pcap")
+    rules = None if chosen.no_rules else RuleSet(load([_SHIPPED, data / "suricata-rules"]))
     started = time.monotonic()
-    grown = fuzz(chosen.inputs, chosen.seed, known)
+    grown = fuzz(chosen.inputs, chosen.seed, known, rules)
     rate = chosen.inputs / (time.monotonic() - started)
     good = grown < GROWTH_BYTES
     sys.stdout.write(

@@ -83,6 +83,8 @@ def _name(kind: Any) -> str:
     if get_origin(kind) is list:
         inner = get_args(kind)[0]
         return "list of paths" if inner is Path else "list of texts" if inner is str else "list of sources"
+    if get_origin(kind) is dict:
+        return "table of texts"
     if get_origin(kind) is Union or type(kind).__name__ == "UnionType":
         return ", ".join(_name(item) for item in get_args(kind) if item is not type(None))
     if hasattr(kind, "__metadata__"):
@@ -168,7 +170,7 @@ def test_commands_that_the_pages_name_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
-    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z][a-z0-9]*)([^`\n]*)", text, re.MULTILINE):
+    for command, rest in re.findall(r"(?:^|`|\$\()haidang ([a-z][a-z0-9]*(?:-[a-z]+)*)([^`\n]*)", text, re.MULTILINE):
         assert command in COMMANDS, f"{page.name}: haidang {command}"
         options = {name for action in _actions(_named(command, rest)) for name in action.option_strings}
         assert set(re.findall(r"(--[a-z-]+)", rest.partition("#")[0])) <= options | {"--help"}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|evidence|rules|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|evidence|rules|packet-rules|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
@@ -34,6 +34,8 @@ _BUILT = {
     "rules.head.{}": r"rules\.head\.\w+",
     "rules.action.{}": r"rules\.action\.\w+",
     "rules.{}": r"rules\.(error|warning)",
+    "packet_rules.{}": r"packet_rules\.\w+",
+    "detectors.of_{}": r"detectors\.of_(packet|suricata|zeek)",
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin, encoding, zone
+from collectors.network.rules.ruleset import RuleSet as PacketRules
+from collectors.network.rules.ruleset import load
 from collectors.reading import files_in
 from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
@@ -27,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help=say("command.detect.files"))
     parser.add_argument("--rules", type=Path, action="append", help=say("command.detect.rules"))
     parser.add_argument("--behaviours", action="store_true", help=say("command.detect.behaviours"))
+    parser.add_argument("--packet-rules", type=Path, nargs="+", help=say("command.import.packet_rules"))
     parser.add_argument("--format", choices=["ndjson", "table"], default="ndjson", help=say("command.detect.format"))
     parser.add_argument("--dataset", help=say("command.import.dataset"))
     parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
@@ -47,7 +50,11 @@ def run(chosen: argparse.Namespace) -> int:
     if not rules.rules:
         _complain(say("command.detect.none_loaded", folders=", ".join(map(str, folders))))
         return 1
-    detection = Detection(rules, origin, _complain, chosen.behaviours)
+    packet_rules = PacketRules(load(chosen.packet_rules)) if chosen.packet_rules else None
+    not_loaded = packet_rules.loading.refused if packet_rules else []
+    for item in not_loaded:
+        _complain(item.text)
+    detection = Detection(rules, origin, _complain, chosen.behaviours, packet_rules)
     with tempfile.TemporaryDirectory(prefix="haidang-") as scratch:
         found = detection.findings(_files(chosen.files, Path(scratch)))
         if chosen.format == "table":
@@ -55,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
         else:
             for finding in found:
                 show.json_line(as_json(finding))
-    return 1 if rules.refused or detection.faults else 0
+    return 1 if rules.refused or not_loaded or detection.faults else 0
 
 
 def _files(given: Iterable[str], scratch: Path) -> Iterator[File]:

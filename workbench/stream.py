@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from collectors.envelope import Origin
+from collectors.network.rules.ruleset import RuleSet as PacketRules
 from collectors.reading import Unreadable, read_file
 from collectors.unpacking import NO_JSON
 from detectors.behaviours import All, is_wanted
 from detectors.correlate import limits_of
 from detectors.correlations import Correlations
+from detectors.sensor_alerts import SensorAlerts
 from detectors.sigma import Match, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from detectors.sigma.rule import About
@@ -53,7 +55,12 @@ class Detection:
     """One run of rules over files. What is wrong with these goes to `complain`, a sentence that names the place."""
 
     def __init__(
-        self, rules: RuleSet, origin: Origin, complain: Callable[[str], None], behaviours: bool = False
+        self,
+        rules: RuleSet,
+        origin: Origin,
+        complain: Callable[[str], None],
+        behaviours: bool = False,
+        packet_rules: PacketRules | None = None,
     ) -> None:
         self.events = 0
         self.unreadable = 0
@@ -67,6 +74,8 @@ class Detection:
         self._correlation_of = {rule.id: rule for rule in rules.correlations}
         chosen = Behaviours(waiting=_MAX_WAITING)
         self._behaviours = All(chosen, float("inf")) if behaviours else None
+        self._packet_rules = packet_rules
+        self._sensors = SensorAlerts(Detectors().sensor_alerts)
         self._files: list[str] = []
 
     def findings(self, files: Iterable[File]) -> Iterator[Finding]:
@@ -92,13 +101,15 @@ class Detection:
         self._files.append(file.shown)
         before, first = self.unreadable, self.events
         try:
-            for lines, _ in read_file(file.path, self._origin, Limits().decode_bytes):
+            for lines, _ in read_file(file.path, self._origin, Limits().decode_bytes, self._packet_rules):
                 self.events += len(lines)
                 for line in lines:
                     if b'"error.message":' in line:
                         self._look_for_fault(file, decode(line), before)
                 if self._behaviours is not None:
                     yield from self._behave(self._behaviours, lines)
+                for _, line in self._sensors.candidates(lines):
+                    yield from self._of_sensor(file, line)
                 for number, line in self._prefilter.candidates(lines):
                     yield from self._of_event(file, number, decode(line))
             if self.events == first:
@@ -127,6 +138,13 @@ class Detection:
             told = Match("behaviour", "", alert["rule.description"])
             matches = [told, *(Match(**match) for match in alert["alert.matches"])]
             yield Finding(_about(alert), alert["@timestamp"], file, sequence, matches)
+
+    def _of_sensor(self, file: File, line: bytes) -> Iterator[Finding]:
+        """Yield what an event is that is itself the alert of a sensor."""
+        event = decode(line)
+        if alert := self._sensors.alert({**event, "event.id": self._mark(event["event.sequence"])}):
+            matches = [Match(**match) for match in alert["alert.matches"]]
+            yield Finding(_about(alert), alert["@timestamp"], file.shown, event["event.sequence"], matches)
 
     def _of_event(self, file: File, number: int, event: Event) -> Iterator[Finding]:
         try:
@@ -169,11 +187,11 @@ class Detection:
 
 
 def _about(alert: Event) -> About:
-    """Return what a behaviour's alert says of its rule."""
+    """Return what the alert of a behaviour or a sensor says of its rule."""
     return About(
         id=alert["rule.id"], title=alert["rule.name"], level=alert["rule.level"], status="",
         description=alert["rule.description"], tags=tuple(alert["tags"]), references=tuple(alert["rule.reference"]),
-        falsepositives=(), author=alert["rule.author"], path="", extra={"title_vi": alert["rule.name_vi"]},
+        falsepositives=(), author=alert["rule.author"], path="", extra={"title_vi": alert.get("rule.name_vi")},
     )  # fmt: skip
 
 

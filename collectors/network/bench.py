@@ -18,6 +18,7 @@ from typing import Any
 
 from collectors.network.bench_live import measure_live
 from collectors.network.capture_files import packets
+from collectors.network.rules.ruleset import RuleSet, load
 from collectors.network.sensor import Sensor
 from pipeline.event import encode
 from pipeline.messages import HaidangError
@@ -43,7 +44,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         events[0] += 1
         events[1] += len(encode(fields))
 
-    sensor = Sensor(emit)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    opened = time.monotonic()
+    rules = RuleSet(load(chosen.rules)) if chosen.rules else None
+    loaded = time.monotonic() - opened
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sensor = Sensor(emit, rules=rules)
     started = time.process_time()
     sensor.take(data, packets(data))
     sensor.finish()
@@ -56,6 +62,11 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "flows": counts.flows, "events": events[0], "malformed": counts.malformed,
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000),
     }  # fmt: skip
+    if rules is not None and sensor.matcher is not None:
+        figures |= {
+            "rules": len(rules.rules), "rules_refused": len(rules.loading.refused), "rules_load_seconds": loaded,
+            "rules_mb": round((after - before) / 1000), "rule_hits": sensor.matcher.counts.hits,
+        }  # fmt: skip
     for name, read in (("dpkt", _with_dpkt), ("scapy", _with_scapy)):
         with contextlib.suppress(ImportError):
             theirs = read(data)

@@ -9,14 +9,18 @@ from typing import Any
 
 from collectors.envelope import Origin
 from collectors.network.capture_files import DamagedError, Place, packets
+from collectors.network.rules.ruleset import RuleSet
 from collectors.network.sensor import Sensor
 
 #: Packets after which what has come of them is given on.
 _AT_ONCE = 20_000
 
 
-def read_capture(content: Path, origin: Origin, shown: Path) -> Iterator[tuple[list[bytes], int]]:
-    """Yield event lines with how many bytes of the file were read for them; `shown` is the path that events name.
+def read_capture(
+    content: Path, origin: Origin, shown: Path, rules: RuleSet | None = None
+) -> Iterator[tuple[list[bytes], int]]:
+    """Yield event lines with how many bytes of the file were read for them; `shown` is the path that events name,
+    `rules` are packet rules that are asked.
 
     The ids are made of the addresses and times in the packets: a file, a copy of it and a sensor that saw the same
     packets give the same ids.
@@ -26,7 +30,7 @@ def read_capture(content: Path, origin: Origin, shown: Path) -> Iterator[tuple[l
         DamagedError: it is cut off or damaged; what was before that was given.
     """
     lines = _Lines(origin, shown)
-    sensor = Sensor(lines.add)
+    sensor = Sensor(lines.add, rules=rules)
     damaged: DamagedError | None = None
     with content.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
         places, read = packets(buffer), 0

@@ -15,19 +15,20 @@ from collectors.network.reading import Reader, Transaction
 
 
 class Kind(NamedTuple):
-    """A protocol over TCP: how its first bytes look, and what reads it."""
+    """A protocol over TCP: its name, how its first bytes look, and what reads it."""
 
+    name: str
     looks_like: Callable[[bytes], bool]
     reader: Callable[[], Reader]
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind(tls.looks_like, tls.TlsReader),
-    Kind(http.looks_like, http.HttpReader),
-    Kind(ssh.looks_like, ssh.SshReader),
-    Kind(smb.looks_like, smb.SmbReader),
-    Kind(dce_rpc.looks_like, dce_rpc.DceRpcReader),
-    Kind(rdp.looks_like, rdp.RdpReader),
+    Kind("tls", tls.looks_like, tls.TlsReader),
+    Kind("http", http.looks_like, http.HttpReader),
+    Kind("ssh", ssh.looks_like, ssh.SshReader),
+    Kind("smb", smb.looks_like, smb.SmbReader),
+    Kind("dcerpc", dce_rpc.looks_like, dce_rpc.DceRpcReader),
+    Kind("rdp", rdp.looks_like, rdp.RdpReader),
 )
 #: Segments of a side that came too early and are kept, and bytes of a connection that are read in order.
 MAX_EARLY, MAX_ORDERED = 16, 262_144
@@ -44,6 +45,11 @@ class Side:
     def __init__(self) -> None:
         self._next = -1
         self._early: dict[int, bytes] = {}
+
+    def begin(self, sequence: int) -> None:
+        """Say where the first byte belongs, from the packet that opened the connection."""
+        if self._next < 0:
+            self._next = sequence & _MASK
 
     def in_order(self, payload: bytes, sequence: int) -> bytes:
         """Return what this segment makes complete."""

@@ -16,6 +16,8 @@ _HEAD, _TYPES, _RECORD, _LENGTH = (Struct(form).unpack_from for form in ("!HHHHH
 MAX_WAITING, MAX_WAIT = 64, 10_000_000
 #: Bytes of a message (RFC 1035, 4.2.2).
 MAX_MESSAGE = 2 + 65_535
+#: Questions of one message.
+MAX_QUESTIONS = 4
 #: Answers of one message that are kept; the labels of a name that are read, and its characters (RFC 1035 has 255).
 MAX_ANSWERS, MAX_LABELS, MAX_NAME = 50, 128, 1_000
 _KINDS = {
@@ -85,12 +87,12 @@ def read_message(message: bytes) -> tuple[bool, Fields]:
     Raises:
         ValueError, struct.error, IndexError: it is none.
     """
-    identifier, flags, questions, answers, _, _ = _HEAD(message)
-    if not 0 <= questions <= 4 or (flags >> 11 & 15) > 6:
+    identifier, flags, asked, answers, _, _ = _HEAD(message)
+    if not 0 <= asked <= MAX_QUESTIONS or (flags >> 11 & 15) > 6:
         raise ValueError("no DNS message")
     fields: Fields = {"dns.id": str(identifier)}
     at = 12
-    for number in range(questions):
+    for number in range(asked):
         name, at = _name(message, at)
         kind, group = _TYPES(message, at)
         at += 4
@@ -106,6 +108,28 @@ def read_message(message: bytes) -> tuple[bool, Fields]:
         fields["event.outcome"] = "success" if not flags & 15 else "failure"
         fields.update(_answers(message, at, answers))
     return is_answer, fields
+
+
+def questions(message: bytes) -> list[bytes]:
+    """Return the names that a question asks for as they stand there, in no case but their own; none of an answer."""
+    try:
+        _, flags, count, _, _, _ = _HEAD(message)
+        if flags & 0x8000 or count > MAX_QUESTIONS:
+            return []
+        names: list[bytes] = []
+        at = 12
+        for _ in range(count):
+            labels: list[bytes] = []
+            while length := message[at]:
+                if length >= 0x40 or len(labels) >= MAX_LABELS:
+                    return names  # a question has no pointers
+                labels.append(message[at + 1 : at + 1 + length])
+                at += 1 + length
+            names.append(b".".join(labels))
+            at += 5
+    except (error, IndexError):
+        return []
+    return names
 
 
 def _answers(message: bytes, at: int, count: int) -> Fields:

@@ -47,13 +47,16 @@ _FAR = 600
 class Half:
     """What one side of a flow has sent. `bytes` with IP headers, `payload` without TCP's and UDP's."""
 
-    __slots__ = ("bytes", "flags", "flow", "last", "other", "packets", "payload", "reader")
+    __slots__ = ("bytes", "flags", "flow", "last", "other", "packets", "payload", "reader", "watcher")
 
     def __init__(self, flow: "Flow") -> None:
         self.flow = flow
         self.packets = self.bytes = self.payload = self.flags = self.last = 0
         #: Takes the payload, the time and the TCP sequence number; None once nothing more is to be learned.
         self.reader: Callable[[bytes, int, int], None] | None = None
+        #: Takes the payload, the time, the TCP sequence number and flags (of ICMP: type and code, a byte each); also of
+        #: packets without payload that begin a connection or have flags that this side had not sent yet.
+        self.watcher: Callable[[bytes, int, int, int], None] | None = None
         self.other: Half
 
 
@@ -61,8 +64,9 @@ class Flow:
     """A connection: who began it and what both sides sent. Times are microseconds since 1970."""
 
     __slots__ = (
-        "back", "common", "conversation", "destination", "destination_port", "forth", "key", "macs", "name", "protocol",
-        "service", "source", "source_port", "start", "told", "transactions", "vlan",
+        "back", "common", "conversation", "destination", "destination_port", "forth", "hits",
+        "key", "macs", "name", "protocol",
+        "service", "source", "source_port", "start", "told", "transactions", "vlan", "watched",
     )  # fmt: skip
 
     def __init__(self, headers: Headers, key: bytes, start: int) -> None:
@@ -74,12 +78,14 @@ class Flow:
         self.start = self.told = start
         #: The protocol that was recognised, and the flow's own name.
         self.service = self.name = ""
-        #: How many questions and answers were told of.
-        self.transactions = 0
+        #: How many questions and answers, and how many hits of packet rules, were told of.
+        self.transactions = self.hits = 0
         #: What all its events have in common, once it was asked for.
         self.common: dict[str, Any] | None = None
         #: Whoever reads what both sides say.
         self.conversation: Any = None
+        #: Whoever asks packet rules of it.
+        self.watched: Any = None
         self.forth, self.back = Half(self), Half(self)
         self.forth.other, self.back.other = self.back, self.forth
 
@@ -171,7 +177,7 @@ class FlowTable:
         self._timers: dict[int, list[Flow]] = {}
         self._swept = 0
         self._fragments: dict[bytes, tuple[int, int]] = {}
-        self._unread: list[tuple[Half, bytes, int, int]] = []
+        self._unread: list[tuple[Half, bytes, int, int, int]] = []
 
     def __len__(self) -> int:
         return (len(self._tcp) + len(self._udp) + len(self._others)) // 2
@@ -202,12 +208,14 @@ class FlowTable:
                                 half.last = time
                                 if size > head:
                                     half.payload += size - head
-                                    if half.reader is not None:
+                                    if half.reader is not None or half.watcher is not None:
                                         end = at + min(length, 14 + size)
-                                        unread.append((half, buffer[at + 14 + head : end], time, sequence))
+                                        unread.append((half, buffer[at + 14 + head : end], time, sequence, flags))
                                         if len(unread) >= MAX_UNREAD:
                                             self._read()
                                 if flags & ~half.flags:
+                                    if size == head and half.watcher is not None:
+                                        unread.append((half, b"", time, sequence, flags))
                                     self._flagged(half, flags, time)
                                 continue
                         elif protocol == UDP:
@@ -217,8 +225,8 @@ class FlowTable:
                                 half.bytes += size
                                 half.payload += size - 28
                                 half.last = time
-                                if half.reader is not None:
-                                    unread.append((half, buffer[at + 42 : at + min(length, 14 + size)], time, 0))
+                                if half.reader is not None or half.watcher is not None:
+                                    unread.append((half, buffer[at + 42 : at + min(length, 14 + size)], time, 0, 0))
                                     if len(unread) >= MAX_UNREAD:
                                         self._read()
                                 continue
@@ -294,6 +302,8 @@ class FlowTable:
             payload += (offset >> 4) * 4
         elif headers.first and headers.protocol in (UDP, ICMP, ICMP6):
             payload += 8
+            if headers.protocol != UDP:
+                flags = int.from_bytes(buffer[headers.transport : headers.transport + 2], "big")
         self._count(headers, time, flags, sequence, buffer[payload : headers.end])
 
     def _count(self, headers: Headers, time: int, flags: int, sequence: int, payload: bytes) -> None:
@@ -302,18 +312,20 @@ class FlowTable:
         half.bytes += headers.size
         half.last = time
         half.payload += len(payload)
-        if flags & ~half.flags:
+        if flags & ~half.flags and headers.protocol == TCP:
             self._flagged(half, flags, time)
-        if payload and half.reader is not None and not headers.fragment:
-            self._unread.append((half, payload, time, sequence))
+        if ((payload and half.reader is not None) or half.watcher is not None) and not headers.fragment:
+            self._unread.append((half, payload, time, sequence, flags))
             if len(self._unread) >= MAX_UNREAD:
                 self._read()
 
     def _read(self) -> None:
         """Give what was sent to its readers: many at once, for what one of them needs is at hand for the next."""
-        for half, payload, time, sequence in self._unread:
-            if half.reader is not None:
+        for half, payload, time, sequence, flags in self._unread:
+            if half.reader is not None and payload:
                 half.reader(payload, time, sequence)
+            if half.watcher is not None:
+                half.watcher(payload, time, sequence, flags)
         self._unread.clear()
 
     def _of_fragment(self, headers: Headers) -> Headers:

@@ -18,13 +18,13 @@ _METHODS = (
     rb"GET|POST|HEAD|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK|SEARCH|"
     rb"REPORT|NOTIFY|SUBSCRIBE|UNSUBSCRIBE|M-SEARCH|DESCRIBE|RPC_IN_DATA|RPC_OUT_DATA"
 )
-_REQUEST = re.compile(rb"(" + _METHODS + rb") ([^\r\n]{0,16000}?) (?:HTTP/(\d\.\d)|RTSP/1\.0)\r?\n")
-_RESPONSE = re.compile(rb"HTTP/(\d\.\d) (\d{3})[^\r\n]{0,1000}\r?\n")
+REQUEST_LINE = re.compile(rb"(" + _METHODS + rb") ([^\r\n]{0,16000}?) (?:HTTP/(\d\.\d)|RTSP/1\.0)\r?\n")
+STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})[^\r\n]{0,1000}\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 _FIRST = re.compile(rb"(?:" + _METHODS + rb") |HTTP/1\.")
 
 
-def looks_like(data: bytes) -> bool:
+def looks_like(data: bytes | bytearray) -> bool:
     """Whether a side begins to speak HTTP."""
     return _FIRST.match(data) is not None
 
@@ -57,11 +57,11 @@ class HttpReader:
             yield Transaction(self._waiting[0][0], "http", self._waiting.popleft()[1])
 
     def _header(self, header: bytes, time: int) -> Iterator[Transaction]:
-        if request := _REQUEST.match(header):
+        if request := REQUEST_LINE.match(header):
             self._waiting.append((time, _of_request(request, header[request.end() :])))
             if len(self._waiting) > MAX_WAITING:
                 yield Transaction(self._waiting[0][0], "http", self._waiting.popleft()[1])
-        elif (response := _RESPONSE.match(header)) and not response[2].startswith(b"1"):
+        elif (response := STATUS_LINE.match(header)) and not response[2].startswith(b"1"):
             asked, fields = self._waiting.popleft() if self._waiting else (time, {"network.protocol": "http"})
             yield Transaction(asked, "http", {**fields, **_of_response(response, header[response.end() :])})
 

@@ -15,6 +15,7 @@ from collectors.envelope import Origin
 from collectors.intake import Intake
 from collectors.listening import Listening
 from collectors.network.ring import Ring
+from collectors.network.rules.following import Following
 from collectors.network.sensor import Sensor
 from pipeline.messages import say
 from pipeline.settings import NetworkSource, Settings
@@ -59,6 +60,7 @@ class Watcher(threading.Thread):
         super().__init__(name=f"network {interface}", daemon=True)
         self.stopping = threading.Event()
         self.sensor = Sensor(self._emit, source.max_flows)
+        self._following = Following(source.rules, source.variables, self._loaded) if source.rules else None
         self._interface, self._source, self._origin = interface, source, origin
         self._intake, self._listening = intake, listening
         self._loop = asyncio.get_running_loop()
@@ -70,6 +72,9 @@ class Watcher(threading.Thread):
 
     def run(self) -> None:
         """Watch until `stopping`; an interface that is not there, or goes, is waited for."""
+        if self._following is not None:
+            self._following.look()
+            self._following.start()
         while not self.stopping.is_set():
             try:
                 with Ring(self._interface, self._source.ring_mb, self._source.promiscuous) as ring:
@@ -79,9 +84,13 @@ class Watcher(threading.Thread):
                 self._in_loop(self._listening.failed, self._place, _reason(self._interface, error))
                 self.stopping.wait(_RETRY_SECONDS)
         self.sensor.finish()
+        if self._following is not None:
+            self._following.stopping.set()
 
     def give(self) -> None:
         """Give on what came since the last time; in the event loop."""
+        if self.sensor.matcher is not None:
+            self._listening.packet_rules |= self.sensor.matcher.detail()
         with self._lock:
             lines, self._lines = self._lines, []
             dropped, self._dropped = self._dropped, 0
@@ -92,6 +101,8 @@ class Watcher(threading.Thread):
 
     def _watch(self, ring: Ring) -> None:
         while not self.stopping.is_set():
+            if self._following is not None and (rules := self._following.taken()) is not None:
+                self.sensor.use(rules)
             for places in ring.blocks(_PATIENCE):
                 self.sensor.take(ring.buffer, places)
                 self._hand_over(ring)
@@ -118,6 +129,9 @@ class Watcher(threading.Thread):
         line = self._origin.complete(fields, position, datetime.now(UTC), more)
         with self._lock:
             self._lines.append(line)
+
+    def _loaded(self, summary: dict[str, Any]) -> None:
+        self._listening.packet_rules = summary
 
     def _opened(self) -> None:
         self._listening.mended(self._place)

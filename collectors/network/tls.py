@@ -5,7 +5,7 @@ JA4 itself is used, which is under the BSD licence.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct, error, unpack
@@ -15,7 +15,7 @@ from cryptography import x509
 from collectors.network.reading import Fields, Transaction, text
 
 _HANDSHAKE, _ALERT, _DATA, _CHANGE = 22, 21, 23, 20
-_HELLO, _SERVER_HELLO, _CERTIFICATE, _DONE = 1, 2, 11, 14
+CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, _DONE = 1, 2, 11, 14
 _RECORD, _PAIR, _TWO = (Struct(form).unpack_from for form in ("!BHH", "!HH", "!H"))
 #: Bytes of a side's handshake that are read; long chains of certificates have about 10 KB.
 MAX_HANDSHAKE = 32_768
@@ -29,7 +29,7 @@ _JA4_VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300:
 
 def looks_like(data: bytes) -> bool:
     """Whether a side begins to speak TLS."""
-    return data[:2] == b"\x16\x03" and len(data) > 5 and data[5] in (_HELLO, _SERVER_HELLO)
+    return data[:2] == b"\x16\x03" and len(data) > 5 and data[5] in (CLIENT_HELLO, SERVER_HELLO)
 
 
 @dataclass(slots=True)
@@ -47,21 +47,18 @@ class Hello:
     versions: Sequence[int] = ()
 
 
-class TlsReader:
-    """One connection of TLS."""
-
-    ordered = True
+class Handshake:
+    """Cuts what both sides send in order into the messages of the handshake, for as long as it is in the clear."""
 
     def __init__(self) -> None:
-        self.done = False
-        self._time = 0
+        #: Nothing more is to be learned; and whether that is because all else is encrypted.
+        self.done = self.established = False
+        self._answered = False
         self._records = (bytearray(), bytearray())
         self._messages = (bytearray(), bytearray())
-        self._fields: Fields = {"network.protocol": "tls"}
 
-    def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
-        """Read the records of a side, until the handshake has said what it says in the clear."""
-        self._time = self._time or time
+    def take(self, from_source: bool, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield the kind and the body of each message that is complete."""
         records, messages = self._records[from_source], self._messages[from_source]
         records += data
         while not self.done and len(records) >= 5:
@@ -70,14 +67,49 @@ class TlsReader:
                 break
             if kind == _HANDSHAKE:
                 messages += records[5 : 5 + length]
-                self._read(messages)
-            elif kind in (_DATA, _CHANGE) and "tls.version" in self._fields:
-                self._fields["tls.established"] = self.done = True
+                yield from self._complete(messages)
+            elif kind in (_DATA, _CHANGE) and self._answered:
+                self.established = self.done = True
             elif kind == _ALERT or kind not in (_HANDSHAKE, _CHANGE, _DATA):
                 self.done = True
             del records[: 5 + length]
         if len(records) > MAX_HANDSHAKE or len(messages) > MAX_HANDSHAKE:
             self.done = True
+
+    def _complete(self, messages: bytearray) -> Iterator[tuple[int, bytes]]:
+        while len(messages) >= 4:
+            length = int.from_bytes(messages[1:4], "big")
+            if len(messages) < 4 + length:
+                return
+            kind, body = messages[0], bytes(messages[4 : 4 + length])
+            del messages[: 4 + length]
+            self._answered = self._answered or kind == SERVER_HELLO
+            yield kind, body
+
+
+class TlsReader:
+    """One connection of TLS."""
+
+    ordered = True
+
+    def __init__(self) -> None:
+        self.done = False
+        self._time = 0
+        self._handshake = Handshake()
+        self._fields: Fields = {"network.protocol": "tls"}
+
+    def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
+        """Read the records of a side, until the handshake has said what it says in the clear."""
+        self._time = self._time or time
+        for kind, body in self._handshake.take(from_source, data):
+            try:
+                self._message(kind, body)
+            except (error, IndexError):
+                self._fields["error.message"] = "a TLS handshake message that contradicts itself"
+                self._handshake.done = True
+        if self._handshake.established and "tls.version" in self._fields:
+            self._fields["tls.established"] = True
+        self.done = self._handshake.done
         if self.done:
             yield from self._told()
 
@@ -92,29 +124,15 @@ class TlsReader:
             self._fields.setdefault("tls.established", False)
             yield Transaction(self._time, "tls", self._fields)
 
-    def _read(self, messages: bytearray) -> None:
-        """Read the handshake messages that are complete."""
-        while len(messages) >= 4:
-            length = int.from_bytes(messages[1:4], "big")
-            if len(messages) < 4 + length:
-                return
-            kind, body = messages[0], bytes(messages[4 : 4 + length])
-            del messages[: 4 + length]
-            try:
-                self._message(kind, body)
-            except (error, IndexError):
-                self._fields["error.message"] = "a TLS handshake message that contradicts itself"
-                self.done = True
-
     def _message(self, kind: int, body: bytes) -> None:
-        if kind == _HELLO:
+        if kind == CLIENT_HELLO:
             hello = read_hello(body, client=True)
             self._fields["tls.client.ja3"], self._fields["tls.client.ja4"] = ja3(hello), ja4(hello)
             if hello.name:
                 self._fields["tls.client.server_name"] = hello.name
             if hello.protocols:
                 self._fields["tls.client.protocols"] = [text(each, 100) for each in hello.protocols[:20]]
-        elif kind == _SERVER_HELLO:
+        elif kind == SERVER_HELLO:
             hello = read_hello(body, client=False)
             version = hello.versions[0] if hello.versions else hello.version
             self._fields["tls.version"] = _VERSION_NAMES.get(version, f"0x{version:04x}")
@@ -122,7 +140,7 @@ class TlsReader:
             self._fields["tls.server.ja3s"] = ja3s(hello)
             if hello.protocols:
                 self._fields["tls.next_protocol"] = text(hello.protocols[0], 100)
-        elif kind == _CERTIFICATE and "tls.server.hash.sha256" not in self._fields and len(body) > 6:
+        elif kind == CERTIFICATE and "tls.server.hash.sha256" not in self._fields and len(body) > 6:
             length = int.from_bytes(body[3:6], "big")
             self._fields.update(_of_certificate(body[6 : 6 + length]))
         elif kind == _DONE:
@@ -185,6 +203,11 @@ def ja3(hello: Hello) -> str:
     return _md5(hello.version, *map(tuple, parts))
 
 
+def ja3_text(hello: Hello) -> str:
+    """Return what the JA3 fingerprint of a client is made of."""
+    return _listed(hello.version, (hello.ciphers, hello.extensions, hello.groups, hello.formats))
+
+
 def ja3s(hello: Hello) -> str:
     """Return the JA3S fingerprint of a server."""
     return _md5(hello.version, (hello.ciphers[0],), tuple(hello.extensions))
@@ -213,8 +236,11 @@ def _offered(values: tuple[int, ...], after: tuple[int, ...], left_out: tuple[in
 
 @lru_cache(maxsize=_FINGERPRINTS)
 def _md5(version: int, *parts: tuple[int, ...]) -> str:
-    offered = ",".join([str(version), *("-".join(map(str, _real(part))) for part in parts)])
-    return hashlib.md5(offered.encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(_listed(version, parts).encode(), usedforsecurity=False).hexdigest()
+
+
+def _listed(version: int, parts: Iterable[Sequence[int]]) -> str:
+    return ",".join([str(version), *("-".join(map(str, _real(part))) for part in parts)])
 
 
 def _ends(protocols: Sequence[bytes]) -> str:

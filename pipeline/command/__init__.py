@@ -25,6 +25,7 @@ COMMANDS = {
     "rules": "workbench.rules",
     "devices": "workbench.devices",
     "c2": "pipeline.command.c2",
+    "packet-rules": "collectors.packet_rules",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",
@@ -98,7 +99,7 @@ def _overview(given: list[str]) -> int:
 
         sys.stdout.write(f"haidang {version('haidang')}\n")
         return 0
-    lines = "\n".join(f"  {command:<10}{say(f'command.{command}')}" for command in COMMANDS)
+    lines = "\n".join(f"  {command:<13}{say(f'command.{command}')}" for command in COMMANDS)
     text = say("command.overview", commands=lines)
     if given not in ([], ["--help"], ["-h"]):
         near = difflib.get_close_matches(given[0], COMMANDS, n=1)

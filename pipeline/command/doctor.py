@@ -212,6 +212,7 @@ def _stage_faults(part: str, stage: dict[str, Any]) -> Iterator[Finding]:
     elif stage.get("waits"):
         yield Finding(FAULT, part, say("doctor.waits", reason=stage["waits"]), say("doctor.see_services"))
     yield from _rules(stage)
+    yield from _packet_rules(stage)
 
 
 def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
@@ -231,6 +232,20 @@ def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
     left_out = {name: stage.get("behaviours", {}).get(name, 0) for name in _BEHAVIOURS_LEFT_OUT}
     if any(left_out.values()):
         yield Finding(ATTENTION, part, say("doctor.behaviours_left_out", **left_out), say("doctor.see_behaviours"))
+
+
+def _packet_rules(stage: dict[str, Any]) -> Iterator[Finding]:
+    """What network sensors say of their packet rules."""
+    for source, said in (stage.get("packet_rules") or {}).items():
+        part = say("doctor.packet_rules", source=source)
+        what = say(
+            "command.packet_rules.loaded", loaded=show.number(said["loaded"]), refused=show.number(said["refused"])
+        )
+        if not said["refused"]:
+            yield Finding(GOOD, part, what)
+            continue
+        first = "\n".join(said["first"][:_LISTED])
+        yield Finding(ATTENTION, part, f"{what}\n{first}", say("doctor.mend_packet_rules"))
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

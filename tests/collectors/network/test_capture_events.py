@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from collectors.envelope import Origin
+from collectors.network.rules.ruleset import RuleSet, load
 from collectors.reading import Unreadable, read_file
 from tests import fuzz_packets
 from tests.collectors.network.packets import Talk, pcap
@@ -65,4 +66,5 @@ def test_mutated_captures_make_events_or_none(shared_data: Path, tmp_path: Path)
 
 def test_mutated_packets_of_any_kind_in_any_order() -> None:
     known = fuzz_packets.frames(Path("nowhere"))
-    assert fuzz_packets.fuzz(30_000, random.randrange(1_000_000), known) < GROWTH_BYTES
+    rules = RuleSet(load([Path(__file__).parents[3] / "rules" / "packets"]))
+    assert fuzz_packets.fuzz(30_000, random.randrange(1_000_000), known, rules) < GROWTH_BYTES

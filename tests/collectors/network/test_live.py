@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -47,8 +48,8 @@ def page(wire: Wire) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def watching(bench: Bench, wire: Wire) -> AsyncIterator[Listening]:
-    source = NetworkSource(name="mirror", interfaces=[wire.name], ring_mb=4)
+async def watching(bench: Bench, wire: Wire, **more: Any) -> AsyncIterator[Listening]:
+    source = NetworkSource(name="mirror", interfaces=[wire.name], ring_mb=4, **more)
     async with bench.intake() as intake:
         listening = await network.listen(source, bench.settings, intake)
         try:
@@ -105,3 +106,26 @@ async def test_what_was_going_on_is_told_at_the_end(bench: Bench, wire: Wire, pa
         wire.fetch(page)
     flows = [each for each in of(bench, "network.flow") if each["network.transport"] == "tcp"]
     assert len(flows) == 1
+
+
+async def test_packet_rules_are_asked_and_changed_while_packets_come(
+    bench: Bench, wire: Wire, page: str, tmp_path: Path
+) -> None:
+    rules = tmp_path / "own.rules"
+    rules.write_text(
+        'alert http any any -> any any (msg:"Page"; flow:to_server; http.uri; content:"/trang"; sid:1;)\n'
+        "alert tcp any any -> any any (lua:x; sid:2;)\n"
+    )
+    async with watching(bench, wire, rules=[rules]) as listening:
+        await until(lambda: listening.places)
+        assert (listening.packet_rules["loaded"], listening.packet_rules["refused"]) == (1, 1)
+        wire.fetch(page)
+        (first,) = await until(lambda: of(bench, "network.alert"))
+        rules.write_text(
+            'alert http any any -> any any (msg:"Answer"; file.data; content:"xin chao"; startswith; sid:3;)\n'
+        )
+        await until(lambda: not listening.packet_rules["refused"])
+        wire.fetch(page)
+        found = await until(lambda: of(bench, "network.alert")[1:])
+    assert (first["rule.name"], first["source.ip"], first["labels.source"]) == ("Page", wire.theirs, "mirror")
+    assert [event["rule.name"] for event in found] == ["Answer"]
