@@ -189,6 +189,19 @@ class NetworkSource(Section):
     variables: dict[str, str] = Field(
         default_factory=dict, description="packet rules: variables such as `HOME_NET`, beside those of Suricata"
     )
+    filter: str = Field("", max_length=2000, description="only packets that this filter takes, written as for tcpdump")
+    fanout: int | None = Field(
+        None, ge=0, le=65_535, description="processes with the same number share an interface, each flow whole in one"
+    )
+    evidence_mb: int = Field(
+        200,
+        ge=0,
+        le=1_000_000,
+        description="megabytes of packets recorded of each interface for alerts to come; 0: none",
+    )
+    evidence_kept_mb: int = Field(
+        500, ge=1, le=1_000_000, description="megabytes of packets kept with alerts, in all; the oldest go first"
+    )
 
 
 Source = Annotated[

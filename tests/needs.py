@@ -22,6 +22,7 @@ PROGRAMS = {
 FILES = {
     "usr/lib/*/rsyslog/lmnsd_gtls.so": "rsyslog-gnutls",
     "usr/lib/postgresql/*/bin/postgres": "postgresql",
+    "usr/lib/*/libpcap.so.0.8": "libpcap0.8",
 }
 #: Servers that come from Maven Central, into `.cache`.
 SERVICES = (elasticsearch.fetch, kafka.fetch)

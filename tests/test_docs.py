@@ -44,7 +44,6 @@ _TYPES = {
     str: "text",
     bool: "true or false",
     Path: "path",
-    dict[str, list[str]]: "table of lists of text",
     SecretStr: "text, never shown",
 }
 _DEFAULTS = {"observer": "the host's name", "sources": "syslog and HTTP", "data_dir": "see [operations](operations.md)"}

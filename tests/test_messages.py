@@ -49,6 +49,8 @@ _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new
 _TERMS = frozenset(
     (
         "check",
+        "host",
+        "install",
         "distrust",
         "ed",
         "exceptions",

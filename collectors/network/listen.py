@@ -9,16 +9,22 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from collectors.envelope import Origin
 from collectors.intake import Intake
 from collectors.listening import Listening
+from collectors.network import bpf
+from collectors.network.evidence import Recorder
+from collectors.network.evidence_keeper import EvidenceKeeper
 from collectors.network.ring import Ring
 from collectors.network.rules.following import Following
 from collectors.network.sensor import Sensor
-from pipeline.messages import say
+from pipeline.logs import log
+from pipeline.messages import HaidangError, say
 from pipeline.settings import NetworkSource, Settings
+from pipeline.stage import STATE_AWAY
 
 #: How long a ring without packets is waited for, and how often what it dropped is asked, in seconds.
 _PATIENCE, _COUNT_SECONDS = 0.2, 1.0
@@ -26,6 +32,8 @@ _PATIENCE, _COUNT_SECONDS = 0.2, 1.0
 _RETRY_SECONDS = 2.0
 #: Events that wait to be taken in before the ring has to.
 MAX_WAITING = 100_000
+#: How often it is looked for alerts whose packets are to be kept, in seconds.
+_EVIDENCE_SECONDS = 2.0
 #: How long an ending source waits for its threads, in seconds.
 _END_SECONDS = 4.0
 #: The reason of packets that the kernel had no room for.
@@ -36,9 +44,24 @@ async def listen(source: NetworkSource, settings: Settings, intake: Intake) -> L
     """Watch the source's interfaces until `Listening.close`."""
     listening = Listening(source.name)
     origin = Origin(source.name, settings.observer, settings.organization)
-    watchers = [Watcher(interface, source, origin, intake, listening) for interface in source.interfaces]
+    try:
+        program = bpf.compiled(source.filter) if source.filter else b""
+    except HaidangError as error:
+        listening.failed(source.name, str(error))
+        return listening
+    folders = {
+        interface: settings.data_dir / "evidence" / source.name / interface
+        for interface in source.interfaces
+        if source.evidence_mb
+    }
+    watchers = [
+        Watcher(interface, source, origin, intake, listening, program, folders.get(interface))
+        for interface in source.interfaces
+    ]
     for watcher in watchers:
         watcher.start()
+    if folders:
+        listening.task(_keep_evidence(EvidenceKeeper(intake.stage.engine, folders, source.evidence_kept_mb)))
 
     async def close() -> None:
         for watcher in watchers:
@@ -51,16 +74,37 @@ async def listen(source: NetworkSource, settings: Settings, intake: Intake) -> L
     return listening
 
 
+async def _keep_evidence(keeper: EvidenceKeeper) -> None:
+    """Keep the packets of alerts; while the state is away they wait."""
+    while True:
+        await asyncio.sleep(_EVIDENCE_SECONDS)
+        try:
+            await asyncio.to_thread(keeper.look)
+        except STATE_AWAY as error:
+            log("network").error("evidence_waits", reason=str(error.orig))
+        except OSError as error:
+            log("network").error("no_evidence", reason=str(error))
+
+
 class Watcher(threading.Thread):
-    """Watches one interface."""
+    """Watches one interface. `program` filters it, `recorded` is where what flows begin with is kept."""
 
     def __init__(
-        self, interface: str, source: NetworkSource, origin: Origin, intake: Intake, listening: Listening
+        self,
+        interface: str,
+        source: NetworkSource,
+        origin: Origin,
+        intake: Intake,
+        listening: Listening,
+        program: bytes = b"",
+        recorded: Path | None = None,
     ) -> None:
         super().__init__(name=f"network {interface}", daemon=True)
         self.stopping = threading.Event()
         self.sensor = Sensor(self._emit, source.max_flows)
-        self._following = Following(source.rules, source.variables, self._loaded) if source.rules else None
+        self._following = Following(source.rules, source.variables) if source.rules else None
+        self._program = program
+        self._recorder = Recorder(recorded, source.evidence_mb) if recorded is not None else None
         self._interface, self._source, self._origin = interface, source, origin
         self._intake, self._listening = intake, listening
         self._loop = asyncio.get_running_loop()
@@ -77,15 +121,25 @@ class Watcher(threading.Thread):
             self._following.start()
         while not self.stopping.is_set():
             try:
-                with Ring(self._interface, self._source.ring_mb, self._source.promiscuous) as ring:
+                with self._ring() as ring:
                     self._in_loop(self._opened)
                     self._watch(ring)
             except OSError as error:
                 self._in_loop(self._listening.failed, self._place, _reason(self._interface, error))
                 self.stopping.wait(_RETRY_SECONDS)
+            except Exception as error:  # a fault of ours: said, and tried again, instead of a sensor that is silent
+                log("network").exception("sensor_failed", interface=self._interface)
+                self._in_loop(self._listening.failed, self._place, repr(error))
+                self.stopping.wait(_RETRY_SECONDS)
         self.sensor.finish()
+        if self._recorder is not None:
+            self._recorder.close()
         if self._following is not None:
             self._following.stopping.set()
+
+    def _ring(self) -> Ring:
+        source = self._source
+        return Ring(self._interface, source.ring_mb, source.promiscuous, source.fanout, self._program)
 
     def give(self) -> None:
         """Give on what came since the last time; in the event loop."""
@@ -101,10 +155,12 @@ class Watcher(threading.Thread):
 
     def _watch(self, ring: Ring) -> None:
         while not self.stopping.is_set():
-            if self._following is not None and (rules := self._following.taken()) is not None:
-                self.sensor.use(rules)
+            self._use_new_rules()
             for places in ring.blocks(_PATIENCE):
+                self._use_new_rules()
                 self.sensor.take(ring.buffer, places)
+                if self._recorder is not None:
+                    self._recorder.take(ring.buffer, places)
                 self._hand_over(ring)
                 if self.stopping.is_set():
                     return
@@ -130,8 +186,10 @@ class Watcher(threading.Thread):
         with self._lock:
             self._lines.append(line)
 
-    def _loaded(self, summary: dict[str, Any]) -> None:
-        self._listening.packet_rules = summary
+    def _use_new_rules(self) -> None:
+        if self._following is not None and (fresh := self._following.taken()) is not None:
+            rules, self._listening.packet_rules = fresh
+            self.sensor.use(rules)
 
     def _opened(self) -> None:
         self._listening.mended(self._place)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from struct import Struct, pack
 from types import TracebackType
 
+from collectors.network import bpf
 from collectors.network.capture_files import Place
 from collectors.network.headers import ETHERNET, RAW
 
@@ -42,18 +43,28 @@ class Ring:
     """
 
     def __init__(
-        self, interface: str, megabytes: int = 32, promiscuous: bool = True, fanout: int | None = None
+        self,
+        interface: str,
+        megabytes: int = 32,
+        promiscuous: bool = True,
+        fanout: int | None = None,
+        program: bytes = b"",
     ) -> None:
-        """`fanout`: rings with the same number share the packets of the interface, each flow whole in one."""
+        """`fanout`: rings with the same number share the packets of the interface, each flow whole in one.
+
+        `program`: the kernel asks it of each packet (`bpf.compiled`), and passes over those that it does not take.
+        """
         self._blocks = max(2, megabytes * 1_000_000 // _BLOCK)
         self._at = 0
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # nothing until it is bound
         try:
             self._socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
             frames = self._blocks * (_BLOCK // _FRAME)
             wanted = pack("IIIIIII", _BLOCK, self._blocks, _FRAME, frames, _RETIRE_MS, 0, 0)
             self._socket.setsockopt(_SOL_PACKET, _RX_RING, wanted)
             self.buffer = mmap.mmap(self._socket.fileno(), self._blocks * _BLOCK, mmap.MAP_SHARED)
+            if program:
+                bpf.attach(self._socket, program)
             self._socket.bind((interface, _ETH_P_ALL))
             kind = self._socket.getsockname()[3]
             self.link = ETHERNET if kind in (_ARPHRD_ETHER, _ARPHRD_LOOPBACK) else RAW
@@ -65,7 +76,7 @@ class Ring:
                 self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)
             if fanout is not None:
                 wish = (_FANOUT_HASH | _FANOUT_DEFRAG) << 16 | fanout & 0xFFFF
-                self._socket.setsockopt(_SOL_PACKET, _FANOUT, wish)
+                self._socket.setsockopt(_SOL_PACKET, _FANOUT, pack("I", wish))
         except BaseException:
             self._socket.close()
             raise

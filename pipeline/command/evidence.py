@@ -68,6 +68,6 @@ def _one(data: bytes, wanted: int) -> None:
 
 
 def _reader(data: bytes) -> Any:
-    from scapy.utils import PcapReader  # a second to load: only where packets are looked at
+    from scapy.all import PcapReader  # with all protocols; a second to load: only where packets are looked at
 
     return PcapReader(io.BytesIO(data))  # type: ignore[arg-type]  # it takes files, too

@@ -211,9 +211,9 @@ class _Page(BaseHTTPRequestHandler):
         pass
 
 
-def all_attacks(folder: Path) -> Iterator[Found]:
-    """Run them one after the other on one site, the beacon beside them."""
-    with under_attack(folder) as (site, wire), ThreadPoolExecutor(1) as beside:
+def all_attacks(site: Site, wire: Wire, folder: Path) -> Iterator[Found]:
+    """Run them one after the other, the beacon beside them."""
+    with ThreadPoolExecutor(1) as beside:
         slow = beside.submit(beacon, site, wire)
         yield scan(site, wire)
         yield connect_scan(site, wire)
@@ -228,8 +228,8 @@ def main() -> int:
     """Print the table."""
     print("| attack | found as | seconds from its begin |\n|---|---|---|")
     missed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for each in all_attacks(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, under_attack(Path(folder)) as (site, wire):
+        for each in all_attacks(site, wire, Path(folder)):
             hit = sorted(each.wanted & set(each.found))
             missed += not hit
             print(f"| {each.attack} | {', '.join(hit) or '-'} | {each.seconds if hit else '-'} |", flush=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import create_engine, select
 
@@ -155,6 +156,11 @@ class Site:
                 if place.startswith(f"{kind} ") and source in (None, name):
                     return int(place.rpartition(":")[2])
         raise AssertionError(f"nothing listens on {kind}: {listening}")
+
+    def api(self, path: str, token: str = "") -> httpx.Response:
+        """Ask the API of this site."""
+        address = self.stages()["api"]["detail"]["address"]
+        return httpx.get(f"{address}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
 
     @property
     def certificate(self) -> Path:

@@ -1,5 +1,8 @@
 """Real interfaces in a network of their own: what goes over them is seen, and an interface may come and go."""
 
+import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -129,3 +132,42 @@ async def test_packet_rules_are_asked_and_changed_while_packets_come(
         found = await until(lambda: of(bench, "network.alert")[1:])
     assert (first["rule.name"], first["source.ip"], first["labels.source"]) == ("Page", wire.theirs, "mirror")
     assert [event["rule.name"] for event in found] == ["Answer"]
+
+
+_SAY = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'xin chao', (sys.argv[1], 9))"
+
+
+async def test_a_filter_passes_over_what_it_does_not_take(bench: Bench, wire: Wire, page: str) -> None:
+    source = NetworkSource(name="mirror", interfaces=[wire.name], ring_mb=4, evidence_mb=0, filter="udp port 9")
+    async with bench.intake() as intake:
+        listening = await network.listen(source, bench.settings, intake)
+        await until(lambda: listening.places)
+        wire.fetch(page)
+        await asyncio.to_thread(subprocess.run, wire.there(sys.executable, "-c", _SAY, wire.ours), check=True)
+        await listening.close()
+    assert {(each["network.transport"], each["destination.port"]) for each in bench.events()} == {("udp", 9)}
+
+
+@pytest.mark.parametrize("written", ["tcp prot 80", "host nowhere.invalid", "x" * 1999])
+async def test_what_is_no_filter_is_said(bench: Bench, wire: Wire, written: str) -> None:
+    wire.plug()
+    source = NetworkSource(name="mirror", interfaces=[wire.name], filter=written)
+    async with bench.intake() as intake:
+        listening = await network.listen(source, bench.settings, intake)
+        assert written[:20] in listening.failures["mirror"]
+        assert not listening.places
+        await listening.close()
+
+
+async def test_two_that_share_an_interface_see_each_connection_once(bench: Bench, wire: Wire, page: str) -> None:
+    source = NetworkSource(name="mirror", interfaces=[wire.name], ring_mb=4, evidence_mb=0, fanout=77)
+    async with bench.intake() as intake:
+        both = [await network.listen(source, bench.settings, intake) for _ in range(2)]
+        await until(lambda: all(each.places for each in both))
+        for _ in range(8):
+            await asyncio.to_thread(wire.fetch, page)
+        for each in both:
+            await each.close()
+    flows = [each for each in of(bench, "network.flow") if each["network.transport"] == "tcp"]
+    assert len(flows) == len({each["flow.id"] for each in flows}) == 8
+    assert {each["flow.state"] for each in flows} == {"SF"}

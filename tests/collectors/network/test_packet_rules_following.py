@@ -17,13 +17,27 @@ GOOD = 'alert tcp any any -> any any (msg:"a"; content:"a"; sid:1;)\n'
 BAD = "alert tcp any any -> any any (lua:a; sid:2;)\n"
 
 
+class Taking:
+    """Takes rules, and keeps what was said of them."""
+
+    def __init__(self, following: Following, told: list[dict[str, Any]]) -> None:
+        self._following, self._told = following, told
+
+    def taken(self) -> RuleSet | None:
+        fresh = self._following.taken()
+        if fresh is None:
+            return None
+        self._told.append(fresh[1])
+        return fresh[0]
+
+
 @contextmanager
-def following(*patterns: Path) -> Iterator[tuple[Following, list[dict[str, Any]]]]:
+def following(*patterns: Path) -> Iterator[tuple[Taking, list[dict[str, Any]]]]:
     told: list[dict[str, Any]] = []
-    made = Following(patterns, {}, told.append, look_seconds=0.05)
+    made = Following(patterns, {}, look_seconds=0.05)
     made.look()
     made.start()
-    yield made, told
+    yield Taking(made, told), told
     made.stopping.set()
     made.join(5)
 
@@ -63,7 +77,7 @@ def test_a_file_that_is_not_there_is_said_and_found_when_it_comes(tmp_path: Path
         assert (told[-1]["loaded"], told[-1]["refused"]) == (0, 1)
         later.write_text(GOOD)
         os.utime(later, (time.time(), time.time()))
-        eventually(lambda: told[-1]["loaded"] == 1)
+        eventually(lambda: made.taken() is not None and told[-1]["loaded"] == 1)
 
 
 @pytest.mark.parametrize("pattern", ["*.rules", "[ab].rules"])
