@@ -21,6 +21,7 @@ from collectors.network.capture_files import packets
 from collectors.network.rules.ruleset import RuleSet, load
 from collectors.network.sensor import Sensor
 from pipeline.event import encode
+from pipeline.memory import resident_bytes
 from pipeline.messages import HaidangError
 from pipeline.stage import collect_rarely
 
@@ -44,11 +45,11 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         events[0] += 1
         events[1] += len(encode(fields))
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_bytes()
     opened = time.monotonic()
     rules = RuleSet(load(chosen.rules)) if chosen.rules else None
     loaded = time.monotonic() - opened
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    held = resident_bytes() - before
     sensor = Sensor(emit, rules=rules)
     started = time.process_time()
     sensor.take(data, packets(data))
@@ -65,7 +66,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     if rules is not None and sensor.matcher is not None:
         figures |= {
             "rules": len(rules.rules), "rules_refused": len(rules.loading.refused), "rules_load_seconds": loaded,
-            "rules_mb": round((after - before) / 1000), "rule_hits": sensor.matcher.counts.hits,
+            "rules_mb": round(held / 1e6), "rule_hits": sensor.matcher.counts.hits,
         }  # fmt: skip
     for name, read in (("dpkt", _with_dpkt), ("scapy", _with_scapy)):
         with contextlib.suppress(ImportError):

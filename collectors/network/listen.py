@@ -15,7 +15,7 @@ from collectors.envelope import Origin
 from collectors.intake import Intake
 from collectors.listening import Listening
 from collectors.network.ring import Ring
-from collectors.network.rules.following import Following
+from collectors.network.rules.following import Following, summary
 from collectors.network.sensor import Sensor
 from pipeline.messages import say
 from pipeline.settings import NetworkSource, Settings
@@ -60,7 +60,7 @@ class Watcher(threading.Thread):
         super().__init__(name=f"network {interface}", daemon=True)
         self.stopping = threading.Event()
         self.sensor = Sensor(self._emit, source.max_flows)
-        self._following = Following(source.rules, source.variables, self._loaded) if source.rules else None
+        self._following = Following(source.rules, source.variables) if source.rules else None
         self._interface, self._source, self._origin = interface, source, origin
         self._intake, self._listening = intake, listening
         self._loop = asyncio.get_running_loop()
@@ -101,9 +101,9 @@ class Watcher(threading.Thread):
 
     def _watch(self, ring: Ring) -> None:
         while not self.stopping.is_set():
-            if self._following is not None and (rules := self._following.taken()) is not None:
-                self.sensor.use(rules)
+            self._use_fresh_rules()
             for places in ring.blocks(_PATIENCE):
+                self._use_fresh_rules()
                 self.sensor.take(ring.buffer, places)
                 self._hand_over(ring)
                 if self.stopping.is_set():
@@ -130,8 +130,10 @@ class Watcher(threading.Thread):
         with self._lock:
             self._lines.append(line)
 
-    def _loaded(self, summary: dict[str, Any]) -> None:
-        self._listening.packet_rules = summary
+    def _use_fresh_rules(self) -> None:
+        if self._following is not None and (rules := self._following.taken()) is not None:
+            self.sensor.use(rules)
+            self._listening.packet_rules = summary(rules.loading)
 
     def _opened(self) -> None:
         self._listening.mended(self._place)

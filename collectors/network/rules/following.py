@@ -1,7 +1,7 @@
 """Files of packet rules enter, the rules in use leave: loaded at the start, and whole anew when a file has changed."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ class Following(threading.Thread):
         self,
         patterns: Sequence[Path],
         variables: Mapping[str, str],
-        told: Callable[[dict[str, Any]], None],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         super().__init__(name="packet rules", daemon=True)
         self.stopping = threading.Event()
-        self._patterns, self._variables, self._told = patterns, variables, told
+        self._patterns, self._variables = patterns, variables
         self._look_seconds = look_seconds
         self._seen: _Print | None = None
         self._fresh: RuleSet | None = None
@@ -50,7 +49,6 @@ class Following(threading.Thread):
             return
         self._seen, self._fresh = seen, rules
         log("collectors").info("packet_rules", loaded=len(loading.rules), refused=len(loading.refused))
-        self._told(summary(loading))
 
     def run(self) -> None:
         """Look until `stopping`."""
