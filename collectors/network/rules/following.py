@@ -61,6 +61,7 @@ def summary(loading: Loading) -> dict[str, Any]:
     return {
         "loaded": len(loading.rules), "refused": len(loading.refused),
         "reasons": dict(loading.reasons().most_common(MAX_NAMED)),
+        "unread": [each.text for each in loading.refused if each.kind == "file"][:MAX_NAMED],
         "first": [each.text for each in loading.refused[:MAX_NAMED]],
     }  # fmt: skip
 

@@ -29,6 +29,8 @@ MAX_HEAD = 16_384
 MAX_HELD = 128_000_000
 #: Rules of a side of which one content was seen and that wait for the others.
 MAX_WAITING = 256
+#: How far the first payload that is seen may be from the beginning of a stream, in bytes.
+AHEAD = 65_536
 #: First bytes of a side after which its protocol is known, or never.
 ENOUGH = 16
 #: Stands for no rules that wait; nothing is ever put into it.
@@ -235,7 +237,7 @@ class WatchedSide:
                 self._ask_of_packet((), b"", len(payload))
             return
         if not self.seen:
-            self._begin()
+            self._begin(sequence)
         fresh = payload if self._order is None else self._order.in_order(payload, sequence)
         start = b""
         if not self._known and not watched.app:
@@ -262,11 +264,11 @@ class WatchedSide:
         self._let_go()
         self._order = self.http = self._framed = None
 
-    def _begin(self) -> None:
+    def _begin(self, sequence: int) -> None:
         """The first payload: from now on the beginning is held."""
         self.seen = True
         self._order = Side()
-        if self._first >= 0:
+        if self._first >= 0 and (sequence - self._first) & 0xFFFFFFFF < AHEAD:  # else it was opened another time
             self._order.begin(self._first)
         if self._watched.matcher.has_room():
             self._head = bytearray()
