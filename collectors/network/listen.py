@@ -28,6 +28,8 @@ _RETRY_SECONDS = 2.0
 MAX_WAITING = 100_000
 #: How long an ending source waits for its threads, in seconds.
 _END_SECONDS = 4.0
+#: The place that has failed where packet rules cannot be loaded at all.
+_RULES = "packet rules"
 #: The reason of packets that the kernel had no room for.
 DROPPED = "dropped_by_kernel"
 
@@ -131,9 +133,14 @@ class Watcher(threading.Thread):
             self._lines.append(line)
 
     def _use_fresh_rules(self) -> None:
-        if self._following is not None and (rules := self._following.taken()) is not None:
+        if self._following is None:
+            return
+        if (rules := self._following.taken()) is not None:
             self.sensor.use(rules)
             self._listening.packet_rules = summary(rules.loading)
+            self._in_loop(self._listening.mended, _RULES)
+        elif self._following.fault:
+            self._in_loop(self._listening.failed, _RULES, self._following.fault)
 
     def _opened(self) -> None:
         self._listening.mended(self._place)

@@ -24,6 +24,8 @@ class Following(threading.Thread):
     ) -> None:
         super().__init__(name="packet rules", daemon=True)
         self.stopping = threading.Event()
+        #: Why the files that are there now could not be loaded at all.
+        self.fault = ""
         self._patterns, self._variables = patterns, variables
         self._look_seconds = look_seconds
         self._seen: _Print | None = None
@@ -44,9 +46,11 @@ class Following(threading.Thread):
         try:
             loading = load(self._patterns, self._variables)
             rules = RuleSet(loading)
-        except Exception:  # a fault of ours must not cost the rules that are in use
+        except Exception as fault:  # one of ours; it must not cost the rules that are in use
             log("collectors").exception("packet_rules_failed", files=list(map(str, self._patterns)))
+            self._seen, self.fault = seen, repr(fault)
             return
+        self.fault = ""
         self._seen, self._fresh = seen, rules
         log("collectors").info("packet_rules", loaded=len(loading.rules), refused=len(loading.refused))
 

@@ -134,7 +134,7 @@ class Watched:
         self.handshake: tls.Handshake | None = None
         self.server_said: dict[str, list[bytes]] | None = None
         forth, back = WatchedSide(self, to_server=True), WatchedSide(self, to_server=False)
-        self.sides = (back, forth)
+        self.sides: tuple[WatchedSide, ...] = (back, forth)
         if flow.protocol == TCP:
             flow.forth.watcher, flow.back.watcher = forth.take_segment, back.take_segment
         else:
@@ -171,6 +171,8 @@ class Watched:
         for side in self.sides:
             side.end()
             side.forget()
+        self.flow.forth.watcher = self.flow.back.watcher = None
+        self.sides = ()  # else only the search for cycles frees them
 
 
 class WatchedSide:

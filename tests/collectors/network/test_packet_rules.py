@@ -1,5 +1,6 @@
 """Packet rules: what of the language is taken and refused, and what each keyword means on real bytes."""
 
+import gc
 import gzip
 from collections.abc import Iterable
 from pathlib import Path
@@ -368,6 +369,24 @@ def test_nothing_is_held_of_connections_that_have_ended_and_no_more_than_is_allo
     sensor.take(data, packets(data))
     assert poor.held < 12_000
     assert poor.counts.unheld >= 39
+
+
+def test_a_connection_that_has_ended_is_freed_at_once() -> None:
+    """Live, the search for cycles is rare (`collect_rarely`)."""
+    rules = ruleset('content:"a";', "flags:S;", header=f"tcp {CLIENT} any -> any any")
+    sensor = Sensor(lambda *_: None, rules=rules)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            talk = Talk(ports=(1_000 + number, 80)).opens()
+            talk.says(0, ACK | PSH, b"GET / HTTP/1.1\r\n\r\na")
+            data = pcap(talk.closes().frames)
+            sensor.take(data, packets(data))
+        sensor.finish()
+        assert not [each for each in gc.get_objects() if isinstance(each, matching.Watched | matching.WatchedSide)]
+    finally:
+        gc.enable()
 
 
 # --- buffers ----------------------------------------------------------------------------------------------------
