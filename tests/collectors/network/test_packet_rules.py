@@ -2,6 +2,7 @@
 
 import gc
 import gzip
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -600,3 +601,28 @@ def test_passwords_are_never_kept(payload: bytes, shown: str) -> None:
     assert event["packet_rule.payload.text"] == shown
     assert event["packet_rule.matches"][0]["content"] == shown
     assert bytes.fromhex(event["packet_rule.payload.hex"]).count(b"*") == shown.count("*")
+
+
+def test_a_broken_rule_is_refused_and_nothing_else_happens(shared_data: Path) -> None:
+    """Thousands of real rules with signs changed, left out and put in: each loads or is refused with words."""
+    chance = random.Random(20261129)
+    texts = [
+        text
+        for path in sorted((shared_data / "suricata-rules").glob("*.rules"))
+        for _, text in lines(path.read_bytes())
+    ]
+    variables, expressions = Variables(), compiler()
+    refused = 0
+    for _ in range(6_000):
+        text = list(chance.choice(texts)[:1_500])
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            at = chance.randrange(len(text))
+            text[at : at + chance.randrange(3)] = chance.choice(
+                ('"', ";", ":", "|", "!", "\\", ",", "(", ")", "[", "]", "x", "-9", "", "0", "/R")
+            )
+        try:
+            compile_rule("".join(text), variables, expressions, "broken.rules:1")
+        except Refused as fault:
+            refused += 1
+            assert str(fault)
+    assert 1_000 < refused < 5_900
