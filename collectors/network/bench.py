@@ -72,7 +72,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             theirs = read(data)
             figures |= {f"{name}_packets_per_second": round(theirs), f"times_{name}": round(rate / theirs, 1)}
     if chosen.live:
-        figures |= measure_live(data, chosen.seconds or _LIVE_SECONDS)
+        figures |= measure_live(data, chosen.seconds or _LIVE_SECONDS, rules)
     return figures
 
 
