@@ -10,7 +10,7 @@ import orjson
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin
-from collectors.network.rules.ruleset import Loading, RuleSet, load
+from collectors.network.rules.ruleset import SHIPPED, Loading, RuleSet, load
 from collectors.reading import Unreadable, files_in, read_file
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
@@ -39,7 +39,7 @@ def run(chosen: argparse.Namespace) -> int:
             raise HaidangError("command.packet_rules.no_variable", value=given)
         variables[name] = value
     for path in chosen.files:
-        if not path.exists():
+        if path != SHIPPED and not path.exists():
             raise HaidangError("command.import.no_file", path=path)
     if chosen.action == "check":
         return _check(load(chosen.files, variables), chosen.json)

@@ -1,15 +1,14 @@
 """`bench behaviours`: JSON lines of network events go through all behaviours on one core; events a second leave."""
 
 import argparse
-import os
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from detectors.behaviours import All, wanted
 from pipeline.event import Event, decode, encode, event_id, from_micros
+from pipeline.memory import resident_bytes
 from pipeline.settings import Behaviours
 from pipeline.stage import collect_rarely
 
@@ -28,9 +27,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     collect_rarely()
     count = chosen.events or _EVENTS
     spent, alerts, busy = _feed(_busy(count))
-    before = _resident_bytes()
+    before = resident_bytes()
     crowded, _, behaviours = _feed(_crowd(count))
-    held = _resident_bytes() - before
+    held = resident_bytes() - before
     started = time.process_time()
     pieces = list(behaviours.dump())
     dumped = time.process_time() - started
@@ -113,7 +112,3 @@ def _line(number: int, micros: int, dataset: str, source: str, fields: dict[str,
         "organization.id": "vn", "observer.name": "may-chu", **fields,
     }  # fmt: skip
     return bytes(memoryview(encode(event)))
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,7 +1,6 @@
 """`bench correlation`: events that a rule has matched go into one correlation; events a second and memory leave."""
 
 import argparse
-import os
 import random
 import tempfile
 import time
@@ -11,6 +10,7 @@ from typing import Any
 from detectors.correlations import SECOND, Correlations, Limits
 from detectors.sigma import Correlation, RuleSet
 from pipeline.event import Event, encode, event_id, from_micros
+from pipeline.memory import resident_bytes
 from pipeline.stage import collect_rarely
 
 _EVENTS = 1_000_000
@@ -62,10 +62,10 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def _many_groups(rule: Correlation, limits: Limits, count: int) -> dict[str, Any]:
     """Measure as many groups as events, with their evidence, and how they are saved."""
-    before = _resident_bytes()
+    before = resident_bytes()
     engine = Correlations([rule], limits, early=True)
     spent, _ = _feed(engine, count, count)
-    held, groups = _resident_bytes() - before, engine.groups
+    held, groups = resident_bytes() - before, engine.groups
     started = time.process_time()
     pieces = list(engine.dump())
     dumped = time.process_time() - started
@@ -79,10 +79,6 @@ def _many_groups(rule: Correlation, limits: Limits, count: int) -> dict[str, Any
         "dump_seconds": round(dumped, 1), "dump_mb": round(sum(map(len, pieces)) / 1e6),
         "load_seconds": round(time.process_time() - started, 1),
     }  # fmt: skip
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _feed(engine: Correlations, count: int, groups: int) -> tuple[float, int]:

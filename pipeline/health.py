@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -49,8 +50,7 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
         elif detail.get("waits"):
             problems.append({"what": "stage_waits", "stage": name, "reason": detail["waits"]})
-        if detail.get("refused"):
-            problems.append({"what": "rules_refused", "count": detail.get("refused_count", len(detail["refused"]))})
+        problems += _of_rules(detail)
     flown = canaries.standing(engine)
     for canary in flown:
         if canary["state"] == "late":
@@ -67,3 +67,12 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     return {
         "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
     }  # fmt: skip
+
+
+def _of_rules(detail: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a stage says of rules that it could not load."""
+    if detail.get("refused"):
+        yield {"what": "rules_refused", "count": detail.get("refused_count", len(detail["refused"]))}
+    for source, said in detail.get("packet_rules", {}).items():
+        for reason in said.get("unread", ()):
+            yield {"what": "packet_rules_unread", "source": source, "reason": reason}

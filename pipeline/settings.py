@@ -184,7 +184,7 @@ class NetworkSource(Section):
     max_flows: int = Field(200_000, ge=1000, le=10_000_000, description="connections at once; of more, the oldest end")
     rules: list[Path] = Field(
         default_factory=list,
-        description="[packet rules](packet-rules.md): files, folders (all `*.rules` in them), patterns",
+        description="[packet rules](packet-rules.md): files, folders (their `*.rules`), patterns; `haidang`: ours",
     )
     variables: dict[str, str] = Field(
         default_factory=dict, description="packet rules: variables such as `HOME_NET`, beside those of Suricata"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.envelope import Origin
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
+from pipeline.shipped import shipped_rules
 from workbench.stream import Detection, File
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"

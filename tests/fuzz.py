@@ -9,7 +9,6 @@ import gc
 import gzip
 import json
 import random
-import resource
 import sys
 import time
 import traceback
@@ -32,6 +31,7 @@ from collectors.syslog_framing import Framing
 from collectors.unpacking import TooLarge, Unpacker
 from pipeline.event import encode
 from pipeline.frame import PoisonFrame, unpack
+from pipeline.memory import resident_bytes
 from tests.collectors.netflow.crafted import seeds
 
 _NOW = datetime(2026, 11, 24, 5, 17, 44, tzinfo=UTC)
@@ -268,8 +268,7 @@ def _bytes(text: str) -> bytes:
 
 def _memory() -> int:
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
+    return resident_bytes()
 
 
 def _more_lines(folder: Path) -> Iterator[str]:

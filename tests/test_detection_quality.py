@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
+from pipeline.shipped import shipped_rules
 from tests.detection_quality import ATTACKS_AMONG, attacks, everyday
 
 #: A part of a recording's name, and the title of what must be found in it.

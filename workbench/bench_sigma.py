@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
 from detectors.sigma.logsource import LogSources
 from detectors.sigma.prefilter import Prefilter
 from pipeline.frame import MAX_FRAME_BYTES
 from pipeline.messages import HaidangError
+from pipeline.shipped import shipped_rules
 from pipeline.stage import collect_rarely
 from workbench.raw_windows import flat_record, records, with_logsource
 

@@ -14,10 +14,10 @@ from collectors.envelope import Origin, encoding, zone
 from collectors.network.rules.ruleset import RuleSet as PacketRules
 from collectors.network.rules.ruleset import load
 from collectors.reading import files_in
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from pipeline.shipped import shipped_rules
 from workbench.stream import Detection, File, Finding, as_json
 
 #: Findings that a table shows; of the others it is told how many.

@@ -19,8 +19,9 @@ from typing import Any
 from collectors.network.bench_live import measure_live
 from collectors.network.capture_files import packets
 from collectors.network.rules.ruleset import RuleSet, load
-from collectors.network.sensor import Sensor
+from collectors.network.sensor import Emit, Sensor
 from pipeline.event import encode
+from pipeline.memory import resident_bytes
 from pipeline.messages import HaidangError
 from pipeline.stage import collect_rarely
 
@@ -44,16 +45,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         events[0] += 1
         events[1] += len(encode(fields))
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident_bytes()
     opened = time.monotonic()
     rules = RuleSet(load(chosen.rules)) if chosen.rules else None
     loaded = time.monotonic() - opened
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sensor = Sensor(emit, rules=rules)
-    started = time.process_time()
-    sensor.take(data, packets(data))
-    sensor.finish()
-    spent = time.process_time() - started
+    held = resident_bytes() - before
+    sensor, spent = _run(data, emit, rules)
     counts = sensor.table.counts
     rate = counts.packets / spent
     figures: dict[str, Any] = {
@@ -65,38 +62,51 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     if rules is not None and sensor.matcher is not None:
         figures |= {
             "rules": len(rules.rules), "rules_refused": len(rules.loading.refused), "rules_load_seconds": loaded,
-            "rules_mb": round((after - before) / 1000), "rule_hits": sensor.matcher.counts.hits,
+            "rules_mb": round(held / 1e6), "rule_hits": sensor.matcher.counts.hits,
         }  # fmt: skip
+        if not chosen.packets:
+            clear, spent = _run(made_up(clear=True), emit, rules)
+            figures["clear_text_megabits_per_second"] = round(clear.table.counts.bytes * 8 / spent / 1e6)
     for name, read in (("dpkt", _with_dpkt), ("scapy", _with_scapy)):
         with contextlib.suppress(ImportError):
             theirs = read(data)
             figures |= {f"{name}_packets_per_second": round(theirs), f"times_{name}": round(rate / theirs, 1)}
     if chosen.live:
-        figures |= measure_live(data, chosen.seconds or _LIVE_SECONDS)
+        figures |= measure_live(data, chosen.seconds or _LIVE_SECONDS, rules)
     return figures
 
 
-def made_up(count: int = _PACKETS, seed: int = 1) -> bytes:
-    """Return a capture file of so many packets."""
+def _run(data: bytes, emit: Emit, rules: RuleSet | None) -> tuple[Sensor, float]:
+    """Return a sensor that has read the packets, and how many seconds of a core it took."""
+    sensor = Sensor(emit, rules=rules)
+    started = time.process_time()
+    sensor.take(data, packets(data))
+    sensor.finish()
+    return sensor, time.process_time() - started
+
+
+def made_up(count: int = _PACKETS, seed: int = 1, clear: bool = False) -> bytes:
+    """Return a capture file of so many packets: TLS and DNS, or `clear`, HTTP alone, of which rules see every byte."""
     dice = random.Random(seed)  # noqa: S311 -- traffic, no secret
     made = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)]
-    talks = [_connection(dice) for _ in range(_AT_ONCE)]
+    talks = [_connection(dice, clear) for _ in range(_AT_ONCE)]
     moment = 1_795_500_000_000_000
     for _ in range(count):
         moment += dice.randrange(1, 40)
         place = dice.randrange(_AT_ONCE)
         frame = next(talks[place], None)
         if frame is None:
-            talks[place] = _connection(dice)
+            talks[place] = _connection(dice, clear)
             frame = next(talks[place])
         made.append(struct.pack("<IIII", moment // 1_000_000, moment % 1_000_000, len(frame), len(frame)) + frame)
     return b"".join(made)
 
 
-def _connection(dice: random.Random) -> Iterator[bytes]:
+def _connection(dice: random.Random, clear: bool) -> Iterator[bytes]:
     """Return the frames of a connection from its beginning to its end."""
-    client, server = b"\x0a\x00" + dice.randbytes(2), dice.randbytes(4)
-    return (_dns if dice.random() < 0.3 else _tls)(dice, (client, server), dice.randrange(1024, 65_536))
+    sides = b"\x0a\x00" + dice.randbytes(2), dice.randbytes(4)
+    kind = _http if clear else _dns if dice.random() < 0.3 else _tls
+    return kind(dice, sides, dice.randrange(1024, 65_536))
 
 
 def _dns(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator[bytes]:
@@ -107,15 +117,21 @@ def _dns(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator
     yield _udp((sides[1], sides[0]), (53, port), answer)
 
 
-def _tls(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator[bytes]:
-    ends, ports = (sides, (sides[1], sides[0])), ((port, 443), (443, port))
+def _segments(dice: random.Random, sides: tuple[bytes, bytes], ports: tuple[int, int]) -> Callable[..., bytes]:
+    """Return what makes the segments of a TCP connection: side, flags, payload."""
+    ends, pairs = (sides, (sides[1], sides[0])), (ports, (ports[1], ports[0]))
     numbers = [dice.getrandbits(32), dice.getrandbits(32)]
 
     def says(side: int, flags: int, payload: bytes = b"") -> bytes:
-        head = struct.pack("!HHIIBBHHH", *ports[side], numbers[side] & 0xFFFFFFFF, 0, 0x50, flags, 1000, 0, 0)
+        head = struct.pack("!HHIIBBHHH", *pairs[side], numbers[side] & 0xFFFFFFFF, 0, 0x50, flags, 1000, 0, 0)
         numbers[side] += len(payload) + (1 if flags & (_SYN | _FIN) else 0)
         return _frame(ends[side], 6, head + payload)
 
+    return says
+
+
+def _tls(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator[bytes]:
+    says = _segments(dice, sides, (port, 443))
     yield says(0, _SYN)
     yield says(1, _SYN | _ACK)
     yield says(0, _ACK)
@@ -128,6 +144,42 @@ def _tls(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator
     yield says(0, _FIN | _ACK)
     yield says(1, _FIN | _ACK)
     yield says(0, _ACK)
+
+
+def _http(dice: random.Random, sides: tuple[bytes, bytes], port: int) -> Iterator[bytes]:
+    says = _segments(dice, sides, (port, 8080))
+    yield says(0, _SYN)
+    yield says(1, _SYN | _ACK)
+    yield says(0, _ACK)
+    for _ in range(4):
+        path = b"/%x/page-%d.html" % (dice.getrandbits(32), dice.randrange(1_000))
+        yield says(0, _ACK | _PSH, b"GET " + path + _ASKED)
+        yield says(1, _ACK | _PSH, _ANSWERED + _words(dice, 300))
+        for _ in range(7):
+            size = dice.choice(_SIZES)
+            yield says(1, _ACK | (_PSH if size else 0), _words(dice, size))
+            if not size:
+                yield says(0, _ACK)
+    yield says(0, _FIN | _ACK)
+    yield says(1, _FIN | _ACK)
+    yield says(0, _ACK)
+
+
+_ASKED = (
+    b" HTTP/1.1\r\nHost: www.example.vn\r\nUser-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/128.0\r\n"
+    b"Accept: text/html,*/*;q=0.8\r\nAccept-Language: vi,en\r\nCookie: session=0123456789abcdef\r\n\r\n"
+)
+_ANSWERED = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n"
+_WORDS = random.Random(1)  # noqa: S311 -- traffic, no secret
+#: Text to cut pieces from.
+_TEXT = b" ".join(
+    bytes(_WORDS.choice(b"aeiounthcgkmlrsv") for _ in range(_WORDS.randrange(2, 9))) for _ in range(10_000)
+)
+
+
+def _words(dice: random.Random, size: int) -> bytes:
+    start = dice.randrange(len(_TEXT) - size)
+    return _TEXT[start : start + size]
 
 
 def _hello(kind: int, dice: random.Random) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any
 
 from collectors.network.capture_files import packets
 from collectors.network.ring import Ring
+from collectors.network.rules.ruleset import RuleSet
 from collectors.network.sensor import Sensor
 from pipeline.event import encode
 from pipeline.messages import HaidangError
@@ -22,8 +23,8 @@ from pipeline.messages import HaidangError
 _RATE, _BURST = 100.0, 0.005
 
 
-def measure_live(capture: bytes, seconds: float, rate: float = _RATE) -> dict[str, Any]:
-    """Send the packets of a capture again and again, and return what came.
+def measure_live(capture: bytes, seconds: float, rules: RuleSet | None = None, rate: float = _RATE) -> dict[str, Any]:
+    """Send the packets of a capture again and again, and return what came; packet rules are asked of them.
 
     Raises:
         HaidangError: virtual interfaces cannot be made.
@@ -34,7 +35,7 @@ def measure_live(capture: bytes, seconds: float, rate: float = _RATE) -> dict[st
         def emit(fields: dict[str, Any], _position: tuple[str | int, ...]) -> None:
             events[0] += len(encode(fields)) > 0
 
-        sensor = Sensor(emit)
+        sensor = Sensor(emit, rules=rules)
         sent = multiprocessing.get_context("fork").Value("Q", 0)
         sender = multiprocessing.get_context("fork").Process(target=_send, args=(capture, far, seconds, rate, sent))
         sender.start()

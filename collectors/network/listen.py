@@ -19,7 +19,7 @@ from collectors.network import bpf
 from collectors.network.evidence import Recorder
 from collectors.network.evidence_keeper import EvidenceKeeper
 from collectors.network.ring import Ring
-from collectors.network.rules.following import Following
+from collectors.network.rules.following import Following, summary
 from collectors.network.sensor import Sensor
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
@@ -36,6 +36,8 @@ MAX_WAITING = 100_000
 _EVIDENCE_SECONDS = 2.0
 #: How long an ending source waits for its threads, in seconds.
 _END_SECONDS = 4.0
+#: The place that has failed where packet rules cannot be loaded at all.
+_RULES = "packet rules"
 #: The reason of packets that the kernel had no room for.
 DROPPED = "dropped_by_kernel"
 
@@ -155,9 +157,9 @@ class Watcher(threading.Thread):
 
     def _watch(self, ring: Ring) -> None:
         while not self.stopping.is_set():
-            self._use_new_rules()
+            self._use_fresh_rules()
             for places in ring.blocks(_PATIENCE):
-                self._use_new_rules()
+                self._use_fresh_rules()
                 self.sensor.take(ring.buffer, places)
                 if self._recorder is not None:
                     self._recorder.take(ring.buffer, places)
@@ -186,10 +188,15 @@ class Watcher(threading.Thread):
         with self._lock:
             self._lines.append(line)
 
-    def _use_new_rules(self) -> None:
-        if self._following is not None and (fresh := self._following.taken()) is not None:
-            rules, self._listening.packet_rules = fresh
+    def _use_fresh_rules(self) -> None:
+        if self._following is None:
+            return
+        if (rules := self._following.taken()) is not None:
             self.sensor.use(rules)
+            self._listening.packet_rules = summary(rules.loading)
+            self._in_loop(self._listening.mended, _RULES)
+        elif self._following.fault:
+            self._in_loop(self._listening.failed, _RULES, self._following.fault)
 
     def _opened(self) -> None:
         self._listening.mended(self._place)

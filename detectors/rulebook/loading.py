@@ -21,6 +21,7 @@ from detectors.rulebook.revisions import Revision
 from detectors.sigma import Correlation, Rule, RuleSet
 from detectors.sigma.ruleset import Library
 from pipeline.settings import Settings
+from pipeline.shipped import shipped_rules
 
 #: Where packs are written out, in the data directory.
 _FOLDER = "rulebook"
@@ -28,13 +29,6 @@ _FOLDER = "rulebook"
 _KEPT_SECONDS = 86_400.0
 #: The canaries' own rule; it works the same as any other.
 CANARY_RULE = Path(__file__).parent.parent / "canary.yml"
-
-
-def shipped_rules() -> Path:
-    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
-    root = Path(__file__).parents[2]
-    checkout = root / "rules"
-    return checkout if checkout.is_dir() else root / "haidang_data" / "rules"
 
 
 def rule_folders(settings: Settings, book: Book | None = None) -> list[Path]:

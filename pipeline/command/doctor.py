@@ -42,6 +42,8 @@ _LISTED = 10
 _LEFT_OUT = ("too_late", "too_far_ahead", "groups_evicted", "events_evicted")
 #: What behaviours may have left out (docs/behaviours.md).
 _BEHAVIOURS_LEFT_OUT = ("keys_evicted", "did_not_wait", "too_far_ahead", "failed")
+#: What packet rules may have left out (docs/packet-rules.md).
+_PACKET_RULES_LEFT_OUT = ("unheld", "unwaited", "counters_evicted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,11 +243,16 @@ def _packet_rules(stage: dict[str, Any]) -> Iterator[Finding]:
         what = say(
             "command.packet_rules.loaded", loaded=show.number(said["loaded"]), refused=show.number(said["refused"])
         )
-        if not said["refused"]:
+        if said["refused"]:
+            first = "\n".join(said["first"][:_LISTED])
+            yield Finding(ATTENTION, part, f"{what}\n{first}", say("doctor.mend_packet_rules"))
+        else:
             yield Finding(GOOD, part, what)
-            continue
-        first = "\n".join(said["first"][:_LISTED])
-        yield Finding(ATTENTION, part, f"{what}\n{first}", say("doctor.mend_packet_rules"))
+        left_out = {name: said.get(name, 0) for name in _PACKET_RULES_LEFT_OUT}
+        if any(left_out.values()):
+            yield Finding(
+                ATTENTION, part, say("doctor.packet_rules_left_out", **left_out), say("doctor.smaller_mirror")
+            )
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:

@@ -15,12 +15,13 @@ from detectors.correlations import Correlations, Limits
 from detectors.rulebook import backtest, vectors
 from detectors.rulebook.backtest import Bounds, subject, subjects_of_file
 from detectors.rulebook.book import Book, RuleException
-from detectors.rulebook.loading import Loaded, load_book, shipped_rules
+from detectors.rulebook.loading import Loaded, load_book
 from detectors.rulebook.revisions import Revision
 from detectors.rulebook.stored import of_route, of_rule
 from detectors.sigma import Correlation, Rule
 from pipeline.event import Event, encode, event_id
 from pipeline.settings import Store
+from pipeline.shipped import shipped_rules
 from pipeline.state import open_state
 from pipeline.store import EVENTS, Reader, open_reader, open_writer
 from pipeline.store.document import document

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from detectors.rulebook import checks
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import RuleSet
+from pipeline.shipped import shipped_rules
 
 SIGMA = str(Path(sys.executable).parent / "sigma")
 _WITHOUT = ("-x", "attacktag", "-x", "d3_fendtag")

@@ -12,12 +12,12 @@ import pytest
 
 from detectors.alerts import MAX_EVIDENCE, alert, failed_alert, refused_alert
 from detectors.detect import alerts_of, one_by_one
-from detectors.rulebook.loading import shipped_rules
 from detectors.sigma import Refused, Rule, RuleSet
 from pipeline import bus, ledger
 from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import Event, decode, encode, event_id
 from pipeline.frame import Frame, pack, unpack
+from pipeline.shipped import shipped_rules
 from pipeline.state import open_state, positions
 from tests.conftest import eventually
 

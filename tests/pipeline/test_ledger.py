@@ -143,7 +143,19 @@ def test_balances_leave_out_what_the_pipeline_counts_of_itself_and_metrics_do_no
 def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
     heard = {"pid": 1, "started": 0.0, "backlog_events": 7}
     told = [
-        {**heard, "stage": "collectors", "seen": time.time(), "detail": {"failures": {"tcp 1": "no"}, "held": "full"}},
+        {
+            **heard,
+            "stage": "collectors",
+            "seen": time.time(),
+            "detail": {
+                "failures": {"tcp 1": "no"},
+                "held": "full",
+                "packet_rules": {
+                    "mirror": {"loaded": 3, "refused": 2, "unread": ["a.rules: no such file"]},
+                    "other": {},
+                },
+            },
+        },
         {**heard, "stage": "detectors", "seen": time.time(), "detail": {"refused": [{"path": "x"}, {"path": "y"}]}},
         {**heard, "stage": "store", "seen": time.time() - 60, "detail": {"ready": True}},
         {**heard, "stage": "response", "seen": time.time(), "detail": {"waits": "no database"}},
@@ -163,6 +175,8 @@ def test_health_names_what_is_wrong(engine: Engine, tmp_path: Path) -> None:
     assert (problems["stage_waits"]["stage"], problems["stage_waits"]["reason"]) == ("response", "no database")
     assert (problems["disk_full"]["stage"], problems["disk_full"]["reserve_mb"]) == ("api", 1000)
     assert problems["rules_refused"]["count"] == 2
+    unread = {"what": "packet_rules_unread", "source": "mirror", "reason": "a.rules: no such file"}
+    assert problems["packet_rules_unread"] == unread
     assert problems["stage_silent"]["stage"] == "store"
     samples = {
         (sample.name, sample.labels.get("stage")): sample.value

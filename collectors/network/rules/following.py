@@ -24,13 +24,15 @@ class Following(threading.Thread):
     ) -> None:
         super().__init__(name="packet rules", daemon=True)
         self.stopping = threading.Event()
+        #: Why the files that are there now could not be loaded at all.
+        self.fault = ""
         self._patterns, self._variables = patterns, variables
         self._look_seconds = look_seconds
         self._seen: _Print | None = None
-        self._fresh: tuple[RuleSet, dict[str, Any]] | None = None
+        self._fresh: RuleSet | None = None
 
-    def taken(self) -> tuple[RuleSet, dict[str, Any]] | None:
-        """Return rules that are newer than those that were taken last, and what health says of them."""
+    def taken(self) -> RuleSet | None:
+        """Return rules that are newer than those that were taken last."""
         if self._fresh is None:
             return None
         fresh, self._fresh = self._fresh, None
@@ -44,10 +46,12 @@ class Following(threading.Thread):
         try:
             loading = load(self._patterns, self._variables)
             rules = RuleSet(loading)
-        except Exception:  # a fault of ours must not cost the rules that are in use
+        except Exception as fault:  # one of ours; it must not cost the rules that are in use
             log("collectors").exception("packet_rules_failed", files=list(map(str, self._patterns)))
+            self._seen, self.fault = seen, repr(fault)
             return
-        self._seen, self._fresh = seen, (rules, summary(loading))
+        self.fault = ""
+        self._seen, self._fresh = seen, rules
         log("collectors").info("packet_rules", loaded=len(loading.rules), refused=len(loading.refused))
 
     def run(self) -> None:
@@ -61,6 +65,7 @@ def summary(loading: Loading) -> dict[str, Any]:
     return {
         "loaded": len(loading.rules), "refused": len(loading.refused),
         "reasons": dict(loading.reasons().most_common(MAX_NAMED)),
+        "unread": [each.text for each in loading.refused if each.kind == "file"][:MAX_NAMED],
         "first": [each.text for each in loading.refused[:MAX_NAMED]],
     }  # fmt: skip
 

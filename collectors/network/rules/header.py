@@ -24,7 +24,8 @@ VARIABLES: Mapping[str, str] = {
 }  # fmt: skip
 #: Lists in lists and variables in variables that are followed.
 _MAX_DEPTH = 10
-_ADDRESSES = 4_096
+#: Addresses of which each list remembers whether they are in it.
+_ADDRESSES = 1_024
 
 
 class Networks:

@@ -29,6 +29,8 @@ MAX_HEAD = 16_384
 MAX_HELD = 128_000_000
 #: Rules of a side of which one content was seen and that wait for the others.
 MAX_WAITING = 256
+#: How far the first payload that is seen may be from the beginning of a stream, in bytes.
+AHEAD = 65_536
 #: First bytes of a side after which its protocol is known, or never.
 ENOUGH = 16
 #: Stands for no rules that wait; nothing is ever put into it.
@@ -130,9 +132,9 @@ class Watched:
         self.encrypted = False
         self.bits: set[str] | None = None
         self.handshake: tls.Handshake | None = None
-        self.server_said: dict[str, list[bytes]] = {}
+        self.server_said: dict[str, list[bytes]] | None = None
         forth, back = WatchedSide(self, to_server=True), WatchedSide(self, to_server=False)
-        self.sides = (back, forth)
+        self.sides: tuple[WatchedSide, ...] = (back, forth)
         if flow.protocol == TCP:
             flow.forth.watcher, flow.back.watcher = forth.take_segment, back.take_segment
         else:
@@ -169,6 +171,8 @@ class Watched:
         for side in self.sides:
             side.end()
             side.forget()
+        self.flow.forth.watcher = self.flow.back.watcher = None
+        self.sides = ()  # else only the search for cycles frees them
 
 
 class WatchedSide:
@@ -204,7 +208,7 @@ class WatchedSide:
         self._known = False
         #: Rules that wait for more, and those that have matched: how much was there then.
         self._waiting: dict[PacketRule, None] = _NONE
-        self._fired: dict[PacketRule, int] = {}
+        self._fired: dict[PacketRule, int] | None = None
         self._framed: Framed | None = None
         self.http: HttpSide | None = None
 
@@ -235,7 +239,7 @@ class WatchedSide:
                 self._ask_of_packet((), b"", len(payload))
             return
         if not self.seen:
-            self._begin()
+            self._begin(sequence)
         fresh = payload if self._order is None else self._order.in_order(payload, sequence)
         start = b""
         if not self._known and not watched.app:
@@ -262,11 +266,11 @@ class WatchedSide:
         self._let_go()
         self._order = self.http = self._framed = None
 
-    def _begin(self) -> None:
+    def _begin(self, sequence: int) -> None:
         """The first payload: from now on the beginning is held."""
         self.seen = True
         self._order = Side()
-        if self._first >= 0:
+        if self._first >= 0 and (sequence - self._first) & 0xFFFFFFFF < AHEAD:  # else it was opened another time
             self._order.begin(self._first)
         if self._watched.matcher.has_room():
             self._head = bytearray()
@@ -279,14 +283,15 @@ class WatchedSide:
         self._rules = rules
         ends = self._source, self._source_port, self._destination, self._destination_port
         protocol, told = self._watched.flow.protocol, self._told or ()
-        self._once, self._always = (
+        once, always = (
             [rule for rule in found if rule.protocols is None or protocol in rule.protocols]
             for found in (rules.headers.of(*ends), rules.payloads.of(*ends))
         )
-        self._once = [rule for rule in self._once if (rule.gid, rule.sid) not in told]
+        self._once = [rule for rule in once if (rule.gid, rule.sid) not in told] or ()
+        self._always = always or ()
         if self._waiting:
             self._waiting = {}
-        self._fired = {}
+        self._fired = None
 
     def _needs_order(self) -> bool:
         watched = self._watched
@@ -335,11 +340,11 @@ class WatchedSide:
             rule = todo[order]
             if rule.on_packets and (order in new or order in always) and self._try(rule, alone, packet) is _HIT:
                 waiting.pop(rule, None)
-                self._fired[rule] = len(head)
+                self._has_fired(rule, len(head))
                 continue
             if not rule.on_streams:
                 continue
-            fired = self._fired.get(rule)
+            fired = self._fired.get(rule) if self._fired is not None else None
             if fired is None:
                 message = whole
             elif order in here and not rule.anchored:
@@ -350,19 +355,24 @@ class WatchedSide:
             if answer is not _WAITS:
                 waiting.pop(rule, None)
             if answer is _HIT:
-                self._fired[rule] = len(head)
+                self._has_fired(rule, len(head))
             elif answer is _WAITS and fired is None and order not in always and rule not in waiting:
                 if len(waiting) < MAX_WAITING:
                     waiting[rule] = None
                 else:
                     self._watched.matcher.counts.unwaited += 1
 
+    def _has_fired(self, rule: PacketRule, size: int) -> None:
+        if self._fired is None:
+            self._fired = {}
+        self._fired[rule] = size
+
     def _let_go(self) -> None:
         if self._head is not None:
             self._watched.matcher.held -= len(self._head)
             self._head = None
         self._waiting = _NONE
-        self._fired = {}
+        self._fired = None
 
     def _ask_once(self) -> None:
         """Ask rules that are only about who speaks with whom: each tells once of a side."""
@@ -376,7 +386,7 @@ class WatchedSide:
                 self._told.add((rule.gid, rule.sid))
             elif rule.checks or not decided:
                 left.append(rule)
-        self._once = left
+        self._once = left or ()
 
     def _read_on(self, fresh: bytes) -> None:
         """Read what the protocol says, and ask the rules about it."""
@@ -400,7 +410,7 @@ class WatchedSide:
 
     def _ask_of_tls(self, message: Message) -> None:
         if message.kind == SERVER:
-            self._watched.server_said |= message.buffers
+            self._watched.server_said = {**(self._watched.server_said or {}), **message.buffers}
             message.buffers.update(self._watched.server_said)
         self._ask(message)
 

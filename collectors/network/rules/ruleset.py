@@ -21,9 +21,12 @@ from collectors.network.rules.grammar import Refused, lines, sid_of
 from collectors.network.rules.header import Networks, Variables
 from collectors.network.rules.rule import PacketRule
 from pipeline.messages import say
+from pipeline.shipped import shipped_rules
 
 #: Bytes of a file of rules, and rules at once.
 MAX_FILE, MAX_RULES = 64_000_000, 200_000
+#: Stands for the rules that we ship, among the files that are named.
+SHIPPED = Path("haidang")
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -57,9 +60,13 @@ class Loading:
 
 
 def files_of(patterns: Iterable[Path]) -> list[Path]:
-    """Return the files that paths, folders (all `*.rules` below) and patterns name; what is not there stays named."""
+    """Return the files that paths, folders (all `*.rules` below) and patterns name; what is not there stays named.
+
+    `haidang` are the rules that we ship.
+    """
     found: dict[Path, None] = {}
-    for pattern in patterns:
+    for given in patterns:
+        pattern = shipped_rules() / "packets" if given == SHIPPED else given
         if pattern.is_dir():
             named = sorted(pattern.rglob("*.rules"))
         elif _GLOB.search(str(pattern)) and not pattern.exists():

@@ -1,6 +1,8 @@
 """Packet rules: what of the language is taken and refused, and what each keyword means on real bytes."""
 
+import gc
 import gzip
+import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -370,6 +372,24 @@ def test_nothing_is_held_of_connections_that_have_ended_and_no_more_than_is_allo
     assert poor.counts.unheld >= 39
 
 
+def test_a_connection_that_has_ended_is_freed_at_once() -> None:
+    """Live, the search for cycles is rare (`collect_rarely`)."""
+    rules = ruleset('content:"a";', "flags:S;", header=f"tcp {CLIENT} any -> any any")
+    sensor = Sensor(lambda *_: None, rules=rules)
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(20):
+            talk = Talk(ports=(1_000 + number, 80)).opens()
+            talk.says(0, ACK | PSH, b"GET / HTTP/1.1\r\n\r\na")
+            data = pcap(talk.closes().frames)
+            sensor.take(data, packets(data))
+        sensor.finish()
+        assert not [each for each in gc.get_objects() if isinstance(each, matching.Watched | matching.WatchedSide)]
+    finally:
+        gc.enable()
+
+
 # --- buffers ----------------------------------------------------------------------------------------------------
 
 REQUEST_BYTES = (
@@ -581,3 +601,28 @@ def test_passwords_are_never_kept(payload: bytes, shown: str) -> None:
     assert event["packet_rule.payload.text"] == shown
     assert event["packet_rule.matches"][0]["content"] == shown
     assert bytes.fromhex(event["packet_rule.payload.hex"]).count(b"*") == shown.count("*")
+
+
+def test_a_broken_rule_is_refused_and_nothing_else_happens(shared_data: Path) -> None:
+    """Thousands of real rules with signs changed, left out and put in: each loads or is refused with words."""
+    chance = random.Random(20261129)
+    texts = [
+        text
+        for path in sorted((shared_data / "suricata-rules").glob("*.rules"))
+        for _, text in lines(path.read_bytes())
+    ]
+    variables, expressions = Variables(), compiler()
+    refused = 0
+    for _ in range(6_000):
+        text = list(chance.choice(texts)[:1_500])
+        for _ in range(chance.choice((1, 1, 2, 4))):
+            at = chance.randrange(len(text))
+            text[at : at + chance.randrange(3)] = chance.choice(
+                ('"', ";", ":", "|", "!", "\\", ",", "(", ")", "[", "]", "x", "-9", "", "0", "/R")
+            )
+        try:
+            compile_rule("".join(text), variables, expressions, "broken.rules:1")
+        except Refused as fault:
+            refused += 1
+            assert str(fault)
+    assert 1_000 < refused < 5_900

@@ -1,0 +1,10 @@
+"""Where what we ship beside the code lies."""
+
+from pathlib import Path
+
+
+def shipped_rules() -> Path:
+    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
+    root = Path(__file__).parents[1]
+    checkout = root / "rules"
+    return checkout if checkout.is_dir() else root / "haidang_data" / "rules"
