@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectors.envelope import Origin
+from collectors.network.rules.ruleset import RuleSet as PacketRules
+from collectors.network.rules.ruleset import load
 from detectors.sigma import RuleSet
 from pipeline.shipped import shipped_rules
 from workbench.stream import Detection, File
@@ -42,7 +44,8 @@ class Said:
 
 def said_of(name: str, paths: Sequence[Path], rules: RuleSet) -> Said:
     """Return what is found in the files of a recording."""
-    detection = Detection(rules, Origin("detect", "", ""), lambda _: None, behaviours=True)
+    packet_rules = PacketRules(load([shipped_rules() / "packets"]))
+    detection = Detection(rules, Origin("detect", "", ""), lambda _: None, True, packet_rules)
     found = {(each.rule.level, each.rule.title) for each in detection.findings(File(str(path), path) for path in paths)}
     return Said(name, detection.events, tuple(sorted(found)))
 

@@ -135,6 +135,8 @@ CASES: dict[str, tuple[int, list[Any], list[Any]]] = {
                       connection([(True, request("POST /a.php HTTP/1.1", body=b"z0=QGluaV9nZXQoImRpc"))], 80)),
     "zerologon": (9000016, connection([(True, b"\5\0\0\3" + NETLOGON + b"x" * 40)] * 8, 49_667, cut=56),
                   connection([(True, b"\5\0\0\3" + NETLOGON + b"x" * 40)] * 3, 49_667, cut=56)),
+    "smbghost": (9000017, connection([(True, b"\0\0\0\x33\xfcSMB" + b"\xff" * 4 + b"\2\0\0\0\x10" * 8)], 445),
+                 connection([(True, b"\0\0\0\x33\xfcSMB" + b"\0\1\0\0" + b"\2\0\0\0\x10" * 8)], 445)),
     "cobalt strike certificate": (9000020, connection([(True, HELLO), (False, handshake(146_473_198))], 443),
                                   connection([(True, HELLO), (False, handshake(146_473_199))], 443)),
     "cobalt strike pipe": (9000021, connection([(True, pipe("MSSE-1234-server"))], 445),
