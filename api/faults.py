@@ -28,10 +28,11 @@ _SENTENCES = {
 }
 #: Faults of things that are named and not there.
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
-#: The answers to faults in what somebody asks of the rulebook; any other one is 400.
+#: The answers to faults in what somebody asks of the rulebook and the indicators; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,
+    "indicators.no_live": 404, "indicators.unknown": 404,
 }  # fmt: skip
 
 
@@ -58,9 +59,9 @@ async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
 
 
 async def _mendable(_request: Request, error: Exception) -> JSONResponse:
-    """What whoever changes the rulebook can mend: what is not there, was changed meanwhile, or makes no sense."""
+    """What whoever changes rules or indicators can mend: what is not there, has changed, or makes no sense."""
     key = error.key if isinstance(error, HaidangError) else ""
-    if not key.startswith("rulebook."):
+    if not key.startswith(("rulebook.", "indicators.")):
         raise error
     return JSONResponse({"detail": str(error)}, _STATUSES.get(key, 400))
 

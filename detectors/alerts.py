@@ -13,7 +13,7 @@ from pipeline.own_alerts import DATASET, SEVERITY, own_alert
 #: The events kept with an alert, at most.
 MAX_EVIDENCE = 100
 #: What an alert repeats of its event, so that alerts can be grouped and searched by who and where.
-_ENTITY_FIELDS = (
+ENTITY_FIELDS = (
     "host.name", "host.ip", "user.name", "user.domain",
     "source.ip", "source.port", "destination.ip", "destination.port",
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
@@ -50,10 +50,10 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
     Its id is made of the rule and the event, so a replay repeats it.
     """
     last = events[-1]
-    document = _document(rule, last["@timestamp"], event_id("alert", rule.id, last["event.id"]), len(events))
+    document = document_of(rule, last["@timestamp"], event_id("alert", rule.id, last["event.id"]), len(events))
     document["alert.matches"] = [_match(m.selection, m.field, m.value) for m in matches]
     document["alert.evidence"] = list(events[:MAX_EVIDENCE])
-    document.update({name: last[name] for name in _ENTITY_FIELDS if name in last})
+    document.update({name: last[name] for name in ENTITY_FIELDS if name in last})
     return document
 
 
@@ -64,7 +64,7 @@ def correlation_alert(burst: Burst) -> Event:
     """
     rule = burst.rule
     identifier = event_id("alert", rule.id, *burst.key, burst.time)
-    document = _document(rule, from_micros(burst.time), identifier, burst.events)
+    document = document_of(rule, from_micros(burst.time), identifier, burst.events)
     what = f"{rule.type}({', '.join(rule.fields)})" if rule.fields else rule.type
     asked = f"{shown(burst.measured)} ({rule.condition}) in {rule.timespan}"
     document["alert.matches"] = [
@@ -76,7 +76,7 @@ def correlation_alert(burst: Burst) -> Event:
     ]
     evidence = [decode(line) for line in burst.evidence]
     document["alert.evidence"] = evidence
-    for name in _ENTITY_FIELDS:
+    for name in ENTITY_FIELDS:
         if evidence and name in evidence[0] and all(event.get(name) == evidence[0][name] for event in evidence):
             document[name] = evidence[0][name]
     return document
@@ -86,7 +86,8 @@ def _match(selection: str, field: str, value: str) -> dict[str, str]:
     return {"selection": selection, "field": field, "value": value}
 
 
-def _document(rule: About, time: str, identifier: str, count: int) -> dict[str, Any]:
+def document_of(rule: About, time: str, identifier: str, count: int) -> dict[str, Any]:
+    """Return what every alert of a rule has; why it fired, evidence and entities are added to it."""
     document: Event = {
         "@timestamp": time,
         "event.id": identifier,

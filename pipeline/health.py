@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -49,6 +50,7 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
             problems.append({"what": "intake_held", "stage": name, "reason": detail["held"]})
         elif detail.get("waits"):
             problems.append({"what": "stage_waits", "stage": name, "reason": detail["waits"]})
+        problems += _of_indicators(detail.get("indicators") or {})
         if detail.get("refused"):
             problems.append({"what": "rules_refused", "count": detail.get("refused_count", len(detail["refused"]))})
     flown = canaries.standing(engine)
@@ -67,3 +69,12 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     return {
         "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
     }  # fmt: skip
+
+
+def _of_indicators(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is wrong with the indicators that a copy of the detectors looks for."""
+    if said.get("fault"):
+        yield {"what": "indicators_fault", "reason": said["fault"]}
+    for feed in said.get("feeds", ()):
+        if feed["error"] or feed["stale"]:
+            yield {"what": "indicator_list", "feed": feed["name"], "reason": feed["error"] or "stale"}

@@ -12,9 +12,13 @@ from typing import Any
 from collectors.envelope import Origin
 from collectors.reading import Unreadable, read_file
 from collectors.unpacking import NO_JSON
+from detectors.behaviour import Site
 from detectors.behaviours import All, is_wanted
 from detectors.correlate import limits_of
 from detectors.correlations import Correlations
+from detectors.indicators.alerting import Told, alerts_of
+from detectors.indicators.matcher import Matcher
+from detectors.indicators.matcher import is_wanted as may_show_indicator
 from detectors.sigma import Match, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from detectors.sigma.rule import About
@@ -26,6 +30,8 @@ from pipeline.settings import Behaviours, Detectors, Limits
 MAX_TOLD = 20
 #: Events of files that wait until all were read: behaviours see them in order.
 _MAX_WAITING = 2_000_000
+#: The selection of the first match of what has no rule file: its words.
+DESCRIPTION = "behaviour"
 _BEHAVIOURS_LEFT_OUT = ("did_not_wait", "late", "keys_evicted", "failed")
 _LEFT_OUT = ("groups_evicted", "events_evicted", "without_evidence", "too_far_ahead")
 
@@ -53,8 +59,9 @@ class Detection:
     """One run of rules over files. What is wrong with these goes to `complain`, a sentence that names the place."""
 
     def __init__(
-        self, rules: RuleSet, origin: Origin, complain: Callable[[str], None], behaviours: bool = False
-    ) -> None:
+        self, rules: RuleSet, origin: Origin, complain: Callable[[str], None], behaviours: bool = False,
+        indicators: Matcher | None = None,
+    ) -> None:  # fmt: skip
         self.events = 0
         self.unreadable = 0
         self.faults = 0
@@ -67,6 +74,9 @@ class Detection:
         self._correlation_of = {rule.id: rule for rule in rules.correlations}
         chosen = Behaviours(waiting=_MAX_WAITING)
         self._behaviours = All(chosen, float("inf")) if behaviours else None
+        self._indicators = indicators
+        self._told = Told()
+        self._site = Site(chosen.local_networks)
         self._files: list[str] = []
 
     def findings(self, files: Iterable[File]) -> Iterator[Finding]:
@@ -99,6 +109,8 @@ class Detection:
                         self._look_for_fault(file, decode(line), before)
                 if self._behaviours is not None:
                     yield from self._behave(self._behaviours, lines)
+                if self._indicators is not None:
+                    yield from self._look_up(self._indicators, lines)
                 for number, line in self._prefilter.candidates(lines):
                     yield from self._of_event(file, number, decode(line))
             if self.events == first:
@@ -121,10 +133,17 @@ class Detection:
             event["event.id"] = self._mark(event["event.sequence"])
             yield from self._behaved(behaviours.feed(event, bytes(memoryview(encode(event)))))
 
+    def _look_up(self, indicators: Matcher, lines: Iterable[bytes]) -> Iterator[Finding]:
+        for line in filter(may_show_indicator, lines):
+            event = decode(line)
+            if hits := indicators.hits(event):
+                event["event.id"] = self._mark(event["event.sequence"])
+                yield from self._behaved(self._told.new(alerts_of(event, hits, self._site)))
+
     def _behaved(self, alerts: Iterable[Event]) -> Iterator[Finding]:
         for alert in alerts:
             file, sequence = self._place(alert["alert.evidence"][-1]["event.id"])
-            told = Match("behaviour", "", alert["rule.description"])
+            told = Match(DESCRIPTION, "", alert["rule.description"])
             matches = [told, *(Match(**match) for match in alert["alert.matches"])]
             yield Finding(_about(alert), alert["@timestamp"], file, sequence, matches)
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "rules": "workbench.rules",
+    "indicators": "workbench.indicators",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",
