@@ -21,6 +21,7 @@ from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.settings_indicators import LIVE
 from pipeline.state import open_state
+from workbench import numbers
 
 _DAY = 86_400.0
 
@@ -58,21 +59,21 @@ def _value_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _said_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threat", choices=THREATS, default="suspicious", help=say("command.indicators.threat"))
-    parser.add_argument("--confidence", type=int, default=80, help=say("command.indicators.confidence"))
-    parser.add_argument("--days", type=float, default=90.0, help=say("command.indicators.days"))
+    parser.add_argument("--confidence", type=numbers.percent, default=80, help=say("command.indicators.confidence"))
+    parser.add_argument("--days", type=numbers.days_or_never, default=90.0, help=say("command.indicators.days"))
 
 
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--feed", default=LIVE, help=say("command.indicators.feed"))
     parser.add_argument("--text", default="", help=say("command.indicators.text"))
-    parser.add_argument("--limit", type=int, default=100, help=say("command.indicators.limit"))
+    parser.add_argument("--limit", type=numbers.limit, default=100, help=say("command.indicators.limit"))
     _json(parser)
 
 
 def _list(chosen: argparse.Namespace, site: _Site) -> int:
     found = _live(site) if chosen.feed == LIVE else _of_feed(site, chosen.feed)
     fits = (each for each in found if chosen.text.lower() in f"{each['value']} {each['family']}".lower())
-    rows = [each for each, _ in zip(fits, range(max(chosen.limit, 0)), strict=False)]
+    rows = [each for each, _ in zip(fits, range(chosen.limit), strict=False)]
     if chosen.json:
         for each in rows:
             show.json_line(each)
@@ -268,7 +269,7 @@ def _check(chosen: argparse.Namespace, site: _Site) -> int:
 def _retro_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("value", nargs="*", help=say("command.indicators.retro_value"))
     parser.add_argument("--all", action="store_true", help=say("command.indicators.all"))
-    parser.add_argument("--days", type=float, help=say("command.indicators.retro_days"))
+    parser.add_argument("--days", type=numbers.days, help=say("command.indicators.retro_days"))
     _json(parser)
 
 

@@ -48,6 +48,8 @@ _LOCAL_NAMES = frozenset((
     "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "0.0.0.0",  # noqa: S104 - a text
 ))  # fmt: skip
 _HOSTS_LINE = re.compile(r"(?:0\.0\.0\.0|127\.\d+\.\d+\.\d+|::1?|fe80::1%lo0)\s+\S")
+#: A separator of columns; a semicolon after a space begins a comment (Spamhaus writes so).
+_SEPARATED = re.compile(r",|\t|\S;")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 #: Words for what an indicator stands for, as lists write them; a part of the word decides, the first one that is there.
 _THREAT_WORDS = (
@@ -163,7 +165,10 @@ def unpacked(data: bytes, file: str = "") -> bytes:
                 data = packed.read(MAX_BYTES + 1)
         elif data.startswith(b"\x28\xb5\x2f\xfd"):
             with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-                data = reader.read(MAX_BYTES + 1)
+                plain = reader.read(MAX_BYTES + 1)
+            if len(plain) <= MAX_BYTES and not _is_whole(data):
+                raise EOFError("it is cut off")
+            data = plain
         elif data.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 first = next(item for item in archive.infolist() if not item.is_dir())
@@ -177,6 +182,17 @@ def unpacked(data: bytes, file: str = "") -> bytes:
     if len(data) > MAX_BYTES:
         raise HaidangError("indicators.too_large", source=file or "-", limit=MAX_BYTES // 1_000_000)
     return data
+
+
+def _is_whole(data: bytes) -> bool:
+    """Say whether what is packed with zstd has its end; the reader of a stream does not."""
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        frame.decompress(data)
+        if not frame.eof:
+            return False
+        data = frame.unused_data
+    return True
 
 
 def told(data: bytes) -> str:
@@ -195,7 +211,7 @@ def told(data: bytes) -> str:
         return "hosts"
     if most(lambda line: _encoded(line.strip().partition(",")[0]) is not None):
         return "suricata"
-    return "csv" if most(lambda line: "," in line or "\t" in line or '";"' in line) else "plain"
+    return "csv" if most(_SEPARATED.search) else "plain"
 
 
 def threat_of(*words: object) -> str:
@@ -370,7 +386,7 @@ def _first(cells: list[str], defaults: Defaults) -> list[Indicator]:
         try:
             return defaults.indicators(cell)
         except RefusedIndicator as refused:
-            if refused.reason not in ("empty", "no_domain", "no_address", "no_url"):
+            if reason == "no_indicator" and refused.reason in ("private", "too_wide", "own_name", "empty_file"):
                 reason = refused.reason
     raise RefusedIndicator(reason)
 

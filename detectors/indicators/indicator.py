@@ -162,6 +162,8 @@ def _networks(text: str) -> list[tuple[str, str]]:
         if (ends := _RANGE.fullmatch(text)) and "/" not in text:
             return _range(ends[1], ends[2])
         network = ip_network(text, strict=False)
+    except RefusedIndicator:
+        raise
     except ValueError as error:
         raise RefusedIndicator("no_network" if "/" in text else "no_address") from error
     if isinstance(network, IPv6Network) and (mapped := network.network_address.ipv4_mapped) and network.prefixlen >= 96:
@@ -179,6 +181,9 @@ def _range(first: str, last: str) -> list[tuple[str, str]]:
     low, high = ip_address(first), ip_address(last)
     if type(low) is not type(high):
         raise RefusedIndicator("no_network")
+    width = int(high) - int(low) + 1
+    if width > 2 ** (low.max_prefixlen - (_WIDEST_4 if low.version == 4 else _WIDEST_6)):
+        raise RefusedIndicator("too_wide")
     found = list(summarize_address_range(low, high))
     if len(found) > _MOST_OF_RANGE:
         raise RefusedIndicator("too_wide")

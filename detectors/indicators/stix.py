@@ -45,7 +45,9 @@ def read(document: Any, defaults: Defaults, file: str) -> Found:
         HaidangError: it is no bundle.
     """
     objects = document.get("objects", []) if isinstance(document, dict) else document
-    if not isinstance(objects, list) or (isinstance(document, dict) and not {"type", "objects"} & document.keys()):
+    is_bundle = isinstance(document, dict) and bool({"type", "objects"} & document.keys())
+    are_objects = isinstance(document, list) and all(isinstance(each, dict) and "type" in each for each in document)
+    if not isinstance(objects, list) or not (is_bundle or are_objects):
         raise HaidangError("indicators.not_format", source=file or "-", format="STIX 2.1")
     objects = [each for each in objects if isinstance(each, dict)]
     families = _families(objects)
