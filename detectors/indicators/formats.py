@@ -25,7 +25,9 @@ from detectors.indicators.indicator import (
     TLPS,
     Indicator,
     RefusedIndicator,
+    guess,
     normal,
+    refanged,
     reference,
     word,
 )
@@ -372,6 +374,8 @@ def _row(cells: list[str], columns: dict[str, int], defaults: Defaults) -> list[
     value = cell("value")
     if kind == "address" and "/" in value:
         kind = "network"
+    if cell("kind") and not kind and guess(refanged(value)) == "domain":  # anything looks like a name
+        raise RefusedIndicator("unknown_kind")
     sure = cell("confidence").strip("%")
     return defaults.indicators(
         value, kind, threat_of(cell("threat"), cell("kind")), int(sure) if sure.isdecimal() and len(sure) < 4 else None,

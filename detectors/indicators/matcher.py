@@ -16,7 +16,7 @@ from pipeline.event import Event
 #: What an event's line has one of that can show an indicator.
 _MARKS = (
     b'source.ip"', b'destination.ip"', b'"dns.', b'"url.', b'"tls.', b'.hash.', b'client.ip"', b'server.ip"',
-    b'"email.', b'.domain"', b'.address"', b'nat.ip"', b'user.email"',
+    b'"email.', b'.domain"', b'.address"', b'nat.ip"', b'user.email"', b'request.referrer"',
 )  # fmt: skip
 #: Values of which it is remembered what they are; then all is forgotten.
 _MOST_KNOWN = 200_000
@@ -203,7 +203,7 @@ class Matcher:
     def hash(self, text: str, kinds: frozenset[str]) -> _Found:
         """Return the indicators that a hash or fingerprint is."""
         text = text.replace(":", "").lower()
-        return self._texts(b"m" if kinds == _JA4 else b"x", text, kinds)
+        return self._texts(b"x", text, kinds)
 
     def any(self, text: str) -> _Found:
         """Return the indicators that a value of any kind is: what somebody looks up."""

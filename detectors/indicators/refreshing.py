@@ -73,7 +73,7 @@ def refresh(engine: Engine, settings: Settings, feed: IndicatorFeed, force: bool
     """Bring a list of the settings up to date. Never raises for what is wrong with the list: it is in the outcome."""
     place = str(feed.path) if feed.path is not None else feed.url
     before = kept.feed(engine, feed.name)
-    known = before is not None and before.version and not force
+    known = before is not None and before.version and before.place == place and not force
     try:
         brought = bring(feed, before.marks if before is not None and known else {})
         if not brought.changed and before is not None and known:

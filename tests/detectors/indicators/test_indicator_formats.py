@@ -58,7 +58,7 @@ def test_columns_are_found_by_their_names() -> None:
     )
     assert (second.kind, second.confidence, second.expires) == ("domain", 80, 0)
     assert (third.kind, third.confidence) == ("network", 100)
-    assert [(each.place, each.reason) for each in refusals(text)] == [("5", "no_domain")]
+    assert [(each.place, each.reason) for each in refusals(text)] == [("5", "unknown_kind")]
 
 
 def test_the_names_of_the_columns_may_be_the_last_comment() -> None:
