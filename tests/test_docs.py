@@ -63,7 +63,9 @@ def setting_rows(section: type[BaseModel]) -> list[str]:
 
 
 def _meaning(section: type[BaseModel], name: str) -> str:
-    return "how alerts and commands call it, as a source's name" if section is settings.IndicatorFeed else _MEANINGS[name]
+    return (
+        "how alerts and commands call it, as a source's name" if section is settings.IndicatorFeed else _MEANINGS[name]
+    )
 
 
 def _type(field: FieldInfo) -> str:

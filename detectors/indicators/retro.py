@@ -86,13 +86,21 @@ class Retro:
 
     def _read(self, running: "_Running", everything: Matcher) -> None:
         end = running.done or running.until
+        width = HOUR
         while end > running.search.since and not running.bounded:
-            start = max(end - HOUR, running.search.since)
+            start, before = max(end - width, running.search.since), running.examined
             span = q.Within(q.TIME, start, end - 1)
+            if width > HOUR and self._count(span):
+                width = max(width // 8, HOUR)
+                continue
             self._look(running, everything, self._reader.lines(EVENTS, span))
             running.bounded = running.bounded or running.examined >= self._settings.retro_events
             running.done = end = start
+            width = 2 * width if running.examined == before else HOUR  # where there is nothing, in larger steps
             self._keep(running)
+
+    def _count(self, span: q.Condition) -> int:
+        return int(self._reader.search(EVENTS, {"query": span, "size": 0})["hits"]["total"]["value"])
 
     def _look(self, running: "_Running", matcher: Matcher, pages: Iterable[list[bytes]]) -> None:
         found: list[Event] = []
