@@ -129,9 +129,14 @@ def feeds(state: State, _user: Viewer) -> dict[str, Any]:
 def refresh(request: Request, state: State, user: Analyst, name: Annotated[str, Path(max_length=63)]) -> dict[str, Any]:
     """Let a list be refreshed now; `GET /feeds` shows what became of it."""
     now = time.time()
+    known = kept.feed(state, name)
+    if known is None:
+        names = ", ".join(each.name for each in kept.feeds(state)) or "-"
+        raise HTTPException(404, say("indicators.no_feed", name=name, known=names))
+    if known.kind == kept.IMPORTED:
+        raise HTTPException(409, say("indicators.is_imported", name=name))
     with state.begin() as connection:
-        if not kept.request(connection, name, now):
-            raise HTTPException(404, say("indicators.no_feed", name=name, known="/indicators/feeds"))
+        kept.request(connection, name, now)
         note(connection, user.name, address_of(request), "indicators_refresh", feed=name)
     return {"requested": now}
 
@@ -142,7 +147,7 @@ def searches(state: State, _user: Viewer) -> dict[str, Any]:
     return {"searches": [each.as_json() for each in kept.searches(state)]}
 
 
-@router.post("/searches", status_code=202)
+@router.post("/searches")
 async def search(request: Request, body: Wanted, state: State, user: Analyst) -> Response:
     """Search the stored events for indicators that are in force; what is found becomes alerts."""
 

@@ -14,6 +14,7 @@ from detectors.indicators import adding, kept, ready, refreshing
 from detectors.indicators.allow import of_settings
 from detectors.indicators.formats import FORMATS, Defaults
 from detectors.indicators.indicator import KINDS, THREATS, TLPS, of_line
+from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.site import site_settings
 from pipeline.event import at_second
@@ -169,10 +170,10 @@ def _import(chosen: argparse.Namespace, site: _Site) -> int:
     stem = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in chosen.file.stem.lower())
     name = chosen.name or stem.strip("-")[:63] or "imported"
     defaults = Defaults(name, chosen.threat, chosen.confidence, now=time.time())
-    return _told(
-        [refreshing.import_file(site.engine, site.settings, chosen.file, chosen.format, defaults, chosen.days)],
-        chosen.json,
-    )
+    made = refreshing.import_file(site.engine, site.settings, chosen.file, chosen.format, defaults, chosen.days)
+    with site.engine.begin() as connection:
+        note(connection, *site.who, "indicators_import", feed=name, file=chosen.file.name, count=made.count)
+    return _told([made], chosen.json)
 
 
 def _feeds(chosen: argparse.Namespace, site: _Site) -> int:
@@ -238,6 +239,8 @@ def _remove_feed_arguments(parser: argparse.ArgumentParser) -> None:
 def _remove_feed(chosen: argparse.Namespace, site: _Site) -> int:
     feed = _feed(site, chosen.name)
     kept.remove_feed(site.engine, feed.name)
+    with site.engine.begin() as connection:
+        note(connection, *site.who, "indicators_remove_feed", feed=feed.name, count=feed.count)
     show.line(say("command.indicators.feed_removed", name=feed.name, count=show.number(feed.count)))
     return 0
 

@@ -21,7 +21,7 @@ from detectors.indicators.matcher import Matcher
 from detectors.indicators.refreshing import due
 from pipeline.event import Event, at_second
 from pipeline.logs import log
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.own_alerts import told_alert
 from pipeline.settings import Indicators as Settings
 from pipeline.settings_indicators import LIVE
@@ -58,6 +58,7 @@ class Watching:
         self._feeds: list[kept.Feed] = []
         self._started = time.time()
         self._fault = ""
+        self._failed: dict[str, int] = {}
         self._allow = Allow(())
         self._matcher = Matcher((), self._allow)
         self.counts = {"alerts": 0, "failed": 0}
@@ -99,7 +100,7 @@ class Watching:
 
     def detail(self) -> dict[str, Any]:
         """Return what the health page says."""
-        if not self._feeds and not self.active and not self._fault:
+        if not self._feeds and not self.active and not self._fault and not self._failed:
             return {}
         shown = [
             {
@@ -111,7 +112,7 @@ class Watching:
         return {
             "indicators": {
                 "count": self._matcher.count, "working": sorted(self._children), "repeated": self._told.repeated,
-                "fault": self._fault, "feeds": shown, **self.counts,
+                "fault": self._fault or self._work_fault(), "feeds": shown, **self.counts,
             }
         }  # fmt: skip
 
@@ -144,7 +145,7 @@ class Watching:
             self._start(BUILD)
             while BUILD in self._children and not self._stage.stopping.wait(0.2):
                 self._see()
-                self._stage.beat(detail={"waits": "indicators"})
+                self._stage.beat(detail={"waits": say("indicators.first_index")})
         self._follow()
 
     def _open_any(self) -> bool:
@@ -208,6 +209,12 @@ class Watching:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def _work_fault(self) -> str:
+        """Say what has failed, and is tried again."""
+        return " ".join(
+            say("indicators.work_failed", work=work, status=status) for work, status in self._failed.items()
+        )
+
     def _see(self) -> None:
         """See what became of what was started."""
         for work, child in list(self._children.items()):
@@ -215,6 +222,8 @@ class Watching:
             if status is None:
                 continue
             del self._children[work]
+            self._failed.pop(work, None)
             if status:
+                self._failed[work] = status
                 self._paused[work] = time.monotonic() + _PAUSE_SECONDS
                 log("detectors").error("indicators_work_failed", work=work, status=status)

@@ -268,7 +268,10 @@ def open_newest(place: Path, version: str) -> Index | None:
 
 
 def forget_others(place: Path, version: str) -> None:
-    """Remove all indexes but that of a version; what is in use stays mapped until it is let go."""
+    """Remove all indexes but that of a version, and what a kill has left; what is in use stays until it is let go.
+
+    Nobody may be making one meanwhile.
+    """
     for path in place.iterdir() if place.is_dir() else ():
-        if path.name != version and not path.name.startswith(".") and path.is_dir():
+        if path.name != version and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

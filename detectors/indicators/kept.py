@@ -33,7 +33,7 @@ _FORM = "1"
 _DAY = 86_400.0
 
 
-class ChangedMeanwhile(Exception):
+class ChangedMeanwhile(HaidangError):
     """A list got a new version while it was read: read anew."""
 
 
@@ -100,7 +100,7 @@ def lines_of(engine: Engine, name: str, version: int) -> Iterator[bytes]:
     """
     yield from _written(engine, name, version)
     if versions(engine).get(name) != version:
-        raise ChangedMeanwhile(name)
+        raise ChangedMeanwhile("indicators.changed_meanwhile", name=name)
 
 
 def _written(engine: Engine, name: str, version: int) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ indicator, and is no refusal either.
 from collections.abc import Iterator
 from typing import Any
 
-from detectors.indicators.formats import KIND_NAMES, Defaults, Found, Refusal, moment_of, threat_of
+from detectors.indicators.formats import KIND_NAMES, Defaults, Found, Refusal, threat_of
 from detectors.indicators.indicator import Indicator, RefusedIndicator, word
 from pipeline.messages import HaidangError
 
@@ -53,8 +53,7 @@ def _of_event(event: dict[str, Any], defaults: Defaults, file: str) -> Found:
     for number, attribute in enumerate(attributes):
         if number >= _MAX_ATTRIBUTES:
             raise HaidangError("indicators.too_many", source=file or "-", limit=_MAX_ATTRIBUTES)
-        ids = attribute.get("to_ids")
-        if ids in (True, 1, "1"):
+        if attribute.get("to_ids") in (True, 1, "1") and attribute.get("deleted") not in (True, 1, "1"):
             yield from _of_attribute(attribute, [*_tags(attribute), *tags], where, info, defaults, file)
 
 
@@ -71,7 +70,6 @@ def _of_attribute(
 ) -> Iterator[Indicator | Refusal]:
     kind, value = str(attribute.get("type", "")), str(attribute.get("value", ""))
     threat = threat_of(*tags, attribute.get("comment"), info) or ("malware" if "hash" in kind or "md5" in kind else "")
-    expires = moment_of(attribute.get("last_seen")) if "expires" in tags else 0.0
     sure = next((_percent(tag) for tag in tags if "confidence-level" in tag), None)
     tlp = next((tag for tag in tags if tag.lower().startswith("tlp:")), "")
     try:
@@ -85,7 +83,7 @@ def _of_attribute(
                 raise RefusedIndicator("unknown_kind")
         if used == "address" and "/" in value:
             used = "network"
-        yield from defaults.indicators(value, used, threat, sure, expires, _family(tags), where, tlp)
+        yield from defaults.indicators(value, used, threat, sure, 0.0, _family(tags), where, tlp)
     except RefusedIndicator as refused:
         place = f"{file}:{attribute.get('uuid', '')}" if file else str(attribute.get("uuid", ""))
         yield Refusal(place, f"{kind} {value}"[:120], refused.reason)

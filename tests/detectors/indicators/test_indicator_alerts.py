@@ -199,3 +199,10 @@ def test_events_of_a_real_capture_show_its_server(shared_data: Path) -> None:
     assert {each["alert.direction"] for each in by_address} == {"contact", "lookup"}
     assert {each["destination.ip"] for each in by_ja3} == {"186.169.47.11"}
     assert found([Indicator("domain", "never-seen.com")], *events) == []
+
+
+def test_the_docs_name_every_field_that_is_looked_up() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "indicators.md").read_text("utf-8")
+    holders = ("process.", "dll.", "email.attachments.")  # named together
+    missing = [field for field in FIELDS if f"`{field}`" not in page and not field.startswith(holders)]
+    assert missing == []

@@ -120,3 +120,5 @@ def test_a_kill_while_it_is_made_leaves_the_one_before(tmp_path: Path) -> None:
     assert Matcher([old], Allow(())).name("a.evil.com")
     build([Indicator("host", "b.evil.com").line()], tmp_path / "new")
     assert open_newest(tmp_path, "new") is not None
+    forget_others(tmp_path, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
