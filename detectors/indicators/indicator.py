@@ -84,7 +84,7 @@ class Indicator(NamedTuple):
 
     def line(self) -> bytes:
         """Write it as a line of JSON, without a line end."""
-        return orjson.dumps(tuple(self))
+        return bytes(memoryview(orjson.dumps(tuple(self))))  # a copy: orjson's own keeps a kilobyte each
 
 
 def of_line(line: bytes) -> Indicator:
@@ -159,6 +159,8 @@ def _networks(text: str) -> list[tuple[str, str]]:
     if text.startswith("[") and "]" in text:
         text = text[1 : text.index("]")]
     try:
+        if "/" not in text and "-" not in text:
+            return [("address", str(_address(text)))]
         if (ends := _RANGE.fullmatch(text)) and "/" not in text:
             return _range(ends[1], ends[2])
         network = ip_network(text, strict=False)
@@ -175,6 +177,15 @@ def _networks(text: str) -> list[tuple[str, str]]:
     if network.prefixlen == network.max_prefixlen:
         return [("address", str(network.network_address))]
     return [("network", str(network))]
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if not _is_of_somebody(address):
+        raise RefusedIndicator("private")
+    return address
 
 
 def _range(first: str, last: str) -> list[tuple[str, str]]:
