@@ -7,7 +7,7 @@ that are stored already.
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from pipeline.settings import IndicatorFeed, Settings
 
 #: After a failure it is tried again in so many seconds, twice as long each time, until the usual time is reached.
 _FIRST_PAUSE = 60.0
+#: Keys that are compared together.
+_CHUNK = 1_000_000
 #: Characters of a reason that are kept.
 _MAX_REASON = 1_000
 
@@ -178,7 +180,7 @@ def _search(
     before = array("Q")
     if old is not None and old.version:
         before.extend(key(of_line(line))[0] for line in kept.lines_of(engine, old.name, old.version))
-    new = np.setdiff1d(np.frombuffer(keys, np.uint64), np.frombuffer(before, np.uint64))
+    new = _beyond(keys, before)
     days = settings.indicators.retro_days
     if not len(new) or not days:
         return None, len(new)
@@ -189,6 +191,17 @@ def _search(
     return kept.new_search(made.name, lines, days, len(new)), len(new)
 
 
-def outcomes(engine: Engine, settings: Settings, feeds: Iterable[IndicatorFeed], force: bool) -> Iterator[Outcome]:
-    """Bring lists up to date, one after the other."""
-    return (refresh(engine, settings, feed, force) for feed in feeds)
+def _beyond(keys: "array[int]", before: "array[int]") -> "np.ndarray[Any, np.dtype[np.uint64]]":
+    """Return the keys, each once, that were not there before; ten million of both take no more than they must."""
+    found = np.unique(np.frombuffer(keys, np.uint64))
+    if not before:
+        return found
+    known = np.frombuffer(before, np.uint64)
+    known.sort()
+    parts = []
+    for start in range(0, len(found), _CHUNK):
+        chunk = found[start : start + _CHUNK]
+        at = np.searchsorted(known, chunk)
+        at[at == len(known)] = 0
+        parts.append(chunk[known[at] != chunk])
+    return np.concatenate([found[:0], *parts])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,11 +18,13 @@ from typing import Any, ClassVar
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
 from detectors.indicators import kept, ready
 from detectors.indicators.formats import Defaults
-from detectors.indicators.refreshing import Outcome, due, forget_unnamed, import_file, refresh
+from detectors.indicators.refreshing import Outcome, _beyond, due, forget_unnamed, import_file, refresh
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings
 from pipeline.state import open_state
@@ -408,3 +411,9 @@ def test_what_is_added_one_by_one_is_kept_with_who_and_why(site: Callable[..., S
     assert kept.versions(engine) != before
     with pytest.raises(HaidangError, match="not added"):
         adding.remove(engine, "http://evil.example.com/a", ("an", "10.0.0.1"), "done")
+
+
+@given(st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)))
+def test_what_is_new_in_a_list_is_what_sets_say(keys: list[int], before: list[int]) -> None:
+    assert set(_beyond(array("Q", keys), array("Q", before)).tolist()) == set(keys) - set(before)
+    assert len(_beyond(array("Q", keys), array("Q", before))) == len(set(keys) - set(before))
