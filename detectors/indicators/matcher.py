@@ -24,7 +24,8 @@ _MOST_KNOWN = 200_000
 _MOST_VALUES, _MAX_VALUE = 100, 4_096
 _FILE_KINDS = frozenset(("md5", "sha1", "sha256"))
 _CERTIFICATE_KINDS = frozenset(("certificate", "sha1", "sha256"))
-_JA3, _JA4 = frozenset(("ja3",)), frozenset(("ja4",))
+#: A list that does not say so means a JA3 where it has 32 hexadecimal digits, too.
+_JA3, _JA4 = frozenset(("ja3", "md5")), frozenset(("ja4",))
 
 #: Where in an event a value stands: who talks, to whom, what was asked for, what was answered, what lies on a host.
 SOURCE, DESTINATION, LOOKUP, ANSWER, WEB, TLS, FILE, MAIL = (

@@ -4,6 +4,7 @@ What was there last stays in force when a refresh fails, whatever fails. What is
 that are stored already.
 """
 
+import re
 import time
 from array import array
 from collections import Counter
@@ -23,6 +24,7 @@ from detectors.indicators.indicator import of_line
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings
+from pipeline.settings_indicators import FEED_NAME, LIVE
 
 #: After a failure it is tried again in so many seconds, twice as long each time, until the usual time is reached.
 _FIRST_PAUSE = 60.0
@@ -101,8 +103,10 @@ def import_file(engine: Engine, settings: Settings, path: Path, form: str, defau
     """Bring a file in once, under the name of `defaults`.
 
     Raises:
-        HaidangError: it cannot be read, has nothing that could be used, or the settings have a list of this name.
+        HaidangError: it cannot be read, has nothing that could be used, or the name is none or that of another list.
     """
+    if not re.fullmatch(FEED_NAME, defaults.feed) or defaults.feed == LIVE:
+        raise HaidangError("indicators.bad_name", name=defaults.feed, reserved=LIVE)
     if any(feed.name == defaults.feed for feed in settings.indicators.feeds):
         raise HaidangError("indicators.name_taken", name=defaults.feed)
     documents = iter((Document(path.name, read_file(path), form),))

@@ -20,6 +20,7 @@ from detectors.indicators.indicator import Indicator
 from detectors.indicators.matcher import FIELDS, Matcher, is_wanted
 from pipeline.event import Event, decode
 from pipeline.logs import log
+from pipeline.messages import Unavailable
 from pipeline.settings import Settings
 from pipeline.store import EVENTS, Reader
 from pipeline.store import query as q
@@ -51,7 +52,11 @@ class Retro:
         self._publish = publish
 
     def run(self, search: kept.Search, everything: Matcher) -> None:
-        """Run one search, or go on with it; `everything` looks events up in all that is in force."""
+        """Run one search, or go on with it; `everything` looks events up in all that is in force.
+
+        Raises:
+            Unavailable: the store does not answer; the search waits.
+        """
         running = _Running(search)
         if not running.until:
             running.until = time.time_ns() // 1000
@@ -64,6 +69,9 @@ class Retro:
                 self._read(running, everything)
         except _Stopped:
             return
+        except Unavailable:  # the store is away: it is tried again
+            self._keep(running)
+            raise
         except Exception as error:  # of the store, or of ours: it is shown, and costs no other search
             log("indicators").exception("search_failed", search=search.id)
             self._keep(running, kept.FAILED, f"{type(error).__name__}: {error}"[:1000])

@@ -112,6 +112,7 @@ def test_a_file_hash_is_no_fingerprint_of_tls() -> None:
     assert not found([ja3], event(file__hash__md5="ab" * 16))
     (alert,) = found([ja3], event(tls__client__ja3="ab" * 16, source__ip=OURS))
     assert alert["alert.direction"] == "contact"
+    assert found([Indicator("md5", "ab" * 16)], event(tls__client__ja3="ab" * 16))  # a list that does not say which
     (alert,) = found([Indicator("md5", "ab" * 16)], event(process__hash__md5="AB" * 16, host__name="may-7"))
     assert (alert["alert.direction"], alert["threat.indicator.type"]) == ("host", "file")
 

@@ -46,8 +46,12 @@ def _events() -> list[Event]:
     for field, (way, _, kinds) in FIELDS.items():
         hit, near = VALUES.get(way, ("", ""))
         if way == "hash":
-            hit = {"ja3": "11" * 16, "ja4": "t10i120400_9a86275ec70d_368bf2d64253"}.get(next(iter(kinds)), "") or (
-                "22" * 32 if "certificate" in kinds else HASHES[next(iter(kinds))]
+            hit = (
+                "11" * 16
+                if "ja3" in kinds
+                else "t10i120400_9a86275ec70d_368bf2d64253"
+                if "ja4" in kinds
+                else ("22" * 32 if "certificate" in kinds else HASHES[next(iter(kinds))])
             )
             near = "99" * (len(hit) // 2)
         made += [{field: hit}, {field: near}]
