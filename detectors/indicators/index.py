@@ -36,6 +36,8 @@ _BITS_A_KEY = 16
 #: Keys that are gathered before they are put into their parts.
 _CHUNK = 262_144
 _META = "meta.json"
+#: How the files are made; an index that was made otherwise is none.
+_FORM = 1
 _HASHES = frozenset(("md5", "sha1", "sha256", "ja3", "ja4", "certificate"))
 
 
@@ -108,7 +110,7 @@ class _Building:
         bits = max(_PART_BITS + 3, math.ceil(math.log2(max(count, 1) * _BITS_A_KEY)))
         distinct = self._sort(bits)
         return {
-            "count": count, "distinct": distinct, "bits": bits, "lengths": sorted(self._lengths),
+            "form": _FORM, "count": count, "distinct": distinct, "bits": bits, "lengths": sorted(self._lengths),
             "threats": dict(self._threats), "kinds": dict(self._kinds),
         }  # fmt: skip
 
@@ -197,6 +199,8 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.meta: dict[str, Any] = orjson.loads((folder / _META).read_bytes())
+        if self.meta["form"] != _FORM:
+            raise ValueError(f"{folder} is of form {self.meta['form']}, expected {_FORM}")
         self.count: int = self.meta["count"]
         self.lengths = frozenset(self.meta["lengths"])
         self._shift = 64 - self.meta["bits"]

@@ -24,14 +24,16 @@ from sqlalchemy import Engine, update
 
 from detectors.indicators import kept, ready
 from detectors.indicators.formats import Defaults
+from detectors.indicators.indicator import Indicator
 from detectors.indicators.refreshing import Outcome, _beyond, due, forget_unnamed, import_file, refresh
 from pipeline.messages import HaidangError
-from pipeline.settings import IndicatorFeed, Settings
+from pipeline.settings import IndicatorFeed, Settings, State
 from pipeline.state import open_state
 from pipeline.state.tables import indicator_feeds, indicator_pieces
 from tests.conftest import eventually
 from tests.detectors.indicators.lists import addresses
 from tests.detectors.indicators.test_indicator_formats import _misp, _stix
+from tests.services.postgres import Postgres
 
 KEY = "a-key-of-this-test"
 
@@ -417,3 +419,30 @@ def test_what_is_added_one_by_one_is_kept_with_who_and_why(site: Callable[..., S
 def test_what_is_new_in_a_list_is_what_sets_say(keys: list[int], before: list[int]) -> None:
     assert set(_beyond(array("Q", keys), array("Q", before)).tolist()) == set(keys) - set(before)
     assert len(_beyond(array("Q", keys), array("Q", before))) == len(set(keys) - set(before))
+
+
+@pytest.mark.slow
+def test_the_same_in_postgresql(postgres: Postgres, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("\n".join(f"h{number}.evil.com" for number in range(3000)), "utf-8")
+    feed = IndicatorFeed(name="report", kind="file", path=listed, threat="c2")
+    settings = Settings(
+        data_dir=tmp_path / "data", state=State(url=postgres.new_database()), indicators={"feeds": [feed]}  # type: ignore[arg-type]
+    )  # fmt: skip
+    engine, (first,) = bring(settings)
+    assert (first.count, first.new, first.error) == (3000, 3000, "")
+    listed.write_text("h1.evil.com\nnew.evil.com\n", "utf-8")
+    second = refresh(engine, settings, feed)
+    assert (second.count, second.new) == (2, 1)
+    number = kept.add_live(engine, [Indicator("address", "45.9.148.3", "live", "c2", 90)], ("an", ""), "x", 3)
+    newest, values_of_list, reading = kept.searches(engine)
+    assert (newest.id, [each.value for each in values_of_list.indicators]) == (number, ["new.evil.com"])
+    assert reading.kind == kept.READING
+    kept.note_search(engine, newest.id, state=kept.DONE, found=7)
+    assert [each.id for each in kept.searches(engine, waiting=True)] == [reading.id, values_of_list.id]
+    matcher = ready.current(engine, settings)
+    assert matcher.address("45.9.148.3") and matcher.name("new.evil.com") and not matcher.name("h7.evil.com")
+    assert kept.remove_live(engine, [("address", "45.9.148.3")], ("an", ""), "x") == 1
+    assert kept.remove_feed(engine, "report")
+    assert kept.versions(engine).keys() == {"live"}
+    engine.dispose()
