@@ -16,7 +16,7 @@ import socket
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import blake2b
 from ipaddress import ip_network
@@ -222,13 +222,6 @@ class Index:
             at += 1
         return found
 
-    def all(self) -> Iterator[Indicator]:
-        """Yield every indicator, in the order in which they came."""
-        place, lines = 0, self._lines
-        while (end := lines.find(b"\n", place)) >= 0:
-            yield of_line(lines[place:end])
-            place = end + 1
-
     def _at(self, at: int) -> Indicator:
         place = self._places[at]
         return of_line(self._lines[place : self._lines.find(b"\n", place)])
@@ -257,11 +250,6 @@ class Few:
     def find(self, number: int) -> list[Indicator]:
         """Return the indicators with a key; not yet confirmed."""
         return self._held.get(number, [])
-
-    def all(self) -> Iterator[Indicator]:
-        """Yield every indicator."""
-        for held in self._held.values():
-            yield from held
 
 
 def open_newest(place: Path, version: str) -> Index | None:

@@ -28,7 +28,7 @@ IMPORTED = "import"
 MOST_LIVE = 100_000
 #: Bytes of lines in a piece, before it is packed.
 _PIECE = 4_000_000
-#: Raised when what an index is made of, or how, changes.
+#: Counted up when what an index is made of, or how, changes.
 _FORM = "1"
 _DAY = 86_400.0
 

@@ -6,7 +6,7 @@ What costs is done once: a value that was seen before, and was none, costs one l
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from detectors.indicators.allow import Allow, parents
 from detectors.indicators.index import key_of_name, key_of_network, key_of_text
@@ -269,8 +269,3 @@ def _asked(event: Event) -> str:
     shown = f"[{domain}]" if ":" in domain else domain
     at = f":{port}" if type(port) is int and port not in (80, 443) else ""
     return f"http://{shown}{at}{target}"
-
-
-def summary(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return what the health page says of an index."""
-    return {name: meta[name] for name in ("count", "distinct", "kinds", "threats") if name in meta}
