@@ -79,7 +79,7 @@ def _examined(matcher: Matcher, lines: list[bytes]) -> tuple[float, int]:
 
 
 def _parsed(lines: list[bytes]) -> float:
-    """Return the seconds of choosing and reading alone: what events that rules read, too, do not pay again."""
+    """Return the seconds of choosing and reading alone: an event that a rule reads, too, is read once."""
     began = time.process_time()
     for start in range(0, len(lines), _FRAME):
         for _, line in wanted(lines[start : start + _FRAME]):
