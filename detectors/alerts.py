@@ -13,7 +13,7 @@ from pipeline.own_alerts import DATASET, SEVERITY, own_alert
 #: The events kept with an alert, at most.
 MAX_EVIDENCE = 100
 #: What an alert repeats of its event, so that alerts can be grouped and searched by who and where.
-_ENTITY_FIELDS = (
+ENTITY_FIELDS = (
     "host.name", "host.ip", "user.name", "user.domain",
     "source.ip", "source.port", "destination.ip", "destination.port",
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
@@ -76,7 +76,7 @@ def correlation_alert(burst: Burst) -> Event:
     ]
     evidence = [decode(line) for line in burst.evidence]
     made["alert.evidence"] = evidence
-    for name in _ENTITY_FIELDS:
+    for name in ENTITY_FIELDS:
         if evidence and name in evidence[0] and all(event.get(name) == evidence[0][name] for event in evidence):
             made[name] = evidence[0][name]
     return made
@@ -84,7 +84,7 @@ def correlation_alert(burst: Burst) -> Event:
 
 def entities(event: Event) -> Event:
     """Return what an alert repeats of its event: who and where."""
-    return {name: event[name] for name in _ENTITY_FIELDS if name in event}
+    return {name: event[name] for name in ENTITY_FIELDS if name in event}
 
 
 def match(selection: str, field: str, value: str) -> dict[str, str]:

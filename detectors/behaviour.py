@@ -348,14 +348,14 @@ def alert(
         "alert.status": "new",
         "alert.count": count or max(len(before), 1),
         "alert.matches": [
-            {"selection": "behaviour", "field": name, "value": _written(value, "en")} for name, value in values.items()
+            {"selection": "behaviour", "field": name, "value": written(value, "en")} for name, value in values.items()
         ],
         "alert.evidence": [*shown, seen.event],
     }
     for language in LANGUAGES:
         ending = "" if language == "en" else f"_{language}"
         with speaking(language):
-            filled = {name: _written(value, language) for name, value in values.items()}
+            filled = {name: written(value, language) for name, value in values.items()}
             document[f"rule.name{ending}"] = say(f"behaviours.{rule.name}")
             document[f"rule.description{ending}"] = say(f"behaviours.{rule.name}_why", **filled)
             document[f"rule.response{ending}"] = say(f"behaviours.{rule.name}_response")
@@ -364,7 +364,7 @@ def alert(
     return document
 
 
-def _written(value: Any, language: str) -> str:
+def written(value: Any, language: str) -> str:
     """Write a value as a language does: 1,234.5 and 1.234,5."""
     if isinstance(value, float):
         number = f"{value:,.3f}".rstrip("0").rstrip(".")

@@ -26,7 +26,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the figures; each is of one core."""
     collect_rarely()
     count = chosen.events or _EVENTS
-    spent, alerts, busy = _feed(_busy(count))
+    spent, alerts, at_work = _feed(busy(count))
     before = resident_bytes()
     crowded, _, behaviours = _feed(_crowd(count))
     held = resident_bytes() - before
@@ -35,7 +35,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     dumped = time.process_time() - started
     return {
         "events": count, "events_per_second": round(count / spent), "alerts": alerts,
-        **{f"busy_{name}": number for name, number in busy.detail().items() if name in ("keys", "late", "failed")},
+        **{f"busy_{name}": number for name, number in at_work.detail().items() if name in ("keys", "late", "failed")},
         "sources": count, "sources_per_second": round(count / crowded), "sources_mb": round(held / 1e6),
         "sources_keys": behaviours.detail()["keys"], "dump_seconds": round(dumped, 1),
         "dump_mb": round(sum(map(len, pieces)) / 1e6),
@@ -55,7 +55,7 @@ def _feed(lines: Iterator[bytes]) -> tuple[float, int, All]:
     return spent + time.process_time() - began, alerts, behaviours
 
 
-def _busy(count: int) -> Iterator[bytes]:
+def busy(count: int) -> Iterator[bytes]:
     """A site at work: connections, names, log-ins, some of them late."""
     chance = random.Random(20261129)  # noqa: S311 - test input, the same each time
     for number in range(count):

@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from detectors.alerts import alert, failed_alert, refused_alert
 from detectors.behave import Behaving
 from detectors.correlate import Correlating, OfImport, OfSite
+from detectors.indicators import matcher
+from detectors.indicators.following import Watching
 from detectors.rulebook import hits
 from detectors.rulebook.book import Book
 from detectors.rulebook.following import Follower, Ready
@@ -46,21 +48,20 @@ def detect(
     start at these offsets.
     """
     follower = None if folders else Follower(stage)
-    updates = Updates(stage)
     rules = follower.current if follower else _of_folders(folders)
     consumer = Consumer(stage, bus.EVENTS)
     if start is not None:
         consumer.start_at(start)
         consumer.commit(lambda _connection: None)  # from now on nothing that it must read is deleted
-    behaving = Behaving(stage, consumer.shared) if follower and only_source is None else None
-    examiner = _examiner(stage, rules, consumer, only_source)
+    beside = _Beside(stage, follower, consumer.shared, follower is not None and only_source is None)
+    examiner = _examiner(stage, rules, consumer, only_source, beside.watching)
     stage.beat(now=True, detail=examiner.detail())
     committed = time.monotonic()
     effects = _Effects()
     while not stage.stopping.is_set():
         if follower and follower.changed():
             examiner.correlating.close()
-            examiner = _examiner(stage, follower.current, consumer, only_source)
+            examiner = _examiner(stage, follower.current, consumer, only_source, beside.watching)
             stage.beat(now=True, detail=examiner.detail())
         read = consumer.read()
         records = [
@@ -72,31 +73,74 @@ def detect(
         correlated = examiner.correlated()
         if correlated is None:
             break  # told to stop while the bus was full: the next run reads these events again
-        own = [*follower.alerts(), *updates.alerts()] if follower else []
-        behaved = behaving.alerts(consumer.leads) if behaving else []
-        frames += pack("haidang", map(encode, [*correlated, *own, *behaved]))
+        frames += pack("haidang", map(encode, [*correlated, *beside.alerts(consumer.leads)]))
         if frames and not stage.publish(bus.ALERTS, frames):
             break
         examiner.correlating.save()
-        if behaving:
-            behaving.save()
+        beside.save()
         effects.add(records, examiner.hits)
         if time.monotonic() - committed >= _COMMIT_SECONDS:
             effects.commit(consumer)
             committed = time.monotonic()
         if not read:
             stage.stopping.wait(IDLE_SECONDS)
-        updates.look(follower is not None and consumer.leads)
-        stage.beat(consumer.backlog, {**examiner.detail(), **(behaving.detail() if behaving else {})})
+        beside.look(consumer.leads)
+        stage.beat(consumer.backlog, {**examiner.detail(), **beside.detail()})
     else:
         if last := list(pack("haidang", map(encode, examiner.last()))):
             stage.bus.publish(bus.ALERTS, last)
         effects.commit(consumer)
-        if behaving:
-            behaving.end()
-    updates.close()
-    if follower:
-        follower.close()
+        beside.end()
+    beside.close()
+
+
+class _Beside:
+    """What goes on beside the rules: updates of the rulebook, behaviours, indicators; of an import nothing."""
+
+    def __init__(self, stage: Stage, follower: Follower | None, shared: bool, whole: bool) -> None:
+        self._follower = follower
+        self._updates = Updates(stage)
+        self._behaving = Behaving(stage, shared) if whole else None
+        self.watching = Watching(stage) if whole else None
+
+    def alerts(self, leads: bool) -> list[Event]:
+        """Return the alerts that came of it since the last time."""
+        found = [*self._follower.alerts(), *self._updates.alerts()] if self._follower else []
+        if self._behaving:
+            found += self._behaving.alerts(leads)
+        if self.watching:
+            found += self.watching.alerts()
+        return found
+
+    def save(self) -> None:
+        """The alerts were published."""
+        if self._behaving:
+            self._behaving.save()
+
+    def look(self, leads: bool) -> None:
+        """See what is new, and start what is due."""
+        self._updates.look(self._follower is not None and leads)
+        if self.watching:
+            self.watching.look(leads)
+
+    def detail(self) -> dict[str, Any]:
+        """Return what the stage says of it."""
+        return {
+            name: value for each in (self._behaving, self.watching) if each for name, value in each.detail().items()
+        }
+
+    def end(self) -> None:
+        """The stage stops: save what is held."""
+        if self._behaving:
+            self._behaving.end()
+
+    def close(self) -> None:
+        """End what runs."""
+        self._updates.close()
+        if self.watching:
+            self.watching.close()
+        if self._follower:
+            self._follower.close()
 
 
 def _of_folders(folders: Sequence[Path]) -> Ready:
@@ -105,14 +149,16 @@ def _of_folders(folders: Sequence[Path]) -> Ready:
     return Ready(Loaded(Revision(0, Book()), rules, {}, {}), Prefilter(rules.rules))
 
 
-def _examiner(stage: Stage, rules: Ready, consumer: Consumer, only_source: str | None) -> "_Examiner":
+def _examiner(
+    stage: Stage, rules: Ready, consumer: Consumer, only_source: str | None, watching: Watching | None
+) -> "_Examiner":
     """Return what examines with these rules; those that are refused become alerts, once each."""
     used = rules.loaded.rules
     correlating = OfImport(used, stage.settings.detectors) if only_source else OfSite(stage, used, consumer)
     if only_source is None:
         _report_refused(stage, used.refused)
     sensors = SensorAlerts(stage.settings.detectors.sensor_alerts)
-    return _Examiner(rules, consumer, correlating, sensors, stage.settings.observer)
+    return _Examiner(rules, consumer, correlating, sensors, stage.settings.observer, watching)
 
 
 class _Effects:
@@ -150,9 +196,18 @@ class _Examiner:
     """Finds what the rules say of the events of a record."""
 
     def __init__(
-        self, rules: Ready, consumer: Consumer, correlating: Correlating, sensors: SensorAlerts, observer: str
+        self,
+        rules: Ready,
+        consumer: Consumer,
+        correlating: Correlating,
+        sensors: SensorAlerts,
+        observer: str,
+        watching: Watching | None,
     ) -> None:
         self.correlating = correlating
+        self._watching = watching
+        self._ruled: frozenset[int] = frozenset()
+        self._looked_up: frozenset[int] = frozenset()
         #: How often each rule matched since somebody cleared this, and whether it raised an alert.
         self.hits: Counter[tuple[str, bool]] = Counter()
         self._loaded = rules.loaded
@@ -181,9 +236,13 @@ class _Examiner:
 
         def candidates(lines: list[bytes]) -> list[tuple[int, bytes]]:
             of_sensors.extend(self._sensors.candidates(lines))
-            return self._prefilter.candidates(lines)
+            return self._chosen(lines) if record.source != CANARY else self._by_rules(lines)
 
         for number, _, event in parsed(record, tally, candidates):
+            if self._watching is not None and number in self._looked_up:
+                raised += self._watching.examine(complete(event, record, number))
+            if number not in self._ruled:
+                continue
             try:
                 matching = self._prefilter.matching(number, event)
                 if matching:
@@ -208,6 +267,21 @@ class _Examiner:
             except Exception:  # a foreign event that is no alert of a sensor in its fields; the others are
                 log("detectors").exception("sensor_alert_failed", topic=record.topic, offset=record.offset, line=number)
         return raised
+
+    def _by_rules(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
+        """Choose the lines that a rule may match."""
+        found = self._prefilter.candidates(lines)
+        self._ruled = frozenset(number for number, _ in found)
+        self._looked_up = frozenset()
+        return found
+
+    def _chosen(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
+        """Choose these, and those that can show an indicator: each is read once."""
+        found = self._by_rules(lines)
+        if self._watching is None or not self._watching.active:
+            return found
+        self._looked_up = frozenset(number for number, _ in matcher.wanted(lines))
+        return [(number, lines[number]) for number in sorted(self._ruled | self._looked_up)]
 
     def correlated(self) -> list[Event] | None:
         """Return the alerts of correlations that came of it; None when the stage was told to stop meanwhile."""

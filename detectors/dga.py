@@ -12,7 +12,7 @@ Of 84,000 names of software packages, 6.5 % look made up by it; of uniformly ran
 from collections.abc import Iterable
 
 from detectors.behaviour import MINUTE, About, Behaviour, Seen, alert, listed, recents, text
-from detectors.dns_tunnel import NOT_DOMAINS, registered
+from detectors.domains import NOT_DOMAINS, registered
 from pipeline.event import Event
 from pipeline.networks import Site
 from pipeline.settings import Behaviours

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Any
 
 from detectors.behaviour import DAY, MINUTE, About, Behaviour, Keys, Seen, alert, listed, recents, text
+from detectors.domains import NOT_DOMAINS, registered
 from pipeline.event import Event
 from pipeline.networks import Site
 from pipeline.settings import Behaviours
@@ -27,23 +28,6 @@ _BITS = 8192
 _LONG = 20
 #: Types of which answers carry much, and the share of questions for them that makes a burst.
 _WIDE_TYPES, _WIDE_SHARE = frozenset(("TXT", "NULL", "CNAME", "MX", "KEY", "PRIVATE")), 0.5
-#: Second-level names that, below a country, are no domain of somebody.
-_SECOND_LEVEL = frozenset((
-    "ac", "biz", "co", "com", "edu", "go", "gob", "gouv", "gov", "govt", "health", "id", "info", "int", "io", "mil",
-    "name", "ne", "net", "or", "org", "pro", "sch", "school",
-))  # fmt: skip
-#: Reverse look-ups, and names that never leave the site.
-NOT_DOMAINS = ("in-addr.arpa", "ip6.arpa", "local", "localhost", "lan", "home.arpa")
-
-
-def registered(name: str) -> tuple[str, str]:
-    """Split a name into the part below and the domain that somebody has registered; ("", name) where nothing is below.
-
-    Without a list of public suffixes: two labels, or three below a country's `com`, `gov` ….
-    """
-    labels = name.split(".")
-    size = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
-    return ".".join(labels[:-size]), ".".join(labels[-size:])
 
 
 class Names:

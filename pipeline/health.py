@@ -51,6 +51,7 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
         elif detail.get("waits"):
             problems.append({"what": "stage_waits", "stage": name, "reason": detail["waits"]})
         problems += _of_rules(detail)
+        problems += _of_indicators(detail.get("indicators") or {})
     flown = canaries.standing(engine)
     for canary in flown:
         if canary["state"] == "late":
@@ -76,3 +77,12 @@ def _of_rules(detail: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for source, said in detail.get("packet_rules", {}).items():
         for reason in said.get("unread", ()):
             yield {"what": "packet_rules_unread", "source": source, "reason": reason}
+
+
+def _of_indicators(said: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is wrong with the indicators that a copy of the detectors looks for."""
+    if said.get("fault"):
+        yield {"what": "indicators_fault", "reason": said["fault"]}
+    for feed in said.get("feeds", ()):
+        if feed["error"] or feed["stale"]:
+            yield {"what": "indicator_list", "feed": feed["name"], "reason": feed["error"] or "stale"}

@@ -26,6 +26,7 @@ from pydantic_settings import (
 from pipeline.messages import HaidangError, say
 from pipeline.settings_behaviours import Behaviours, Section, valid_networks
 from pipeline.settings_file import default_data_dir, settings_file
+from pipeline.settings_indicators import IndicatorFeed, Indicators
 
 __all__ = [
     "CANARY",
@@ -38,6 +39,8 @@ __all__ = [
     "Canary",
     "FilesSource",
     "HttpSource",
+    "IndicatorFeed",
+    "Indicators",
     "KafkaSource",
     "NetflowSource",
     "NetworkSource",
@@ -382,6 +385,7 @@ class Settings(BaseSettings):
     state: State = Field(default_factory=State)
     store: Store = Field(default_factory=Store)
     detectors: Detectors = Field(default_factory=Detectors)
+    indicators: Indicators = Field(default_factory=Indicators)
     canary: Canary = Field(default_factory=Canary)
     watch: Watch = Field(default_factory=Watch)
     devices: Devices = Field(default_factory=Devices)

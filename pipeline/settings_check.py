@@ -45,7 +45,13 @@ class _Listener(NamedTuple):
 
 def faults(settings: Settings) -> list[str]:
     """Return every fault, each with its place, its value and what was expected."""
-    found = [*_tls(settings), *_rules(settings), *_disk(settings), *_host("api", settings.api.host)]
+    found = [
+        *_tls(settings),
+        *_rules(settings),
+        *_indicators(settings),
+        *_disk(settings),
+        *_host("api", settings.api.host),
+    ]
     if settings.bus.kind == "kafka":
         found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
@@ -94,6 +100,19 @@ def _rules(settings: Settings) -> Iterator[str]:
     for number, path in enumerate(settings.detectors.rules):
         if not _is_there(path):
             yield _fault(f"detectors.rules.{number}", str(path), "settings.want_folder")
+
+
+def _indicators(settings: Settings) -> Iterator[str]:
+    for number, path in enumerate(settings.indicators.allow_files):
+        if not _is_there(path, file=True):
+            yield _fault(f"indicators.allow_files.{number}", str(path), "settings.want_file")
+    for number, feed in enumerate(settings.indicators.feeds):
+        place = f"indicators.feeds.{number}"
+        if feed.path is not None and not _is_there(feed.path, file=feed.kind == "file"):
+            wanted = "settings.want_file" if feed.kind == "file" else "settings.want_folder"
+            yield _fault(f"{place}.path", str(feed.path), wanted)
+        if feed.ca is not None and not _is_there(feed.ca, file=True):
+            yield _fault(f"{place}.ca", str(feed.ca), "settings.want_file")
 
 
 def _disk(settings: Settings) -> Iterator[str]:

@@ -30,7 +30,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Devices,
-    settings.Limits,
+    settings.Limits, settings.Indicators, settings.IndicatorFeed,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
                            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
 )  # fmt: skip
@@ -57,9 +57,15 @@ def setting_rows(section: type[BaseModel]) -> list[str]:
             continue  # a section of its own
         default = _DEFAULTS.get(name) if section is Settings else None
         rows.append(
-            f"| `{name}` | {_type(field)} | {default or _default(field)} | {field.description or _MEANINGS[name]} |"
+            f"| `{name}` | {_type(field)} | {default or _default(field)} | {field.description or _meaning(section, name)} |"
         )
     return rows
+
+
+def _meaning(section: type[BaseModel], name: str) -> str:
+    return (
+        "how alerts and commands call it, as a source's name" if section is settings.IndicatorFeed else _MEANINGS[name]
+    )
 
 
 def _type(field: FieldInfo) -> str:
@@ -81,7 +87,8 @@ def _name(kind: Any) -> str:
         return ", ".join(f"`{item}`" for item in get_args(kind))
     if get_origin(kind) is list:
         inner = get_args(kind)[0]
-        return "list of paths" if inner is Path else "list of texts" if inner is str else "list of sources"
+        other = "list of lists" if inner is settings.IndicatorFeed else "list of sources"
+        return "list of paths" if inner is Path else "list of texts" if inner is str else other
     if get_origin(kind) is dict:
         return "table of texts"
     if get_origin(kind) is Union or type(kind).__name__ == "UnionType":

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|evidence|rules|packet-rules|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network|indicators)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -40,6 +40,13 @@ _BUILT = {
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
     "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
+    "command.indicators.{}": r"command\.indicators\.[a-z-]+",
+    "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
+    "indicators.{}": r"indicators\.\w+",
+    "indicators.{}_response": r"indicators\.\w+_response",
+    "indicators.seen_{}": r"indicators\.seen_\w+",
+    "indicators.refused.{}": r"indicators\.refused\.\w+",
+    "indicators.search.{}": r"indicators\.search\.\w+",
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }

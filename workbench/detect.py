@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,18 @@ from collectors.envelope import Origin, encoding, zone
 from collectors.network.rules.ruleset import RuleSet as PacketRules
 from collectors.network.rules.ruleset import load
 from collectors.reading import files_in
+from detectors.indicators.adding import reason_words
+from detectors.indicators.allow import of_settings
+from detectors.indicators.fetching import read_file
+from detectors.indicators.formats import Defaults, Refused, count, read
+from detectors.indicators.index import Index, build
+from detectors.indicators.matcher import Matcher
 from detectors.sigma import RuleSet
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
+from pipeline.settings import Indicators
 from pipeline.shipped import shipped_rules
-from workbench.stream import Detection, File, Finding, as_json
+from workbench.stream import DESCRIPTION, Detection, File, Finding, as_json
 
 #: Findings that a table shows; of the others it is told how many.
 _MAX_ROWS = 1000
@@ -30,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", type=Path, action="append", help=say("command.detect.rules"))
     parser.add_argument("--behaviours", action="store_true", help=say("command.detect.behaviours"))
     parser.add_argument("--packet-rules", type=Path, nargs="+", help=say("command.import.packet_rules"))
+    parser.add_argument("--indicators", type=Path, action="append", default=[], help=say("command.detect.indicators"))
     parser.add_argument("--format", choices=["ndjson", "table"], default="ndjson", help=say("command.detect.format"))
     parser.add_argument("--dataset", help=say("command.import.dataset"))
     parser.add_argument("--timezone", default="local", help=say("command.import.timezone"))
@@ -54,8 +63,9 @@ def run(chosen: argparse.Namespace) -> int:
     not_loaded = packet_rules.loading.refused if packet_rules else []
     for item in not_loaded:
         _complain(item.text)
-    detection = Detection(rules, origin, _complain, chosen.behaviours, packet_rules)
     with tempfile.TemporaryDirectory(prefix="haidang-") as scratch:
+        matcher = _matcher(chosen.indicators, Path(scratch))
+        detection = Detection(rules, origin, _complain, chosen.behaviours, packet_rules, matcher)
         found = detection.findings(_files(chosen.files, Path(scratch)))
         if chosen.format == "table":
             _print_table(found, detection)
@@ -63,6 +73,25 @@ def run(chosen: argparse.Namespace) -> int:
             for finding in found:
                 show.json_line(as_json(finding))
     return 1 if rules.refused or not_loaded or detection.faults else 0
+
+
+def _matcher(paths: Iterable[Path], scratch: Path) -> Matcher | None:
+    """Return what looks events up in the indicators of these files, or None where there are none."""
+    refused: dict[Path, Refused] = {path: Refused() for path in paths}
+    if not refused:
+        return None
+    found = (
+        each.line()
+        for path in refused
+        for each in count(read(read_file(path), "auto", Defaults(path.name, now=time.time()), path.name), refused[path])
+    )
+    build(found, scratch / "indicators")
+    for path, each in refused.items():
+        if each.shown:
+            _, text, reason = each.shown[0]
+            number = each.counts.total()
+            _complain(say("detect.indicators_refused", file=path, count=number, text=text, reason=reason_words(reason)))
+    return Matcher([Index(scratch / "indicators")], of_settings(Indicators()))
 
 
 def _files(given: Iterable[str], scratch: Path) -> Iterator[File]:
@@ -108,7 +137,7 @@ def _named(finding: Finding) -> dict[str, str]:
 
 
 def _why(finding: Finding) -> str:
-    if finding.matches[0].selection == "behaviour":
+    if finding.matches[0].selection == DESCRIPTION:
         return finding.matches[0].value
     return ", ".join(f"{match.field}={match.value}" if match.field else match.selection for match in finding.matches)
 

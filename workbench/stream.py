@@ -16,18 +16,24 @@ from collectors.unpacking import NO_JSON
 from detectors.behaviours import All, is_wanted
 from detectors.correlate import limits_of
 from detectors.correlations import Correlations
+from detectors.indicators.alerting import Told, alerts_of
+from detectors.indicators.matcher import Matcher
+from detectors.indicators.matcher import is_wanted as may_show_indicator
 from detectors.sensor_alerts import SensorAlerts
 from detectors.sigma import Match, Rule, RuleSet
 from detectors.sigma.prefilter import Prefilter
 from detectors.sigma.rule import About
 from pipeline.event import Event, decode, encode
 from pipeline.messages import say
+from pipeline.networks import Site
 from pipeline.settings import Behaviours, Detectors, Limits
 
 #: Unreadable records of one file that are told each; of the others it is told how many.
 MAX_TOLD = 20
 #: Events of files that wait until all were read: behaviours see them in order.
 _MAX_WAITING = 2_000_000
+#: The selection of the first match of what has no rule file: its words.
+DESCRIPTION = "behaviour"
 _BEHAVIOURS_LEFT_OUT = ("did_not_wait", "late", "keys_evicted", "failed")
 _LEFT_OUT = ("groups_evicted", "events_evicted", "without_evidence", "too_far_ahead")
 
@@ -61,6 +67,7 @@ class Detection:
         complain: Callable[[str], None],
         behaviours: bool = False,
         packet_rules: PacketRules | None = None,
+        indicators: Matcher | None = None,
     ) -> None:
         self.events = 0
         self.unreadable = 0
@@ -76,6 +83,9 @@ class Detection:
         self._behaviours = All(chosen, float("inf")) if behaviours else None
         self._packet_rules = packet_rules
         self._sensors = SensorAlerts(Detectors().sensor_alerts)
+        self._indicators = indicators
+        self._told = Told()
+        self._site = Site(chosen.local_networks)
         self._files: list[str] = []
 
     def findings(self, files: Iterable[File]) -> Iterator[Finding]:
@@ -110,6 +120,8 @@ class Detection:
                     yield from self._behave(self._behaviours, lines)
                 for _, line in self._sensors.candidates(lines):
                     yield from self._of_sensor(file, line)
+                if self._indicators is not None:
+                    yield from self._look_up(self._indicators, lines)
                 for number, line in self._prefilter.candidates(lines):
                     yield from self._of_event(file, number, decode(line))
             if self.events == first:
@@ -132,10 +144,17 @@ class Detection:
             event["event.id"] = self._mark(event["event.sequence"])
             yield from self._behaved(behaviours.feed(event, bytes(memoryview(encode(event)))))
 
+    def _look_up(self, indicators: Matcher, lines: Iterable[bytes]) -> Iterator[Finding]:
+        for line in filter(may_show_indicator, lines):
+            event = decode(line)
+            if hits := indicators.hits(event):
+                event["event.id"] = self._mark(event["event.sequence"])
+                yield from self._behaved(self._told.new(alerts_of(event, hits, self._site)))
+
     def _behaved(self, alerts: Iterable[Event]) -> Iterator[Finding]:
         for alert in alerts:
             file, sequence = self._place(alert["alert.evidence"][-1]["event.id"])
-            told = Match("behaviour", "", alert["rule.description"])
+            told = Match(DESCRIPTION, "", alert["rule.description"])
             matches = [told, *(Match(**match) for match in alert["alert.matches"])]
             yield Finding(_about(alert), alert["@timestamp"], file, sequence, matches)
 

@@ -7,22 +7,18 @@ import gzip
 import io
 import lzma
 import re
-import ssl
 import struct
 import tarfile
-import time
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
 
 import zstandard
 
+from detectors.https import HttpsFault, get
 from detectors.sigma.documents import MAX_FILE, SUFFIXES
 from pipeline.messages import HaidangError
 
@@ -32,8 +28,6 @@ MAX_FILES, MAX_BYTES = 50_000, 200_000_000
 _MAX_ENTRIES = 200_000
 #: Bytes of a path in a pack, and of each of its parts: what file systems take.
 _MAX_PATH, _MAX_NAME = 1_000, 255
-#: How long an address may take to answer, and the whole of it, in seconds.
-_TIMEOUT, _PATIENCE = 30.0, 600.0
 _TABLES = ("fields.toml", "logsources.toml")
 #: What says which version a pack has, and under which licence it comes.
 _VERSION, _LICENCES = "version.txt", ("license", "license.md", "license.txt", "licence", "licence.txt", "copying")
@@ -122,35 +116,14 @@ def fetch(address: str) -> bytes:
     Raises:
         HaidangError: it is no https, does not answer, sends elsewhere than to https, or sends too much.
     """
-    if urlsplit(address).scheme != "https":
-        raise HaidangError("rulebook.no_https", source=address)
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()), _ToHttpsOnly()
-    )
-    started, parts, size = time.monotonic(), [], 0
     try:
-        with opener.open(address, timeout=_TIMEOUT) as answer:
-            while part := answer.read1(1_000_000):  # what is there, so that one who sends little by little is noticed
-                parts.append(part)
-                size += len(part)
-                if size > MAX_BYTES:
-                    raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000)
-                if time.monotonic() - started > _PATIENCE:
-                    raise TimeoutError(f"it took longer than {_PATIENCE:.0f} seconds")
-    except urllib.error.HTTPError as error:
-        raise HaidangError("rulebook.cannot_read", source=address, fault=f"{error.code} {error.reason}") from error
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise HaidangError("rulebook.cannot_read", source=address, fault=getattr(error, "reason", error)) from error
-    return b"".join(parts)
-
-
-class _ToHttpsOnly(urllib.request.HTTPRedirectHandler):
-    def redirect_request(
-        self, req: urllib.request.Request, fp: object, code: int, msg: str, headers: object, newurl: str
-    ) -> urllib.request.Request | None:
-        if urlsplit(newurl).scheme != "https":
-            raise urllib.error.URLError(f"it sends to {newurl[:200]}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
+        return get(address, MAX_BYTES).body
+    except HttpsFault as error:
+        if error.kind == "no_https":
+            raise HaidangError("rulebook.no_https", source=address) from error
+        if error.kind == "too_large":
+            raise HaidangError("rulebook.too_large", source=address, limit=MAX_BYTES // 1_000_000) from error
+        raise HaidangError("rulebook.cannot_read", source=address, fault=error.reason) from error
 
 
 def _in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "devices": "workbench.devices",
     "c2": "pipeline.command.c2",
     "packet-rules": "collectors.packet_rules",
+    "indicators": "workbench.indicators",
     "sources": "pipeline.command.sources",
     "canary": "pipeline.command.canary",
     "deadletter": "pipeline.command.deadletter",

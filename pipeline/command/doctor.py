@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.command import show
 from pipeline.disk import Disk
+from pipeline.event import at_second
 from pipeline.health import health
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import (
@@ -234,6 +235,29 @@ def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
     left_out = {name: stage.get("behaviours", {}).get(name, 0) for name in _BEHAVIOURS_LEFT_OUT}
     if any(left_out.values()):
         yield Finding(ATTENTION, part, say("doctor.behaviours_left_out", **left_out), say("doctor.see_behaviours"))
+    yield from _indicators(stage.get("indicators") or {})
+
+
+def _indicators(said: dict[str, Any]) -> Iterator[Finding]:
+    """What the detectors say of the indicators that they look for."""
+    if not said:
+        return
+    part = say("doctor.indicators")
+    if said["fault"]:
+        yield Finding(FAULT, part, said["fault"], say("doctor.mend_settings"))
+    counts = {name: show.number(said[name]) for name in ("count", "alerts", "repeated")}
+    yield Finding(GOOD, part, say("doctor.indicators_count", **counts))
+    for feed in said["feeds"]:
+        part = say("doctor.indicator_list", name=feed["name"])
+        refreshed = show.local_time(at_second(feed["refreshed"])) if feed["refreshed"] else ""
+        named = {"count": show.number(feed["count"]), "refused": show.number(feed["refused"]), "refreshed": refreshed}
+        what = say("doctor.indicator_list_good", **named) if refreshed else say("doctor.indicator_list_never")
+        if feed["error"] or feed["stale"]:
+            yield Finding(
+                FAULT if feed["stale"] else ATTENTION, part, f"{what}\n{feed['error']}", say("doctor.mend_list")
+            )
+        else:
+            yield Finding(GOOD, part, what)
 
 
 def _packet_rules(stage: dict[str, Any]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ TACTIC = frozenset(("attack.command-and-control", "attack.command_and_control", 
 _INDICATOR = "indicator.c2"
 _LEVELS = frozenset(("high", "critical"))
 _TARGETS = ("threat.indicator.name", "dns.question.name", "tls.client.server_name", "url.domain", "destination.domain")
+_BLOCKED = ("blocked", "denied", "dropped")
 _FAMILIES = ("threat.software.name", "threat.software.family", "rule.name")
 
 
@@ -23,7 +24,7 @@ def contact_of(alert: Event) -> dict[str, Any] | None:
     is_c2 = isinstance(tags, list) and any(tag in TACTIC for tag in tags if isinstance(tag, str))
     if not (is_c2 and alert.get("rule.level") in _LEVELS) and not alert["rule.id"].startswith(_INDICATOR):
         return None
-    if "labels.import_id" in alert:
+    if "labels.import_id" in alert or alert.get("alert.direction") == "inbound":
         return None
     source, destination, host = (_text(alert, name) for name in ("source.ip", "destination.ip", "host.name"))
     if not source and not host:
@@ -33,7 +34,7 @@ def contact_of(alert: Event) -> dict[str, Any] | None:
         "destination": destination[:45], "host": host[:255], "target": (_first(alert, _TARGETS) or destination)[:300],
         "family": _first(alert, _FAMILIES)[:200], "rule_id": alert["rule.id"][:200],
         "unit": _text(alert, "organization.id")[:200], "count": _count(alert),
-        "blocked": alert.get("event.action") in ("blocked", "denied", "dropped"),
+        "blocked": alert.get("alert.refused") is True or alert.get("event.action") in _BLOCKED,
     }  # fmt: skip
 
 

@@ -152,6 +152,76 @@ rule_hits = Table(
     PrimaryKeyConstraint("rule_id", "day"),
 )
 
+#: Lists of indicators (`detectors/indicators/`), and under `live` those that people add one by one: which version of
+#: each is in force, and what became of the last refresh. `requested`: somebody wants it refreshed now.
+indicator_feeds = Table(
+    "indicator_feeds",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("place", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("detail", JSON, nullable=False),  # how many of each kind, what was refused and why
+    Column("marks", JSON, nullable=False),  # what the server said of its version (ETag, Last-Modified)
+    Column("changed", Float, nullable=False),
+    Column("refreshed", Float, nullable=False),
+    Column("tried", Float, nullable=False),
+    Column("requested", Float, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
+#: The indicators of a list's version as JSON lines, in numbered pieces compressed with zstd.
+indicator_pieces = Table(
+    "indicator_pieces",
+    metadata,
+    Column("feed", String(63), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("piece", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("feed", "version", "piece"),
+)
+
+#: Indicators that people or programs have added one by one.
+indicators_live = Table(
+    "indicators_live",
+    metadata,
+    Column("kind", String(20), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("threat", String(20), nullable=False),
+    Column("confidence", Integer, nullable=False),
+    Column("expires", Float, nullable=False),  # seconds since 1970, 0: never
+    Column("family", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("tlp", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("added", Float, nullable=False),
+    PrimaryKeyConstraint("kind", "value"),
+)
+
+#: Searches of stored events for indicators that came after them, and how far each is.
+indicator_searches = Table(
+    "indicator_searches",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("created", Float, nullable=False),
+    Column("feed", String(63), nullable=False),
+    Column("kind", String(10), nullable=False),  # values, reading
+    Column("since", BigInteger, nullable=False),  # microseconds since 1970
+    Column("until", BigInteger, nullable=False),
+    Column("lines", LargeBinary, nullable=False),  # the indicators as JSON lines, zstd; empty: all of them
+    Column("count", BigInteger, nullable=False),
+    Column("state", String(10), nullable=False),  # waiting, done, bounded, failed
+    Column("done", BigInteger, nullable=False),  # values: indicators; reading: the time down to which was read
+    Column("examined", BigInteger, nullable=False),
+    Column("found", BigInteger, nullable=False),
+    Column("ended", Float, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
 #: How far a file of a source was read. `file_id` is what the ids of its events are made from.
 files = Table(
     "files",

@@ -1,7 +1,5 @@
 """Behaviours through the real stage: alerts over restarts and kills, each once, and nothing that they need is deleted."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -91,9 +89,7 @@ def test_a_kill_repeats_alerts_by_their_ids(site: Running) -> None:
     site.start()
     site.send("sensor", *_scan("10.1.2.3", 0, 20))
     first = eventually(lambda: _told(site), 60)[0]
-    assert site._process is not None
-    os.kill(site._process.pid, signal.SIGKILL)
-    site._process.wait()
+    site.kill()
     site.send("sensor", *_scan("10.1.2.4", 0, 20))
     site.start()
     eventually(lambda: {alert["source.ip"] for alert in _told(site)} == {"10.1.2.3", "10.1.2.4"}, 60)

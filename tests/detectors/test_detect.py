@@ -167,11 +167,15 @@ class Running:
         self._process.terminate()
         return self._process.wait(20)
 
-    def end(self) -> None:
-        """Close everything."""
+    def kill(self) -> None:
+        """End it without leave."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def end(self) -> None:
+        """Close everything."""
+        self.kill()
         self.bus.close()
         self.engine.dispose()
 

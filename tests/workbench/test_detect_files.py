@@ -319,3 +319,22 @@ def test_behaviours_are_looked_for_over_all_files(tmp_path: Path, capsys: pytest
     assert found["matches"][0]["value"].startswith("10.1.2.3 tried 15 ports of 203.0.113.4 within 14 s")
     assert main(["detect", *files, "--rules", str(tmp_path / "rules.yml"), "--behaviours", "--format", "table"]) == 0
     assert "Port scan" in capsys.readouterr().out
+
+
+def test_indicators_of_a_file_are_looked_for(
+    tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = shared_data / "pcap" / "c2" / "30a385ed-171e-4f15-ac3f-08c96be7bfd1.pcap"
+    need(capture.is_file(), str(capture))
+    (tmp_path / "rules.yml").write_text(_RULES, "utf-8")
+    (tmp_path / "report.csv").write_text("ip,malware\n186.169.47.11,AsyncRAT\n10.0.0.1,x\n", "utf-8")
+    arguments = ["detect", str(capture), "--rules", str(tmp_path / "rules.yml")]
+    assert main([*arguments, "--indicators", str(tmp_path / "report.csv")]) == 0
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert {each["rule.id"] for each in found} == {"indicator.suspicious"}
+    assert all("AsyncRAT" in each["matches"][0]["value"] for each in found)
+    assert "1 entries are not used" in err and "10.0.0.1" in err
+    assert main([*arguments, "--format", "table", "--indicators", str(tmp_path / "report.csv")]) == 0
+    assert "AsyncRAT" in capsys.readouterr().out
+    assert main([*arguments, "--indicators", str(tmp_path / "nothing.csv")]) == 2

@@ -10,7 +10,7 @@ from detectors.rulebook.checks import ERROR
 from detectors.rulebook.testing import read_text
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
-from workbench.rules import numbers
+from workbench import numbers
 from workbench.rules.site import OnSite
 from workbench.rules.trying import print_findings, read_files
 

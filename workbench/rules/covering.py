@@ -8,7 +8,7 @@ from detectors.rulebook.coverage import BLIND, PARTLY, SILENT, STATES, UNSEEN, C
 from pipeline import store
 from pipeline.command import show
 from pipeline.messages import say
-from workbench.rules import numbers
+from workbench import numbers
 from workbench.rules.site import OnSite, title_of
 
 #: What is listed without `--all`.

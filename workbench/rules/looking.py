@@ -16,7 +16,7 @@ from pipeline import store
 from pipeline.command import show
 from pipeline.event import Event, decode, format_time
 from pipeline.messages import HaidangError, language, say
-from workbench.rules import numbers
+from workbench import numbers
 from workbench.rules.site import OnSite, refusal, title_of
 
 _DAYS = 7

@@ -11,7 +11,7 @@ from detectors.rulebook.changes import AnyRule, Change, Preview
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
-from workbench.rules import numbers
+from workbench import numbers
 from workbench.rules.site import OnSite
 
 _SHOWN = 20

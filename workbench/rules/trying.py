@@ -21,7 +21,7 @@ from pipeline.command import show
 from pipeline.command.search import time_filter
 from pipeline.messages import HaidangError, say
 from pipeline.store import query as q
-from workbench.rules import numbers
+from workbench import numbers
 from workbench.rules.site import OnSite, refusal, title_of
 
 #: Events that a backtest reads, unless more are asked for: about two minutes.

@@ -16,6 +16,7 @@ _BENCHES = {
     "overload": "pipeline.command.bench.overload",
     "correlation": "detectors.bench_correlation",
     "behaviours": "detectors.bench_behaviours",
+    "indicators": "detectors.bench_indicators",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
 }
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=list(_BENCHES), help=say("command.bench.what"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))
     parser.add_argument("--events", help=say("command.bench.events"))
+    parser.add_argument("--indicators", type=int, help=say("command.bench.indicators_count"))
     parser.add_argument("--rules", type=Path, action="append", help=say("command.bench.rules"))
     parser.add_argument("--kind", choices=["kafka", "elasticsearch"], help=say("command.bench.kind"))
     parser.add_argument("--servers", nargs="+", help=say("command.bench.servers"))

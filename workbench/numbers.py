@@ -34,6 +34,24 @@ def every_hours(text: str) -> float:
     return _within("--every-hours", text, float, 0, _MOST_HOURS)
 
 
+def days_or_never(text: str) -> float:
+    """Read the value of `--days` where 0 stands for never.
+
+    Raises:
+        HaidangError: it is none, or out of bounds.
+    """
+    return _within("--days", text, float, 0, _MOST_DAYS)
+
+
+def percent(text: str) -> int:
+    """Read the value of `--confidence`.
+
+    Raises:
+        HaidangError: it is no whole number from 0 to 100.
+    """
+    return int(_within("--confidence", text, int, 0, 100))
+
+
 def limit(text: str) -> int:
     """Read the value of `--limit`.
 
