@@ -39,7 +39,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     ca: Path | None = None,
-    patience: float = _PATIENCE,
+    patience: float | None = None,
 ) -> Answer:
     """Return what lies at an https address, at most `limit` bytes.
 
@@ -57,7 +57,7 @@ def get(
         request = urllib.request.Request(address, headers=dict(headers or {}))  # noqa: S310 - https, looked at above
         for name, value in (secrets or {}).items():
             request.add_unredirected_header(name, value)
-        return _read(opener, request, limit, patience)
+        return _read(opener, request, limit, _PATIENCE if patience is None else patience)
     except urllib.error.HTTPError as error:
         if error.code == _NOT_CHANGED:
             return Answer(b"", dict(error.headers), changed=False)

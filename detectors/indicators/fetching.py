@@ -199,7 +199,8 @@ def _addresses(server: _Server) -> Iterator[str]:
     for root in roots:
         place = f"{root.rstrip('/')}/collections/"
         listed, _ = server.json(place, {"Accept": _TAXII})
-        for each in (listed.get("collections") or ()) if isinstance(listed, dict) else ():
+        named = listed.get("collections") if isinstance(listed, dict) else None
+        for each in named if isinstance(named, list) else ():
             if isinstance(each, dict) and isinstance(each.get("id"), str) and each.get("can_read") is True:
                 yield f"{place}{quote(each['id'], safe='')}"
 

@@ -60,9 +60,14 @@ def _of_event(event: dict[str, Any], defaults: Defaults, file: str) -> Found:
 def _attributes(event: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if "type" in event and "value" in event:  # of a search for attributes
         yield event
-    for holder in (event, *(each for each in event.get("Object") or () if isinstance(each, dict))):
-        found = holder.get("Attribute")
-        yield from (each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict))
+    for holder in (event, *_objects(event, "Object")):
+        yield from _objects(holder, "Attribute")
+
+
+def _objects(holder: dict[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a list; nothing where it is none."""
+    found = holder.get(name)
+    return (each for each in found if isinstance(each, dict)) if isinstance(found, list) else iter(())
 
 
 def _of_attribute(

@@ -82,7 +82,7 @@ def _of_indicator(item: dict[str, Any], families: dict[str, str], defaults: Defa
         return
     words = [*_texts(item.get("indicator_types")), *_texts(item.get("labels")), word(item.get("name"))]
     sure = item.get("confidence")
-    links = [each for each in item.get("external_references") or () if isinstance(each, dict)]
+    links = [each for each in _list(item.get("external_references")) if isinstance(each, dict)]
     where = next((each["url"] for each in links if isinstance(each.get("url"), str)), identifier)
     marks = [
         _TLP.get(mark.removeprefix("marking-definition--"), "") for mark in _texts(item.get("object_marking_refs"))
@@ -135,3 +135,7 @@ def _kind(subject: str, path: str) -> str | None:
     if subject == "x509-certificate" and path.startswith("hashes."):
         return "certificate"
     return _KINDS.get((subject, path))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -139,7 +139,7 @@ def test_a_server_that_sends_little_by_little_is_not_waited_for_without_end(
     address: str, maker: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker.slow = True
-    monkeypatch.setattr("detectors.rulebook.sources._PATIENCE", 1.0)
+    monkeypatch.setattr("detectors.https._PATIENCE", 1.0)
     began = time.monotonic()
     with pytest.raises(HaidangError, match="it took longer than 1 seconds"):
         fetch(address)
