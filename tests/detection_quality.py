@@ -23,7 +23,7 @@ ZEEK = ("zeek/port-scans/vertical", "zeek/malicious15", "zeek/mixed")
 #: Everyday protocols, with a few attacks among them.
 EVERYDAY = "pcap/ndpi"
 ATTACKS_AMONG = frozenset(
-    ("bad-dns-traffic.pcap", "dns-exf.pcap", "WebattackSQLinj.pcap", "emotet.pcap", "tcp_scan.pcapng")
+    ("bad-dns-traffic.pcap", "dns-exf.pcap", "tor.pcap", "WebattackSQLinj.pcap", "emotet.pcap", "tcp_scan.pcapng")
 )
 _QUIET = frozenset(("low", "informational"))
 
