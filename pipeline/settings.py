@@ -186,7 +186,7 @@ class NetworkSource(Section):
     ring_mb: int = Field(32, ge=2, le=4096, description="memory of an interface for packets that wait, in MB")
     max_flows: int = Field(200_000, ge=1000, le=10_000_000, description="connections at once; of more, the oldest end")
     rules: list[Path] = Field(
-        default_factory=list,
+        default_factory=lambda: [Path("haidang")],
         description="[packet rules](packet-rules.md): files, folders (their `*.rules`), patterns; `haidang`: ours",
     )
     variables: dict[str, str] = Field(

@@ -106,7 +106,7 @@ def _default(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if value is None or value == []:
         return "left out"
-    return f"`{json.dumps(value)}`" if not isinstance(value, Path) else f"`{value}`"
+    return f"`{json.dumps(value, default=str)}`" if not isinstance(value, Path) else f"`{value}`"
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)

@@ -35,6 +35,7 @@ def contact_of(alert: Event) -> dict[str, Any] | None:
         "family": _first(alert, _FAMILIES)[:200], "rule_id": alert["rule.id"][:200],
         "unit": _text(alert, "organization.id")[:200], "count": _count(alert),
         "blocked": alert.get("alert.refused") is True or alert.get("event.action") in _BLOCKED,
+        "lookup": alert.get("alert.direction") == "lookup",
     }  # fmt: skip
 
 

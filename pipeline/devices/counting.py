@@ -91,7 +91,8 @@ def contacts(engine: Engine, settings: Settings, since: int, until: int) -> list
         rows = connection.execute(query).all()
         book = Book(connection, units)
         holders = _Holders(connection, {address for row in rows for address in (row.source, row.destination)})
-    return [_contact(row, site, book, holders) for row in rows]
+    made = ((row, _contact(row, site, book, holders)) for row in rows)
+    return [contact for row, contact in made if not (row.lookup and _answers_dns(contact.device))]
 
 
 def grouped(found: Iterable[Contact], by: str, zone: tzinfo | None = None) -> list[Group]:
@@ -159,6 +160,11 @@ def _contact(row: Any, site: Site, book: Book, holders: _Holders) -> Contact:
     if known is None:
         known = book.unseen(f"name:{row.host.lower()}" if row.host else f"ip:{row.source}")
     return Contact(row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked)
+
+
+def _answers_dns(device: Known) -> bool:
+    """Whether a device asks names for others: what it asks for is not its own contact."""
+    return any(hint == "serves" and text.endswith("/53") for hint, text, _ in device.evidence)
 
 
 def _group(contact: Contact, by: str, zone: tzinfo | None) -> str:

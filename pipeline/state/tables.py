@@ -359,6 +359,7 @@ c2_contacts = Table(
     Column("unit", String(200), nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("blocked", Boolean, nullable=False),
+    Column("lookup", Boolean, nullable=False),  # only its name was asked for
     Index("c2_contacts_time", "time"),
 )
 

@@ -38,6 +38,12 @@ def _post(site: Site, token: str, **event: Any) -> None:
     assert done.status_code == 200, done.text
 
 
+def _c2(site: Site, by: str) -> dict[str, int]:
+    """How many devices had contacts with C2 servers in November 2026."""
+    told = site.run("c2", "--by", by, "--from", "2026-11-01", "--to", "2026-12-01", "--json").stdout
+    return {each["group"]: each["devices"] for each in map(json.loads, told.splitlines())}
+
+
 def test_an_indicator_added_by_the_api_finds_what_comes_and_what_is_stored(
     make_site: Callable[..., Site], shared_data: Path
 ) -> None:
@@ -74,6 +80,10 @@ def test_an_indicator_added_by_the_api_finds_what_comes_and_what_is_stored(
         late = eventually(lambda: [each for each in _alerts(site, "indicator.c2") if each["source.ip"] == VICTIM
                                    and "alert.found_afterwards" not in each], 20)  # fmt: skip
         assert late[0]["@timestamp"].startswith("2026-11-24T05:17:44")
+        _post(site, token, **{"host.ip": [VICTIM], "host.name": "KE-TOAN-7", "host.os.name": "Windows 11 Pro"})
+        kinds = eventually(lambda: _c2(site, "kind") if "computer" in _c2(site, "kind") else None, 30)
+        assert kinds == {"computer": 1}
+        assert _c2(site, "family") == {"AsyncRAT": 1}
         assert api.delete("/indicators", params={"value": SERVER}).status_code == 200
         assert api.get("/indicators/check", params={"value": SERVER}).json()["found"] == []
         eventually(lambda: "indicators" not in site.stages()["detectors"]["detail"])

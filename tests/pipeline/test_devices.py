@@ -132,6 +132,18 @@ def test_only_contacts_with_c2_count(engine: Engine, settings: Settings) -> None
     assert [each.device.id for each in counting.contacts(engine, settings, START, START + DAY)] == ["ip:10.0.1.8"]
 
 
+def test_a_resolver_asks_for_others(engine: Engine, settings: Settings) -> None:
+    asked = [(Sighting(SERVER, "10.0.1.53"), START)]
+    asked += [
+        (Sighting(address="10.0.1.53", hints=(("serves", "udp/53"),), peer=f"10.0.1.{n}"), START) for n in range(3)
+    ]
+    seen(engine, *asked)
+    for source in ("10.0.1.53", "10.0.1.8"):
+        raised(engine, {**alert(START, source_ip=source), "alert.direction": "lookup"})
+    raised(engine, {**alert(START, source_ip="10.0.1.9"), "alert.direction": "inbound"})
+    assert [each.device.id for each in counting.contacts(engine, settings, START, START + DAY)] == ["ip:10.0.1.8"]
+
+
 def test_an_alert_that_comes_again_is_one_contact(engine: Engine) -> None:
     one = alert(START, source_ip="10.0.1.5")
     for _ in range(3):

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("unit", sa.String(length=200), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("blocked", sa.Boolean(), nullable=False),
+        sa.Column("lookup", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("alert"),
     )
     op.create_index("c2_contacts_time", "c2_contacts", ["time"])
