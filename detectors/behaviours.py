@@ -25,6 +25,7 @@ from detectors.exfiltration import Exfiltration
 from detectors.icmp_tunnel import IcmpTunnel
 from detectors.lateral_movement import LateralMovement
 from detectors.long_connection import LongConnection
+from detectors.novelty import Novelty
 from detectors.rogue_dhcp import RogueDhcp
 from detectors.scan import Scan
 from pipeline.event import Event, decode, to_micros
@@ -45,6 +46,7 @@ ALL: tuple[type[Behaviour], ...] = (
     ArpSpoofing,
     RogueDhcp,
     LateralMovement,
+    Novelty,
 )
 
 #: What a line has one of that tells of traffic, of a log-in, of a web server's answer to one, or of its device.

@@ -165,6 +165,16 @@ class LateralMovement(_Behaviour):
     shares: int = Field(5, ge=2, le=1000, description="admin shares that one host opens in 5 minutes")
 
 
+class Novelty(_Behaviour):
+    """`[detectors.behaviours.novelty]`"""
+
+    days: float = Field(7, gt=0, le=60, description="days that are learned from, and for which something is new")
+    percent: float = Field(
+        2, gt=0, le=100, description="a TLS client is rare that at most so many percent of hosts have"
+    )
+    hosts: int = Field(50, ge=2, description="hosts of ours that speak TLS before any client is called rare")
+
+
 class Behaviours(Section):
     """`[detectors.behaviours]`"""
 
@@ -193,5 +203,6 @@ class Behaviours(Section):
     arp_spoofing: ArpSpoofing = Field(default_factory=ArpSpoofing)
     rogue_dhcp: RogueDhcp = Field(default_factory=RogueDhcp)
     lateral_movement: LateralMovement = Field(default_factory=LateralMovement)
+    novelty: Novelty = Field(default_factory=Novelty)
 
     _are_networks = field_validator("local_networks")(valid_networks)
