@@ -2,7 +2,7 @@
 
 For the first days everything is new, and nothing is told; then a host of ours that has been there for a day and begins
 to answer on a port that it never answered on is, and a TLS fingerprint that is young and that few hosts of ours have.
-Both bounds, seven days and two percent, are those with which RITA v5 makes a threat score worse (first seen, prevalence).
+Seven days and two percent are the bounds by which RITA v5 makes a threat score worse (first seen, prevalence).
 """
 
 from collections.abc import Iterable
