@@ -4,13 +4,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
+from pipeline.event import format_time
 from tests.conftest import eventually
 from tests.e2e.conftest import Site
 from tests.services.elasticsearch import Elasticsearch
@@ -80,6 +83,35 @@ def test_every_input_and_answer_is_as_with_the_embedded_parts(site: Site) -> Non
     eventually(site.alerts, 20)
     assert site.alerts()[0]["source.ip"] == "203.0.113.9"
     eventually(lambda: int(site.run("search", "source.ip:203.0.113.9", "--alerts", "--count").stdout) >= 1, 20)
+
+
+def test_devices_indicators_and_contacts_are_the_same_on_services(site: Site) -> None:
+    site.run("indicators", "add", "186.169.47.11", "--threat", "c2", "--family", "AsyncRAT", "--reason", "a report")
+    token = site.token("sensor")
+    seen = {"event.category": ["network"], "source.ip": "10.7.7.7", "source.mac": "F8-75-A4-00-00-01"}
+    events = [
+        {**seen, "event.dataset": "network.arp", "arp.operation": "reply"},
+        {**seen, "event.dataset": "network.http", "user_agent.original": "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1)"},
+        {**seen, "event.dataset": "network.flow", "event.action": "network_flow", "destination.ip": "186.169.47.11",
+         "network.transport": "tcp", "flow.state": "SF"},
+    ]  # fmt: skip
+    eventually(lambda: "indicators" in site.stages()["detectors"]["detail"], 30)
+    for event in events:
+        now = format_time(datetime.now(UTC))
+        answer = httpx.post(
+            f"http://127.0.0.1:{site.port('http')}/v1/events", headers={"Authorization": f"Bearer {token}"},
+            content=orjson.dumps({"@timestamp": now, **event}),
+        )  # fmt: skip
+        assert answer.status_code == 200
+    eventually(lambda: any(alert["rule.id"] == "indicator.c2" for alert in site.alerts()), 40, 1)
+
+    def kinds() -> dict[str, int]:
+        told = site.run("c2", "--from", "now-1h", "--to", "now+1h", "--json").stdout
+        return {each["group"]: each["devices"] for each in map(orjson.loads, told.splitlines())}
+
+    eventually(lambda: kinds() == {"phone": 1}, 40, 1)
+    (device,) = map(orjson.loads, site.run("devices", "list", "--json").stdout.splitlines())
+    assert (device["id"], device["address"], device["os"]) == ("mac:F8-75-A4-00-00-01", "10.7.7.7", "iOS")
 
 
 def test_an_import_with_rules_of_its_own_reads_every_partition(site: Site, tmp_path: Path) -> None:
