@@ -1,19 +1,75 @@
-"""Alert routes: the queue's rows leave."""
+"""Alert routes: the queue's rows leave; what analysts make of them enters."""
 
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, func, select
 
 from api.access import Analyst, State, Viewer, address_of
+from api.search import searching_of
 from pipeline.access import note
 from pipeline.evidence import captures_of
-from pipeline.messages import say
+from pipeline.messages import HaidangError, say
+from pipeline.queue import life, suppressions
+from pipeline.queue.showing import shown
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 Level = Literal["informational", "low", "medium", "high", "critical"]
+
+
+_Text = Annotated[str, Field(max_length=500)]
+
+
+class _Fits(BaseModel):
+    """Which alerts, where no ids are given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    level: Level | None = None
+    rule: _Text = ""
+    status: _Text = "open"
+    start: Annotated[str | None, Field(alias="from", max_length=100)] = None
+    end: Annotated[str | None, Field(alias="to", max_length=100)] = None
+
+
+class Change(BaseModel):
+    """A status for some alerts."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["new", "acknowledged", "true_positive", "false_positive"]
+    note: Annotated[str, Field(max_length=5000)] = ""
+    ids: Annotated[list[Annotated[str, Field(max_length=24)]], Field(min_length=1, max_length=30_000)] | None = None
+    fits: _Fits | None = None
+
+    def which(self) -> life.Fits:
+        """Return the alerts that are meant.
+
+        Raises:
+            HaidangError: neither ids nor what they must fit, or both.
+        """
+        if (self.ids is None) == (self.fits is None):
+            raise HaidangError("queue.which")
+        if self.fits is None:
+            return life.Fits(ids=self.ids or ())
+        since = q.moment(self.fits.start, "from") if self.fits.start else None
+        until = q.moment(self.fits.end, "to") if self.fits.end else None
+        statuses = life.statuses_of(self.fits.status)
+        return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until)
+
+
+class Suppression(BaseModel):
+    """Alerts that are kept out of the queue."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: Annotated[str, Field(min_length=1, max_length=200)]
+    where: Annotated[dict[_Text, _Text], Field(max_length=20)] = {}
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    days: Annotated[float, Field(gt=0, le=suppressions.MOST_DAYS)] = suppressions.DAYS
 
 
 @router.get("")
@@ -24,43 +80,73 @@ def list_alerts(
     rule: Annotated[str | None, Query(max_length=500)] = None,
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
+    status: Annotated[str, Query(max_length=50)] = "all",
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> dict[str, Any]:
     """Return alerts, newest first, without their evidence.
 
-    `level` is a rule's level, `rule` its id or its whole name; times are ISO 8601 or `now-1h`. `total` counts all that
-    fit, `levels` counts them by level (of every level, whatever `level` asks for).
+    `level` is a rule's level, `rule` its id or its whole name; times are ISO 8601 or `now-1h`; `status` is one, `open`
+    (new or acknowledged) or `all`. `total` counts all that fit, `levels` counts them by level (of every level, whatever
+    `level` asks for), `statuses` by status (of every status).
     """
     fits = _in_time(start, end)
     if rule:
         fits.append((alerts.c.rule_id == rule) | (alerts.c.rule_name == rule))
+    by_status = select(alerts.c.status, func.count().label("events")).where(*fits).group_by(alerts.c.status)
+    if wanted := life.statuses_of(status):
+        fits.append(alerts.c.status.in_(wanted))
     counted = select(alerts.c.level, func.count().label("events")).where(*fits).group_by(alerts.c.level)
     if level:
         fits.append(alerts.c.level == level)
-    page = (
-        select(alerts.c.document, alerts.c.status)
-        .where(*fits)
-        .order_by(alerts.c.time.desc(), alerts.c.id)
-        .limit(limit)
-        .offset(offset)
-    )
+    page = select(alerts).where(*fits).order_by(alerts.c.time.desc(), alerts.c.id).limit(limit).offset(offset)
     with state.connect().execution_options(read_only=True) as connection:
         levels: dict[str, int] = {row.level: row.events for row in connection.execute(counted)}
-        rows = [_short(document, status) for document, status in connection.execute(page)]
+        statuses: dict[str, int] = {row.status: row.events for row in connection.execute(by_status)}
+        rows = [_short(row) for row in connection.execute(page)]
     total = levels.get(level, 0) if level else sum(levels.values())
-    return {"total": total, "levels": levels, "alerts": rows}
+    return {"total": total, "levels": levels, "statuses": statuses, "alerts": rows}
+
+
+@router.post("/changes")
+async def change_alerts(request: Request, state: State, user: Analyst, change: Change) -> Response:
+    """Give alerts a status: those of `ids`, or all that fit `fits`, without a limit. A verdict needs a note."""
+
+    def work() -> dict[str, Any]:
+        which = change.which()
+        return {"changed": life.change(state, which, change.status, change.note, user.name, address_of(request))}
+
+    return await searching_of(request).answer(work)
+
+
+@router.get("/suppressions")
+def list_suppressions(state: State, _user: Viewer) -> dict[str, Any]:
+    """Return what is kept out of the queue, with reason, end and how many alerts that were."""
+    return {"suppressions": suppressions.listed(state)}
+
+
+@router.post("/suppressions", status_code=201)
+def suppress(request: Request, state: State, user: Analyst, wanted: Suppression) -> dict[str, str]:
+    """Keep alerts of a rule that have these fields out of the queue; they are stored and counted all the same."""
+    who, where = user.name, address_of(request)
+    return {"id": suppressions.add(state, wanted.rule, wanted.where, wanted.reason, wanted.days, who, where)}
+
+
+@router.delete("/suppressions/{identifier}", status_code=204)
+def end_suppression(request: Request, identifier: str, state: State, user: Analyst) -> None:
+    """End a suppression now."""
+    suppressions.remove(state, identifier, user.name, address_of(request))
 
 
 @router.get("/{identifier}")
 def alert(identifier: str, state: State, _user: Viewer) -> dict[str, Any]:
     """Return one alert with its evidence and the reasons."""
-    query = select(alerts.c.document, alerts.c.status).where(alerts.c.id == identifier)
+    query = select(alerts).where(alerts.c.id == identifier)
     with state.connect().execution_options(read_only=True) as connection:
         row = connection.execute(query).first()
     if row is None:
         raise HTTPException(404, say("api.no_alert", id=identifier[:200]))
-    return {**row.document, "alert.status": row.status}
+    return shown(row)
 
 
 @router.get("/{identifier}/packets")
@@ -91,5 +177,5 @@ def _in_time(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
     return fits
 
 
-def _short(document: dict[str, Any], status: str) -> dict[str, Any]:
-    return {**{name: value for name, value in document.items() if name != "alert.evidence"}, "alert.status": status}
+def _short(row: Any) -> dict[str, Any]:
+    return {name: value for name, value in shown(row).items() if name != "alert.evidence"}

@@ -4,6 +4,7 @@ An alert's row and the outbox rows it causes are one transaction; an alert that 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,13 @@ from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
 from pipeline.ledger import OUT, DeadLetter, Tally
 from pipeline.logs import log
+from pipeline.queue import INDEX, SUPPRESSED, suppressions
+from pipeline.queue.showing import shown
 from pipeline.records import readable
 from pipeline.stage import Consumer, Stage
 from pipeline.state import insert_new
 from pipeline.state.tables import alerts, outbox
 
-#: The outbox's kind of row that asks for the alert's copy in the store.
-INDEX = "index"
 #: Alerts that one statement names, and outbox rows carried out together.
 _BATCH = 500
 #: Compressed bytes read together; alerts of a burst are alike, and unpack to some thirty times that.
@@ -107,6 +108,7 @@ def row(event: Event, source: str) -> dict[str, Any]:
         "id": event["event.id"], "time": to_micros(event["@timestamp"]), "created": time.time(),
         "rule_id": event["rule.id"][:_MAX_RULE_ID], "rule_name": event["rule.name"],
         "level": event["rule.level"][:_MAX_LEVEL], "status": "new", "source": source, "document": event,
+        "suppression": "",
     }  # fmt: skip
 
 
@@ -118,10 +120,23 @@ def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
             batch.setdefault(row["id"], row)
         known = set(connection.scalars(select(alerts.c.id).where(alerts.c.id.in_(batch))))
         new = {identifier: row for identifier, row in batch.items() if identifier not in known}
+        if new:
+            _keep_out(connection, list(new.values()))
         insert_new(connection, alerts, list(new.values()), key=["id"])
         if new:
             contacts.save(connection, [row["document"] for row in new.values()])
             connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
+
+
+def _keep_out(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Mark the alerts that a suppression keeps out of the queue, and count them there."""
+    held = suppressions.current(connection)
+    hits: Counter[str] = Counter()
+    for each in rows:
+        if found := suppressions.which(held, each["document"]):
+            each.update(status=SUPPRESSED, suppression=found)
+            hits[found] += 1
+    suppressions.count(connection, hits)
 
 
 def _send_copies(stage: Stage) -> int:
@@ -131,8 +146,8 @@ def _send_copies(stage: Stage) -> int:
         asked = dict(connection.execute(query).all())
         if not asked:
             return 0
-        rows = select(alerts.c.document, alerts.c.status).where(alerts.c.id.in_(asked.values()))
-        copies = [encode({**document, "alert.status": status}) for document, status in connection.execute(rows)]
+        rows = select(alerts).where(alerts.c.id.in_(asked.values()))
+        copies = [encode(shown(row)) for row in connection.execute(rows)]
     try:
         stage.bus.publish(bus.ALERT_UPDATES, list(pack("alerts", copies)))
     except SlowDown as error:

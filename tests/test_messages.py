@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network|indicators)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
@@ -26,6 +26,8 @@ _BUILT = {
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
     "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
+    "command.queue.{}": r"command\.queue\.(take|true|false|reopen|suppress|unsuppress|suppressions)",
+    "queue.head.{}": r"queue\.head\.\w+",
     "devices.kind.{}": r"devices\.kind\.\w+",
     "devices.field.{}": r"devices\.field\.\w+",
     "devices.hint.{}": r"devices\.hint\.\w+",
@@ -56,6 +58,10 @@ _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new
 _TERMS = frozenset(
     (
         "check",
+        "all",
+        "behaviour",
+        "open",
+        "queue",
         "host",
         "install",
         "distrust",

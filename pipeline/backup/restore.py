@@ -31,6 +31,7 @@ from pipeline.frame import Frame
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.messages import HaidangError
+from pipeline.queue import INDEX
 from pipeline.settings import Settings, load_settings
 from pipeline.stage import is_running
 from pipeline.state import RESTORING, dump, open_engine, positions, state_file, tables
@@ -41,7 +42,6 @@ NOT_IN_BACKUP = "not_in_backup"
 #: What an empty file system may hold.
 _NOTHING = frozenset(("lost+found",))
 #: The outbox's kind of row that asks for an alert's copy in the store (`response/queue.py`).
-_INDEX = "index"
 _ROWS_AT_ONCE = 500
 
 
@@ -235,7 +235,7 @@ def _given_and_taken(connection: Connection) -> tuple[dict[str, int], dict[str, 
 
 def _copy_alerts_anew(connection: Connection) -> None:
     """Ask for a copy of every alert: the store that held them is not in the backup."""
-    asked = [{"kind": _INDEX, "body": identifier} for identifier in connection.scalars(select(tables.alerts.c.id))]
+    asked = [{"kind": INDEX, "body": identifier} for identifier in connection.scalars(select(tables.alerts.c.id))]
     for start in range(0, len(asked), _ROWS_AT_ONCE):
         connection.execute(insert(tables.outbox), asked[start : start + _ROWS_AT_ONCE])
 

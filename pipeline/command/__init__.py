@@ -21,6 +21,7 @@ COMMANDS = {
     "detect": "workbench.detect",
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
+    "queue": "pipeline.command.queue",
     "evidence": "pipeline.command.evidence",
     "rules": "workbench.rules",
     "devices": "workbench.devices",

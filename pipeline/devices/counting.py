@@ -17,6 +17,7 @@ from pipeline.devices import KINDS
 from pipeline.devices.book import Book, Known, Units
 from pipeline.event import from_micros
 from pipeline.networks import LOCAL, Site
+from pipeline.queue import FALSE_POSITIVE, SUPPRESSED
 from pipeline.settings import Settings
 from pipeline.state.tables import alerts, c2_contacts, device_addresses
 
@@ -25,7 +26,7 @@ GROUPS = ("kind", "family", "unit", "day", "week", "month", "device")
 _HOUR = 3600 * 1_000_000
 #: An address that nobody had at a time belongs to who had it at most so long before or after.
 _NEAR = 24 * _HOUR
-_FALSE = "false_positive"
+_NOT_COUNTED = (FALSE_POSITIVE, SUPPRESSED)
 _PAGE = 500
 
 
@@ -81,10 +82,15 @@ def contacts(engine: Engine, settings: Settings, since: int, until: int) -> list
     site = Site(settings.detectors.behaviours.local_networks)
     units = Units(settings.devices.units)
     columns = c2_contacts.c
+    status = alerts.c.status
     query = (
         select(c2_contacts)
         .outerjoin(alerts, alerts.c.id == columns.alert)
-        .where(columns.time >= since, columns.time < until, (alerts.c.status.is_(None)) | (alerts.c.status != _FALSE))
+        .where(
+            columns.time >= since,
+            columns.time < until,
+            status.is_(None) | status.not_in(_NOT_COUNTED),
+        )
         .order_by(columns.time, columns.alert)
     )
     with engine.connect().execution_options(read_only=True) as connection:

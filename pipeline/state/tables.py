@@ -391,8 +391,28 @@ alerts = Table(
     Column("status", String(20), nullable=False, default="new"),
     Column("source", String(100), nullable=False),
     Column("document", JSON, nullable=False),  # the whole alert, docs/alerts.md
+    Column("owner", String(100), nullable=False, default="", server_default=""),
+    Column("note", Text, nullable=False, default="", server_default=""),
+    Column("changed", Float),  # by somebody
+    Column("suppression", String(24), nullable=False, default="", server_default=""),
     Index("alerts_time", "time"),
+    Index("alerts_status", "status", "time"),
     Index("alerts_rule", "rule_id", "time"),
+)
+
+#: What is kept out of the queue.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("rule", String(200), nullable=False),  # its id or name; `*` at its end stands for any rest
+    Column("where", JSON, nullable=False),  # fields and values
+    Column("reason", Text, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("last", Float),
 )
 
 #: Effects that a transaction has decided and that somebody must still carry out.

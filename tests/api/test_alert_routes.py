@@ -1,7 +1,12 @@
 """The queue over HTTP: lists, filters, pages, and one alert with its evidence."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
 import httpx
-from sites import Site
+import pytest
+from sites import Site, day, serving
 
 
 def test_alerts_come_newest_first_without_their_evidence(viewer: httpx.Client) -> None:
@@ -41,3 +46,53 @@ def test_one_alert_has_its_reasons_and_its_events(site: Site, viewer: httpx.Clie
     alert = viewer.get(f"/api/v1/alerts/{listed['event.id']}").json()
     assert alert["alert.evidence"] == [site.events[0]]
     assert alert["alert.matches"][0]["field"] == "message"
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """An analyst of a site of its own, and somebody who may only look."""
+    with ExitStack() as held:
+        own = held.enter_context(serving(tmp_path / "queue", day))
+        yield tuple(  # type: ignore[misc]  # two of them
+            held.enter_context(own.client(own.token(name, role))) for name, role in (("a", "analyst"), ("v", "viewer"))
+        )
+
+
+def test_alerts_are_taken_and_judged_by_analysts(viewer: httpx.Client, both: tuple[httpx.Client, httpx.Client]) -> None:
+    analyst, looking = both
+    first, *others = [each["event.id"] for each in analyst.get("/api/v1/alerts").json()["alerts"]]
+    take = {"status": "acknowledged", "ids": [first]}
+    assert looking.post("/api/v1/alerts/changes", json=take).status_code == 403
+    assert viewer.post("/api/v1/alerts/changes", json=take).status_code in (401, 403)
+    assert analyst.post("/api/v1/alerts/changes", json=take).json() == {"changed": 1}
+    one = analyst.get(f"/api/v1/alerts/{first}").json()
+    assert (one["alert.status"], one["alert.owner"]) == ("acknowledged", "a")
+    judge = {"status": "false_positive", "fits": {"status": "open"}}
+    assert analyst.post("/api/v1/alerts/changes", json=judge).status_code == 400
+    told = analyst.post("/api/v1/alerts/changes", json={**judge, "note": "a drill"}).json()
+    assert told["changed"] == len(others) + 1
+    listed = analyst.get("/api/v1/alerts", params={"status": "open"}).json()
+    assert (listed["total"], listed["statuses"]) == (0, {"false_positive": len(others) + 1})
+    for wrong in (
+        {"status": "acknowledged"}, {**take, "fits": {}}, {**take, "status": "gone"}, {**take, "ids": []},
+        {"status": "new", "fits": {"status": "gone"}}, {"status": "new", "fits": {"from": "gestern"}},
+    ):  # fmt: skip
+        assert analyst.post("/api/v1/alerts/changes", json=wrong).status_code in (400, 422), wrong
+    assert analyst.post("/api/v1/alerts/changes", json={**take, "ids": ["nowhere"]}).status_code == 404
+    assert analyst.get("/api/v1/alerts", params={"status": "gone"}).status_code == 400
+
+
+def test_suppressions_are_made_listed_and_ended(both: tuple[httpx.Client, httpx.Client]) -> None:
+    analyst, looking = both
+    wanted = {"rule": "behaviour.*", "where": {"source.ip": "10.0.0.5"}, "reason": "a scanner", "days": 30}
+    assert looking.post("/api/v1/alerts/suppressions", json=wanted).status_code == 403
+    made = analyst.post("/api/v1/alerts/suppressions", json=wanted)
+    assert made.status_code == 201
+    (told,) = looking.get("/api/v1/alerts/suppressions").json()["suppressions"]
+    assert (told["id"], told["who"], told["count"], told["holds"]) == (made.json()["id"], "a", 0, True)
+    for wrong in ({**wanted, "where": {}}, {**wanted, "days": 0}, {**wanted, "reason": ""}, {"rule": "r"}):
+        assert analyst.post("/api/v1/alerts/suppressions", json=wrong).status_code in (400, 422), wrong
+    place = f"/api/v1/alerts/suppressions/{told['id']}"
+    assert looking.delete(place).status_code == 403
+    assert analyst.delete(place).status_code == 204
+    assert analyst.delete(place).status_code == 404
