@@ -51,7 +51,14 @@ def run(chosen: argparse.Namespace) -> int:
             return 0
         kept = list(found)
     rows = [_row(alert) for alert in kept]
-    head = [say("show.time"), say("show.level"), say("show.host"), say("show.who"), say("show.rule")]
+    head = [
+        say("show.time"),
+        say("show.level"),
+        say("show.host"),
+        say("show.who"),
+        say("show.rule"),
+        say("queue.head.id"),
+    ]
     if rows:
         show.table("", head, rows)
         steps = {show.rule_name(alert): step for alert in kept if (step := show.first_step(alert))}
@@ -64,4 +71,11 @@ def run(chosen: argparse.Namespace) -> int:
 def _row(alert: dict[str, Any]) -> tuple[str, ...]:
     who = alert.get("user.name") or alert.get("source.ip") or ""
     level = show.level(alert["rule.level"])
-    return (show.local_time(alert["@timestamp"]), level, alert.get("host.name", ""), str(who), show.rule_name(alert))
+    return (
+        show.local_time(alert["@timestamp"]),
+        level,
+        alert.get("host.name", ""),
+        str(who),
+        show.rule_name(alert),
+        alert["event.id"],
+    )
