@@ -29,7 +29,7 @@ MAX_TEXT = 300
 #: others say that no SYN of the source was seen: half a connection, or the answer to a forged one (back-scatter).
 _REFUSED, _ACCEPTED = frozenset(("S0", "REJ", "RSTOS0", "SH")), frozenset(("SF", "S1", "S2", "S3", "RSTO", "RSTR"))
 #: Ports below this are services; answers come from them, and go to ports from it on.
-_SERVICES = 1024
+SERVICES = 1024
 
 
 def text(event: Event, name: str) -> str:
@@ -101,7 +101,7 @@ def _refused(seen: Seen) -> bool | None:
         return False
     outcome = text(seen.event, "event.outcome")
     if state in _REFUSED or (not state and outcome == "failure"):
-        is_answer = 0 <= seen.source_port < _SERVICES <= seen.port
+        is_answer = 0 <= seen.source_port < SERVICES <= seen.port
         return None if is_answer else True
     return False if not state and outcome == "success" else None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from detectors.bench_behaviours import busy
+from detectors.bench_traffic import busy
 from detectors.indicators.allow import of_settings
 from detectors.indicators.index import Index, build, key_of_name
 from detectors.indicators.indicator import Indicator

@@ -1,6 +1,6 @@
-"""Scans: TCP connections enter, alerts on sources that look for open ports or for hosts leave.
+"""Scans: connections enter, alerts on sources that look for open ports or for hosts leave.
 
-Four looks at the same failures:
+Four looks at the same failures of TCP:
 
 - `host_sweep` by the sequential hypothesis test "TRW" (Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection
   Using Sequential Hypothesis Testing", IEEE S&P 2004): the outcome of a source's *first*
@@ -11,13 +11,30 @@ Four looks at the same failures:
 
 A source that gets in at as many hosts as it does not is busy, and no sweep or slow scan by count.
 Only what the source itself has asked for counts: half connections and answers to forged ones (back-scatter) do not.
+
+Of UDP, which knows no refusal, `udp_scan` counts the ports of one host to which a few datagrams went and nothing came
+back; of ICMP, `icmp_sweep` counts the hosts that were asked for an echo, the time or their mask. Both thresholds are
+those of TCP.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from detectors.behaviour import HOUR, MINUTE, About, Behaviour, Keys, Recent, Seen, alert, listed, recents
+from detectors.behaviour import (
+    HOUR,
+    MINUTE,
+    SERVICES,
+    About,
+    Behaviour,
+    Keys,
+    Recent,
+    Seen,
+    alert,
+    listed,
+    recents,
+    whole,
+)
 from pipeline.event import Event
 from pipeline.networks import LOCAL, NOWHERE, Site
 from pipeline.settings import Behaviours
@@ -33,11 +50,20 @@ _SUCCESS, _FAILURE = math.log(THETA_1 / THETA_0), math.log((1 - THETA_1) / (1 - 
 #: For how long a host counts as one that the source has been at, and how many such hosts are known of a source.
 _FIRST_AGE, _FIRST_HOSTS = HOUR, 100
 
+#: Datagrams of a probe, at most: what goes on without an answer is a stream, such as a log, a trap or a voice.
+_PROBE = 4
+#: Ports that traceroute asks so that nobody answers (its own default, and 100 further ones).
+_TRACEROUTE = range(33434, 33535)
+#: Requests of ICMP: echo, timestamp, address mask; echo of ICMPv6.
+_REQUESTS = {"icmp": frozenset((8, 13, 17)), "ipv6-icmp": frozenset((128,))}
+
 _REFERENCES = ("https://doi.org/10.1109/SECPRI.2004.1301325",)
 _TAGS = ("attack.discovery", "attack.t1046")
 PORT_SCAN = About("port_scan", "low", _TAGS)
 HOST_SWEEP = About("host_sweep", "low", ("attack.discovery", "attack.t1046", "attack.t1018"), _REFERENCES)
 SLOW_SCAN = About("slow_scan", "low", _TAGS)
+UDP_SCAN = About("udp_scan", "low", _TAGS)
+ICMP_SWEEP = About("icmp_sweep", "low", ("attack.discovery", "attack.t1018"))
 
 
 class Walk:
@@ -71,7 +97,7 @@ class Walk:
 
 
 class Scan(Behaviour):
-    """Port scans, host sweeps and slow scans."""
+    """Port scans, host sweeps and slow scans, of TCP, UDP and ICMP."""
 
     name = "scan"
     kinds = frozenset(("flow",))
@@ -85,23 +111,39 @@ class Scan(Behaviour):
         self._hosts = recents(self.most, self._span)
         self._pairs = recents(self.most, self._slow)
         self._reached = recents(self.most, max(self._span, self._slow))
+        self._unanswered = recents(self.most, self._span)
+        self._asked = recents(self.most, self._span)
+        self._silent = recents(self.most, self._span)
         self.tables |= {
             "reached": self._reached,
             "walks": self._walks,
             "ports": self._ports,
             "hosts": self._hosts,
             "pairs": self._pairs,
+            "unanswered": self._unanswered,
+            "asked": self._asked,
+            "silent": self._silent,
         }
 
     def take(self, seen: Seen) -> Iterable[Event]:
-        refused = seen.refused
-        if refused is None or seen.port < 0 or not seen.ended or self.site.where(seen.destination) == NOWHERE:
+        if seen.refused is not None:
+            look: Callable[[Seen, str], Iterable[Event]] = self._connection
+        elif seen.transport == "udp":
+            look = self._datagrams
+        elif seen.transport in _REQUESTS:
+            look = self._request
+        else:
             return ()
         where = self.site.where(seen.source)
-        if where == NOWHERE:
+        if where == NOWHERE or self.site.where(seen.destination) == NOWHERE:
             return ()
+        return look(seen, "medium" if where == LOCAL else "low")
+
+    def _connection(self, seen: Seen, level: str) -> Iterable[Event]:
+        if seen.port < 0 or not seen.ended:
+            return ()
+        refused = bool(seen.refused)
         found: list[Event] = []
-        level = "medium" if where == LOCAL else "low"
         if self._chosen.hosts_unanswered and self.site.where(seen.destination) == LOCAL:
             walk = self._walks.touch(seen.source, seen.time)
             if walk.step(seen.destination, refused, seen.time, seen.id):
@@ -109,7 +151,7 @@ class Scan(Behaviour):
                 failed, walk.failed = walk.failed, Recent()
                 found += self._sweep(seen, failed, level, -1)
         if refused:
-            found += self._failures(seen, level, where)
+            found += self._failures(seen, level, self.site.where(seen.source))
         else:
             self._reach(seen)
         return found
@@ -125,9 +167,9 @@ class Scan(Behaviour):
             most = max(chosen.slow_local, chosen.slow_remote)
             reached.add((seen.destination, seen.port), time, seen.id, self._slow, most)
 
-    def _is_busy(self, source: str, port: int, time: int, span: int, failures: int) -> bool:
-        """Whether as many let a source in as do not."""
-        reached = self._reached.look((source, port), time)
+    def _is_busy(self, source: str, what: int | str, time: int, span: int, failures: int) -> bool:
+        """Whether so many let a source in: on a port, on any (-1), or so many ports of a host answered by UDP."""
+        reached = self._reached.look((source, what), time)
         return reached is not None and reached.count(time - span) >= failures
 
     def _failures(self, seen: Seen, level: str, where: str) -> Iterable[Event]:
@@ -146,6 +188,52 @@ class Scan(Behaviour):
             seen.source, -1, time, self._slow, most
         ):
             yield from self._slow_scan(seen, pairs, level)
+
+    def _datagrams(self, seen: Seen, level: str) -> Iterable[Event]:
+        """Count a flow of UDP to a port that was asked and did not answer."""
+        chosen, time = self._chosen, seen.time
+        pair = seen.source, seen.destination
+        answers = whole(seen.event, "destination.packets")
+        is_answer = 0 <= seen.source_port < SERVICES <= seen.port
+        if seen.port < 0 or answers < 0 or is_answer or not seen.ended:  # of half a flow nobody knows what came back
+            return
+        if answers:
+            if self._unanswered.look(pair, time) is not None:
+                self._reached.touch(pair, time).add(seen.port, time, seen.id, self._span, chosen.ports)
+            return
+        if whole(seen.event, "source.packets") > _PROBE or seen.port in _TRACEROUTE:
+            return
+        ports = self._unanswered.touch(pair, time)
+        count = ports.add(seen.port, time, seen.id, self._span, chosen.ports)
+        if count < chosen.ports or self._is_busy(*pair, time, self._span, count // 2):
+            return
+        if self.is_news(("datagrams", *pair), time):
+            values = {
+                "source": seen.source, "destination": seen.destination, "count": count,
+                "seconds": _seconds(ports, seen), "ports": listed(sorted(ports.values)),
+            }  # fmt: skip
+            entities = {"source.ip": seen.source, "destination.ip": seen.destination}
+            yield alert(UDP_SCAN, seen, pair, entities, values, ports, level)
+
+    def _request(self, seen: Seen, level: str) -> Iterable[Event]:
+        """Count a host that was asked by ICMP, and whether it is known not to have answered."""
+        chosen, time, source = self._chosen, seen.time, seen.source
+        if whole(seen.event, "icmp.type") not in _REQUESTS[seen.transport]:
+            return
+        hosts, silent = self._asked.touch(source, time), self._silent.touch(source, time)
+        count = hosts.add(seen.destination, time, seen.id, self._span, chosen.hosts)
+        if whole(seen.event, "destination.packets") == 0:
+            silent.add(seen.destination, time, seen.id, self._span, chosen.hosts)
+        else:
+            silent.values.pop(seen.destination, None)
+        unanswered = silent.count(time - self._span)
+        mostly = count >= chosen.hosts_silent and unanswered * 2 > count
+        if (count >= chosen.hosts or mostly) and self.is_news(("requests", source), time):
+            values = {
+                "source": source, "count": count, "seconds": _seconds(hosts, seen), "silent": unanswered,
+                "hosts": listed(hosts.values),
+            }  # fmt: skip
+            yield alert(ICMP_SWEEP, seen, (source,), {"source.ip": source}, values, hosts, level)
 
     def _port_scan(self, seen: Seen, ports: Recent, level: str) -> Iterable[Event]:
         self.told.set(("pairs", seen.source), 1, seen.time)  # it is no slow scan as well

@@ -45,8 +45,15 @@ class Scan(_Behaviour):
     hosts_unanswered: bool = Field(
         True, description="look for sources whose first connections to hosts of ours mostly fail (TRW)"
     )
-    ports: int = Field(15, ge=2, le=1000, description="ports of one host that refused or did not answer")
-    hosts: int = Field(25, ge=2, le=1000, description="hosts that refused or did not answer on one port")
+    ports: int = Field(
+        15, ge=2, le=1000, description="ports of one host that refused or did not answer, of TCP or of UDP"
+    )
+    hosts: int = Field(
+        25, ge=2, le=1000, description="hosts that refused or did not answer on one port, or were asked by ICMP"
+    )
+    hosts_silent: int = Field(
+        15, ge=2, le=1000, description="hosts that were asked by ICMP where more than half did not answer"
+    )
     minutes: float = Field(5, gt=0, le=1440, description="within so many minutes")
     slow_remote: int = Field(
         25, ge=2, le=1000, description="host and port pairs that refused or did not answer a source from outside"

@@ -11,13 +11,16 @@ import io
 import random
 import resource
 import struct
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from collectors.network.bench_live import measure_live
 from collectors.network.capture_files import packets
+from collectors.network.evidence import Recorder
 from collectors.network.rules.ruleset import RuleSet, load
 from collectors.network.sensor import Emit, Sensor
 from pipeline.event import encode
@@ -28,6 +31,8 @@ from pipeline.stage import collect_rarely
 #: Packets, connections that go on at once, and packets that the slow libraries read.
 _PACKETS, _AT_ONCE, _FEW = 300_000, 5_000, 5_000
 _LIVE_SECONDS = 10.0
+#: Megabytes of evidence that are kept, and packets in a block of the ring.
+_EVIDENCE_MB, _BLOCK = 20, 2_500
 _SYN, _ACK, _PSH, _FIN = 2, 16, 8, 1
 #: Sizes of payloads, so that a packet has about 350 bytes, as in an office.
 _SIZES = (0, 0, 0, 40, 120, 400, 1_000, 1_400)
@@ -67,6 +72,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         if not chosen.packets:
             clear, spent = _run(made_up(clear=True), emit, rules)
             figures["clear_text_megabits_per_second"] = round(clear.table.counts.bytes * 8 / spent / 1e6)
+    figures["evidence_microseconds_a_packet"] = round(_evidence(data) * 1e6, 2)
     for name, read in (("dpkt", _with_dpkt), ("scapy", _with_scapy)):
         with contextlib.suppress(ImportError):
             theirs = read(data)
@@ -83,6 +89,18 @@ def _run(data: bytes, emit: Emit, rules: RuleSet | None) -> tuple[Sensor, float]
     sensor.take(data, packets(data))
     sensor.finish()
     return sensor, time.process_time() - started
+
+
+def _evidence(data: bytes) -> float:
+    """Return how many seconds of a core it takes to record a packet, in blocks as the ring gives them."""
+    places = list(packets(data))
+    with tempfile.TemporaryDirectory(prefix="haidang-bench-") as folder:
+        recorder = Recorder(Path(folder), _EVIDENCE_MB)
+        started = time.process_time()
+        for start in range(0, len(places), _BLOCK):
+            recorder.take(data, places[start : start + _BLOCK])
+        recorder.close()
+        return (time.process_time() - started) / len(places)
 
 
 def made_up(count: int = _PACKETS, seed: int = 1, clear: bool = False) -> bytes:

@@ -5,7 +5,6 @@ these are a length and nothing else.
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import NamedTuple
 
 from collectors.network import dce_rpc, dhcp, dns, http, icmp, kerberos, netbios, rdp, smb, ssdp, ssh, tls
@@ -82,10 +81,10 @@ class Conversation:
 
     def __init__(self, flow: Flow, emit: Emit, reader: Reader | None = None) -> None:
         self._flow, self._emit, self._reader = flow, emit, reader
-        self._sides: dict[bool, Side] = {}
+        #: Of the destination and of the source.
+        self._sides: tuple[Side, Side] | None = None
         self._read = 0
-        flow.forth.reader = partial(self._take, True)
-        flow.back.reader = partial(self._take, False)
+        flow.forth.reader, flow.back.reader = self._of_source, self._of_destination
         flow.conversation = self
 
     def end(self) -> None:
@@ -95,6 +94,12 @@ class Conversation:
                 self._emit(self._flow, each)
         self._stop()
 
+    def _of_source(self, payload: bytes, time: int, sequence: int) -> None:
+        self._take(True, payload, time, sequence)
+
+    def _of_destination(self, payload: bytes, time: int, sequence: int) -> None:
+        self._take(False, payload, time, sequence)
+
     def _take(self, from_source: bool, payload: bytes, time: int, sequence: int) -> None:
         reader = self._reader
         if reader is None:
@@ -103,8 +108,9 @@ class Conversation:
                 return
         if reader.ordered and self._flow.protocol == TCP:
             self._read += len(payload)
-            side = self._sides.get(from_source) or self._sides.setdefault(from_source, Side())
-            payload = side.in_order(payload, sequence)
+            if self._sides is None:
+                self._sides = Side(), Side()
+            payload = self._sides[from_source].in_order(payload, sequence)
         if payload:
             for each in reader.take(from_source, payload, time):
                 self._emit(self._flow, each)
@@ -128,28 +134,29 @@ class Conversation:
 
 def listen(flow: Flow, emit: Emit) -> None:
     """Have a new flow read, where it may be of a protocol that we know."""
-    ports = {flow.source_port, flow.destination_port}
     if flow.protocol == TCP:
-        Conversation(flow, emit, _by_port(ports))
+        reader = _FRAMED.get(flow.destination_port) or _FRAMED.get(flow.source_port)
+        Conversation(flow, emit, reader() if reader is not None else None)
     elif flow.protocol == UDP:
-        for port, name in ((dns.PORT, "dns"), (dns.MULTICAST, "mdns"), (dns.LLMNR, "llmnr")):
-            if port in ports:
-                Conversation(flow, emit, dns.DnsReader(name))
-                return
-        if kerberos.PORT in ports:
-            Conversation(flow, emit, kerberos.KerberosReader())
-        elif ports & {dhcp.SERVER, dhcp.CLIENT}:
-            Conversation(flow, emit, dhcp.DhcpReader())
-        elif ssdp.PORT in ports:
-            Conversation(flow, emit, ssdp.SsdpReader())
-        elif netbios.PORT in ports:
-            Conversation(flow, emit, netbios.NetbiosReader())
+        reader = _DATAGRAMS.get(flow.destination_port) or _DATAGRAMS.get(flow.source_port)
+        if reader is not None:
+            Conversation(flow, emit, reader())
     elif flow.protocol in (ICMP, ICMP6):
         Conversation(flow, emit, icmp.IcmpReader(flow.source_port, flow.destination_port))
 
 
-def _by_port(ports: set[int]) -> Reader | None:
-    """Return who reads a TCP connection whose first bytes are only a length."""
-    if dns.PORT in ports:
-        return dns.DnsReader(framed=True)
-    return kerberos.KerberosReader(framed=True) if kerberos.PORT in ports else None
+#: Who reads a TCP connection whose first bytes are only a length, and who reads datagrams, by the port.
+_FRAMED: dict[int, Callable[[], Reader]] = {
+    dns.PORT: lambda: dns.DnsReader(framed=True),
+    kerberos.PORT: lambda: kerberos.KerberosReader(framed=True),
+}
+_DATAGRAMS: dict[int, Callable[[], Reader]] = {
+    dns.PORT: dns.DnsReader,
+    dns.MULTICAST: lambda: dns.DnsReader("mdns"),
+    dns.LLMNR: lambda: dns.DnsReader("llmnr"),
+    kerberos.PORT: kerberos.KerberosReader,
+    dhcp.SERVER: dhcp.DhcpReader,
+    dhcp.CLIENT: dhcp.DhcpReader,
+    ssdp.PORT: ssdp.SsdpReader,
+    netbios.PORT: netbios.NetbiosReader,
+}

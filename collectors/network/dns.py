@@ -3,12 +3,10 @@
 Multicast DNS (RFC 6762) and LLMNR (RFC 4795) are the same on the wire; there a question waits for no answer.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator
-from ipaddress import ip_address
 from struct import Struct, error
 
-from collectors.network.reading import Fields, Framed, Transaction
+from collectors.network.reading import Fields, Framed, Transaction, address
 
 PORT, MULTICAST, LLMNR = 53, 5353, 5355
 _HEAD, _TYPES, _RECORD, _LENGTH = (Struct(form).unpack_from for form in ("!HHHHHH", "!HH", "!HHIH", "!H"))
@@ -37,17 +35,19 @@ _FLAGS = ((0x0400, "AA"), (0x0200, "TC"), (0x0100, "RD"), (0x0080, "RA"))
 class DnsReader:
     """One flow of DNS."""
 
+    __slots__ = ("_framed", "_protocol", "_waiting", "done", "ordered")
+
     def __init__(self, protocol: str = "dns", framed: bool = False) -> None:
         """`framed`: each message has its length in front of it, as over TCP."""
         self.done = False
         self.ordered = framed
         self._protocol = protocol
-        self._framed = Framed(2)
-        self._waiting: OrderedDict[tuple[int, str], tuple[int, Fields]] = OrderedDict()
+        self._framed = Framed(2) if framed else None
+        self._waiting: dict[tuple[str, str], tuple[int, Fields]] = {}
 
     def take(self, from_source: bool, data: bytes, time: int) -> Iterator[Transaction]:
         """Read the messages in `data`."""
-        if not self.ordered:
+        if self._framed is None:
             yield from self._message(data, time)
             return
         for message in self._framed.messages(from_source, data, MAX_MESSAGE):
@@ -77,7 +77,7 @@ class DnsReader:
         """Yield the questions that waited for too long, or were too many."""
         waiting = self._waiting
         while waiting and (len(waiting) > MAX_WAITING or next(iter(waiting.values()))[0] < now - MAX_WAIT):
-            _, (asked, unanswered) = waiting.popitem(last=False)
+            asked, unanswered = waiting.pop(next(iter(waiting)))
             yield Transaction(asked, "dns", unanswered)
 
 
@@ -159,7 +159,7 @@ def _answers(message: bytes, at: int, count: int) -> Fields:
 def _value(message: bytes, at: int, length: int, kind: int) -> str:
     raw = message[at : at + length]
     if kind in (1, 28) and length in (4, 16):
-        return str(ip_address(raw))
+        return address(raw)
     if kind in (2, 5, 12, 39):
         return _name(message, at)[0]
     if kind == 15 and length > 2:

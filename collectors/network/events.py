@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import IPv6Address
-from socket import AF_INET, inet_ntop
 from typing import Any
 
 from collectors.network import community_id
 from collectors.network.flows import Flow
 from collectors.network.headers import ICMP, ICMP6, SCTP, TCP, UDP, Arp
+from collectors.network.reading import address
 from pipeline.event import event_id
 
 Fields = dict[str, Any]
@@ -30,9 +29,10 @@ _ARP = {1: "request", 2: "reply", 3: "rarp-request", 4: "rarp-reply"}
 def of_flow(flow: Flow, ended: bool) -> Fields:
     """Return the event of a connection at its end, or on its way."""
     forth, back, last = flow.forth, flow.back, flow.last
+    end = moment(last)
     fields = {
         **_addresses(flow),
-        "@timestamp": moment(last), "event.start": moment(flow.start), "event.end": moment(last),
+        "@timestamp": end, "event.start": moment(flow.start), "event.end": end,
         "event.duration": (last - flow.start) * _MICROSECOND,
         "source.bytes": forth.bytes, "source.packets": forth.packets,
         "destination.bytes": back.bytes, "destination.packets": back.packets,
@@ -44,8 +44,8 @@ def of_flow(flow: Flow, ended: bool) -> Fields:
     if flow.service:
         fields["network.protocol"] = flow.service
     if flow.protocol == TCP:
-        fields["flow.state"] = flow.state
-        if outcome := _OUTCOMES.get(flow.state):
+        fields["flow.state"] = state = flow.state
+        if outcome := _OUTCOMES.get(state):
             fields["event.outcome"] = outcome
     elif back.packets:
         fields["event.outcome"] = "success"
@@ -95,11 +95,6 @@ def moment(time: int) -> str:
 @lru_cache(maxsize=1_024)
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def address(raw: bytes) -> str:
-    """Write an address as text."""
-    return inet_ntop(AF_INET, raw) if len(raw) == 4 else str(IPv6Address(raw))
 
 
 def mac(raw: bytes) -> str:

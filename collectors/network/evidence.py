@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,8 +27,9 @@ _TABLE = 1 << 20
 _FILE_HEAD = Struct("<IHHiIII").pack
 _RECORD = Struct("<IIII")
 _MAGIC, _SNAP = 0xA1B2C3D4, 262_144
-_Bytes: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
 _Places: TypeAlias = "np.ndarray[tuple[int, ...], np.dtype[np.int64]]"
+#: What `Place` is made of, as columns.
+_TIME, _AT, _LENGTH, _WIRE, _LINK = range(5)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -52,9 +53,9 @@ class Recorder:
         if packets[0][0] - self._began > AGAIN:
             self._began = packets[0][0]
             self._sent[:] = 0
-        kept = [packets[number] for number in self._chosen(buffer, packets)]
+        places = np.array(packets, np.int64)
         try:
-            self._write(buffer, kept)
+            self._write(buffer, places[self._chosen(buffer, places)])
         except OSError as error:
             if not self.fault:
                 log("network").error("no_evidence", folder=str(self._folder), reason=str(error))
@@ -69,47 +70,42 @@ class Recorder:
             os.close(self._open)
             self._open = None
 
-    def _chosen(self, buffer: Buffer, packets: Sequence[Place]) -> list[int]:
-        """Return the numbers of the packets whose direction has not sent enough yet."""
-        places = np.array([(at, length, wire) for _, at, length, wire, _ in packets], np.int64)
-        whole = np.flatnonzero(places[:, 1] >= 62)
-        keep = np.ones(len(packets), bool)
+    def _chosen(self, buffer: Buffer, places: _Places) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+        """Say of each packet whether its direction has not sent enough yet."""
+        whole = np.flatnonzero(places[:, _LENGTH] >= 62)
+        keep = np.ones(len(places), bool)
         if len(whole):
-            slots = self._slots(np.frombuffer(buffer, np.uint8), places[whole, 0])
+            slots = _slots(buffer, places[whole, _AT])
             keep[whole] = self._sent[slots] < CUT
-            np.add.at(self._sent, slots, places[whole, 2].astype(np.uint32))
-        return [int(number) for number in np.flatnonzero(keep)]
+            np.add.at(self._sent, slots, places[whole, _WIRE].astype(np.uint32))
+        return keep
 
-    def _slots(self, data: _Bytes, at: _Places) -> _Places:
-        """Return the place in the table of each packet's direction: a hash of addresses and ports."""
-        tagged = (data[at + 12] == 0x81) & (data[at + 13] == 0)
-        at = at + np.where(tagged, 4, 0)
-        is_six = (data[at + 12] == 0x86) & (data[at + 13] == 0xDD)
-        begin = at + np.where(is_six, 22, 26)
-        mixed = np.zeros(len(at), np.uint64)
-        for place in range(0, 36, 4):  # both addresses and the ports: 12 bytes, of IPv6 36
-            word = sum((data[begin + place + n].astype(np.uint64) << np.uint64(8 * n) for n in range(4)), np.uint64(0))
-            mixed = np.where((place < 12) | is_six, (mixed ^ word) * _MULTIPLIER, mixed)
-        return (mixed >> np.uint64(44)).astype(np.int64)
-
-    def _write(self, buffer: Buffer, kept: Sequence[Place]) -> None:
-        parts: list[bytes] = []
-        for time, at, length, wire, link in kept:
+    def _write(self, buffer: Buffer, kept: _Places) -> None:
+        """Write packets, into the next file where one is full or the link is another one."""
+        lengths = np.minimum(kept[:, _LENGTH], _SNAP)
+        head = (kept[:, _TIME] // 1_000_000, kept[:, _TIME] % 1_000_000, lengths, kept[:, _WIRE])
+        heads = np.stack(head, axis=1).astype("<u4").view("V16").ravel().tolist()
+        begins, ends = kept[:, _AT].tolist(), (kept[:, _AT] + lengths).tolist()
+        sizes = np.cumsum(lengths + _RECORD.size)
+        start = 0
+        while start < len(kept):
+            time, link = int(kept[start, _TIME]), int(kept[start, _LINK])
             if self._open is None or self._size >= _FILE or link != self._link:
-                self._flush(parts)
                 self._begin(time, link)
-            length = min(length, _SNAP)  # noqa: PLW2901
-            parts.append(_RECORD.pack(time // 1_000_000, time % 1_000_000, length, wire))
-            parts.append(bytes(buffer[at : at + length]))
-            self._size += _RECORD.size + length
-        self._flush(parts)
+            before = int(sizes[start - 1]) if start else 0
+            stop = int(np.searchsorted(sizes, before + _FILE - self._size)) + 1  # the last one makes it full
+            others = np.flatnonzero(kept[start:stop, _LINK] != link)
+            stop = start + int(others[0]) if len(others) else min(stop, len(kept))
+            parts: list[bytes] = []
+            for each, begin, end in zip(heads[start:stop], begins[start:stop], ends[start:stop], strict=True):
+                parts += each, buffer[begin:end]
+            self._flush(b"".join(parts))
+            self._size += int(sizes[stop - 1]) - before
+            start = stop
 
-    def _flush(self, parts: list[bytes]) -> None:
-        if parts and self._open is not None:
-            data = b"".join(parts)
-            while data:
-                data = data[os.write(self._open, data) :]
-        parts.clear()
+    def _flush(self, data: bytes) -> None:
+        while data and self._open is not None:
+            data = data[os.write(self._open, data) :]
 
     def _begin(self, time: int, link: int) -> None:
         self.close()
@@ -120,6 +116,26 @@ class Recorder:
         self._open = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.write(self._open, _FILE_HEAD(_MAGIC, 2, 4, 0, 0, _SNAP, link))
         self._size, self._link = 24, link
+
+
+def _slots(buffer: Buffer, at: _Places) -> _Places:
+    """Return the place in the table of each packet's direction: a hash of addresses and ports."""
+    # Numbers from each byte of the buffer on, which overlap.
+    kinds, fields = (np.ndarray((len(buffer) - size + 1,), f">u{size}", buffer, 0, (1,)) for size in (2, 4))
+    at = at + np.where(kinds[at + 12] == 0x8100, 4, 0)
+    is_six = kinds[at + 12] == 0x86DD
+    mixed = _mixed(fields, at + 26, 12)
+    if is_six.any():
+        mixed[is_six] = _mixed(fields, at[is_six] + 22, 36)
+    return (mixed >> np.uint64(44)).astype(np.int64)
+
+
+def _mixed(fields: "np.ndarray[Any, Any]", begin: _Places, length: int) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+    """Return a hash of both addresses and the ports, so many bytes."""
+    mixed = np.zeros(len(begin), np.uint64)
+    for place in range(0, length, 4):
+        mixed = (mixed ^ fields[begin + place]) * _MULTIPLIER
+    return mixed
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,7 @@ class FlowTable:
         if protocol == TCP:
             sequence, offset, flags = _TCP(buffer, place)
             payload = place + (offset >> 4) * 4
-        self._count(headers, time, flags, sequence, buffer[payload:end])
+        self._count(headers, buffer[at + 26 : at + 38], time, flags, sequence, buffer[payload:end])
 
     def _take_one(self, buffer: Buffer, time: int, at: int, length: int, link: int) -> None:
         """Take a packet that is not of the usual form, or the first of its flow."""
@@ -304,10 +304,10 @@ class FlowTable:
             payload += 8
             if headers.protocol != UDP:
                 flags = int.from_bytes(buffer[headers.transport : headers.transport + 2], "big")
-        self._count(headers, time, flags, sequence, buffer[payload : headers.end])
+        self._count(headers, _key(headers), time, flags, sequence, buffer[payload : headers.end])
 
-    def _count(self, headers: Headers, time: int, flags: int, sequence: int, payload: bytes) -> None:
-        half = self._half(headers, time, flags)
+    def _count(self, headers: Headers, key: bytes, time: int, flags: int, sequence: int, payload: bytes) -> None:
+        half = self._half(headers, key, time, flags)
         half.packets += 1
         half.bytes += headers.size
         half.last = time
@@ -342,13 +342,9 @@ class FlowTable:
             return headers
         return headers._replace(source_port=ports[0], destination_port=ports[1])
 
-    def _half(self, headers: Headers, time: int, flags: int) -> Half:
+    def _half(self, headers: Headers, key: bytes, time: int, flags: int) -> Half:
         """Return the counters that a packet belongs to, new ones where it is the first of its flow."""
         halves = self._of_protocol(headers.protocol)
-        ports = headers.source_port.to_bytes(2, "big"), headers.destination_port.to_bytes(2, "big")
-        pair = headers.source, headers.destination
-        rest = b"" if headers.protocol in (TCP, UDP) else bytes((headers.protocol,))
-        key = b"".join((*pair, *ports, rest))
         half = halves.get(key)
         if half is not None and not _is_new(half.flow, flags):
             return half
@@ -360,7 +356,7 @@ class FlowTable:
         flow = Flow(headers, key, time)
         self.counts.flows += 1
         half = flow.forth
-        halves[b"".join((pair[1], pair[0], ports[1], ports[0], rest))] = flow.back
+        halves[_turned(key, len(headers.source))] = flow.back
         halves[key] = half  # last: of an address that speaks with itself both keys are the same
         if flags & (SYN | ACK) == SYN | ACK or (
             not flags & SYN and headers.source_port < _SERVERS <= headers.destination_port
@@ -410,19 +406,7 @@ class FlowTable:
     def _end(self, flow: Flow) -> None:
         halves = self._of_protocol(flow.protocol)
         halves.pop(flow.key)
-        addresses = len(flow.source)
-        key = flow.key
-        ports = 2 * addresses
-        back = b"".join(
-            (
-                key[addresses:ports],
-                key[:addresses],
-                key[ports + 2 : ports + 4],
-                key[ports : ports + 2],
-                key[ports + 4 :],
-            )
-        )
-        halves.pop(back, None)
+        halves.pop(_turned(flow.key, len(flow.source)), None)
         self._ended(flow)
         for each in (flow.forth, flow.back):
             del each.flow, each.other  # else only the search for cycles frees them
@@ -444,6 +428,20 @@ class FlowTable:
                 del self._timers[second]
             if not wanted:
                 return
+
+
+def _key(headers: Headers) -> bytes:
+    """Return what a direction of a flow is found by: addresses and ports as they lie in the packet."""
+    ports = headers.source_port << 16 | headers.destination_port
+    rest = b"" if headers.protocol in (TCP, UDP) else bytes((headers.protocol,))
+    return headers.source + headers.destination + ports.to_bytes(4, "big") + rest
+
+
+def _turned(key: bytes, address: int) -> bytes:
+    """Return the key of the other direction; an address has so many bytes."""
+    ports = 2 * address
+    pair = key[ports + 2 : ports + 4] + key[ports : ports + 2]
+    return key[address:ports] + key[:address] + pair + key[ports + 4 :]
 
 
 def _is_new(flow: Flow, flags: int) -> bool:

@@ -1,6 +1,8 @@
 """What a reader of a protocol is: bytes of one side of a connection enter, fields of transactions leave."""
 
 from collections.abc import Iterator
+from ipaddress import IPv6Address
+from socket import AF_INET, inet_ntop
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 Fields: TypeAlias = dict[str, Any]
@@ -31,6 +33,11 @@ class Reader(Protocol):
 
     def end(self) -> Iterator[Transaction]:
         """Yield what is still open: the connection is over."""
+
+
+def address(raw: bytes) -> str:
+    """Write an address as text."""
+    return inet_ntop(AF_INET, raw) if len(raw) == 4 else str(IPv6Address(raw))
 
 
 class Framed:

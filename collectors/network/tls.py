@@ -5,22 +5,25 @@ JA4 itself is used, which is under the BSD licence.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct, error, unpack
+from typing import Any, TypeVar
 
 from cryptography import x509
 
 from collectors.network.reading import Fields, Transaction, text
 
+T = TypeVar("T")
 _HANDSHAKE, _ALERT, _DATA, _CHANGE = 22, 21, 23, 20
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, _DONE = 1, 2, 11, 14
 _RECORD, _PAIR, _TWO = (Struct(form).unpack_from for form in ("!BHH", "!HH", "!H"))
 #: Bytes of a side's handshake that are read; long chains of certificates have about 10 KB.
 MAX_HANDSHAKE = 32_768
-#: Offers whose fingerprints are remembered: a network has few kinds of programs.
-_FINGERPRINTS = 4_096
+#: Offers that are remembered with their fingerprints: a network has few kinds of programs. Longer ones are not: those
+#: of programs have up to a hundred numbers.
+_REMEMBERED, _USUAL = 4_096, 250
 _NAME, _GROUPS, _FORMATS, _SIGNATURES, _ALPN, _VERSIONS = 0, 10, 11, 13, 16, 43
 _READ = frozenset((_NAME, _GROUPS, _FORMATS, _SIGNATURES, _ALPN, _VERSIONS))
 _VERSION_NAMES = {0x0304: "1.3", 0x0303: "1.2", 0x0302: "1.1", 0x0301: "1.0", 0x0300: "SSLv3", 0x0002: "SSLv2"}
@@ -50,46 +53,55 @@ class Hello:
 class Handshake:
     """Cuts what both sides send in order into the messages of the handshake, for as long as it is in the clear."""
 
+    __slots__ = ("_answered", "_messages", "_records", "done", "established")
+
     def __init__(self) -> None:
         #: Nothing more is to be learned; and whether that is because all else is encrypted.
         self.done = self.established = False
         self._answered = False
-        self._records = (bytearray(), bytearray())
-        self._messages = (bytearray(), bytearray())
+        #: Of each side, what there is of a record and of a message that are not complete yet.
+        self._records, self._messages = [b"", b""], [b"", b""]
 
     def take(self, from_source: bool, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield the kind and the body of each message that is complete."""
-        records, messages = self._records[from_source], self._messages[from_source]
-        records += data
-        while not self.done and len(records) >= 5:
-            kind, _, length = _RECORD(records)
-            if len(records) < 5 + length:
+        if rest := self._records[from_source]:
+            data = rest + data
+        at, size = 0, len(data)
+        while not self.done and at + 5 <= size:
+            kind, _, length = _RECORD(data, at)
+            end = at + 5 + length
+            if end > size:
                 break
             if kind == _HANDSHAKE:
-                messages += records[5 : 5 + length]
-                yield from self._complete(messages)
+                yield from self._complete(from_source, data[at + 5 : end])
             elif kind in (_DATA, _CHANGE) and self._answered:
                 self.established = self.done = True
             elif kind == _ALERT or kind not in (_HANDSHAKE, _CHANGE, _DATA):
                 self.done = True
-            del records[: 5 + length]
-        if len(records) > MAX_HANDSHAKE or len(messages) > MAX_HANDSHAKE:
+            at = end
+        self._records[from_source] = data[at:]
+        if size - at > MAX_HANDSHAKE or len(self._messages[from_source]) > MAX_HANDSHAKE:
             self.done = True
 
-    def _complete(self, messages: bytearray) -> Iterator[tuple[int, bytes]]:
-        while len(messages) >= 4:
-            length = int.from_bytes(messages[1:4], "big")
-            if len(messages) < 4 + length:
-                return
-            kind, body = messages[0], bytes(messages[4 : 4 + length])
-            del messages[: 4 + length]
+    def _complete(self, from_source: bool, data: bytes) -> Iterator[tuple[int, bytes]]:
+        if rest := self._messages[from_source]:
+            data = rest + data
+        at, size = 0, len(data)
+        while at + 4 <= size:
+            end = at + 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+            if end > size:
+                break
+            kind = data[at]
             self._answered = self._answered or kind == SERVER_HELLO
-            yield kind, body
+            yield kind, data[at + 4 : end]
+            at = end
+        self._messages[from_source] = data[at:]
 
 
 class TlsReader:
     """One connection of TLS."""
 
+    __slots__ = ("_fields", "_handshake", "_time", "done")
     ordered = True
 
     def __init__(self) -> None:
@@ -167,7 +179,7 @@ def read_hello(body: bytes, client: bool) -> Hello:
         return hello
     end = min(len(body), at + 2 + _TWO(body, at)[0])
     at += 2
-    hello.extensions = kinds = []
+    kinds: list[int] = []
     while at + 4 <= end:
         kind, length = _PAIR(body, at)
         at += 4
@@ -175,6 +187,7 @@ def read_hello(body: bytes, client: bool) -> Hello:
         if kind in _READ:
             _extension(hello, kind, body[at : min(end, at + length)], client)
         at += length
+    hello.extensions = tuple(kinds)
     return hello
 
 
@@ -184,7 +197,7 @@ def _extension(hello: Hello, kind: int, value: bytes, client: bool) -> None:
     elif kind == _GROUPS:
         hello.groups = _numbers(value[2:])
     elif kind == _FORMATS:
-        hello.formats = tuple(value[1:])
+        hello.formats = value[1:]
     elif kind == _SIGNATURES:
         hello.signatures = _numbers(value[2:])
     elif kind == _VERSIONS:
@@ -194,13 +207,12 @@ def _extension(hello: Hello, kind: int, value: bytes, client: bool) -> None:
         while at < len(value):
             protocols.append(value[at + 1 : at + 1 + value[at]])
             at += 1 + value[at]
-        hello.protocols = protocols
+        hello.protocols = tuple(protocols)
 
 
 def ja3(hello: Hello) -> str:
     """Return the JA3 fingerprint of a client: MD5 of what it offers, in its order."""
-    parts = (hello.ciphers, hello.extensions, hello.groups, hello.formats)
-    return _md5(hello.version, *map(tuple, parts))
+    return _md5(hello.version, tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.groups), tuple(hello.formats))
 
 
 def ja3_text(hello: Hello) -> str:
@@ -215,16 +227,40 @@ def ja3s(hello: Hello) -> str:
 
 def ja4(hello: Hello, transport: str = "t") -> str:
     """Return the JA4 fingerprint of a client; `transport` is `q` for QUIC."""
-    version = max(_real(hello.versions), default=hello.version)
-    ciphers, hashed_ciphers = _offered(tuple(hello.ciphers), ())
-    extensions, hashed_extensions = _offered(tuple(hello.extensions), tuple(hello.signatures), (_NAME, _ALPN))
-    return (
-        f"{transport}{_JA4_VERSIONS.get(version, '00')}{'d' if _NAME in hello.extensions else 'i'}"
-        f"{min(ciphers, 99):02}{min(extensions, 99):02}{_ends(hello.protocols)}_{hashed_ciphers}_{hashed_extensions}"
+    begin, end = _ja4(
+        hello.version, tuple(hello.versions), tuple(hello.ciphers), tuple(hello.extensions), tuple(hello.signatures)
     )
+    return f"{transport}{begin}{_ends(hello.protocols)}_{end}"
 
 
-@lru_cache(maxsize=_FINGERPRINTS)
+def _remembered(make: Callable[..., T]) -> Callable[..., T]:
+    """Remember what was made of offers of the usual length."""
+    known = lru_cache(maxsize=_REMEMBERED)(make)
+
+    def made(*parts: Any) -> T:
+        length = sum(len(part) for part in parts if not isinstance(part, int))
+        return known(*parts) if length <= _USUAL else make(*parts)
+
+    return made
+
+
+@_remembered
+def _ja4(
+    version: int,
+    versions: tuple[int, ...],
+    ciphers: tuple[int, ...],
+    extensions: tuple[int, ...],
+    signatures: tuple[int, ...],
+) -> tuple[str, str]:
+    """Return what stands before the protocol in JA4, behind the transport, and what stands after it."""
+    version = max(_real(versions), default=version)
+    count, hashed = _offered(ciphers, ())
+    more, hashed_extensions = _offered(extensions, signatures, (_NAME, _ALPN))
+    named = "d" if _NAME in extensions else "i"
+    begin = f"{_JA4_VERSIONS.get(version, '00')}{named}{min(count, 99):02}{min(more, 99):02}"
+    return begin, f"{hashed}_{hashed_extensions}"
+
+
 def _offered(values: tuple[int, ...], after: tuple[int, ...], left_out: tuple[int, ...] = ()) -> tuple[int, str]:
     """Return how many real values there are, and the first signs of the hash of them, sorted, and of what follows."""
     real = _real(values)
@@ -234,8 +270,8 @@ def _offered(values: tuple[int, ...], after: tuple[int, ...], left_out: tuple[in
     return len(real), hashlib.sha256(listed.encode()).hexdigest()[:12] if listed else "000000000000"
 
 
-@lru_cache(maxsize=_FINGERPRINTS)
-def _md5(version: int, *parts: tuple[int, ...]) -> str:
+@_remembered
+def _md5(version: int, *parts: Sequence[int]) -> str:
     return hashlib.md5(_listed(version, parts).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -258,6 +294,7 @@ def _real(values: Sequence[int]) -> tuple[int, ...]:
     return tuple(value for value in values if value & 0x0F0F != 0x0A0A or value >> 8 != value & 0xFF)
 
 
+@_remembered
 def _numbers(raw: bytes) -> tuple[int, ...]:
     return unpack(f"!{len(raw) // 2}H", raw[: len(raw) // 2 * 2])
 

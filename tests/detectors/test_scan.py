@@ -2,12 +2,13 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.event import Event
 from pipeline.settings import Behaviours
-from tests.detectors.traffic import flow, rules, run, zeek
+from tests.detectors.traffic import flow, flows, rules, run, zeek
 
 OUTSIDE, OURS = "198.51.100.7", "10.1.2.3"
 
@@ -116,3 +117,91 @@ def test_mixed_traffic_has_one_sweep_and_nothing_else(shared_data: Path) -> None
     files = [shared_data / "zeek" / "mixed" / f"{log}.log" for log in ("conn", "dns", "ssl")]
     (alert,) = run(event for file in files for event in zeek(file))
     assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.host_sweep", "192.0.2.10")
+
+
+def _datagrams(at: float, port: int, answers: int = 0, **fields: Any) -> Event:
+    values = {"network_transport": "udp", "flow_state": "", "source_packets": 1, "destination_packets": answers}
+    return flow(at, OURS, "10.9.9.9", port, **{**values, **fields})
+
+
+def test_a_scan_of_udp_is_of_ports_that_do_not_answer() -> None:
+    (alert,) = run(_datagrams(n / 10, 100 + n) for n in range(40))
+    assert (alert["rule.id"], alert["rule.level"]) == ("behaviour.udp_scan", "medium")
+    assert alert["rule.description"].startswith(f"{OURS} sent datagrams to 15 ports of 10.9.9.9 within 1.4 s")
+    assert alert["rule.description_vi"].startswith(f"{OURS} đã gửi gói UDP tới 15 cổng của 10.9.9.9 trong 1,4 giây")
+    assert rules(run(_datagrams(n / 10, 100 + n) for n in range(14))) == []
+    assert rules(run(_datagrams(n * 30, 100 + n) for n in range(40))) == []
+    found = run(_datagrams(n / 10, 100 + n, source_ip=OUTSIDE, answers=int(n % 20 == 3)) for n in range(40))
+    assert [(each["rule.id"], each["rule.level"]) for each in found] == [("behaviour.udp_scan", "low")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"destination_packets": 1},
+        {"destination_packets": None},
+        {"source_packets": 5},
+        {"source_port": 53, "destination_port": 50_000},
+        {"destination_port": 33_434},
+        {"destination_ip": "239.1.1.1"},
+        {"event_type": ["connection", "info"]},
+    ],
+    ids=["answered", "half a flow", "a stream", "answers of a server", "traceroute", "multicast", "goes on"],
+)
+def test_datagrams_that_are_no_scan(fields: dict[str, Any]) -> None:
+    port = fields.pop("destination_port", 100)
+    assert run(_datagrams(n / 10, port + n, **fields) for n in range(40)) == []
+
+
+def test_calls_of_which_each_has_one_silent_port_are_no_scan() -> None:
+    """A telephone sends voice to one port of the exchange, which answers, and its report to the next one."""
+    assert run(_datagrams(n, 10_000 + n, answers=1 - n % 2) for n in range(2, 200)) == []
+
+
+def test_a_client_of_many_hosts_is_no_scan_of_udp() -> None:
+    chance = random.Random(4)
+    peers = [
+        _datagrams(
+            n / 20, chance.randrange(1024, 65536), int(chance.random() < 0.2), destination_ip=f"203.0.{n % 99}.{n % 7}"
+        )
+        for n in range(5_000)
+    ]
+    names = [_datagrams(n / 9, 53, int(n % 9 > 0), source_port=1024 + n) for n in range(3_000)]
+    times = [_datagrams(n, 123, destination_ip=f"198.51.100.{n}") for n in range(100)]
+    assert run([*peers, *names, *times]) == []
+
+
+def _ping(at: float, host: int, answers: int | None, kind: int = 8, **fields: Any) -> Event:
+    values = {"network_transport": "icmp", "flow_state": "", "icmp_type": kind, "icmp_code": 0}
+    values |= {"source_port": None, "destination_packets": answers}
+    return flow(at, OURS, f"10.9.9.{host}", -1, **{**values, **fields})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "silent", "alerts"), [(24, 12, 0), (25, 0, 1), (14, 14, 0), (15, 7, 0), (15, 8, 1), (60, 60, 1)]
+)
+@pytest.mark.parametrize("kind", [8, 13, 17])
+def test_a_sweep_by_icmp_is_of_many_hosts_or_of_silent_ones(hosts: int, silent: int, alerts: int, kind: int) -> None:
+    found = run(_ping(n / 10, n, int(n < hosts - silent), kind) for n in range(hosts))
+    assert rules(found) == ["icmp_sweep"] * alerts
+    for alert in found:
+        assert (alert["rule.level"], alert["source.ip"]) == ("medium", OURS)
+        assert alert["rule.description"].startswith(f"{OURS} asked {min(hosts, 15 if silent else 25)} hosts by ICMP")
+
+
+def test_what_is_no_sweep_by_icmp() -> None:
+    assert run(_ping(n, 7, 0) for n in range(900)) == []  # one host that is down
+    assert run(_ping(n, n % 24, int(n % 3 > 0)) for n in range(900)) == []  # monitoring of hosts, a third of them down
+    assert run(_ping(n * 30, n % 250, 0) for n in range(900)) == []  # too slow
+    assert run(_ping(n / 10, n % 250, 0, kind=3) for n in range(900)) == []  # errors that a router tells of
+    assert run(_ping(n / 10, n % 24, None) for n in range(900)) == []  # nobody knows whether it answered
+    excepted = Behaviours.model_validate({"scan": {"except_sources": [f"{OURS}/32"]}})
+    assert run((_ping(n / 10, n, 1) for n in range(250)), excepted) == []  # monitoring
+
+
+def test_a_recorded_sweep_by_icmp_that_is_too_small_for_the_default(shared_data: Path) -> None:
+    """18 hosts, of which 11 answered: monitoring looks like that, too."""
+    recorded = flows(shared_data / "pcap" / "slips" / "test12-icmp-portscan.pcap")
+    assert run(recorded) == []
+    (alert,) = run(recorded, Behaviours.model_validate({"scan": {"hosts": 18}}))
+    assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.icmp_sweep", "192.168.1.109")

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from collectors.envelope import Origin
+from collectors.network.capture_events import read_capture
 from detectors.behaviours import All
-from pipeline.event import Event, encode, event_id, from_micros
+from pipeline.event import Event, decode, encode, event_id, from_micros
 from pipeline.settings import Behaviours
 
 #: 2026-11-24T00:00:00Z
@@ -115,6 +117,12 @@ def _of_zeek(log: str, row: dict[str, Any]) -> Event:
             made["icmp.type"] = made.pop("source.port")
             made.pop("destination.port")
     return made
+
+
+def flows(file: Path) -> list[Event]:
+    """What the native sensor says of a capture."""
+    read = read_capture(file, Origin("test", "", ""), file)
+    return [decode(line) for lines, _ in read for line in lines]
 
 
 def packets(file: Path) -> Iterator[tuple[float, str, str, int, bytes]]:

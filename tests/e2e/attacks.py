@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.e2e.conftest import Site
-from tests.services.wire import Wire, laid
+from tests.services.wire import Wire, ip, laid
 
 OURS, THEIRS, OUTSIDE = "10.77.0.1", "10.77.0.2", "203.0.113.77"
 #: The site: our sensor on the cable, the socket that sshd takes for /dev/log, and beacons by the minute, not by the hour.
@@ -36,6 +36,8 @@ early_minutes = 0.5
 """
 _SSH_PORT, _WEB_PORT = 2222, 8080
 _TUNNEL = "t.example.vn"
+#: Addresses that nobody has (RFC 2544).
+_NOWHERE = "198.18.99.0/26"
 #: A device folder of its own in which /dev/log is ours; the machine's is not touched.
 _OWN_LOG = """
 set -e
@@ -120,6 +122,22 @@ def sweep(site: Site, wire: Wire) -> Found:
     """nmap's search for hosts on the link."""
     command = wire.there("nmap", "-sn", "-n", f"{THEIRS}/24")
     return attack(site, "nmap -sn, a /24", {"behaviour.arp_sweep"}, lambda: _quiet(command))
+
+
+def datagram_scan(site: Site, wire: Wire) -> Found:
+    """nmap's scan of UDP; that nobody answered, the sensor knows after a minute."""
+    command = wire.there("nmap", "-sU", "-Pn", "-n", "-p1-40", "--max-retries", "1", "--host-timeout", "30s", OURS)
+    return attack(site, "nmap -sU, 40 ports", {"behaviour.udp_scan"}, lambda: _quiet(command), 120)
+
+
+def ping_sweep(site: Site, wire: Wire) -> Found:
+    """nmap's search for hosts behind the gateway by echo; nothing is there, and nothing goes on."""
+    command = wire.there("nmap", "-sn", "-n", "-PE", _NOWHERE)
+    ip("route", "add", "blackhole", _NOWHERE)
+    try:
+        return attack(site, "nmap -sn -PE, 64 hosts", {"behaviour.icmp_sweep"}, lambda: _quiet(command), 120)
+    finally:
+        ip("route", "del", "blackhole", _NOWHERE)
 
 
 def brute_force(site: Site, wire: Wire, folder: Path) -> Found:
@@ -218,6 +236,8 @@ def all_attacks(site: Site, wire: Wire, folder: Path) -> Iterator[Found]:
         yield scan(site, wire)
         yield connect_scan(site, wire)
         yield sweep(site, wire)
+        yield datagram_scan(site, wire)
+        yield ping_sweep(site, wire)
         yield spoofing(site, wire)
         yield brute_force(site, wire, folder)
         yield tunnel(site, wire)

@@ -20,7 +20,7 @@ def test_attacks_over_a_cable_are_found_as_what_they_are_with_their_packets(tmp_
         assert {each.attack: each.wanted & set(each.found) for each in found} == {
             each.attack: each.wanted for each in found
         }
-        assert len(found) == 7
+        assert len(found) == 9
         alert = next(each for each in site.alerts() if each["rule.id"] == "behaviour.port_scan")
         _has_packets(site, alert["event.id"], tmp_path / "scan.pcap")
         devices = {each["address"]: each for each in _lines(site.run("devices", "list", "--json").stdout)}

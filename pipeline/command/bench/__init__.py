@@ -36,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packets", type=Path, help=say("command.bench.packets"))
     parser.add_argument("--live", action="store_true", help=say("command.bench.live"))
     parser.add_argument("--seconds", type=float, help=say("command.bench.seconds"))
+    parser.add_argument("--rate", type=int, help=say("command.bench.rate"))
     parser.add_argument("--no-latency", action="store_true", help=say("command.bench.no_latency"))
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure and print. Figures that say `ok` decide about the exit status."""
     if chosen.what != "sigma" and chosen.events is not None:
         if not chosen.events.isascii() or not chosen.events.isdigit():
             raise HaidangError("command.bench.no_count", value=chosen.events)
@@ -54,4 +55,4 @@ def run(chosen: argparse.Namespace) -> int:
             for name, value in figures.items()
         ]
         show.table(say(f"command.bench.{chosen.what}"), [say("show.figure"), say("show.value")], rows, right=[1])
-    return 0
+    return 0 if figures.get("ok", True) else 1

@@ -140,6 +140,7 @@ class Usage:
 
     supervisor: Supervisor
     peak_mb: int = 0
+    peaks_mb: dict[str, int] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,7 +163,9 @@ class Usage:
             total = 0
             for child in self.supervisor.children:
                 if child.process is not None:
-                    total += _pss_kb(child.process.pid)
+                    held = _pss_kb(child.process.pid)
+                    total += held
+                    self.peaks_mb[child.name] = max(self.peaks_mb.get(child.name, 0), held // 1024)
                     self.cpu[child.name] = round(_cpu_seconds(child.process.pid) - self._before.get(child.name, 0.0), 2)
             self.peak_mb = max(self.peak_mb, total // 1024)
 
