@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 
 from pipeline.devices import KINDS
 from pipeline.event import from_micros
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.networks import Networks
 from pipeline.state.tables import assets, devices
 
@@ -24,11 +24,28 @@ _KIND_WORDS = {
     "server": ("server", "máy chủ", "may chu"),
     "computer": ("computer", "pc", "desktop", "workstation", "máy tính", "may tinh", "máy tính để bàn", "máy trạm"),
     "laptop": ("laptop", "notebook", "máy tính xách tay", "may tinh xach tay"),
-    "phone": ("phone", "smartphone", "điện thoại", "dien thoai", "điện thoại thông minh"),
+    "phone": (
+        "phone",
+        "smartphone",
+        "điện thoại",
+        "dien thoai",
+        "điện thoại thông minh",
+        "điện thoại di động",
+        "di động",
+    ),
     "tablet": ("tablet", "máy tính bảng", "may tinh bang"),
-    "network": ("network", "router", "switch", "firewall", "access point", "thiết bị mạng", "thiet bi mang"),
+    "network": (
+        "network",
+        "network device",
+        "router",
+        "switch",
+        "firewall",
+        "access point",
+        "thiết bị mạng",
+        "thiet bi mang",
+    ),
     "printer": ("printer", "máy in", "may in"),
-    "camera": ("camera", "ip camera"),
+    "camera": ("camera", "ip camera", "camera giám sát"),
     "other": ("other", "iot", "khác", "khac"),
 }
 
@@ -213,7 +230,9 @@ def kind_of(word: str) -> str:
         return lowered
     found = next((kind for kind, words in _KIND_WORDS.items() if lowered in words), "")
     if not found:
-        raise HaidangError("devices.no_kind", value=word[:100], expected=", ".join(KINDS))
+        raise HaidangError(
+            "devices.no_kind", value=word[:100], expected=", ".join(say(f"devices.kind.{kind}") for kind in _KIND_WORDS)
+        )
     return found
 
 

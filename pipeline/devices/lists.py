@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 
 from pipeline.devices.book import Asset, asset, keys_of
 from pipeline.messages import HaidangError, say
@@ -10,6 +9,9 @@ from pipeline.messages import HaidangError, say
 #: Of a list of assets, what is read at the most.
 MAX_ASSETS = 100_000
 MAX_LIST_BYTES = 20_000_000
+#: How workbooks of Excel begin (.xlsx, .xls), and texts in UTF-16.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 #: Columns of a list of assets, and other names that they may have (without case; Vietnamese inventories are common).
 _COLUMNS = {
     "mac": ("mac", "mac_address", "địa chỉ mac", "dia chi mac"),
@@ -31,8 +33,10 @@ def read_list(data: bytes) -> tuple[list[Asset], list[str]]:
     """
     if len(data) > MAX_LIST_BYTES:
         raise HaidangError("devices.list_too_long", size=len(data), limit=MAX_LIST_BYTES)
+    if data.startswith(_WORKBOOKS):
+        raise HaidangError("devices.list_is_workbook")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")  # "Unicode text" of Excel is UTF-16
     except UnicodeDecodeError as error:
         raise HaidangError("devices.list_not_utf8", place=error.start) from error
     head = text.partition("\n")[0]

@@ -243,6 +243,12 @@ def test_a_list_of_names_and_addresses_finds_a_device_by_either(engine: Engine, 
     assert by(engine, settings, "kind") == {"server": (1, 1), "unknown": (1, 1)}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_is_read_as_excel_saves_it(encoding: str) -> None:
+    text = NAMES_AND_ADDRESSES.decode().replace(";", "\t")
+    assert read_list(text.encode(encoding)) == read_list(NAMES_AND_ADDRESSES)
+
+
 def test_what_is_said_of_a_listed_device_holds_for_its_name_and_its_address(engine: Engine) -> None:
     changes.take_list(engine, read_list(NAMES_AND_ADDRESSES)[0], "an", "")
     changes.change(engine, Units({}), "srv-9", {"kind": "laptop"}, "an", "")
@@ -257,9 +263,9 @@ def test_what_is_said_of_a_listed_device_holds_for_its_name_and_its_address(engi
     ("data", "said"),
     [
         (b"", "mac"), (b"\xff\xfe\x00", "UTF-8"), (b"a,b\n1,2\n", "a,b"), (b"ip,kind\n" + b'"\x00' * 9, "ip"),
-        (b"x" * 20_000_001, "20"),
+        (b"x" * 20_000_001, "20"), (b"PK\x03\x04\x14\x00", "Excel"), (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel"),
     ],
-    ids=["empty", "utf16", "no-key", "nul", "large"],
+    ids=["empty", "utf16", "no-key", "nul", "large", "xlsx", "xls"],
 )  # fmt: skip
 def test_what_is_no_list_is_refused_with_the_reason(data: bytes, said: str) -> None:
     try:
