@@ -29,7 +29,7 @@ class Said(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind | Literal[""] | None = None
+    kind: Literal[Kind, ""] | None = None
     label: _Short | None = None
     unit: _Short | None = None
     owner: _Short | None = None

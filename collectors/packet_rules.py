@@ -10,11 +10,12 @@ import orjson
 
 from collectors.decoders import Hints
 from collectors.envelope import Origin
-from collectors.network.rules.ruleset import SHIPPED, Loading, RuleSet, load
+from collectors.network.rules.ruleset import Loading, RuleSet, load
 from collectors.reading import Unreadable, files_in, read_file
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Limits
+from pipeline.shipped import SHIPPED
 
 #: Refused rules and hits that a table shows; of the others it is told how many.
 _MAX_ROWS = 200

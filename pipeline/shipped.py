@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+#: What the settings call our own packet rules, in place of a path.
+SHIPPED = Path("haidang")
+
 
 def shipped_rules() -> Path:
     """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""

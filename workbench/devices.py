@@ -14,8 +14,9 @@ from detectors.devices.inventory import Inventory
 from detectors.devices.sightings import sightings
 from pipeline.command import show
 from pipeline.command.site import site_settings
-from pipeline.devices import KINDS, changes
+from pipeline.devices import changes
 from pipeline.devices.book import Book, Known, Units, open_book
+from pipeline.devices.book import kind_of as kind_named
 from pipeline.devices.lists import read_list
 from pipeline.event import decode, from_micros, to_micros
 from pipeline.messages import HaidangError, say
@@ -43,7 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", help=say("command.devices.text"))
-    parser.add_argument("--kind", choices=KINDS, default="", help=say("command.devices.kind"))
+    parser.add_argument("--kind", type=kind_named, default="", help=say("command.devices.kind"))
     parser.add_argument("--unit", default="", help=say("command.devices.unit"))
     parser.add_argument("--limit", type=int, default=_SHOWN, help=say("command.devices.limit"))
     parser.add_argument("--json", action="store_true", help=say("command.json"))

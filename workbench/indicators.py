@@ -206,6 +206,8 @@ def _refresh(chosen: argparse.Namespace, site: _Site) -> int:
         if name not in named:
             raise HaidangError("indicators.no_feed", name=name, known=", ".join(named) or "-")
     wanted = [named[name] for name in chosen.name] or list(named.values())
+    if not wanted:
+        raise HaidangError("indicators.no_feeds_set")
     return _told([refreshing.refresh(site.engine, site.settings, feed, chosen.force) for feed in wanted], chosen.json)
 
 

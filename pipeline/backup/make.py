@@ -13,6 +13,7 @@ as dropped (`not_in_backup`).
 
 import base64
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,6 +33,7 @@ from pipeline.bus import sqlite
 from pipeline.instance import instance_of
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, settings_file
+from pipeline.shipped import SHIPPED
 from pipeline.stage import only_one
 from pipeline.state import dump, tables
 from pipeline.state.upgrade import revision_of
@@ -44,13 +46,18 @@ SETTINGS_FILE = "haidang.toml"
 #: What else of the data directory a site needs elsewhere. `instance` is not among it: each site has its own name.
 KEPT = ("tls",)
 #: What else of the data directory it does not need there, or what has its own way into the archive.
-LEFT_OUT = frozenset((SETTINGS_FILE, "state.db", "bus", "datagrams", "index", "instance", "logs", "run", FOLDER))
+#: Packets of alerts and lists of indicators are in the state; what else `evidence` has is a ring of the last traffic.
+LEFT_OUT = frozenset((
+    SETTINGS_FILE, "state.db", "bus", "datagrams", "index", "instance", "logs", "run", FOLDER, "evidence", "indicators",
+))  # fmt: skip
 #: Where files from elsewhere that the settings name are restored to, in the data directory.
 NAMED = "named"
 #: How many backups before a migration are kept.
 _KEPT_OF_STATE = 5
 _LOOKS = 5
-_RULE_FILES = (".yml", ".yaml")
+#: Of a folder of rules, what is kept; of a folder of indicators, all.
+_RULE_FILES = (".yml", ".yaml", ".rules")
+_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +200,16 @@ def _files(settings: Settings) -> tuple[dict[str, Path], list[Named]]:
     """Return the files to keep, each with its place in a data directory, and where paths of the settings will lie."""
     kept = dict(_own_files(settings.data_dir))
     named = []
+    lists = {feed.path for feed in settings.indicators.feeds}
     for number, path in enumerate(dict.fromkeys(_paths(settings))):
         place = path.absolute()
-        inside = place.is_relative_to(settings.data_dir)
-        to = str(place.relative_to(settings.data_dir)) if inside else f"{NAMED}/{number}/{path.name}"
-        if place.exists():
-            named.append(Named(path=str(path), to=to))
-            kept |= _below(place, to)
+        base = _base(place)
+        inside = base.is_relative_to(settings.data_dir)
+        above, to = (settings.data_dir, Path()) if inside else (base.parent, Path(NAMED, str(number)))
+        files = _below(base, place, whole=path in lists)
+        if files:
+            named.append(Named(path=str(path), to=str(to / place.relative_to(above))))
+            kept |= {str(to / file.relative_to(above)): file for file in files}
     return kept, named
 
 
@@ -211,11 +221,20 @@ def _own_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
         yield from ((str(path.relative_to(data_dir)), path) for path in _all_files(data_dir / name))
 
 
-def _below(path: Path, to: str) -> dict[str, Path]:
-    if path.is_file():
-        return {to: path}
-    rules = [file for file in _all_files(path) if file.suffix in _RULE_FILES]
-    return {f"{to}/{file.relative_to(path)}": file for file in rules}
+def _base(place: Path) -> Path:
+    """Return what there must be of a path; of a pattern, the folder before its first sign that stands for others."""
+    if place.exists():
+        return place
+    return next((above for above in reversed(place.parents) if _GLOB.search(place.relative_to(above).parts[0])), place)
+
+
+def _below(base: Path, place: Path, whole: bool) -> list[Path]:
+    """Return the files that a path names: one, those of a folder, or those that fit a pattern."""
+    if base.is_file():
+        return [base]
+    if base != place:
+        return sorted(file for file in base.glob(str(place.relative_to(base))) if file.is_file())
+    return [file for file in _all_files(base) if whole or file.suffix in _RULE_FILES]
 
 
 def _all_files(folder: Path) -> list[Path]:
@@ -228,7 +247,7 @@ def _paths(section: BaseModel) -> Iterator[Path]:
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(each, BaseModel):
                 yield from _paths(each)
-            elif isinstance(each, Path) and name != "data_dir":
+            elif isinstance(each, Path) and name != "data_dir" and each != SHIPPED:
                 yield each
 
 

@@ -8,7 +8,7 @@ from pipeline.command import show
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.devices import KINDS, counting
-from pipeline.messages import say
+from pipeline.messages import HaidangError, say
 from pipeline.state import open_state
 
 #: The kinds that the circular names have a column of their own.
@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Print the counts; 0 also where there were none."""
     since, until = micros(chosen.start), micros(chosen.end)
+    if since >= until:
+        raise HaidangError("command.c2.backwards", start=chosen.start, end=chosen.end)
     settings = site_settings()
     engine = open_state(settings.data_dir, settings.state)
     found = counting.contacts(engine, settings, since, until)

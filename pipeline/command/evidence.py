@@ -40,13 +40,20 @@ def run(chosen: argparse.Namespace) -> int:
     for number, (interface, data) in enumerate(captures.items()):
         if chosen.output:
             path = chosen.output if not number else chosen.output.with_stem(f"{chosen.output.stem}-{interface}")
-            path.write_bytes(data)
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise HaidangError("evidence.not_written", file=path, fault=error.strerror or error) from error
             show.line(say("command.evidence.written", file=path, interface=interface))
         elif chosen.packet is not None:
             _one(data, chosen.packet)
         else:
             head = [say("command.evidence.number"), say("show.time"), say("command.evidence.head")]
-            show.table(interface, head, islice(_summaries(data), max(0, chosen.limit)))
+            packets = list(_summaries(data))
+            shown = packets[: max(0, chosen.limit)]
+            show.table(interface, head, shown)
+            if len(shown) < len(packets):
+                show.line(say("command.evidence.shown", shown=len(shown), count=len(packets)))
     return 0
 
 

@@ -3,8 +3,9 @@
 People name a device by its MAC, its address or its name; one that was never seen is listed all the same.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Connection, Engine, select
 
 from pipeline.devices import KINDS
 from pipeline.event import from_micros
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.networks import Networks
 from pipeline.state.tables import assets, devices
 
@@ -23,11 +24,28 @@ _KIND_WORDS = {
     "server": ("server", "máy chủ", "may chu"),
     "computer": ("computer", "pc", "desktop", "workstation", "máy tính", "may tinh", "máy tính để bàn", "máy trạm"),
     "laptop": ("laptop", "notebook", "máy tính xách tay", "may tinh xach tay"),
-    "phone": ("phone", "smartphone", "điện thoại", "dien thoai", "điện thoại thông minh"),
+    "phone": (
+        "phone",
+        "smartphone",
+        "điện thoại",
+        "dien thoai",
+        "điện thoại thông minh",
+        "điện thoại di động",
+        "di động",
+    ),
     "tablet": ("tablet", "máy tính bảng", "may tinh bang"),
-    "network": ("network", "router", "switch", "firewall", "access point", "thiết bị mạng", "thiet bi mang"),
+    "network": (
+        "network",
+        "network device",
+        "router",
+        "switch",
+        "firewall",
+        "access point",
+        "thiết bị mạng",
+        "thiet bi mang",
+    ),
     "printer": ("printer", "máy in", "may in"),
-    "camera": ("camera", "ip camera"),
+    "camera": ("camera", "ip camera", "camera giám sát"),
     "other": ("other", "iot", "khác", "khac"),
 }
 
@@ -92,10 +110,13 @@ class Book:
     def __init__(self, connection: Connection, units: Units) -> None:
         self._units = units
         self._assets = {row.key: Asset(**row._mapping) for row in connection.execute(select(assets))}
+        self._same = said_alike(self._assets.values())
         self._merged: dict[str, str] = {}
         self.known: dict[str, Known] = {}
         used: set[str] = set()
-        for row in connection.execute(select(devices).order_by(devices.c.last_seen.desc())).mappings():
+        rows = connection.execute(select(devices).order_by(devices.c.last_seen.desc())).mappings().all()
+        self._named = {f"name:{name.lower()}" for row in rows if not row["merged_into"] for name in row["names"]}
+        for row in rows:
             if row["merged_into"]:
                 self._merged[row["id"]] = row["merged_into"]
             else:
@@ -103,7 +124,10 @@ class Book:
                 used |= {each.key for each in said}
                 self.known[row["id"]] = self._made(dict(row), said)
         for key in self._assets.keys() - used:
-            self.known[key] = self._made(_unseen(key), [self._assets[key]])
+            other = self._same.get(key, "")
+            if not (other and key.startswith("ip:")):  # else it is listed by its name
+                said = [self._assets[each] for each in (key, other) if each]
+                self.known[key] = self._made(_unseen(key, other.removeprefix("ip:")), said)
 
     def get(self, identifier: str) -> Known | None:
         """Return a device by its id, also by one that it had before."""
@@ -151,7 +175,14 @@ class Book:
     def _said_of(self, identifier: str, mac: str, address: str, names: Iterable[str]) -> list[Asset]:
         """Return what people say of a device, the surest first: the key that can only be this one."""
         keys = [identifier, f"mac:{mac}", *(f"name:{name.lower()}" for name in names), f"ip:{address}"]
-        return [self._assets[key] for key in dict.fromkeys(keys) if key in self._assets]
+        found = [key for key in keys if key in self._assets and not self._is_elsewhere(key, keys)]
+        both = (each for key in found for each in (key, self._same.get(key, "")) if each)
+        return [self._assets[key] for key in dict.fromkeys(both)]
+
+    def _is_elsewhere(self, key: str, keys: Iterable[str]) -> bool:
+        """Whether what is said of an address is of a device that has been seen under the name that goes with it."""
+        name = self._same.get(key, "") if key.startswith("ip:") else ""
+        return name in self._named and name not in keys
 
     def _made(self, row: Mapping[str, Any], said: list[Asset]) -> Known:
         by_hand = {name: value for each in reversed(said) for name, value in asdict(each).items() if value}
@@ -199,7 +230,9 @@ def kind_of(word: str) -> str:
         return lowered
     found = next((kind for kind, words in _KIND_WORDS.items() if lowered in words), "")
     if not found:
-        raise HaidangError("devices.no_kind", value=word[:100], expected=", ".join(KINDS))
+        raise HaidangError(
+            "devices.no_kind", value=word[:100], expected=", ".join(say(f"devices.kind.{kind}") for kind in _KIND_WORDS)
+        )
     return found
 
 
@@ -221,10 +254,20 @@ def keys_of(text: str) -> tuple[str, ...]:
         return (f"name:{text.lower()[:200]}",)
 
 
-def _unseen(key: str) -> dict[str, Any]:
+def said_alike(said: Iterable[Asset]) -> dict[str, str]:
+    """Return names with the addresses that go with them, and the other way round: a list says the same of both."""
+    alike: defaultdict[Asset, list[str]] = defaultdict(list)
+    for each in said:
+        if not each.key.startswith("mac:"):
+            alike[replace(each, key="", who="", time=0.0)].append(each.key)
+    pairs = [sorted(keys) for keys in alike.values() if len(keys) == 2]
+    return {key: other for ip, name in pairs if ip[:3] == "ip:" != name[:3] for key, other in ((ip, name), (name, ip))}
+
+
+def _unseen(key: str, address: str = "") -> dict[str, Any]:
     kind, _, value = key.partition(":")
     return {
-        "id": key, "mac": value if kind == "mac" else "", "address": value if kind == "ip" else "",
+        "id": key, "mac": value if kind == "mac" else "", "address": value if kind == "ip" else address,
         "names": [value] if kind == "name" else [], "maker": "", "os": "", "kind": "unknown", "confidence": 0.0,
         "evidence": [], "unit": "", "first_seen": 0, "last_seen": 0,
     }  # fmt: skip

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sqlalchemy import Connection, Engine, delete
 
 from pipeline.access import note
-from pipeline.devices.book import Asset, Book, Known, Units, asset, key_of
+from pipeline.devices.book import Asset, Book, Known, Units, asset, key_of, said_alike
 from pipeline.messages import HaidangError
 from pipeline.state import upsert
 from pipeline.state.tables import assets
@@ -32,7 +32,8 @@ def change(engine: Engine, units: Units, device: str, said: Mapping[str, str], w
         key = known.id if known else key_of(device)
         made = asset(key, **{**_said_before(known), **said})
         note(connection, who, address, "device_set", device=key, **said)
-        _save(connection, [made], who)
+        keys = known.said_by if known and not known.first_seen else [key]  # of one not seen yet: name and address
+        _save(connection, [replace(made, key=each) for each in keys], who)
         book = Book(connection, units)
         return book.get(key) or book.unseen(key)
 
@@ -58,8 +59,9 @@ def take_list(engine: Engine, said: Iterable[Asset], who: str, address: str, fil
     rows = list(said)
     with engine.begin() as connection:
         _save(connection, rows, who)
-        note(connection, who, address, "devices_import", file=file, count=len(rows))
-    return len(rows)
+        count = len(rows) - len(said_alike(rows)) // 2  # a name and its address are one device
+        note(connection, who, address, "devices_import", file=file, count=count)
+    return count
 
 
 def _said_before(known: Known | None) -> dict[str, str]:

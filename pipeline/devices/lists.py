@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Mapping
 
 from pipeline.devices.book import Asset, asset, keys_of
 from pipeline.messages import HaidangError, say
@@ -10,6 +9,9 @@ from pipeline.messages import HaidangError, say
 #: Of a list of assets, what is read at the most.
 MAX_ASSETS = 100_000
 MAX_LIST_BYTES = 20_000_000
+#: How workbooks of Excel begin (.xlsx, .xls), and texts in UTF-16.
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 #: Columns of a list of assets, and other names that they may have (without case; Vietnamese inventories are common).
 _COLUMNS = {
     "mac": ("mac", "mac_address", "địa chỉ mac", "dia chi mac"),
@@ -31,8 +33,10 @@ def read_list(data: bytes) -> tuple[list[Asset], list[str]]:
     """
     if len(data) > MAX_LIST_BYTES:
         raise HaidangError("devices.list_too_long", size=len(data), limit=MAX_LIST_BYTES)
+    if data.startswith(_WORKBOOKS):
+        raise HaidangError("devices.list_is_workbook")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")  # "Unicode text" of Excel is UTF-16
     except UnicodeDecodeError as error:
         raise HaidangError("devices.list_not_utf8", place=error.start) from error
     head = text.partition("\n")[0]
@@ -56,22 +60,25 @@ def read_list(data: bytes) -> tuple[list[Asset], list[str]]:
 
 
 def _read_row(number: int, values: dict[str, str], found: dict[str, Asset], wrong: list[str]) -> None:
-    key = _row_key(values)
-    if not key:
+    keys = {column: _key(column, values.get(column, "")) for column in ("mac", "name", "ip")}
+    bad = next((values[column] for column, key in keys.items() if values.get(column) and not key), "")
+    if bad:
+        wrong.append(say("devices.row_bad_key", line=number, value=bad[:100]))
+    elif not any(keys.values()):
         wrong.append(say("devices.row_no_key", line=number))
-        return
-    try:
-        found[key] = asset(key, **{"label": values.get("name", ""), **{n: v for n, v in values.items() if v}})
-    except HaidangError as error:
-        wrong.append(f"{number}: {error}")
+    else:
+        # the MAC alone is enough; a name may never be seen on the wire, so the address says the same
+        chosen = [keys["mac"]] if keys["mac"] else [keys["name"], keys["ip"]]
+        said = {"label": values.get("name", ""), **{name: value for name, value in values.items() if value}}
+        try:
+            found |= {key: asset(key, **said) for key in chosen if key}
+        except HaidangError as error:
+            wrong.append(f"{number}: {error}")
 
 
-def _row_key(values: Mapping[str, str]) -> str:
-    for name, prefix in (("mac", "mac:"), ("name", "name:"), ("ip", "ip:")):
-        value = values.get(name, "")
-        if value and (key := next((key for key in keys_of(value) if key.startswith(prefix)), "")):
-            return key
-    return ""
+def _key(column: str, value: str) -> str:
+    """Return the key that a cell is; "" where it is none of its column's."""
+    return next((key for key in keys_of(value) if key.startswith(f"{column}:")), "") if value else ""
 
 
 def _columns(head: list[str]) -> dict[str, int]:

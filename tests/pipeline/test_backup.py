@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from pipeline.frame import pack
 from pipeline.instance import instance_of
 from pipeline.ledger import IN, OUT, Tally, sums
 from pipeline.messages import HaidangError
-from pipeline.settings import Settings, State, load_settings
+from pipeline.settings import NetworkSource, Settings, State, UnixSource, load_settings
 from pipeline.stage import only_one
 from pipeline.state import RESTORING, insert_new, open_engine, open_state, positions, upsert
 from pipeline.state.tables import alerts, dead_letters, files, outbox, stages, users
@@ -177,6 +178,48 @@ def test_what_the_settings_name_comes_along_and_is_named_anew(
     assert (other / "haidang.toml").read_text("utf-8").startswith("# của xã\n")
     assert (other / "tls" / "key.pem").read_text() == "own key"
     assert settings.observer == "may-thu"
+
+
+def test_packet_rules_and_lists_of_indicators_come_along(
+    source: Source, tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("folder/deep/a.rules", "pattern/b.rules", "pattern/b.txt", "lists/anything.csv", "haidang/c.rules"):
+        (source.outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (source.outside / name).write_text(name)
+    with socket.socket(socket.AF_UNIX) as eve:
+        eve.bind(str(source.outside / "eve.sock"))
+    with (source.data_dir / "haidang.toml").open("a", encoding="utf-8") as toml:
+        toml.write(f"""
+[[sources]]
+kind = "network"
+interfaces = ["lo"]
+rules = ["haidang", "{source.outside}/folder", "{source.outside}/pattern/*.rules", "{source.outside}/none"]
+[[sources]]
+name = "suricata"
+kind = "unix"
+path = "{source.outside}/eve.sock"
+[[indicators.feeds]]
+name = "usb"
+kind = "directory"
+path = "{source.outside}/lists"
+""")
+    monkeypatch.chdir(source.outside)  # where a folder is called as our own rules are
+    made = back_up(load_settings(), source.engine, tmp_path / "b", events=False)
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(other))
+    assert restore(made.file, other).unchanged == []
+    settings = load_settings()
+    network, unix = settings.sources
+    assert isinstance(network, NetworkSource)
+    assert isinstance(unix, UnixSource)
+    ours, folder, pattern, none = network.rules
+    assert (ours, none, unix.path) == (Path("haidang"), source.outside / "none", source.outside / "eve.sock")
+    assert (folder / "deep" / "a.rules").read_text() == "folder/deep/a.rules"
+    assert [file.name for file in pattern.parent.iterdir()] == ["b.rules"]
+    assert pattern.name == "*.rules"
+    [feed] = settings.indicators.feeds
+    assert feed.path is not None
+    assert (feed.path / "anything.csv").read_text() == "lists/anything.csv"
+    assert all(path.is_relative_to(other) for path in (folder, pattern, feed.path))
 
 
 def test_a_path_that_is_not_found_in_the_settings_is_told(

@@ -99,6 +99,12 @@ def steers(text: str) -> bool:
     return any(not sign.isprintable() and sign != "\n" for sign in text)
 
 
+def test_contacts_of_a_time_that_ends_before_it_begins_are_refused(filled: Site) -> None:
+    done = filled.run("c2", "--from", "now", "--to", "now-7d")
+    assert (done.returncode, "--from now is not before --to now-7d" in done.stderr) == (2, True)
+    assert filled.run("c2", "--from", "now-7d").returncode == 0
+
+
 def test_help_loads_nothing_heavy(empty: Site) -> None:
     """What takes the time of a start is what is loaded (40 ms without, measured with `time haidang --help`)."""
     assert all(command in empty.run("--help").stdout for command in COMMANDS)

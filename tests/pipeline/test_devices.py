@@ -231,13 +231,53 @@ def test_a_device_that_was_never_seen_is_listed_and_found_later(engine: Engine, 
     }  # fmt: skip
 
 
+NAMES_AND_ADDRESSES = (
+    "Tên máy;Địa chỉ IP;Loại thiết bị\nSRV-9;10.0.1.9;máy chủ\nIN-1;10.0.1.8;máy in\nPC-7;10.0.1.999;máy tính\n"
+).encode()
+
+
+def test_a_list_of_names_and_addresses_finds_a_device_by_either(engine: Engine, settings: Settings) -> None:
+    said, wrong = read_list(NAMES_AND_ADDRESSES)
+    assert [("10.0.1.999" in each, each.split()[1]) for each in wrong] == [(True, "4:")]
+    assert changes.take_list(engine, said, "an", "") == 2
+    book = open_book(engine, {})
+    assert {each.name: (each.id, each.address) for each in book.listed()} == {
+        "SRV-9": ("name:srv-9", "10.0.1.9"), "IN-1": ("name:in-1", "10.0.1.8"),
+    }  # fmt: skip
+    assert book.find("10.0.1.9").id == "name:srv-9"  # type: ignore[union-attr]
+    # one never says its name; the other one has got another address, and somebody else has its own
+    seen(engine, (Sighting(SERVER, "10.0.1.9"), START), (Sighting(LAPTOP, "10.0.1.5", "IN-1"), START))
+    seen(engine, (Sighting("F8-75-A4-00-00-03", "10.0.1.8"), START))
+    raised(engine, alert(START + HOUR, source_ip="10.0.1.9"), alert(START + HOUR, source_ip="10.0.1.8"))
+    assert {(each.name, each.kind, each.address) for each in open_book(engine, {}).listed()} == {
+        ("SRV-9", "server", "10.0.1.9"), ("IN-1", "printer", "10.0.1.5"), ("", "unknown", "10.0.1.8"),
+    }  # fmt: skip
+    assert by(engine, settings, "kind") == {"server": (1, 1), "unknown": (1, 1)}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_is_read_as_excel_saves_it(encoding: str) -> None:
+    text = NAMES_AND_ADDRESSES.decode().replace(";", "\t")
+    assert read_list(text.encode(encoding)) == read_list(NAMES_AND_ADDRESSES)
+
+
+def test_what_is_said_of_a_listed_device_holds_for_its_name_and_its_address(engine: Engine) -> None:
+    changes.take_list(engine, read_list(NAMES_AND_ADDRESSES)[0], "an", "")
+    changes.change(engine, Units({}), "srv-9", {"kind": "laptop"}, "an", "")
+    assert [each.kind for each in open_book(engine, {}).listed("srv-9")] == ["laptop"]
+    seen(engine, (Sighting(SERVER, "10.0.1.9"), START))
+    assert open_book(engine, {}).find(SERVER).kind == "laptop"  # type: ignore[union-attr]
+    changes.take_back(engine, Units({}), SERVER, "an", "")
+    assert [each.id for each in open_book(engine, {}).listed()] == [f"mac:{SERVER}", "name:in-1"]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b"", "mac"), (b"\xff\xfe\x00", "UTF-8"), (b"a,b\n1,2\n", "a,b"), (b"ip,kind\n" + b'"\x00' * 9, "ip"),
-        (b"x" * 20_000_001, "20"),
+        (b"x" * 20_000_001, "20"), (b"PK\x03\x04\x14\x00", "Excel"), (b"\xd0\xcf\x11\xe0\xa1\xb1", "Excel"),
     ],
-    ids=["empty", "utf16", "no-key", "nul", "large"],
+    ids=["empty", "utf16", "no-key", "nul", "large", "xlsx", "xls"],
 )  # fmt: skip
 def test_what_is_no_list_is_refused_with_the_reason(data: bytes, said: str) -> None:
     try:

@@ -43,6 +43,12 @@ def indicators(site: Path, capfd: pytest.CaptureFixture[str]) -> Say:
     return run
 
 
+def test_where_no_list_is_set_a_refresh_says_so(indicators: Say, site: Path) -> None:
+    (site / "data" / "haidang.toml").write_text("sources = []\n")
+    status, said = indicators("refresh")
+    assert (status, "[[indicators.feeds]]" in said) == (2, True)
+
+
 def test_a_real_list_is_imported_counted_looked_up_and_removed(indicators: Say, site: Path, shared_data: Path) -> None:
     listed = site / "Tor exits.txt"
     tor = addresses(shared_data, "tor.rules")

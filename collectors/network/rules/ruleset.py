@@ -21,12 +21,10 @@ from collectors.network.rules.grammar import Refused, lines, sid_of
 from collectors.network.rules.header import Networks, Variables
 from collectors.network.rules.rule import PacketRule
 from pipeline.messages import say
-from pipeline.shipped import shipped_rules
+from pipeline.shipped import SHIPPED, shipped_rules
 
 #: Bytes of a file of rules, and rules at once.
 MAX_FILE, MAX_RULES = 64_000_000, 200_000
-#: Stands for the rules that we ship, among the files that are named.
-SHIPPED = Path("haidang")
 _GLOB = re.compile(r"[*?\[]")
 
 

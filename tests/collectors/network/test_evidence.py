@@ -15,6 +15,7 @@ from collectors.network.bench import made_up
 from collectors.network.capture_files import packets
 from collectors.network.evidence import CUT, Recorder, Wanted, files_of, packets_of
 from collectors.network.evidence_keeper import EvidenceKeeper, wanted_of
+from pipeline.command import main
 from pipeline.event import Event, from_micros, to_micros
 from pipeline.evidence import captures_of
 from pipeline.state import open_state
@@ -177,6 +178,27 @@ def test_the_packets_of_an_alert_are_kept_with_it(
     kept = read(data)
     assert [each[IP].src for each in kept] == ["10.0.0.5"] * 9
     assert [round(float(each.time) * 100) for each in kept] == [START * 100 + n for n in range(9)]
+
+
+def test_the_command_says_what_it_leaves_out_and_what_it_cannot_write(
+    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("HAIDANG_LANGUAGE", "en")
+    monkeypatch.setattr("collectors.network.evidence_keeper._AFTER", 0.0)
+    recorded(tmp_path, [frame("10.0.0.5", "203.0.113.9", 5000, 10, n) for n in range(9)])
+    keeper = EvidenceKeeper(engine, {"eth1": tmp_path / "kept"}, 10)
+    with engine.begin() as connection:
+        save(connection, [row(alert(1, START, **{"source.ip": "10.0.0.5"}), "test")])
+    time.sleep(0.01)
+    keeper.look()
+    assert main(["evidence", f"{1:024}", "--limit", "4"]) == 0
+    out = capsys.readouterr().out
+    assert (out.count("IP / TCP"), "4 of 9 packets" in out) == (4, True)
+    assert main(["evidence", f"{1:024}"]) == 0
+    assert " of 9 packets" not in capsys.readouterr().out
+    assert main(["evidence", f"{1:024}", "--output", str(tmp_path / "none" / "a.pcap")]) == 2
+    assert "none/a.pcap cannot be written: No such file" in capsys.readouterr().err
 
 
 def test_what_is_kept_is_bounded_and_the_oldest_goes(
