@@ -110,6 +110,8 @@ def test_a_network_event_is_shown_with_both_sides_and_what_it_asked_for(empty: S
     open_state(empty.data_dir).dispose()
     out = " ".join(empty.run("search", "source.ip:10.0.0.5", COLUMNS="200").stdout.split())
     assert "source.ip=10.0.0.5 destination.ip=10.0.0.1 dns.question.name=example.vn" in out
+    assert empty.run("search", "10.0.0.1", "--count").stdout.strip() == "1"  # a word that is an address
+    assert empty.run("search", "10.0.0.2", "--count").stdout.strip() == "0"
 
 
 def test_contacts_of_a_time_that_ends_before_it_begins_are_refused(filled: Site) -> None:
