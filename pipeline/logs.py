@@ -1,6 +1,8 @@
 """The program's own log: what a stage says enters, JSON lines in `logs/<stage>.log` leave (rotated, at most 40 MB)."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def start_log(data_dir: Path, stage: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Log nothing: a command tells itself what went wrong, and its standard output is for what it was asked for."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def log(name: str) -> structlog.stdlib.BoundLogger:

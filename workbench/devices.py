@@ -146,11 +146,15 @@ def _scan(chosen: argparse.Namespace) -> int:
     """Print the devices that are seen in captures and logs; no site is needed, nothing is kept."""
     inventory = Inventory(_MOST)
     site = Site(Behaviours().local_networks)
+    status = 0
     for path in chosen.files:
         try:
             _look_through(path, inventory, site)
-        except (OSError, Unreadable) as error:
-            raise HaidangError("devices.list_unreadable", file=path, fault=error) from error
+        except Unreadable as error:  # what came before the fault is taken in
+            sys.stderr.write(show.plain(say("devices.list_unreadable", file=path, fault=error)) + "\n")
+            status = 1
+        except OSError as error:
+            raise HaidangError("devices.list_unreadable", file=path, fault=error.strerror or error) from error
     found = [_of_row(device.row()) for device in inventory.devices()]
     if chosen.json:
         for each in found:
@@ -158,7 +162,7 @@ def _scan(chosen: argparse.Namespace) -> int:
     else:
         _table(found)
         show.line(say("command.devices.found", count=len(found), known=len(found)))
-    return 0
+    return status
 
 
 def _look_through(path: Path, inventory: Inventory, site: Site) -> None:

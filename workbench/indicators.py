@@ -18,6 +18,7 @@ from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.site import site_settings
 from pipeline.event import at_second
+from pipeline.logs import unlogged
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.settings_indicators import LIVE
@@ -208,7 +209,9 @@ def _refresh(chosen: argparse.Namespace, site: _Site) -> int:
     wanted = [named[name] for name in chosen.name] or list(named.values())
     if not wanted:
         raise HaidangError("indicators.no_feeds_set")
-    return _told([refreshing.refresh(site.engine, site.settings, feed, chosen.force) for feed in wanted], chosen.json)
+    with unlogged():
+        outcomes = [refreshing.refresh(site.engine, site.settings, feed, chosen.force) for feed in wanted]
+    return _told(outcomes, chosen.json)
 
 
 def _told(outcomes: list[refreshing.Outcome], as_json: bool) -> int:

@@ -85,6 +85,8 @@ def alerts_of(event: Event, hits: list[Hit], site: Site, afterwards: bool = Fals
 
     The event must have an id and a readable time. `afterwards`: it was found in the store.
     """
+    if text(event, "event.dataset").endswith(".arp"):  # who asks for an address on the link has not spoken with it yet
+        return []
     time = to_micros(event["@timestamp"])
     found: dict[tuple[str, str], Event] = {}
     for hit in hits:

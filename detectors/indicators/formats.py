@@ -140,7 +140,7 @@ def read(data: bytes, form: str, defaults: Defaults, file: str = "") -> Found:
     Raises:
         HaidangError: it is too large, damaged, or not of the format.
     """
-    data = unpacked(data, file)
+    data = _in_utf_8(unpacked(data, file))
     form = form if form != "auto" else told(data)
     if form in ("misp", "stix"):
         yield from _document(data, form, defaults, file)
@@ -261,6 +261,11 @@ class Refused:
         self.counts[refusal.reason] += 1
         if len(self.shown) < self.SHOWN:
             self.shown.append(refusal)
+
+
+def _in_utf_8(data: bytes) -> bytes:
+    """Return a text in UTF-8; Notepad and Excel say "Unicode" where they write UTF-16."""
+    return data.decode("utf-16", "replace").encode() if data.startswith((b"\xff\xfe", b"\xfe\xff")) else data
 
 
 def _document(data: bytes, form: str, defaults: Defaults, file: str) -> Found:

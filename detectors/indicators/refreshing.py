@@ -32,6 +32,8 @@ _FIRST_PAUSE = 60.0
 _CHUNK = 1_000_000
 #: Characters of a reason that are kept.
 _MAX_REASON = 1_000
+#: Lists that are one file: without a byte in it, it was cut off rather than emptied.
+_ONE_FILE = ("file", "https", kept.IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ def _take(
     written = _Written(settings.indicators.most - sum(each.count for each in kept.feeds(engine) if each.name != name))
     try:
         for document in documents:
+            if about["kind"] in _ONE_FILE and (not document.data or document.data.isspace()):
+                raise HaidangError("indicators.empty", source=document.name)
             for indicator in count(read(document.data, document.form, defaults, document.name), refused):
                 written.note(indicator.kind, indicator.threat, key(indicator)[0], name, settings.indicators.most)
                 made.add(indicator.line())

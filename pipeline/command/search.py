@@ -92,9 +92,16 @@ def _print(total: int, events: list[dict[str, Any]], took: int) -> None:
     show.line(say("command.search.found", total=show.number(total), shown=len(rows), took=took))
 
 
+#: Fields that tell what an event without a message is about.
+_TELLING = (
+    "event.action", "user.name", "source.ip", "destination.ip", "destination.port", "network.protocol",
+    "dns.question.name", "url.domain", "url.original", "tls.client.server_name", "file.path", "process.command_line",
+    "process.executable",
+)  # fmt: skip
+
+
 def _summary(event: dict[str, Any]) -> str:
     text = show.rule_name(event) or event.get("message") or event.get("event.original") or event.get("error.message")
     if not text:
-        known = ("event.action", "user.name", "source.ip", "process.command_line", "process.executable")
-        text = " ".join(f"{name}={event[name]}" for name in known if name in event)
+        text = " ".join(f"{name}={event[name]}" for name in _TELLING if name in event)
     return str(text).replace("\n", " ")[:300]

@@ -8,6 +8,7 @@ Written by hand, because the libraries for it give no position of the fault at t
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from pipeline.messages import say
@@ -24,6 +25,10 @@ _SPECIAL = set('\\+-!():^[]"{}~*?|&/ ')
 #: What is meant as a block of addresses.
 _NETWORK = re.compile(r"(\d{1,3}\.){3}\d{1,3}/\d+|[0-9A-Fa-f:]*:[0-9A-Fa-f:]*/\d+")
 _COMPARISON = re.compile(r">=|<=|>|<")
+
+
+#: Where an address stands in events that have no line of text, as those of network sensors.
+_ADDRESS_FIELDS = ("source.ip", "destination.ip", "client.ip", "server.ip", "host.ip", "dns.resolved_ip")
 
 
 class QueryFault(SearchError):
@@ -153,7 +158,7 @@ class _Parser:
         if pattern is None:
             plain = _unescape(raw)
             if field is None:
-                return q.Phrase(plain)
+                return _anywhere(plain)
             if _NETWORK.fullmatch(plain) and not q.is_network(plain):
                 raise self.fault("search.no_network", at=start, value=plain)
             return q.equals(field, (plain,))
@@ -250,6 +255,15 @@ class _Parser:
 
     def fault(self, key: str, at: int | None = None, **values: Any) -> QueryFault:
         return QueryFault(self.text, self.position if at is None else at, say(key, **values))
+
+
+def _anywhere(word: str) -> q.Condition:
+    """Return the condition that a word stands in the line; an address may stand in a field of its own as well."""
+    try:
+        address = str(ip_address(word))
+    except ValueError:
+        return q.Phrase(word)
+    return q.Combined(should=(q.Phrase(word), *(q.equals(name, (address,)) for name in _ADDRESS_FIELDS)), least=1)
 
 
 def _exists(field: str) -> q.Condition:

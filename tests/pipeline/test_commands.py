@@ -99,6 +99,21 @@ def steers(text: str) -> bool:
     return any(not sign.isprintable() and sign != "\n" for sign in text)
 
 
+def test_a_network_event_is_shown_with_both_sides_and_what_it_asked_for(empty: Site) -> None:
+    writer = store.open_writer(empty.data_dir, StoreSettings(memory_mb=20))
+    event = {
+        "@timestamp": "2026-11-24T05:00:00.000Z", "event.id": event_id("t", 1), "event.dataset": "network.dns",
+        "source.ip": "10.0.0.5", "destination.ip": "10.0.0.1", "dns.question.name": "example.vn",
+    }  # fmt: skip
+    writer.add(store.EVENTS, [document(event, encode(event))])
+    writer.close()
+    open_state(empty.data_dir).dispose()
+    out = " ".join(empty.run("search", "source.ip:10.0.0.5", COLUMNS="200").stdout.split())
+    assert "source.ip=10.0.0.5 destination.ip=10.0.0.1 dns.question.name=example.vn" in out
+    assert empty.run("search", "10.0.0.1", "--count").stdout.strip() == "1"  # a word that is an address
+    assert empty.run("search", "10.0.0.2", "--count").stdout.strip() == "0"
+
+
 def test_contacts_of_a_time_that_ends_before_it_begins_are_refused(filled: Site) -> None:
     done = filled.run("c2", "--from", "now", "--to", "now-7d")
     assert (done.returncode, "--from now is not before --to now-7d" in done.stderr) == (2, True)

@@ -87,6 +87,8 @@ def test_one_is_added_with_a_reason_and_removed(indicators: Say) -> None:
 def test_a_list_of_the_settings_that_is_not_there_is_a_fault(indicators: Say, site: Path) -> None:
     status, said = indicators("refresh")
     assert (status, "report.txt cannot be read" in said) == (1, True)
+    (line,) = indicators("refresh", "--json")[1].splitlines()  # JSON and nothing else
+    assert "report.txt cannot be read" in json.loads(line)["error"]
     assert "cannot be read" in indicators("feeds")[1]
     (site / "report.txt").write_text("45.9.148.3\n", "utf-8")
     assert indicators("refresh", "report", "--json")[0] == 0

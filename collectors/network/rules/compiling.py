@@ -157,6 +157,8 @@ class _Compiling:
                 given[keyword] = value
         for keyword, default in (("sid", None), ("gid", "1"), ("rev", "0"), ("priority", "1")):
             value = given.setdefault(keyword, default or "")
+            if not value:
+                raise Refused("missing", keyword, example=f"{keyword}:1000001;")
             if not value.isdecimal() or len(value) > 10:
                 raise Refused("bad_value", keyword, value=value, expected="1000001")
         words, priority = CLASSES.get(

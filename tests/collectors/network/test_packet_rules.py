@@ -89,7 +89,7 @@ def test_lines_may_go_on_and_comments_are_left_out() -> None:
         ("alert tcp any any -> any any (sid:1)", "unended", ""),
         ("drop tcp any any -> any any (sid:1;)", "no_alert", "drop"),
         ("alert smtp any any -> any any (sid:1;)", "no_protocol", "smtp"),
-        ("alert tcp any any -> any any (content:\"a\";)", "bad_value", "sid"),
+        ("alert tcp any any -> any any (content:\"a\";)", "missing", "sid"),
         ("alert tcp any any -> any any (ttl:1; sid:1;)", "no_such_keyword", "ttl"),
         ("alert tcp any any -> any any (luajit:x.lua; sid:1;)", "no_such_keyword", "luajit"),
         ("alert tcp $OUR_NET any -> any any (sid:1;)", "no_variable", "$OUR_NET"),

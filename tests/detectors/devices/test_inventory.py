@@ -147,6 +147,17 @@ def test_devices_of_recorded_networks(shared_data: Path, capture: str, address: 
     assert (device["kind"], device["name"]) == (kind, name)
 
 
+def test_a_capture_that_was_cut_off_is_looked_through_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.pcap", tmp_path / "cut.pcap"
+    wrpcap(str(whole), [Ether(src=LAPTOP) / ARP(op=2, hwsrc=LAPTOP, psrc="10.0.1.5", pdst="10.0.1.1")] * 2)
+    cut.write_bytes(whole.read_bytes()[:-5])
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "haidang"), "devices", "scan", "--json", str(cut)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, json.loads(done.stdout)["address"], "cut.pcap" in done.stderr) == (1, "10.0.1.5", True)
+
+
 def test_no_capture_makes_a_device_of_an_address_that_is_not_ours(shared_data: Path) -> None:
     files = sorted((shared_data / "pcap" / "ndpi").glob("*.pcap"))[::5]
     found = scanned(*files)

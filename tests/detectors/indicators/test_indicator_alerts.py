@@ -82,6 +82,13 @@ def test_who_goes_to_whom_decides_how_bad_it_is(fields: dict[str, Any], way: str
     assert alert["alert.refused"] is ((level in ("medium", "low") and way == "contact") or "event__type" in fields)
 
 
+@pytest.mark.parametrize("dataset", ["network.arp", "suricata.arp"])
+def test_a_question_for_an_address_on_the_link_is_no_contact(dataset: str) -> None:
+    asked = event(source__ip=OURS, destination__ip=THEIRS, event__dataset=dataset)
+    assert not found([C2], asked)
+    assert len(found([C2], {**asked, "event.dataset": "network.flow"})) == 1
+
+
 def test_an_unsure_indicator_is_a_level_less_and_the_surest_list_speaks() -> None:
     contact = event(source__ip=OURS, destination__ip=THEIRS)
     assert found([C2._replace(confidence=49)], contact)[0]["rule.level"] == "medium"

@@ -295,6 +295,22 @@ def test_a_collection_of_taxii_by_any_of_its_addresses(
     assert "401" in refused.error
 
 
+@pytest.mark.parametrize("left", ["", "\n \r\n"])
+def test_a_file_that_was_emptied_by_a_fault_keeps_what_was_there(
+    tmp_path: Path, site: Callable[..., Settings], left: str
+) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("45.9.148.3\n", "utf-16")  # as Notepad writes "Unicode"
+    settings = site(IndicatorFeed(name="report", kind="file", path=listed))
+    engine, (first,) = bring(settings)
+    assert (first.count, first.error) == (1, "")
+    listed.write_text(left)
+    again = refresh(engine, settings, settings.indicators.feeds[0])
+    assert (again.count, "list.txt is empty" in again.error) == (1, True)
+    listed.write_text("# nothing any more\n")
+    assert refresh(engine, settings, settings.indicators.feeds[0]).count == 0
+
+
 def test_files_and_folders_are_looked_at_again_only_when_they_have_changed(
     tmp_path: Path, site: Callable[..., Settings]
 ) -> None:
