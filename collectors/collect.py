@@ -10,12 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors import datagrams, files, http, kafka_topic, syslog, unix_socket
 from collectors.canary import Sender
+from collectors.deafness import Deafness
 from collectors.intake import Intake
 from collectors.listening import Listening
 from collectors.netflow import listen as netflow
 from collectors.network import listen as network
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
+from pipeline.own_alerts import publish
 from pipeline.settings import (
     FilesSource,
     HttpSource,
@@ -49,8 +51,12 @@ async def _collect(stage: Stage) -> None:
     told = [*open_sources, *await asyncio.to_thread(_left_behind, stage.settings)]
     await _beat(stage, told, intake, now=True)
     canaries = asyncio.create_task(Sender(stage, intake.canaries, open_sources).run())
+    deafness = Deafness(stage.settings.observer)
     while not stage.stopping.is_set():
         await asyncio.sleep(_LOOK_SECONDS)
+        due = deafness.alerts(open_sources)
+        if due and await asyncio.to_thread(publish, stage.bus, due):
+            deafness.told()
         if publishing.done():
             publishing.result()
         await _beat(stage, told, intake)

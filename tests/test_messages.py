@@ -60,6 +60,7 @@ _TERMS = frozenset(
         "check",
         "all",
         "behaviour",
+        "behaviours",
         "open",
         "queue",
         "host",
