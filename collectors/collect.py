@@ -54,9 +54,10 @@ async def _collect(stage: Stage) -> None:
     deafness = Deafness(stage.settings.observer)
     while not stage.stopping.is_set():
         await asyncio.sleep(_LOOK_SECONDS)
-        due = deafness.alerts(open_sources)
-        if due and await asyncio.to_thread(publish, stage.bus, due):
-            deafness.told()
+        if due := deafness.alerts(open_sources):
+            raised: bool = await asyncio.to_thread(publish, stage.bus, due)
+            if raised:
+                deafness.told()
         if publishing.done():
             publishing.result()
         await _beat(stage, told, intake)
