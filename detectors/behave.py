@@ -148,8 +148,9 @@ class Behaving:
     def _save(self) -> None:
         started = time.monotonic()
         if self._unsaved and self._consumer is not None:
+            held = self._packed()  # before the transaction: the other stages write the state meanwhile
             try:
-                self._consumer.commit(self._write)
+                self._consumer.commit(lambda connection: self._write(connection, held))
             except shares.LeaseLost:
                 self.close()
                 return
@@ -160,16 +161,23 @@ class Behaving:
         if took > _SAVE_SECONDS:
             log("detectors").warning("behaviours_saved_slowly", seconds=round(took, 1))
 
-    def _write(self, connection: Connection) -> None:
+    def _packed(self) -> list[dict[str, Any]]:
+        """Return all that is held as rows."""
+        packer = zstandard.ZstdCompressor(level=1)
+        return [
+            {"scope": scope, "piece": number, "data": packer.compress(piece)}
+            for scope, behaviours in self._held.items()
+            for number, piece in enumerate(behaviours.dump())
+        ]
+
+    def _write(self, connection: Connection, held: list[dict[str, Any]]) -> None:
         if self._shared:
             shares.extend(connection, self._stage.name, bus.EVENTS, self._stage.instance, {0})
-        packer = zstandard.ZstdCompressor(level=1)
         if self._devices is not None:
             self._devices.save(connection)
         connection.execute(delete(table))
-        for scope, behaviours in self._held.items():
-            for number, piece in enumerate(behaviours.dump()):
-                connection.execute(table.insert(), {"scope": scope, "piece": number, "data": packer.compress(piece)})
+        if held:
+            connection.execute(table.insert(), held)
 
 
 def _received(event: Event) -> int:
