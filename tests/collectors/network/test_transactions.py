@@ -1,13 +1,15 @@
 """What connections say: DNS, HTTP, TLS, SSH and DHCP, in order and out of it, whole and cut off."""
 
+import hashlib
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from collectors.network import dns, tls
+from collectors.network import capture_files, dns, tls
 from collectors.network.conversation import MAX_EARLY, Side
+from collectors.network.headers import TCP
 from tests.collectors.network.packets import (
     ACK,
     CLIENT,
@@ -180,6 +182,34 @@ def test_the_published_example_of_ja4() -> None:
         signatures=[0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
     )  # fmt: skip
     assert tls.ja4(hello) == "t13d1516h2_8daaf6152771_e5627efa2ab1"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100, 100_000])
+def test_a_handshake_is_the_same_however_it_is_cut(shared_data: Path, size: int) -> None:
+    """Records that begin and end in the middle of what is given, and messages in the middle of records."""
+    events = (shared_data / "pcap" / "ndpi" / "long_tls_certificate.pcap").read_bytes()
+    said: dict[bytes, bytes] = {}
+    for _, at, length, _, _ in capture_files.packets(events):
+        packet = events[at : at + length]
+        if packet[23] == TCP and (
+            payload := packet[34 + (packet[46] >> 4) * 4 : 14 + int.from_bytes(packet[16:18], "big")]
+        ):
+            said[packet[26:38]] = said.get(packet[26:38], b"") + payload
+    data = max(said.values(), key=len)
+    assert data[:2] == b"\x16\x03"
+    handshake = tls.Handshake()
+    cut = [data[at : at + size] for at in range(0, len(data), size)]
+    found = [message for piece in cut for message in handshake.take(False, piece)]
+    assert found == list(tls.Handshake().take(False, data))
+    assert tls.CERTIFICATE in [kind for kind, _ in found]
+
+
+def test_fingerprints_of_an_offer_that_is_too_long_to_be_remembered() -> None:
+    hello = tls.Hello(0x0303, list(range(5000)))
+    text = tls.ja3_text(hello)
+    assert tls.ja3(hello) == hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    assert text.count("-") == 4999 - 1  # 0x0A0A is GREASE
+    assert tls.ja4(hello).startswith("t12i9900")
 
 
 def test_dhcp() -> None:
