@@ -51,9 +51,10 @@ exec /usr/sbin/sshd -D -f {config}
 """
 _BEACON = """
 import sys, time, urllib.request
-for number in range(int(sys.argv[2])):
+began = time.monotonic()
+for number in range(1, int(sys.argv[2])):
     urllib.request.urlopen(sys.argv[1], timeout=5).read()
-    time.sleep(2)
+    time.sleep(max(0, began + 2 * number - time.monotonic()))
 """
 _SPOOF = """
 import sys
@@ -89,8 +90,10 @@ def under_attack(folder: Path) -> Iterator[tuple[Site, Wire]]:
         yield site, wire
 
 
-def attack(site: Site, name: str, wanted: set[str], run: Callable[[], Any], patience: float = 60) -> Found:
-    """Attack, and wait until one of the rules wanted has raised an alert of it."""
+def attack(
+    site: Site, name: str, wanted: set[str], run: Callable[[], Any], patience: float = 60, to_its_end: bool = True
+) -> Found:
+    """Attack, and wait until one of the rules wanted has raised an alert of it, and the attack is over."""
     before = {alert["event.id"] for alert in site.alerts()}
     began = time.monotonic()
     thread = threading.Thread(target=run, daemon=True)
@@ -102,7 +105,8 @@ def attack(site: Site, name: str, wanted: set[str], run: Callable[[], Any], pati
             break
         time.sleep(0.2)
     seconds = time.monotonic() - began
-    thread.join(patience)
+    if to_its_end:
+        thread.join(patience)
     return Found(name, frozenset(wanted), sorted(set(found)), round(seconds, 1))
 
 
@@ -157,9 +161,10 @@ def beacon(site: Site, wire: Wire) -> Found:
     """A script that asks a server outside every two seconds."""
     with ThreadingHTTPServer((OUTSIDE, _WEB_PORT), _Page) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = wire.there(sys.executable, "-c", _BEACON, f"http://{OUTSIDE}:{_WEB_PORT}/tin", "30")
+        command = wire.there(sys.executable, "-c", _BEACON, f"http://{OUTSIDE}:{_WEB_PORT}/tin", "75")
         try:
-            return attack(site, "a request every 2 s", {"behaviour.regular_contacts"}, lambda: _quiet(command), 150)
+            found = {"behaviour.regular_contacts"}  # asked for at 20 connections, at 40, at 60
+            return attack(site, "a request every 2 s", found, lambda: _quiet(command), 150, to_its_end=False)
         finally:
             server.shutdown()
 
