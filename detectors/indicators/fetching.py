@@ -12,6 +12,7 @@ import orjson
 
 from detectors.https import Answer, HttpsFault, get
 from detectors.indicators.formats import MAX_BYTES
+from detectors.reading import read_bounded
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed
 
@@ -73,21 +74,12 @@ def _in_directory(folder: Path) -> list[Path]:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what is in a file; what never ends, as a device, is none.
+    """Return what is in a list's file.
 
     Raises:
         HaidangError: it cannot be read, or is larger than we read.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise HaidangError("indicators.cannot_read", source=path, fault="no file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HaidangError("indicators.cannot_read", source=path, fault=error.strerror or error) from error
-    if len(data) > MAX_BYTES:
-        raise HaidangError("indicators.too_large", source=path, limit=MAX_BYTES // 1_000_000)
-    return data
+    return read_bounded(path, MAX_BYTES, "indicators")
 
 
 class _Server:

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 import zstandard
 
 from detectors.https import HttpsFault, get
+from detectors.reading import read_bounded
 from detectors.sigma.documents import MAX_FILE, SUFFIXES
 from pipeline.messages import HaidangError
 
@@ -68,22 +69,12 @@ def read_source(place: str) -> Found:
 
 
 def read_file(place: str) -> bytes:
-    """Return what is in a file; a device or a pipe, which may never end, is none.
+    """Return what is in a pack's file.
 
     Raises:
         HaidangError: it cannot be read, or is larger than a pack may be.
     """
-    path = Path(place).expanduser()
-    try:
-        if path.exists() and not path.is_file():
-            raise HaidangError("rulebook.cannot_read", source=place, fault="no file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise HaidangError("rulebook.cannot_read", source=place, fault=error.strerror or error) from error
-    if len(data) > MAX_BYTES:
-        raise HaidangError("rulebook.too_large", source=place, limit=MAX_BYTES // 1_000_000)
-    return data
+    return read_bounded(Path(place).expanduser(), MAX_BYTES, "rulebook", place)
 
 
 def read_archive(data: bytes, source: str) -> Found:

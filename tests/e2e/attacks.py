@@ -235,18 +235,16 @@ class _Page(BaseHTTPRequestHandler):
 
 
 def all_attacks(site: Site, wire: Wire, folder: Path) -> Iterator[Found]:
-    """Run them one after the other, the beacon beside them."""
-    with ThreadPoolExecutor(1) as beside:
-        slow = beside.submit(beacon, site, wire)
+    """Run them one after the other, those that take a minute beside them: UDP and ICMP are told of when they rest."""
+    with ThreadPoolExecutor(3) as beside:
+        slow = [beside.submit(run, site, wire) for run in (beacon, datagram_scan, ping_sweep)]
         yield scan(site, wire)
         yield connect_scan(site, wire)
         yield sweep(site, wire)
-        yield datagram_scan(site, wire)
-        yield ping_sweep(site, wire)
         yield spoofing(site, wire)
         yield brute_force(site, wire, folder)
         yield tunnel(site, wire)
-        yield slow.result()
+        yield from (each.result() for each in slow)
 
 
 def main() -> int:

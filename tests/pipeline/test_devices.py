@@ -1,7 +1,6 @@
 """What people say of devices, and counts of contacts with C2 servers: on both states."""
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
@@ -22,28 +21,15 @@ from pipeline.devices.lists import read_list
 from pipeline.event import Event, encode, event_id, from_micros
 from pipeline.messages import HaidangError
 from pipeline.settings import Devices, Settings
-from pipeline.settings import State as StateSettings
-from pipeline.state import open_state, upsert
+from pipeline.state import upsert
 from pipeline.state.tables import alerts, audit, c2_contacts, device_addresses, devices
 from response.queue import row, save
-from tests.services.postgres import Postgres
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 #: 2026-11-02T00:00:00Z, a Monday
 START = 1_793_577_600_000_000
 LAPTOP, SERVER = "F8-75-A4-00-00-01", "F8-75-A4-00-00-02"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    settings = StateSettings()
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        settings = StateSettings.model_validate({"url": postgres.new_database()})
-    made = open_state(tmp_path, settings)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The life of alerts and what is kept out of the queue, on both states."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,26 +12,12 @@ from pipeline.event import Event, event_id, from_micros
 from pipeline.messages import HaidangError
 from pipeline.queue import life, suppressions
 from pipeline.queue.showing import shown
-from pipeline.settings import State as StateSettings
-from pipeline.state import open_state
 from pipeline.state.tables import alerts, audit, outbox
 from pipeline.state.tables import suppressions as table
 from response.queue import row, save
-from tests.services.postgres import Postgres
 
 #: 2026-11-24T00:00:00Z
 START = 1_795_478_400_000_000
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    settings = StateSettings()
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        settings = StateSettings.model_validate({"url": postgres.new_database()})
-    made = open_state(tmp_path, settings)
-    yield made
-    made.dispose()
 
 
 def alert(number: int, rule: str = "behaviour.port_scan", level: str = "medium", **fields: Any) -> Event:
