@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,10 +19,10 @@ from response.queue import row, save
 MAC = "F8-75-A4-00-00-01"
 
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with two devices, one of which spoke with a C2 server."""
-    with serving(tmp_path_factory.mktemp("devices"), day) as made:
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A site with two devices, one of which spoke with a C2 server; its own for each test, for some add devices."""
+    with serving(tmp_path, day) as made:
         now = time.time_ns() // 1000
         inventory = Inventory(10)
         inventory.take(Sighting(MAC, "10.0.1.5", "LAPTOP-1", (("name", "LAPTOP-1"),)), now - 3_600_000_000)
