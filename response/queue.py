@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, select
 from pipeline import bus, canaries
 from pipeline.bus import Record, SlowDown
 from pipeline.canaries import CANARY
+from pipeline.delivery.routing import Routing
 from pipeline.devices import contacts
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
@@ -48,10 +49,11 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
     `watch` is called again and again, with whether this copy leads.
     """
     consumer = Consumer(stage, bus.ALERTS, buries=True)
+    routing = Routing(stage.settings)
     stage.beat(now=True, detail={"ready": True})
     looked = 0.0
     while not stage.stopping.is_set():
-        taken = _take(consumer)
+        taken = _take(consumer, routing)
         sent = 0
         if consumer.leads and (taken or time.monotonic() - looked >= _LOOK_SECONDS):
             sent = _send_copies(stage)
@@ -62,7 +64,7 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
         stage.beat(consumer.backlog, {"ready": True})
 
 
-def _take(consumer: Consumer) -> int:
+def _take(consumer: Consumer, routing: Routing | None = None) -> int:
     rows = []
     alerted: set[str] = set()
     for record in consumer.read(_READ_BYTES):
@@ -78,7 +80,7 @@ def _take(consumer: Consumer) -> int:
                 consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
 
     def save_all(connection: Connection) -> None:
-        save(connection, rows)
+        save(connection, rows, routing)
         canaries.note(connection, "alerted", alerted)
 
     consumer.commit(save_all if rows or alerted else None)
@@ -112,8 +114,11 @@ def row(event: Event, source: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Put alerts into the queue and ask for their copies; those that are there already change nothing."""
+def save(connection: Connection, rows: list[dict[str, Any]], routing: Routing | None = None) -> None:
+    """Put alerts into the queue, ask for their copies and for messages about them.
+
+    Those that are there already change nothing.
+    """
     for start in range(0, len(rows), _BATCH):
         batch: dict[str, dict[str, Any]] = {}
         for row in rows[start : start + _BATCH]:
@@ -126,6 +131,8 @@ def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
         if new:
             contacts.save(connection, [row["document"] for row in new.values()])
             connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
+            if routing is not None:
+                routing.enqueue(connection, list(new.values()))
 
 
 def _keep_out(connection: Connection, rows: list[dict[str, Any]]) -> None:

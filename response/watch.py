@@ -8,6 +8,7 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
+from pipeline.delivery.routing import Routing
 from pipeline.event import Event
 from pipeline.stage import Stage
 from pipeline.state import database_time
@@ -28,6 +29,7 @@ class Watch:
         self._looked = 0.0
         self._cleaned = -_CLEAN_SECONDS
         self._habits = habits.Watcher()
+        self._routing = Routing(stage.settings)
 
     def look(self, leads: bool) -> None:
         """Look at everything that is due, and put the alerts into the queue."""
@@ -42,7 +44,7 @@ class Watch:
             if self._since is None:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
-            save(connection, [row(alert, "haidang") for alert in alerts])
+            save(connection, [row(alert, "haidang") for alert in alerts], self._routing)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
