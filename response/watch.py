@@ -8,6 +8,7 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
+from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
 from pipeline.stage import Stage
@@ -16,6 +17,8 @@ from response.queue import row, save
 
 #: How often it is looked, in seconds.
 _LOOK_SECONDS = 1.0
+#: How often delivery is judged, in seconds.
+_JUDGE_SECONDS = 10.0
 #: How often what is too old is deleted, in seconds.
 _CLEAN_SECONDS = 3600.0
 
@@ -27,6 +30,7 @@ class Watch:
         self._stage = stage
         self._since: float | None = None
         self._looked = 0.0
+        self._judged = 0.0
         self._cleaned = -_CLEAN_SECONDS
         self._habits = habits.Watcher()
         self._routing = Routing(stage.settings)
@@ -58,4 +62,7 @@ class Watch:
         alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
+        if time.monotonic() - self._judged > _JUDGE_SECONDS:
+            self._judged = time.monotonic()
+            alerts += watching.judge(connection, settings, since, time.time())
         return alerts
