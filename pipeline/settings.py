@@ -319,6 +319,21 @@ class Watch(Section):
     clock_seconds: float = Field(60, gt=0, description="a host whose clock is off by more seconds is an alert")
 
 
+class Queue(Section):
+    """`[queue]`"""
+
+    group_hours: float = Field(
+        24, gt=0, le=720, description="alerts of a rule about an entity are one group if none comes so much later"
+    )
+    risk_alert: int = Field(
+        250, ge=0, description="risk of an entity within 24 hours from which on it is an alert; 0: never"
+    )
+    daily_budget: int = Field(
+        40, ge=1, description="groups of alerts that an analyst can look into in a day; what goes past it is listed"
+    )
+    analysts: int = Field(1, ge=1, description="analysts that are on duty in a day")
+
+
 class Devices(Section):
     """`[devices]`"""
 
@@ -388,6 +403,7 @@ class Settings(BaseSettings):
     indicators: Indicators = Field(default_factory=Indicators)
     canary: Canary = Field(default_factory=Canary)
     watch: Watch = Field(default_factory=Watch)
+    queue: Queue = Field(default_factory=Queue)
     devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
 

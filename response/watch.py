@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
 from pipeline.event import Event
+from pipeline.queue import risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
 from response.queue import row, save
@@ -42,11 +43,13 @@ class Watch:
             if self._since is None:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
-            save(connection, [row(alert, "haidang") for alert in alerts])
+            settings = self._stage.settings
+            save(connection, [row(alert, "haidang") for alert in alerts], settings.queue, settings.observer)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
+                risk.forget_old(connection, time.time())
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings

@@ -395,9 +395,76 @@ alerts = Table(
     Column("note", Text, nullable=False, default="", server_default=""),
     Column("changed", Float),  # by somebody
     Column("suppression", String(24), nullable=False, default="", server_default=""),
+    Column("group_id", String(24), nullable=False, default="", server_default=""),  # "": not grouped yet, "-": never
     Index("alerts_time", "time"),
     Index("alerts_status", "status", "time"),
     Index("alerts_rule", "rule_id", "time"),
+    Index("alerts_group", "group_id", "time"),
+)
+
+#: Alerts of one rule about one entity, none of them long after the one before: what analysts work on. The numbers are
+#: of its alerts by status, of which `status` follows (`pipeline/queue/grouping.py`).
+alert_groups = Table(
+    "alert_groups",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("rule_id", String(200), nullable=False),
+    Column("rule_name", Text, nullable=False),
+    Column("entity", String(300), nullable=False),  # host:…, user:…, address:… or part:… of the pipeline
+    Column("level", String(20), nullable=False),  # the highest of its alerts
+    Column("severity", Integer, nullable=False),  # its number
+    Column("first", BigInteger, nullable=False),  # microseconds since 1970
+    Column("last", BigInteger, nullable=False),
+    Column("opened", Float, nullable=False),  # when it came into the queue, the last time
+    Column("reopened", Integer, nullable=False),  # how often it came back after somebody had closed it
+    Column("status", String(20), nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("new", BigInteger, nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
+    Column("escalated", BigInteger, nullable=False),
+    Column("true_positive", BigInteger, nullable=False),
+    Column("false_positive", BigInteger, nullable=False),
+    Column("risk", Integer, nullable=False),  # of the entity, at the last alert
+    Column("latest", String(24), nullable=False),  # the last alert
+    Index("alert_groups_same", "rule_id", "entity", "last"),
+    Index("alert_groups_last", "status", "last"),
+    Index("alert_groups_risk", "status", "risk", "last"),
+    Index("alert_groups_opened", "status", "opened"),
+    Index("alert_groups_level", "status", "level"),
+    Index("alert_groups_entity", "entity", "last"),
+)
+
+#: What became of groups: came, came back, grew worse, and what people did; only ever added to.
+group_history = Table(
+    "group_history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("group_id", String(24), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),  # "" for the pipeline
+    Column("address", String(100), nullable=False),
+    Column("action", String(20), nullable=False),  # opened, reopened, raised, or a status
+    Column("rule_id", String(200), nullable=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("group_history_group", "group_id", "id"),
+    Index("group_history_time", "action", "time"),
+)
+
+#: What each entity was alerted on: one row for an hour and a rule (`pipeline/queue/risk.py`).
+entity_risks = Table(
+    "entity_risks",
+    metadata,
+    Column("entity", String(300), nullable=False),
+    Column("hour", Integer, nullable=False),  # since 1970, of the events
+    Column("rule_id", String(200), nullable=False),
+    Column("group_id", String(24), nullable=False),
+    Column("points", Integer, nullable=False),  # of the rule's highest level
+    Column("alerts", BigInteger, nullable=False),
+    Column("tactics", Text, nullable=False),  # of ATT&CK, with spaces between
+    PrimaryKeyConstraint("entity", "hour", "rule_id"),
+    Index("entity_risks_hour", "hour"),
 )
 
 #: What is kept out of the queue.
