@@ -158,7 +158,12 @@ def entities(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=1
 
 
 @router.get("/budget")
-def alert_budget(request: Request, state: State, _user: Viewer, day: date | None = None) -> dict[str, Any]:
+def alert_budget(
+    request: Request,
+    state: State,
+    _user: Viewer,
+    day: Annotated[date | None, Query(ge=date(1990, 1, 1), le=date(2200, 1, 1))] = None,
+) -> dict[str, Any]:
     """Return how many groups came into the queue on a day (today), and which rules went past the budget."""
     with state.connect().execution_options(read_only=True) as connection:
         return budget.spent(connection, day or datetime.now().astimezone().date(), request.app.state.settings.queue)

@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workb
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|queue|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network|indicators)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -26,8 +26,9 @@ _BUILT = {
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
     "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
-    "command.queue.{}": r"command\.queue\.(take|true|false|reopen|suppress|unsuppress|suppressions)",
+    "command.queue.{}": r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
     "queue.head.{}": r"queue\.head\.\w+",
+    "queue.did.{}": r"queue\.did\.\w+",
     "devices.kind.{}": r"devices\.kind\.\w+",
     "devices.field.{}": r"devices\.field\.\w+",
     "devices.hint.{}": r"devices\.hint\.\w+",
@@ -41,7 +42,7 @@ _BUILT = {
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
-    "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors|queue)\.\w+_why",
     "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",
