@@ -334,6 +334,15 @@ class Queue(Section):
     analysts: int = Field(1, ge=1, description="analysts that are on duty in a day")
 
 
+class Cases(Section):
+    """`[cases]`"""
+
+    notice_hours: float = Field(24, gt=0, description="hours from the detection within which the first notice is due")
+    report_hours: float = Field(72, gt=0, description="hours from the detection within which the report is due")
+    warn_hours: float = Field(4, ge=0, description="hours before either is due, in which it is an alert")
+    file_mb: int = Field(20, ge=1, le=60, description="megabytes of a file in a case; of all its files 20 times that")
+
+
 class Devices(Section):
     """`[devices]`"""
 
@@ -404,6 +413,7 @@ class Settings(BaseSettings):
     canary: Canary = Field(default_factory=Canary)
     watch: Watch = Field(default_factory=Watch)
     queue: Queue = Field(default_factory=Queue)
+    cases: Cases = Field(default_factory=Cases)
     devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
 

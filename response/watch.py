@@ -8,6 +8,7 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
+from pipeline.cases import clocks as case_clocks
 from pipeline.event import Event
 from pipeline.queue import risk
 from pipeline.stage import Stage
@@ -57,6 +58,7 @@ class Watch:
         if settings.canary.minutes:
             alerts += canaries.judge(connection, settings.canary, since, settings.observer)
         alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
+        alerts += case_clocks.judge(connection, time.time(), settings.cases, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
         return alerts

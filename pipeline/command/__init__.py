@@ -22,6 +22,7 @@ COMMANDS = {
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "queue": "pipeline.command.queue",
+    "cases": "pipeline.command.cases",
     "evidence": "pipeline.command.evidence",
     "rules": "workbench.rules",
     "devices": "workbench.devices",

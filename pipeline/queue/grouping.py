@@ -105,20 +105,19 @@ class _Shelf:
         self._history: list[Row] = []
         self._placed: list[Row] = []
         self._changed: dict[str, Row] = {}
-        self._groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._groups: dict[str, list[Row]] = defaultdict(list)
         columns = alert_groups.c
         query = select(alert_groups).where(
-            columns.rule_id.in_({row["rule_id"] for row in rows}),
-            columns.entity.in_({entities[row["id"]][0] for row in rows}),
+            columns.same.in_({_same(row, entities[row["id"]][0]) for row in rows}),
             columns.last >= min(row["time"] for row in rows) - gap,
             columns.first <= max(row["time"] for row in rows) + gap,
         )
         for found in connection.execute(query).mappings():
-            self._groups[found["rule_id"], found["entity"]].append(dict(found))
+            self._groups[found["same"]].append(dict(found))
 
     def place(self, row: Row, entity: str) -> None:
         """Put one alert into its group."""
-        near = self._groups[row["rule_id"], entity]
+        near = self._groups[_same(row, entity)]
         fit = [each for each in near if each["first"] - self._gap <= row["time"] <= each["last"] + self._gap]
         if fit:
             group = min(fit, key=lambda each: (each["first"], each["id"]))
@@ -147,11 +146,13 @@ class _Shelf:
 
     def _new(self, row: Row, entity: str) -> Row:
         return {
-            "id": event_id("group", row["rule_id"], entity, row["id"]), "rule_id": row["rule_id"],
+            "id": event_id("group", row["rule_id"], entity, row["id"]), "same": _same(row, entity),
+            "rule_id": row["rule_id"],
             "rule_name": row["rule_name"], "entity": entity, "level": row["level"],
             "severity": SEVERITY.get(row["level"], 0), "first": row["time"], "last": row["time"], "opened": self._now,
             "reopened": 0, "status": row["status"], "owner": row.get("owner", ""), "note": row.get("note", ""),
             **dict.fromkeys(STATUSES, 0), "risk": 0, "latest": row["id"],
+            "case_id": 0,
         }  # fmt: skip
 
     def _join(self, row: Row, group: Row, new: bool) -> bool:
@@ -164,7 +165,7 @@ class _Shelf:
             pass
         elif group["status"] in _CLOSED:
             opens = True
-            group.update(reopened=group["reopened"] + 1, opened=self._now, owner="")
+            group.update(reopened=group["reopened"] + 1, opened=self._now, owner="", case_id=0)
             self._write(group, REOPENED)
         elif group["status"] in (NEW, ACKNOWLEDGED) and worse:
             opens = True
@@ -193,6 +194,7 @@ class _Shelf:
             group.update(last=other["last"], latest=other["latest"])
         group["reopened"] += other["reopened"]
         group["owner"] = group["owner"] or other["owner"]
+        group["case_id"] = group["case_id"] or other["case_id"]
         group["note"] = group["note"] or other["note"]
         self._changed.pop(other["id"], None)
         for each in (*self._placed, *self._history):  # what is not saved yet
@@ -208,3 +210,8 @@ class _Shelf:
             "group_id": group["id"], "time": self._now, "who": "", "address": "", "action": action,
             "rule_id": group["rule_id"], "alerts": 1, "note": "",
         })  # fmt: skip
+
+
+def _same(row: Row, entity: str) -> str:
+    """Return what all groups of an alert's rule and entity share."""
+    return event_id("same", row["rule_id"], entity)

@@ -39,12 +39,13 @@ class Asked:
     limit: int = 50
     offset: int = 0
 
-    def others(self) -> list[ColumnElement[bool]]:
-        """Return all conditions but status and level."""
+    def others(self, connection: Connection) -> list[ColumnElement[bool]]:
+        """Return all conditions but status and level. A rule is meant by its id or, where that is none, its name."""
         columns = alert_groups.c
         found: list[ColumnElement[bool]] = []
         if self.rule:
-            found.append((columns.rule_id == self.rule) | (columns.rule_name == self.rule))
+            is_id = connection.scalar(select(columns.id).where(columns.rule_id == self.rule).limit(1)) is not None
+            found.append(columns.rule_id == self.rule if is_id else columns.rule_name == self.rule)
         if self.entity:
             found.append(columns.entity == self.entity)
         if self.owner:
@@ -59,7 +60,7 @@ class Asked:
 def page(connection: Connection, asked: Asked) -> dict[str, Any]:
     """Return `total`, the groups of each status and level, what was kept out, and a page of `groups`."""
     columns = alert_groups.c
-    others = asked.others()
+    others = asked.others(connection)
     counted = select(columns.status, columns.level, func.count().label("groups")).where(*others)
     numbers = connection.execute(counted.group_by(columns.status, columns.level)).all()
     statuses: dict[str, int] = {}
@@ -145,7 +146,7 @@ def _group(row: Any) -> dict[str, Any]:
         "owner": row.owner, "note": row.note, "first": from_micros(row.first), "last": from_micros(row.last),
         "opened": from_micros(round(row.opened * 1e6)), "reopened": row.reopened, "count": sum(numbers.values()),
         "alerts_by_status": {name: number for name, number in numbers.items() if number},
-        "latest": row.latest, "rule.id": row.rule_id, "rule.name": row.rule_name,
+        "latest": row.latest, "case": row.case_id or None, "rule.id": row.rule_id, "rule.name": row.rule_name,
         **{name: document[name] for name in _SHOWN if name in document},
     }  # fmt: skip
 

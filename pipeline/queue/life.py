@@ -16,6 +16,7 @@ from pipeline.access import note as audit
 from pipeline.messages import HaidangError
 from pipeline.queue import (
     ACKNOWLEDGED,
+    ESCALATED,
     FALSE_POSITIVE,
     INDEX,
     NEW,
@@ -44,6 +45,7 @@ class Fits:
     statuses: Sequence[str] = OPEN
     since: int | None = None
     until: int | None = None
+    groups: Sequence[str] | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return it as conditions on the table."""
@@ -55,11 +57,23 @@ class Fits:
             found.append((columns.rule_id == self.rule) | (columns.rule_name == self.rule))
         if self.statuses:
             found.append(columns.status.in_(self.statuses))
+        if self.groups is not None:
+            found.append(columns.group_id.in_(self.groups))
         if self.since is not None:
             found.append(columns.time >= self.since)
         if self.until is not None:
             found.append(columns.time <= self.until)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What somebody says of alerts."""
+
+    status: str
+    note: str
+    who: str
+    address: str
 
 
 def change(engine: Engine, fits: Fits, status: str, note: str, who: str, address: str) -> int:
@@ -73,14 +87,46 @@ def change(engine: Engine, fits: Fits, status: str, note: str, who: str, address
         raise HaidangError("queue.no_status", value=status, expected=", ".join(CHANGES))
     if status in _VERDICTS and not note:
         raise HaidangError("queue.no_note", status=status)
+    return _give(engine, fits, Change(status, note, who, address))
+
+
+def groups_of(engine: Engine, ids: Sequence[str]) -> Sequence[Any]:
+    """Return the groups of these ids (of alerts or of groups).
+
+    Raises:
+        HaidangError: one is not there, or in no group yet.
+    """
+    wanted = list(dict.fromkeys(ids))
+    found: dict[str, Any] = {}
+    with engine.connect().execution_options(read_only=True) as connection:
+        for start in range(0, len(wanted), _PART):
+            part = wanted[start : start + _PART]
+            of_alerts = dict(
+                connection.execute(select(alerts.c.id, alerts.c.group_id).where(alerts.c.id.in_(part))).all()
+            )
+            groups = {of_alerts.get(each, each): each for each in part}
+            for row in connection.execute(select(alert_groups).where(alert_groups.c.id.in_(groups))):
+                found[row.id] = row
+            if missing := [asked for group, asked in groups.items() if group not in found]:
+                raise HaidangError("queue.no_alert", id=missing[0][:100], count=len(missing))
+    return list(found.values())
+
+
+def escalate(engine: Engine, groups: Sequence[str], case: int, who: str, address: str) -> int:
+    """Say that the alerts of groups are in a case; return how many changed."""
+    fits = Fits(statuses=(NEW, ACKNOWLEDGED, TRUE_POSITIVE, FALSE_POSITIVE), groups=groups)
+    return _give(engine, fits, Change(ESCALATED, f"#{case}", who, address))
+
+
+def _give(engine: Engine, fits: Fits, change: Change) -> int:
     changed = 0
     for part in _parts(engine, fits):
         with engine.begin() as connection:
             grouping.lock(connection)
-            count = _change(connection, part, Change(status, note, who, address))
+            count = _change(connection, part, change)
             if count:
-                told: dict[str, Any] = {"status": status, "note": note, "count": count, "alerts": list(part[:100])}
-                audit(connection, who, address, "alerts_changed", **told)
+                told = {"status": change.status, "note": change.note, "count": count, "alerts": list(part[:100])}
+                audit(connection, change.who, change.address, "alerts_changed", **told)
             changed += count
     return changed
 
@@ -119,16 +165,6 @@ def _all(engine: Engine, conditions: Sequence[ColumnElement[bool]]) -> Iterator[
             return
         yield part
         last = part[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What somebody says of alerts."""
-
-    status: str
-    note: str
-    who: str
-    address: str
 
 
 def _change(connection: Connection, ids: Sequence[str], change: Change) -> int:

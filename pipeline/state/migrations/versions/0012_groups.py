@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.create_table(
         "alert_groups",
         sa.Column("id", sa.String(length=24), nullable=False),
+        sa.Column("same", sa.String(length=24), nullable=False),
         sa.Column("rule_id", sa.String(length=200), nullable=False),
         sa.Column("rule_name", sa.Text(), nullable=False),
         sa.Column("entity", sa.String(length=300), nullable=False),
@@ -37,7 +38,8 @@ def upgrade() -> None:
         sa.Column("latest", sa.String(length=24), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("alert_groups_same", "alert_groups", ["rule_id", "entity", "last"])
+    op.create_index("alert_groups_same", "alert_groups", ["same", "last"])
+    op.create_index("alert_groups_rule", "alert_groups", ["rule_id", "last"])
     op.create_index("alert_groups_last", "alert_groups", ["status", "last"])
     op.create_index("alert_groups_risk", "alert_groups", ["status", "risk", "last"])
     op.create_index("alert_groups_opened", "alert_groups", ["status", "opened"])
