@@ -26,7 +26,7 @@ from pipeline.stage import Consumer, Stage
 from pipeline.state.tables import alerts, outbox
 
 #: Alerts that one statement names, and outbox rows carried out together.
-_BATCH = 500
+_BATCH = 2000
 #: Compressed bytes read together; alerts of a burst are alike, and unpack to some thirty times that.
 _READ_BYTES = 500_000
 #: The longest `event.id` that is taken; ours have 24 characters.

@@ -112,7 +112,7 @@ class _Shelf:
             columns.last >= min(row["time"] for row in rows) - gap,
             columns.first <= max(row["time"] for row in rows) + gap,
         )
-        for found in connection.execute(query).mappings():
+        for found in connection.execute(query).mappings().all():
             self._groups[found["same"]].append(dict(found))
 
     def place(self, row: Row, entity: str) -> None:

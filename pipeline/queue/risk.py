@@ -6,7 +6,6 @@ that turned out to be false gives nothing.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -93,19 +92,39 @@ def risks(
     hours = {entity: moment // _HOUR for entity, moment in moments.items()}
     columns = entity_risks.c
     query = (
-        select(entity_risks, alert_groups.c.status)
+        select(
+            columns.entity, columns.hour, columns.rule_id, columns.group_id, columns.points, columns.alerts,
+            columns.tactics, alert_groups.c.status,
+        )
         .outerjoin(alert_groups, alert_groups.c.id == columns.group_id)
         .where(
             columns.entity.in_(list(moments)),
             columns.hour.between(min(hours.values()) - HOURS + 1, max(hours.values())),
         )
-    )
-    held: dict[str, list[Any]] = defaultdict(list)
-    for row in connection.execute(query):
-        is_false = statuses.get(row.group_id, row.status) == FALSE_POSITIVE
-        if hours[row.entity] - HOURS < row.hour <= hours[row.entity] and not is_false:
-            held[row.entity].append(row)
+    )  # fmt: skip
+    held: dict[str, dict[str, _Tally]] = {}
+    for entity, hour, rule, group, points, alerts, tactics, status in connection.execute(query).all():
+        if hours[entity] - HOURS < hour <= hours[entity] and statuses.get(group, status) != FALSE_POSITIVE:
+            tally = held.setdefault(entity, {}).setdefault(rule, _Tally())
+            tally.add(hour, group, points, alerts, tactics)
     return {entity: _risk(held[entity]) if entity in held else NONE for entity in moments}
+
+
+class _Tally:
+    """What one rule says about one entity."""
+
+    __slots__ = ("alerts", "group", "hour", "points", "tactics")
+
+    def __init__(self) -> None:
+        self.hour = self.points = self.alerts = -1
+        self.group = self.tactics = ""
+
+    def add(self, hour: int, group: str, points: int, alerts: int, tactics: str) -> None:
+        """Add an hour."""
+        self.alerts = max(self.alerts, 0) + alerts
+        self.points = max(self.points, points)
+        if hour > self.hour:
+            self.hour, self.group, self.tactics = hour, group, tactics or self.tactics
 
 
 def is_high(entity: str, risk: Risk, limit: int) -> bool:
@@ -146,18 +165,15 @@ def _by_score(item: tuple[str, Risk]) -> tuple[int, str]:
     return -item[1].score, item[0]
 
 
-def _risk(rows: Iterable[Any]) -> Risk:
-    by_rule: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        by_rule[row.rule_id].append(row)
-    parts = tuple(sorted((_part(rule, found) for rule, found in by_rule.items()), key=lambda part: -part.points))
+def _risk(held: Mapping[str, _Tally]) -> Risk:
+    parts = [
+        Part(
+            rule, tally.alerts, round(tally.points * (1 + math.log10(tally.alerts))), tuple(tally.tactics.split()),
+            tally.group,
+        )
+        for rule, tally in held.items()
+    ]  # fmt: skip
+    parts.sort(key=lambda part: (-part.points, part.rule))
     tactics = tuple(sorted({tactic for part in parts for tactic in part.tactics}))
     total = sum(part.points for part in parts) * (1 + _FOR_A_TACTIC * max(0, len(tactics) - 1))
-    return Risk(round(total), tactics, parts)
-
-
-def _part(rule: str, rows: Sequence[Any]) -> Part:
-    alerts = sum(row.alerts for row in rows)
-    points = round(max(row.points for row in rows) * (1 + math.log10(alerts)))
-    tactics = tuple(sorted({tactic for row in rows for tactic in row.tactics.split()}))
-    return Part(rule, alerts, points, tactics, max(rows, key=lambda row: row.hour).group_id)
+    return Risk(round(total), tactics, tuple(parts))
