@@ -397,7 +397,7 @@ alerts = Table(
     Column("suppression", String(24), nullable=False, default="", server_default=""),
     Column("group_id", String(24), nullable=False, default="", server_default=""),  # "": not grouped yet, "-": never
     Index("alerts_time", "time"),
-    Index("alerts_status", "status", "time"),
+    Index("alerts_status", "status", "level", "time"),
     Index("alerts_rule", "rule_id", "time"),
     Index("alerts_group", "group_id", "time"),
 )

@@ -12,6 +12,8 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("alerts", sa.Column("group_id", sa.String(length=24), nullable=False, server_default=""))
     op.create_index("alerts_group", "alerts", ["group_id", "time"])
+    op.drop_index("alerts_status", "alerts")
+    op.create_index("alerts_status", "alerts", ["status", "level", "time"])
     op.execute("UPDATE alerts SET group_id = '-' WHERE status = 'suppressed'")
     op.create_table(
         "alert_groups",
