@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, select
 from pipeline import bus, canaries
 from pipeline.bus import Record, SlowDown
 from pipeline.canaries import CANARY
+from pipeline.delivery.routing import Routing
 from pipeline.devices import contacts
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
@@ -53,10 +54,11 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
     `watch` is called again and again, with whether this copy leads.
     """
     consumer = Consumer(stage, bus.ALERTS, buries=True)
+    routing = Routing(stage.settings)
     stage.beat(now=True, detail={"ready": True})
     looked = 0.0
     while not stage.stopping.is_set():
-        taken = _take(consumer)
+        taken = _take(consumer, routing)
         sent = 0
         if consumer.leads and (taken or time.monotonic() - looked >= _LOOK_SECONDS):
             sent = _send_copies(stage) + grouping.catch_up(stage.engine, stage.settings.queue.group_hours)
@@ -67,7 +69,7 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
         stage.beat(consumer.backlog, {"ready": True})
 
 
-def _take(consumer: Consumer) -> int:
+def _take(consumer: Consumer, routing: Routing | None = None) -> int:
     settings = consumer.settings
     rows = []
     alerted: set[str] = set()
@@ -84,7 +86,7 @@ def _take(consumer: Consumer) -> int:
                 consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
 
     def save_all(connection: Connection) -> None:
-        save(connection, rows, settings.queue, settings.observer)
+        save(connection, rows, settings.queue, settings.observer, routing)
         canaries.note(connection, "alerted", alerted)
 
     consumer.commit(save_all if rows or alerted else None)
@@ -118,8 +120,17 @@ def row(event: Event, source: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def save(connection: Connection, rows: list[dict[str, Any]], settings: Queue = Queue(), observer: str = "") -> None:  # noqa: B008 - frozen
-    """Put alerts into the queue and ask for their copies; those that are there already change nothing."""
+def save(
+    connection: Connection,
+    rows: list[dict[str, Any]],
+    settings: Queue = Queue(),  # noqa: B008 - frozen
+    observer: str = "",
+    routing: Routing | None = None,
+) -> None:
+    """Put alerts into the queue, ask for their copies and for messages about them.
+
+    Those that are there already change nothing.
+    """
     grouping.lock(connection)
     for start in range(0, len(rows), _BATCH):
         batch: dict[str, dict[str, Any]] = {}
@@ -134,7 +145,9 @@ def save(connection: Connection, rows: list[dict[str, Any]], settings: Queue = Q
         connection.execute(alerts.insert(), [{name: each[name] for name in _COLUMNS} for each in new])
         contacts.save(connection, [each["document"] for each in new])
         connection.execute(outbox.insert(), [{"kind": INDEX, "body": each["id"]} for each in new])
-        save(connection, _on_risk(risks, settings, observer), settings, observer)
+        if routing is not None:
+            routing.enqueue(connection, new)
+        save(connection, _on_risk(risks, settings, observer), settings, observer, routing)
 
 
 def _on_risk(risks: Mapping[str, tuple[risk.Risk, int]], settings: Queue, observer: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
 from pipeline.cases import clocks as case_clocks
+from pipeline.delivery.routing import Routing
 from pipeline.event import Event
 from pipeline.queue import risk
 from pipeline.stage import Stage
@@ -30,6 +31,7 @@ class Watch:
         self._looked = 0.0
         self._cleaned = -_CLEAN_SECONDS
         self._habits = habits.Watcher()
+        self._routing = Routing(stage.settings)
 
     def look(self, leads: bool) -> None:
         """Look at everything that is due, and put the alerts into the queue."""
@@ -45,7 +47,13 @@ class Watch:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
             settings = self._stage.settings
-            save(connection, [row(alert, "haidang") for alert in alerts], settings.queue, settings.observer)
+            save(
+                connection,
+                [row(alert, "haidang") for alert in alerts],
+                settings.queue,
+                settings.observer,
+                self._routing,
+            )
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())

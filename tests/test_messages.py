@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
@@ -27,6 +27,10 @@ _BUILT = {
     "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
     "command.queue.{}": r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
+    "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend)",
+    "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
+    "delivery.head.{}": r"delivery\.head\.\w+",
+    "show.level.{}": r"show\.level\.\w+",
     "queue.head.{}": r"queue\.head\.\w+",
     "command.cases.{}": r"command\.cases\.(list|show|open|add|mark|close|reopen|export)",
     "cases.head.{}": r"cases\.head\.\w+",
@@ -48,7 +52,7 @@ _BUILT = {
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
-    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery)\.\w+_why",
     "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",

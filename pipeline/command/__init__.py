@@ -23,6 +23,7 @@ COMMANDS = {
     "alerts": "pipeline.command.alerts",
     "queue": "pipeline.command.queue",
     "cases": "pipeline.command.cases",
+    "notify": "pipeline.command.notify",
     "evidence": "pipeline.command.evidence",
     "rules": "workbench.rules",
     "devices": "workbench.devices",
