@@ -8,9 +8,11 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
+from pipeline.cases import clocks as case_clocks
 from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
+from pipeline.queue import risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
 from response.queue import row, save
@@ -48,11 +50,19 @@ class Watch:
             if self._since is None:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
-            save(connection, [row(alert, "haidang") for alert in alerts], self._routing)
+            settings = self._stage.settings
+            save(
+                connection,
+                [row(alert, "haidang") for alert in alerts],
+                settings.queue,
+                settings.observer,
+                self._routing,
+            )
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
+                risk.forget_old(connection, time.time())
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings
@@ -60,6 +70,7 @@ class Watch:
         if settings.canary.minutes:
             alerts += canaries.judge(connection, settings.canary, since, settings.observer)
         alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
+        alerts += case_clocks.judge(connection, time.time(), settings.cases, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
         if time.monotonic() - self._judged > _JUDGE_SECONDS:

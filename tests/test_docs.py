@@ -30,7 +30,8 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Tls,
-    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Devices,
+    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Queue, settings.Cases,
+    settings.Devices,
     settings.Limits, settings.Indicators, settings.IndicatorFeed,
     Delivery, *CHANNELS, Route, Shift,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()

@@ -87,7 +87,7 @@ def message(
     """Return the row of a message about an alert."""
     return {
         "id": message_id(kind, channel, row["id"]), "channel": channel, "kind": kind, "status": WAITING,
-        "level": row["level"], "alert": row["id"], "thread": str(row.get("group") or row["id"])[:24], "digest": "",
+        "level": row["level"], "alert": row["id"], "thread": str(row.get("group_id") or row["id"])[:24], "digest": "",
         "route": route, "body": {"minutes": wait_minutes} if wait_minutes else {}, "created": now,
         "due": now + wait_minutes * 60, "planned": now, "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "",
     }  # fmt: skip
