@@ -212,7 +212,7 @@ def test_alert_and_message_are_one_transaction(site: Callable[..., Corridor]) ->
 
     made = site()
     with pytest.raises(ZeroDivisionError), made.engine.begin() as connection:
-        queue.save(connection, [queue.row(alert(1), "syslog")], Routing(made.settings))
+        queue.save(connection, [queue.row(alert(1), "syslog")], routing=Routing(made.settings))
         assert connection.scalar(select(func.count()).select_from(deliveries)) == 1
         raise ZeroDivisionError
     assert made.receipts() == []
