@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, SENT, book
+from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, SENT, TEST, book, testing
 from pipeline.delivery.book import Gathering, Outcome
 from pipeline.delivery.routing import begun, zone_of
 from pipeline.event import Event
@@ -202,6 +202,9 @@ class Worker(threading.Thread):
         if tried and tried[-1].status == "failed":
             log("delivery").warning("failed", channel=name, reason=tried[-1].answer[:300], failures=self._failures)
         log("delivery").debug("saved", channel=name, **counted)
+        for row, outcome in done:
+            if row.kind == TEST and outcome.status != "failed":
+                testing.put_away(self._stage.engine, row.alert, say("delivery.was_test", channel=name), "haidang", "")
 
     def _is_quiet(self, now: float) -> bool:
         hours = self.channel.quiet_hours

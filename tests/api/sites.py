@@ -61,16 +61,17 @@ class Site:
             return access.create_token(connection, name, access.API, role)
 
 
-def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> Any:
-    """Return a context in which the API of a new data directory is served."""
-    return _Serving(folder, filled_by)
+def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> Any:
+    """Return a context in which the API of a new data directory is served, with these settings beside the usual ones."""
+    return _Serving(folder, filled_by, **settings)
 
 
 class _Serving:
-    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> None:
+    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> None:
         self._settings = Settings(
-            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[]
-        )
+            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[],
+            **settings,
+        )  # fmt: skip
         self._engine = open_state(folder)
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder, self._settings.store)
