@@ -59,7 +59,7 @@ def pause(failures: int, longest: float = _LONGEST_PAUSE) -> float:
     So that not all come back at once:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    return random.uniform(0, min(longest, _FIRST_PAUSE * 2.0 ** min(failures, 30)))  # noqa: S311 - no secret
+    return random.uniform(0, min(longest, _FIRST_PAUSE * 2.0 ** (min(failures, 30) - 1)))  # noqa: S311 - no secret
 
 
 def _is_due(now: float) -> ColumnElement[bool]:

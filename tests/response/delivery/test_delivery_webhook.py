@@ -262,7 +262,7 @@ def test_a_template_of_ones_own_makes_the_body(site: Callable[..., Corridor], re
         ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError"),
     ],
 )
-def test_a_template_that_loops_or_is_wrong_stops_with_a_reason_and_is_mended_by_its_owner(
+def test_a_template_that_loops_or_is_wrong_stops_with_a_reason(
     site: Callable[..., Corridor], receiver: Receiver, template: str, says: str
 ) -> None:
     made = site(shape="template", template="mine.j2")
@@ -275,6 +275,15 @@ def test_a_template_that_loops_or_is_wrong_stops_with_a_reason_and_is_mended_by_
     assert waits["status"] == WAITING
     assert says in waits["answer"]
     assert receiver.requests == []
+
+
+def test_a_template_that_was_mended_sends_what_waited(site: Callable[..., Corridor], receiver: Receiver) -> None:
+    made = site(shape="template", template="mine.j2")
+    made.raise_alerts(alert(1))
+    made.run()
+    assert "is not in" in made.tried()[0]["answer"]
+    folder = made.settings.data_dir / "templates"
+    folder.mkdir()
     (folder / "mine.j2").write_text("mended {{ title }}")
     assert made.ended(60)[0]["status"] == SENT
 
