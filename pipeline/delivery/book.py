@@ -214,7 +214,7 @@ def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
     columns = deliveries.c
-    known = {row["name"]: dict(row) for row in connection.execute(select(channels)).mappings()}
+    known = {row["name"]: _plain(row) for row in connection.execute(select(channels)).mappings()}
     found = []
     for name in [*names, *sorted(known.keys() - set(names))]:
         state = known.get(name, {})
@@ -245,7 +245,12 @@ def listed(
         fits.append(columns.alert == alert)
     query = select(deliveries).where(*fits).order_by(columns.created.desc(), columns.id).limit(limit).offset(offset)
     with engine.connect().execution_options(read_only=True) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [_plain(row) for row in connection.execute(query).mappings()]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row whose names are plain texts: SQLAlchemy's own kind of text is no key of JSON."""
+    return {str(name): value for name, value in row.items()}
 
 
 def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: str, address: str) -> int:
