@@ -4,11 +4,13 @@ import argparse
 import http.server
 import secrets
 import socketserver
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,8 @@ from response.delivery.deliver import deliver
 _EVENTS = 5_000
 #: Alerts that enter together, as in a burst.
 _TOGETHER = 200
+#: Alerts that enter a second while messages are sent.
+_RATE = 200
 _LONGEST_SECONDS = 600.0
 
 
@@ -72,35 +76,48 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def _serving(handler: Callable[..., Any]) -> Iterator[int]:
-    with _Server(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+def _receivers() -> Iterator[list[int]]:
+    """Run the receivers in a process of their own; yields their ports."""
+    command = [sys.executable, "-m", "response.bench_delivery"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
+        assert process.stdout is not None
+        yield [int(port) for port in process.stdout.readline().split()]
+        process.kill()
+
+
+def _serve() -> None:
+    """Serve, and say where."""
+    servers = [_Server(("127.0.0.1", 0), handler) for handler in (_Hook, _Smtp, _Sink)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever).start()
+    sys.stdout.write(" ".join(str(server.server_address[1]) for server in servers) + "\n")
+    sys.stdout.flush()
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return messages a second of each channel, all sending at once while alerts enter; `ok`: 200 and more on each."""
+    """Return messages a second of each channel, all sending at once; `ok`: 200 and more on each.
+
+    As many alerts as asked for enter in a burst, and `--rate` (200) a second more until their messages are sent.
+    """
     count = chosen.events or _EVENTS
     home = default_data_dir()
     home.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=home, prefix="bench-") as folder,
-        _serving(_Hook) as hook,
-        _serving(_Smtp) as smtp,
-        _serving(_Sink) as sink,
-    ):
+    with tempfile.TemporaryDirectory(dir=home, prefix="bench-") as folder, _receivers() as ports:
         start_log(Path(folder), "delivery", "info")
-        settings = _settings(Path(folder), hook, smtp, sink)
+        settings = _settings(Path(folder), *ports)
         stage = Stage("delivery", settings, open_state(settings.data_dir), open_bus(settings.data_dir, settings.bus))
         running = threading.Thread(target=deliver, args=(stage,))
         started = time.monotonic()
         running.start()
-        _raise_alerts(stage, count)
-        entered = time.monotonic() - started
+        _raise_alerts(stage, 0, count, _TOGETHER)
+        entered, ended = time.monotonic() - started, threading.Event()
+        more = threading.Thread(target=_raise_more, args=(stage, count, chosen.rate or _RATE, ended))
+        more.start()
         took = _await(stage, [channel.name for channel in settings.channels], count, started)
-        stage.stopping.set()
-        running.join()
+        for end in (ended, stage.stopping):
+            end.set()
+        for thread in (more, running):
+            thread.join()
         stage.bus.close()
         stage.engine.dispose()
     rates = {f"{name}_per_second": round(count / seconds, 1) for name, seconds in took.items()}
@@ -125,10 +142,17 @@ def _settings(folder: Path, hook: int, smtp: int, sink: int) -> Settings:
     return Settings.model_validate(told)
 
 
-def _raise_alerts(stage: Stage, count: int) -> None:
+def _raise_more(stage: Stage, first: int, rate: int, ended: threading.Event) -> None:
+    step = max(1, rate // 4)
+    while not ended.wait(step / rate):
+        _raise_alerts(stage, first, first + step, step)
+        first += step
+
+
+def _raise_alerts(stage: Stage, first: int, end: int, together: int) -> None:
     routing = Routing(stage.settings)
-    for start in range(0, count, _TOGETHER):
-        rows = [queue.row(_alert(number), "syslog") for number in range(start, min(start + _TOGETHER, count))]
+    for start in range(first, end, together):
+        rows = [queue.row(_alert(number), "syslog") for number in range(start, min(start + together, end))]
         with stage.engine.begin() as connection:
             queue.save(connection, rows, stage.settings.queue, stage.settings.observer, routing)
 
@@ -157,3 +181,7 @@ def _await(stage: Stage, names: list[str], count: int, started: float) -> dict[s
             return took | {name: now * count / max(sent[name], 1) for name in names if name not in took}
         time.sleep(0.2)
     return took
+
+
+if __name__ == "__main__":
+    _serve()
