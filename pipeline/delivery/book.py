@@ -66,47 +66,6 @@ def _is_due(now: float) -> ColumnElement[bool]:
     return or_(deliveries.c.due <= now, deliveries.c.planned > now + _CLOCK_SLACK)
 
 
-def due(
-    connection: Connection, channel: str, now: float, quiet: Sequence[str], gathered: Sequence[str], limit: int
-) -> list[Any]:
-    """Return the messages of a channel that are to be sent now, the oldest first.
-
-    `quiet` are levels that wait until the quiet hours are over, `gathered` those of alerts that become a digest.
-    """
-    columns = deliveries.c
-    query = (
-        select(deliveries)
-        .where(
-            columns.channel == channel,
-            columns.status == WAITING,
-            _is_due(now),
-            or_(columns.level.not_in(quiet), columns.kind == HEARTBEAT),
-            or_(columns.level.not_in(gathered), columns.kind != ALERT),
-        )
-        .order_by(columns.due, columns.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).all())
-
-
-def gather(connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: "Gathering") -> None:
-    """Make a digest of a channel's alerts where it is time for one."""
-    columns = deliveries.c
-    waiting = (
-        columns.channel == channel, columns.status == WAITING, columns.kind == ALERT, columns.attempts == 0,
-        _is_due(now), columns.level.not_in(quiet),
-    )  # fmt: skip
-    if wanted.seconds:
-        ripe = (*waiting, columns.level.in_(wanted.levels))
-        oldest, latest = connection.execute(
-            select(func.min(columns.created), func.max(columns.created)).where(*ripe)
-        ).one()
-        if oldest is not None and (oldest <= now - wanted.seconds or latest > now + _CLOCK_SLACK):
-            _join(connection, channel, now, ripe)
-    if wanted.over and (connection.scalar(select(func.count()).where(*waiting)) or 0) > wanted.over:
-        _join(connection, channel, now, waiting)
-
-
 @dataclass(frozen=True, slots=True)
 class Gathering:
     """When alerts become a digest: those of `levels` after `seconds`; any when more than `over` wait. 0: never."""
@@ -116,11 +75,53 @@ class Gathering:
     over: int
 
 
-def _join(connection: Connection, channel: str, now: float, which: Sequence[ColumnElement[bool]]) -> None:
+def due(
+    connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: Gathering | None, limit: int
+) -> list[Any]:
+    """Return the messages of a channel that are to be sent now, the oldest first.
+
+    `quiet` are levels that wait until the quiet hours are over; `wanted` says which alerts wait to become a digest.
+    """
+    columns = deliveries.c
+    query = select(deliveries).where(
+        columns.channel == channel,
+        columns.status == WAITING,
+        _is_due(now),
+        or_(columns.level.not_in(quiet), columns.kind == HEARTBEAT),
+    )
+    if wanted is not None and wanted.seconds:
+        ready = or_(columns.created <= now - wanted.seconds, columns.created > now + _CLOCK_SLACK)
+        is_single = or_(columns.kind != ALERT, columns.attempts > 0, columns.level.not_in(wanted.levels))
+        query = query.where(or_(is_single, ready))  # one that is ready and still here is alone
+    return list(connection.execute(query.order_by(columns.due, columns.id).limit(limit)).all())
+
+
+def ripe(
+    connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: Gathering
+) -> list[ColumnElement[bool]]:
+    """Return which alerts of a channel it is time to make a digest of, as conditions; none where it is not."""
+    columns = deliveries.c
+    waiting = [
+        columns.channel == channel, columns.status == WAITING, columns.kind == ALERT, columns.attempts == 0,
+        _is_due(now), columns.level.not_in(quiet),
+    ]  # fmt: skip
+    if wanted.seconds:
+        gathered = [*waiting, columns.level.in_(wanted.levels)]
+        ends = select(func.min(columns.created), func.max(columns.created)).where(*gathered)
+        oldest, latest = connection.execute(ends).one()
+        if oldest is not None and (oldest <= now - wanted.seconds or latest > now + _CLOCK_SLACK):
+            return gathered
+    if wanted.over and (connection.scalar(select(func.count()).where(*waiting)) or 0) > wanted.over:
+        return waiting
+    return []
+
+
+def join(connection: Connection, channel: str, now: float, which: Sequence[ColumnElement[bool]]) -> bool:
+    """Make a digest of these messages of a channel, at most `MOST_OF_DIGEST`; False where it is only one."""
     query = select(deliveries.c.id, deliveries.c.level, deliveries.c.route).where(*which)
     parts = connection.execute(query.order_by(deliveries.c.created, deliveries.c.id).limit(MOST_OF_DIGEST)).all()
     if len(parts) < 2:
-        return
+        return False
     identifier = message_id(DIGEST, channel, *(part.id for part in parts))
     level = max((part.level for part in parts), key=lambda level: LEVELS.index(level) if level in LEVELS else 99)
     row = {
@@ -131,6 +132,7 @@ def _join(connection: Connection, channel: str, now: float, which: Sequence[Colu
     insert_new(connection, deliveries, [row], key=["id"])
     joined = deliveries.c.id.in_([part.id for part in parts])
     connection.execute(update(deliveries).where(joined).values(status=JOINED, digest=identifier))
+    return True
 
 
 def parts_of(connection: Connection, digests: Sequence[str]) -> dict[str, list[str]]:
@@ -282,6 +284,13 @@ def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: s
             told = {"count": len(chosen), "messages": chosen[:100], "channel": channel}
             audit(connection, who, address, "messages_resent", **told)
     return len(chosen)
+
+
+def drop_of_others(connection: Connection, names: Sequence[str], before: float, why: str) -> None:
+    """Wait no longer for channels that are in the settings no more, with messages of before a moment."""
+    columns = deliveries.c
+    left = (columns.channel.not_in(names), columns.status.in_((WAITING, JOINED, DEAD)), columns.created < before)
+    connection.execute(update(deliveries).where(*left).values(status=DROPPED, ended=time.time(), answer=why))
 
 
 def forget_old(connection: Connection, now: float, keep_seconds: float) -> None:
