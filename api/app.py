@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from api import alerts, devices, indicators, login, pages, rule_packs, rules, search, status
+from api import alerts, audit, devices, indicators, login, pages, rule_packs, rules, search, status
 from api.faults import answer_faults
 from api.guard import Guard
 from api.searching import Searching
@@ -26,7 +26,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.searching, app.state.log_in_checks = searching, login.checks()
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
-    for part in (login, search, alerts, rule_packs, rules, devices, indicators, status):
+    for part in (login, search, alerts, rule_packs, rules, devices, indicators, audit, status):
         app.include_router(part.router, prefix="/api/v1")
     app.include_router(pages.router)
     app.add_middleware(Guard, larger=rule_packs.LARGER)

@@ -29,7 +29,7 @@ _SENTENCES = {
 #: Faults of things that are named and not there.
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
-_MENDABLE = ("rulebook.", "devices.", "indicators.", "queue.", "suppressions.")
+_MENDABLE = ("rulebook.", "rights.", "user.", "devices.", "indicators.", "queue.", "suppressions.")
 #: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},

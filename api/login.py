@@ -1,12 +1,12 @@
 """Log-in routes: a name and a password enter, a session leaves."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Body, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
-from api.access import COOKIE, State, Viewer, address_of, secret_of
+from api.access import COOKIE, Anyone, State, address_of, secret_of
 from pipeline import users
 from pipeline.messages import say
 from pipeline.users import MAX_PASSWORD, LoginRefused
@@ -68,7 +68,7 @@ async def log_in(
 
 
 @router.post("/logout")
-def log_out(request: Request, response: Response, state: State, user: Viewer) -> dict[str, str]:
+def log_out(request: Request, response: Response, state: State, user: Anyone) -> dict[str, str]:
     """End the session."""
     users.log_out(state, secret_of(request), user, address_of(request))
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
@@ -76,6 +76,7 @@ def log_out(request: Request, response: Response, state: State, user: Viewer) ->
 
 
 @router.get("/me")
-def me(user: Viewer) -> dict[str, str]:
-    """Return who is logged in."""
-    return {"name": user.name, "role": user.role}
+def me(user: Anyone) -> dict[str, Any]:
+    """Return who is logged in, what they may do, and whether a data view hides something from them."""
+    limited = user.sight.is_limited()
+    return {"name": user.name, "role": user.role, "permissions": sorted(user.permissions), "limited": limited}

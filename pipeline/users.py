@@ -9,13 +9,13 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
+from pipeline import rights
 from pipeline.access import digest, note
 from pipeline.messages import HaidangError
 from pipeline.settings import Api
 from pipeline.state.tables import sessions, users
+from pipeline.views import EVERYTHING, Sight
 
-#: What a role may do, by name; a later role may do more.
-ROLES = ("viewer", "analyst", "administrator")
 #: The shortest password a person may choose (NIST SP 800-63B section 3.1.1.2).
 MIN_PASSWORD = 12
 #: A longer password is refused by the routes and cut here: Argon2 reads all of it.
@@ -25,10 +25,12 @@ _hasher = PasswordHasher()
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is logged in."""
+    """Who is logged in, what they may do (`pipeline.permissions`) and see."""
 
     name: str
     role: str
+    permissions: frozenset[str] = frozenset()
+    sight: Sight = EVERYTHING
 
 
 class LoginRefused(HaidangError):
@@ -48,8 +50,7 @@ def create_user(connection: Connection, name: str, role: str, password: str | No
     Raises:
         HaidangError: the name is taken, the role unknown or the password too short.
     """
-    if role not in ROLES:
-        raise HaidangError("user.unknown_role", role=role, known=", ".join(ROLES))
+    role = rights.known_role(connection, role)
     if connection.execute(select(users.c.name).where(users.c.name == name)).first():
         raise HaidangError("user.exists", name=name)
     chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
@@ -98,7 +99,7 @@ def log_in(engine: Engine, name: str, password: str, address: str, settings: Api
             expires = now + settings.session_hours * 3600
             connection.execute(sessions.insert(), {"digest": digest(secret), "user": name, "expires": expires})
             note(connection, name, address, "login")
-            return secret, User(name, row["role"])
+            return secret, User(name, row["role"], *rights.rights_of(connection, row["role"], name, [row["view"]]))
         if not fits and not locked:
             _count_failure(connection, name, address, now, settings)
         note(connection, name[:100], address, "login_failed", locked=locked)
@@ -108,13 +109,15 @@ def log_in(engine: Engine, name: str, password: str, address: str, settings: Api
 def user_of(engine: Engine, secret: str) -> User | None:
     """Return whose session this is, or None."""
     query = (
-        select(users.c.name, users.c.role)
+        select(users.c.name, users.c.role, users.c.view)
         .join(sessions, sessions.c.user == users.c.name)
         .where(sessions.c.digest == digest(secret), sessions.c.expires > time.time(), users.c.disabled.is_(False))
     )
     with engine.connect().execution_options(read_only=True) as connection:
         row = connection.execute(query).first()
-    return User(*row) if row else None
+        if row is None:
+            return None
+        return User(row.name, row.role, *rights.rights_of(connection, row.role, row.name, [row.view]))
 
 
 def log_out(engine: Engine, secret: str, user: User, address: str) -> None:

@@ -134,7 +134,7 @@ def _first_password(engine: Engine) -> str | None:
     if any_user(engine):
         return None
     with engine.begin() as connection:
-        password = create_user(connection, _ADMIN, "administrator", secrets.token_urlsafe(15))
+        password = create_user(connection, _ADMIN, "admin", secrets.token_urlsafe(15))
         note(connection, "haidang", "command", "user_add", user=_ADMIN)
     return password
 

@@ -7,18 +7,20 @@ from sqlalchemy import select
 
 from pipeline.access import API, SOURCE, create_token, note, revoke_token
 from pipeline.command import show
+from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
+from pipeline.permissions import ROLES
 from pipeline.state import open_state
 from pipeline.state.tables import tokens
-from pipeline.users import ROLES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("action", choices=["create", "revoke", "list"], help=say("command.token.action"))
     parser.add_argument("name", nargs="?", help=say("command.token.name"))
-    parser.add_argument("--api", choices=ROLES, metavar="ROLE", help=say("command.token.api", roles=", ".join(ROLES)))
+    parser.add_argument("--api", metavar="ROLE", help=say("command.token.api", roles=", ".join(ROLES)))
+    add_view(parser)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -26,13 +28,15 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings(must_be_there=chosen.action == "list")
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
-        query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.revoked).order_by(tokens.c.name)
+        query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.view, tokens.c.revoked).order_by(
+            tokens.c.name
+        )
         with engine.connect().execution_options(read_only=True) as connection:
             rows = [
-                (name, kind, role, say("show.revoked") if gone else "")
-                for name, kind, role, gone in connection.execute(query)
+                (name, kind, role, told(view), say("show.revoked") if gone else "")
+                for name, kind, role, view, gone in connection.execute(query)
             ]
-        show.table("", [say("show.token"), say("show.kind"), say("show.role"), ""], rows)
+        show.table("", [say("show.token"), say("show.kind"), say("show.role"), say("show.view"), ""], rows)
         return 0
     if not chosen.name:
         raise HaidangError("command.token.no_name")
@@ -41,6 +45,8 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.action == "revoke":
             revoke_token(connection, chosen.name)
             return 0
-        secret = create_token(connection, chosen.name, API if chosen.api else SOURCE, chosen.api or "")
+        tell_former(chosen.api or "")
+        kind = API if chosen.api else SOURCE
+        secret = create_token(connection, chosen.name, kind, chosen.api or "", view_of(chosen))
     show.line(secret)
     return 0

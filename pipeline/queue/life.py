@@ -14,6 +14,7 @@ from pipeline.access import note as audit
 from pipeline.messages import HaidangError
 from pipeline.queue import ACKNOWLEDGED, FALSE_POSITIVE, INDEX, NEW, OPEN, STATUSES, TRUE_POSITIVE
 from pipeline.state.tables import alerts, outbox
+from pipeline.views import EVERYTHING, Sight
 
 #: What somebody may make of an alert, and which of it needs a note.
 CHANGES = (NEW, ACKNOWLEDGED, TRUE_POSITIVE, FALSE_POSITIVE)
@@ -32,11 +33,12 @@ class Fits:
     statuses: Sequence[str] = OPEN
     since: int | None = None
     until: int | None = None
+    sight: Sight = EVERYTHING
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return it as conditions on the table."""
         columns = alerts.c
-        found: list[ColumnElement[bool]] = []
+        found = self.sight.of_alerts()
         if self.level:
             found.append(columns.level == self.level)
         if self.rule:
@@ -81,7 +83,7 @@ def _parts(engine: Engine, fits: Fits) -> Iterator[Sequence[str]]:
                 identifier
                 for start in range(0, len(wanted), _PART)
                 for identifier in connection.scalars(
-                    select(alerts.c.id).where(alerts.c.id.in_(wanted[start : start + _PART]))
+                    select(alerts.c.id).where(alerts.c.id.in_(wanted[start : start + _PART]), *fits.sight.of_alerts())
                 )
             }
         if missing := [identifier for identifier in wanted if identifier not in known]:

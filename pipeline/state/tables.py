@@ -434,6 +434,35 @@ users = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("locked_until", Float, nullable=False, default=0),
     Column("disabled", Boolean, nullable=False, default=False),
+    Column("view", JSON(none_as_null=True)),  # pipeline.views; none: no limit
+)
+
+#: Roles of the site's own, beside those of `pipeline.permissions.ROLES`.
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("permissions", JSON, nullable=False),
+    Column("view", JSON(none_as_null=True)),
+    Column("created", Float, nullable=False),
+)
+
+#: Groups of users, with what they may do beside their role and what they may see.
+groups = Table(
+    "user_groups",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("permissions", JSON, nullable=False),
+    Column("view", JSON(none_as_null=True)),
+    Column("created", Float, nullable=False),
+)
+
+group_members = Table(
+    "user_group_members",
+    metadata,
+    Column("group", String(20), nullable=False),
+    Column("user", String(100), nullable=False),
+    PrimaryKeyConstraint("group", "user"),
 )
 
 sessions = Table(
@@ -454,9 +483,11 @@ tokens = Table(
     Column("role", String(20), nullable=False, default=""),
     Column("created", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+    Column("view", JSON(none_as_null=True)),
 )
 
-#: Who did what, when, from where; only ever added to.
+#: Who did what, when, from where; only ever added to (triggers refuse the rest). `digest` chains them
+#: (`pipeline/audit.py`).
 audit = Table(
     "audit",
     metadata,
@@ -466,4 +497,15 @@ audit = Table(
     Column("address", String(100), nullable=False),
     Column("action", String(50), nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("digest", String(64), nullable=False, default="", server_default=""),
+    Index("audit_time", "time"),
+)
+
+#: The last row of the audit; whoever adds one waits for this row.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("row", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
 )
