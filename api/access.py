@@ -4,19 +4,25 @@ A route asks for one permission: `user: Annotated[User, Depends(needs("alerts.re
 what is made of them, it must say that it keeps to the user's data view (`views=True`); else whoever has one is refused.
 """
 
+from math import ceil
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
-from pipeline import access, users
+from api.limits import Limit
+from pipeline import access, logins
 from pipeline.messages import say
 from pipeline.permissions import OF_EVENTS
 from pipeline.users import User
 
-#: The session's cookie.
-COOKIE = "haidang_session"
+#: The session's cookie; over TLS no other host and no plain connection can set it (RFC 6265bis section 4.1.3.2).
+COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"
+#: What a page sends with requests that it makes by itself: they do not keep a session open.
+BY_ITSELF = "x-haidang-by-itself"
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 #: A secret is never longer than this; what is, is no secret of ours.
 _SECRET_LENGTH = 200
 _bearer = HTTPBearer(auto_error=False, description="A token of `haidang token create NAME --api ROLE`, or of a log-in")
@@ -33,7 +39,31 @@ def secret_of(request: Request) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
-    return request.cookies.get(COOKIE, "")[:_SECRET_LENGTH]
+    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
+
+
+def cookie_of(request: Request) -> str:
+    """Return the name that the session's cookie has on this connection."""
+    return SECURE_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def same_site(request: Request) -> None:
+    """Refuse changes that another site's page asks a browser for. Answers 403.
+
+    A browser says where a request comes from (Fetch Metadata, RFC 6454); one that has our cookie and says nothing is
+    refused, too. Who sends a token in a header is no browser that was tricked.
+    """
+    if request.method in _SAFE_METHODS or "authorization" in request.headers:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        good = site == "same-origin"
+    elif origin is not None:
+        good = urlsplit(origin).netloc == request.headers.get("host", "")
+    else:
+        good = not request.cookies.keys() & {COOKIE, SECURE_COOKIE}
+    if not good:
+        raise HTTPException(403, say("api.other_site"))
 
 
 def address_of(request: Request) -> str:
@@ -47,7 +77,8 @@ def user_of(request: Request) -> User | None:
     if not secret:
         return None
     engine = engine_of(request)
-    user = users.user_of(engine, secret)
+    used = BY_ITSELF not in request.headers
+    user = logins.user_of(engine, secret, request.app.state.settings, used)
     if user is None:
         holder = access.holder_of(engine, secret)
         if holder is not None and holder.kind == access.API:
@@ -62,7 +93,14 @@ def current_user(request: Request, _shown: Annotated[object, Depends(_bearer)] =
         if name := access.stale_holder_of(engine_of(request), secret_of(request)):
             noted(request, name, "denied", method=request.method, path=request.url.path[:200], reason="token")
         raise HTTPException(401, say("api.who"), {"WWW-Authenticate": "Bearer"})
+    limit_of(request.app.state.requests, user.name)
     return user
+
+
+def limit_of(limit: Limit, name: str) -> None:
+    """Count a request. Answers 429 with `Retry-After` for one too many."""
+    if wait := limit.take(name):
+        raise HTTPException(429, say("api.too_often", seconds=ceil(wait)), {"Retry-After": str(ceil(wait))})
 
 
 def noted(request: Request, who: str, action: str, **detail: object) -> None:

@@ -3,16 +3,14 @@
 import argparse
 import getpass
 
-from sqlalchemy import select
-
-from pipeline.access import API, SOURCE, create_token, note, revoke_token
+from pipeline.access import API, SOURCE, create_token, listed, note, revoke_token
 from pipeline.command import show
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
+from pipeline.event import from_micros
 from pipeline.messages import HaidangError, say
 from pipeline.permissions import ROLES
 from pipeline.state import open_state
-from pipeline.state.tables import tokens
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["create", "revoke", "list"], help=say("command.token.action"))
     parser.add_argument("name", nargs="?", help=say("command.token.name"))
     parser.add_argument("--api", metavar="ROLE", help=say("command.token.api", roles=", ".join(ROLES)))
+    parser.add_argument("--days", type=float, help=say("command.token.days"))
+    permission = say("command.token.permission")
+    parser.add_argument("--permission", action="append", default=[], metavar="PERMISSION", help=permission)
     add_view(parser)
 
 
@@ -28,15 +29,13 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings(must_be_there=chosen.action == "list")
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
-        query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.view, tokens.c.revoked).order_by(
-            tokens.c.name
-        )
-        with engine.connect().execution_options(read_only=True) as connection:
-            rows = [
-                (name, kind, role, told(view), say("show.revoked") if gone else "")
-                for name, kind, role, view, gone in connection.execute(query)
-            ]
-        show.table("", [say("show.token"), say("show.kind"), say("show.role"), say("show.view"), ""], rows)
+        rows = [
+            (each["name"], each["kind"], each["role"], told(each["view"]), _day(each["expires"]), _day(each["used"]),
+             say("show.revoked") if each["revoked"] else "")
+            for each in listed(engine)
+        ]  # fmt: skip
+        head = ("token", "kind", "role", "view", "expires", "used")
+        show.table("", [*(say(f"show.{name}") for name in head), ""], rows)
         return 0
     if not chosen.name:
         raise HaidangError("command.token.no_name")
@@ -47,6 +46,13 @@ def run(chosen: argparse.Namespace) -> int:
             return 0
         tell_former(chosen.api or "")
         kind = API if chosen.api else SOURCE
-        secret = create_token(connection, chosen.name, kind, chosen.api or "", view_of(chosen))
+        days = (chosen.days or settings.access.token_days) if kind == API else chosen.days
+        given = chosen.permission or None
+        who = getpass.getuser()
+        secret = create_token(connection, chosen.name, kind, chosen.api or "", view_of(chosen), given, days, who)
     show.line(secret)
     return 0
+
+
+def _day(when: float | None) -> str:
+    return "" if when is None else show.local_time(from_micros(round(when * 1_000_000)))

@@ -1,24 +1,24 @@
-"""`haidang user add|password|role|groups|view|list`: users of the API and its pages."""
+"""`haidang user add|password|list|…`: users of the API and its pages."""
 
 import argparse
 import getpass
 import sys
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine
 
-from pipeline import rights, views
+from pipeline import rights, users, views
 from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
+from pipeline.event import from_micros
 from pipeline.messages import HaidangError, say
 from pipeline.permissions import ROLES
+from pipeline.settings import Access
 from pipeline.state import open_state
-from pipeline.state.tables import group_members, users
-from pipeline.users import create_user, set_password
 
-_ACTIONS = ("add", "password", "role", "groups", "view", "list")
+_ACTIONS = ("add", "password", "role", "groups", "view", "disable", "enable", "reset-factor", "log-out", "list")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,17 +43,29 @@ def run(chosen: argparse.Namespace) -> int:
     asked = chosen.action in ("add", "password") and chosen.ask
     password = getpass.getpass(say("command.user.prompt")) if asked else None
     with engine.begin() as connection:
-        made, changed = _change(connection, chosen, password)
-        note(connection, getpass.getuser(), "command", f"user_{chosen.action}", user=chosen.name, **changed)
+        made, changed = _change(connection, chosen, password, settings.access)
+        action = f"user_{chosen.action.replace('-', '_')}"
+        note(connection, getpass.getuser(), "command", action, user=chosen.name, **changed)
     if made and password is None:
         sys.stdout.write(say("command.user.made", name=chosen.name, password=made) + "\n")
     return 0
 
 
-def _change(connection: Connection, chosen: argparse.Namespace, password: str | None) -> tuple[str, dict[str, Any]]:
+def _change(
+    connection: Connection, chosen: argparse.Namespace, password: str | None, policy: Access
+) -> tuple[str, dict[str, Any]]:
     """Do it; return a password that was made, and what the audit says of it."""
     if chosen.action == "password":
-        return set_password(connection, chosen.name, password), {}
+        return users.set_password(connection, chosen.name, password, must_change=True, policy=policy), {}
+    if chosen.action in ("disable", "enable"):
+        users.set_disabled(connection, chosen.name, chosen.action == "disable")
+        return "", {}
+    if chosen.action == "reset-factor":
+        users.reset_second_factor(connection, chosen.name)
+        return "", {}
+    if chosen.action == "log-out":
+        users.known(connection, chosen.name)
+        return "", {"sessions": users.end_sessions(connection, chosen.name)}
     if chosen.action == "view":
         rights.set_view(connection, chosen.name, view_of(chosen))
         return "", {"view": views.checked(view_of(chosen))}
@@ -62,18 +74,22 @@ def _change(connection: Connection, chosen: argparse.Namespace, password: str | 
         return "", {"groups": chosen.group}
     tell_former(chosen.role)
     role = rights.known_role(connection, chosen.role)
-    if chosen.action == "add":
-        return create_user(connection, chosen.name, role, password), {"role": role}
-    if not connection.execute(update(users).where(users.c.name == chosen.name).values(role=role)).rowcount:
-        raise HaidangError("user.unknown", name=chosen.name)
-    return "", {"role": role}
+    if chosen.action == "role":
+        return "", {"role": users.set_role(connection, chosen.name, role)}
+    made = users.create_user(connection, chosen.name, role, password, must_change=True, policy=policy)
+    return made, {"role": role}
 
 
 def _list(engine: Engine) -> None:
-    with engine.connect().execution_options(read_only=True) as connection:
-        of_user: dict[str, list[str]] = {}
-        for user, group in connection.execute(select(group_members.c.user, group_members.c.group)):
-            of_user.setdefault(user, []).append(group)
-        found = connection.execute(select(users.c.name, users.c.role, users.c.view).order_by(users.c.name)).all()
-    rows = [(name, role, ", ".join(sorted(of_user.get(name, []))), told(view)) for name, role, view in found]
-    show.table("", [say("show.user"), say("show.role"), say("show.groups"), say("show.view")], rows)
+    rows = [
+        (each["name"], each["role"], ", ".join(each["groups"]), told(each["view"]), _state(each),
+         show.local_time(from_micros(round(each["seen"] * 1_000_000))))
+        for each in users.listed(engine)
+    ]  # fmt: skip
+    show.table("", [say(f"show.{name}") for name in ("user", "role", "groups", "view", "state", "seen")], rows)
+
+
+def _state(user: dict[str, Any]) -> str:
+    return ", ".join(
+        say(f"show.user_{name}") for name in ("disabled", "locked", "must_change", "second_factor") if user[name]
+    )

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -435,6 +436,23 @@ users = Table(
     Column("locked_until", Float, nullable=False, default=0),
     Column("disabled", Boolean, nullable=False, default=False),
     Column("view", JSON(none_as_null=True)),  # pipeline.views; none: no limit
+    Column("changed", Float, nullable=False, default=0.0, server_default="0"),  # the password
+    Column("must_change", Boolean, nullable=False, default=False, server_default=false()),
+    Column("seen", Float, nullable=False, default=0.0, server_default="0"),
+    Column("totp", Text),  # the second factor's secret, encrypted (`pipeline/second_factor.py`)
+    Column("totp_new", Text),  # one of which no code was shown yet
+    Column("totp_step", BigInteger, nullable=False, default=0, server_default="0"),  # of the last code
+    Column("recovery", JSON(none_as_null=True)),  # SHA-256 of the recovery codes that are left
+)
+
+#: Passwords that users had before, Argon2id.
+password_history = Table(
+    "password_history",
+    metadata,
+    Column("user", String(100), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("password", Text, nullable=False),
+    PrimaryKeyConstraint("user", "time"),
 )
 
 #: Roles of the site's own, beside those of `pipeline.permissions.ROLES`.
@@ -471,6 +489,13 @@ sessions = Table(
     Column("digest", String(64), primary_key=True),  # SHA-256 of the cookie
     Column("user", String(100), nullable=False),
     Column("expires", Float, nullable=False),
+    Column("id", String(24), nullable=False, default="", server_default=""),
+    Column("created", Float, nullable=False, default=0.0, server_default="0"),
+    Column("seen", Float, nullable=False, default=0.0, server_default="0"),
+    Column("address", String(100), nullable=False, default="", server_default=""),
+    Column("agent", String(200), nullable=False, default="", server_default=""),
+    Column("waits", String(50), nullable=False, default="", server_default=""),  # steps of a log-in that are left
+    Index("sessions_user", "user"),
 )
 
 #: Tokens of senders (`source` set) and of programs that read the API (`role` set).
@@ -484,6 +509,10 @@ tokens = Table(
     Column("created", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
     Column("view", JSON(none_as_null=True)),
+    Column("permissions", JSON(none_as_null=True)),  # of those of the role; none: all of them
+    Column("expires", Float),  # none: never
+    Column("used", Float),
+    Column("creator", String(100), nullable=False, default="", server_default=""),
 )
 
 #: Who did what, when, from where; only ever added to (triggers refuse the rest). `digest` chains them

@@ -22,7 +22,15 @@ from pipeline.state.tables import audit
 
 #: Routes for everybody, and for everybody who is logged in.
 OPEN = {"POST /login", "GET /", "GET /static/{name}"}
-LOGGED_IN = {"POST /logout", "GET /me", "GET /openapi.json", "GET /docs", "GET /docs/{name}"}
+#: Steps of a log-in: for sessions that wait for one, and for no others.
+STEPS = {
+    "POST /login/code", "POST /login/second-factor", "POST /login/second-factor/confirm", "POST /login/password",
+}  # fmt: skip
+LOGGED_IN = {
+    "POST /logout", "GET /me", "GET /openapi.json", "GET /docs", "GET /docs/{name}", "GET /me/sessions",
+    "DELETE /me/sessions/{identifier}", "POST /me/password", "POST /me/second-factor",
+    "POST /me/second-factor/confirm", "DELETE /me/second-factor",
+}  # fmt: skip
 #: What each route asks for; `/api/v1` left out.
 RIGHTS = {
     "POST /search/{collection}": "events.read", "GET /search/{collection}": "events.read",
@@ -50,6 +58,12 @@ RIGHTS = {
     "POST /indicators": "indicators.change", "DELETE /indicators": "indicators.change",
     "GET /indicators/feeds": "indicators.read", "POST /indicators/feeds/{name}/refresh": "indicators.change",
     "GET /indicators/searches": "events.read", "POST /indicators/searches": "indicators.change",
+    "GET /users": "users.manage", "POST /users": "users.manage", "PATCH /users/{name}": "users.manage",
+    "POST /users/{name}/password": "users.manage", "DELETE /users/{name}/second-factor": "users.manage",
+    "DELETE /users/{name}/sessions": "users.manage", "GET /roles": "users.manage", "PUT /roles/{name}": "users.manage",
+    "DELETE /roles/{name}": "users.manage", "PUT /groups/{name}": "users.manage",
+    "DELETE /groups/{name}": "users.manage", "GET /tokens": "tokens.manage", "POST /tokens": "tokens.manage",
+    "DELETE /tokens/{name}": "tokens.manage",
     "GET /audit": "audit.read", "GET /audit/verify": "audit.read",
     "GET /sources": "site.read", "GET /sources/clocks": "site.read", "GET /sources/{source}/minutes": "site.read",
     "GET /health": "site.read", "GET /metrics": "site.read",
@@ -97,7 +111,7 @@ def test_every_route_asks_for_what_stands_here(asked: dict[str, set[str | Needs]
     assert made == RIGHTS
     # `/docs` looks itself who it is, for it sends a browser to the log-in
     assert {route for route, needed in asked.items() if needed == {"logged in"}} == LOGGED_IN - {"GET /docs"}
-    assert {route for route, needed in asked.items() if not needed} == {*OPEN, "GET /docs"}
+    assert {route for route, needed in asked.items() if not needed} == {*OPEN, *STEPS, "GET /docs"}
 
 
 def test_routes_on_events_that_know_no_views_refuse_whoever_has_one(asked: dict[str, set[str | Needs]]) -> None:

@@ -12,11 +12,12 @@ from pipeline.messages import HaidangError
 from pipeline.permissions import ROLES
 from pipeline.state import open_state
 from pipeline.state.tables import audit
+from pipeline.state.tables import users as accounts
 
 
 def _rights(engine: Engine, name: str) -> tuple[frozenset[str], bool]:
     with engine.begin() as connection:
-        row = connection.execute(select(users.users).where(users.users.c.name == name)).one()
+        row = connection.execute(select(accounts).where(accounts.c.name == name)).one()
         given, sight = rights.rights_of(connection, row.role, name, [row.view])
     return given, sight.is_limited()
 
