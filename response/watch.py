@@ -47,13 +47,8 @@ class Watch:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
             settings = self._stage.settings
-            save(
-                connection,
-                [row(alert, "haidang") for alert in alerts],
-                settings.queue,
-                settings.observer,
-                self._routing,
-            )
+            rows = [row(alert, "haidang") for alert in alerts]
+            save(connection, rows, self._routing, settings.queue, settings.observer)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())

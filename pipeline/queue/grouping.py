@@ -1,8 +1,8 @@
 """New alerts enter, each in the group that it belongs to; groups with their numbers, status and risk leave.
 
-A group is the alerts of one rule about one entity of which none comes longer after the one before than `group_hours`,
-by the time of the events: whatever the order in which they come, the same groups come of it. What comes into a group
-that somebody works on is his, too; into one that was closed, it opens it again.
+A group is the alerts of one rule about one entity, of one source and unit, of which none comes longer after the one
+before than `group_hours`, by the time of the events: whatever the order in which they come, the same groups come of it.
+What comes into a group that somebody works on is his, too; into one that was closed, it opens it again.
 """
 
 import time
@@ -148,7 +148,8 @@ class _Shelf:
         return {
             "id": event_id("group", row["rule_id"], entity, row["id"]), "same": _same(row, entity),
             "rule_id": row["rule_id"],
-            "rule_name": row["rule_name"], "entity": entity, "level": row["level"],
+            "rule_name": row["rule_name"], "entity": entity, "source": _label(row, "labels.source"),
+            "unit": _label(row, "organization.id"), "level": row["level"],
             "severity": SEVERITY.get(row["level"], 0), "first": row["time"], "last": row["time"], "opened": self._now,
             "reopened": 0, "status": row["status"], "owner": row.get("owner", ""), "note": row.get("note", ""),
             **dict.fromkeys(STATUSES, 0), "risk": 0, "latest": row["id"],
@@ -213,5 +214,10 @@ class _Shelf:
 
 
 def _same(row: Row, entity: str) -> str:
-    """Return what all groups of an alert's rule and entity share."""
-    return event_id("same", row["rule_id"], entity)
+    """Return what all groups of an alert's rule, entity, source and unit share."""
+    return event_id("same", row["rule_id"], entity, _label(row, "labels.source"), _label(row, "organization.id"))
+
+
+def _label(row: Row, name: str) -> str:
+    value = row["document"].get(name)
+    return value[:200] if isinstance(value, str) else ""

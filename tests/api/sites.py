@@ -22,7 +22,7 @@ from pipeline.event import Event, encode, event_id, format_time, to_micros
 from pipeline.frame import pack
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, Tally
-from pipeline.settings import Api, Settings, Store
+from pipeline.settings import Access, Api, Settings, Store
 from pipeline.stage import Stage
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import alerts, stages
@@ -61,15 +61,23 @@ class Site:
             return access.create_token(connection, name, access.API, role)
 
 
-def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> Any:
+#: Tests ask more often than people.
+_OFTEN = Access(logins_per_minute=100_000, requests_per_minute=100_000, second_factor_roles=["needs-factor"])
+
+
+def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], access: Access = _OFTEN) -> Any:
     """Return a context in which the API of a new data directory is served."""
-    return _Serving(folder, filled_by)
+    return _Serving(folder, filled_by, access)
 
 
 class _Serving:
-    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]]) -> None:
+    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], access: Access) -> None:
         self._settings = Settings(
-            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[]
+            data_dir=folder,
+            api=Api(lockout_failures=3),
+            store=Store(memory_mb=20, commit_seconds=0.1),
+            sources=[],
+            access=access,
         )
         self._engine = open_state(folder)
         self._events = filled_by(self._settings, self._engine)

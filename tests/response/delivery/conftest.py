@@ -21,11 +21,11 @@ from tests.conftest import eventually
 
 
 def alert(number: int, level: str = "high", **fields: Any) -> Event:
-    """An alert as the detectors raise it."""
+    """An alert as the detectors raise it; each of another address, so it is a group of its own."""
     return {
         "@timestamp": "2026-11-24T05:17:44.000Z", "event.id": event_id("alert", number), "event.kind": "alert",
         "rule.id": "behaviour.port_scan", "rule.name": f"Port scan {number}", "rule.name_vi": f"Quét cổng {number}",
-        "rule.level": level, "rule.description": "A host asked for many ports.", "source.ip": "10.0.5.20",
+        "rule.level": level, "rule.description": "A host asked for many ports.", "source.ip": f"10.0.5.{number}",
         "tags": ["attack.t1046"], "alert.count": 3, "alert.evidence": [{"message": "Đăng nhập"}], **fields,
     }  # fmt: skip
 
@@ -40,11 +40,11 @@ class Corridor:
         self.stage = Stage("delivery", self.settings, self.engine, SqliteBus(folder / "bus", 10**9))
         self._thread: threading.Thread | None = None
 
-    def raise_alerts(self, *raised: Event, **row: Any) -> None:
+    def raise_alerts(self, *raised: Event) -> None:
         """Put alerts into the queue, as the response stage does."""
         routing = Routing(self.settings)
         with self.engine.begin() as connection:
-            queue.save(connection, [{**queue.row(each, "syslog"), **row} for each in raised], routing)
+            queue.save(connection, [queue.row(each, "syslog") for each in raised], routing)
 
     def run(self) -> None:
         """Start to send."""

@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("rule_id", sa.String(length=200), nullable=False),
         sa.Column("rule_name", sa.Text(), nullable=False),
         sa.Column("entity", sa.String(length=300), nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("unit", sa.String(length=200), nullable=False),
         sa.Column("level", sa.String(length=20), nullable=False),
         sa.Column("severity", sa.Integer(), nullable=False),
         sa.Column("first", sa.BigInteger(), nullable=False),
