@@ -60,7 +60,7 @@ def create_token(
     Raises:
         HaidangError: there is a token of this name, the name cannot be a source's, or the role or view is none.
     """
-    role = rights.known_role(connection, role) if kind == API else ""
+    role = rights.known_role(connection, role) if kind == API else role
     if kind == SOURCE and (not re.fullmatch(SOURCE_NAME, name) or name in RESERVED_SOURCES):
         raise HaidangError("token.bad_name", name=name, reserved=", ".join(sorted(RESERVED_SOURCES)))
     known = connection.execute(select(tokens.c.revoked).where(tokens.c.name == name)).first()
