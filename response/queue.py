@@ -86,7 +86,7 @@ def _take(consumer: Consumer, routing: Routing | None = None) -> int:
                 consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
 
     def save_all(connection: Connection) -> None:
-        save(connection, rows, routing, settings.queue, settings.observer)
+        save(connection, rows, settings.queue, settings.observer, routing)
         canaries.note(connection, "alerted", alerted)
 
     consumer.commit(save_all if rows or alerted else None)
@@ -123,9 +123,9 @@ def row(event: Event, source: str) -> dict[str, Any]:
 def save(
     connection: Connection,
     rows: list[dict[str, Any]],
-    routing: Routing | None = None,
     settings: Queue = Queue(),  # noqa: B008 - frozen
     observer: str = "",
+    routing: Routing | None = None,
 ) -> None:
     """Put alerts into the queue, ask for their copies and for messages about them.
 
@@ -147,7 +147,7 @@ def save(
         connection.execute(outbox.insert(), [{"kind": INDEX, "body": each["id"]} for each in new])
         if routing is not None:
             routing.enqueue(connection, new)
-        save(connection, _on_risk(risks, settings, observer), routing, settings, observer)
+        save(connection, _on_risk(risks, settings, observer), settings, observer, routing)
 
 
 def _on_risk(risks: Mapping[str, tuple[risk.Risk, int]], settings: Queue, observer: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
 from pipeline.cases import clocks as case_clocks
+from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
 from pipeline.queue import risk
@@ -18,6 +19,8 @@ from response.queue import row, save
 
 #: How often it is looked, in seconds.
 _LOOK_SECONDS = 1.0
+#: How often delivery is judged, in seconds.
+_JUDGE_SECONDS = 10.0
 #: How often what is too old is deleted, in seconds.
 _CLEAN_SECONDS = 3600.0
 
@@ -29,6 +32,7 @@ class Watch:
         self._stage = stage
         self._since: float | None = None
         self._looked = 0.0
+        self._judged = 0.0
         self._cleaned = -_CLEAN_SECONDS
         self._habits = habits.Watcher()
         self._routing = Routing(stage.settings)
@@ -48,7 +52,7 @@ class Watch:
             alerts = self._alerts(connection, self._since)
             settings = self._stage.settings
             rows = [row(alert, "haidang") for alert in alerts]
-            save(connection, rows, self._routing, settings.queue, settings.observer)
+            save(connection, rows, settings.queue, settings.observer, self._routing)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
@@ -64,4 +68,7 @@ class Watch:
         alerts += case_clocks.judge(connection, time.time(), settings.cases, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
+        if time.monotonic() - self._judged > _JUDGE_SECONDS:
+            self._judged = time.monotonic()
+            alerts += watching.judge(connection, settings, since, time.time())
         return alerts

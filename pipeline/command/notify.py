@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.site import site_settings
-from pipeline.delivery import DEAD, SENT, STATUSES, book, testing
+from pipeline.delivery import DEAD, SENT, STATUSES, WAITING, book, testing
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
@@ -124,9 +124,9 @@ def _test(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int
                 )
             )
         sys.stdout.flush()  # fmt: skip
-    testing.put_away(
-        engine, alert, say("command.notify.test_note", channel=chosen.channel), getpass.getuser(), "command"
-    )
+    if last is not None and last["status"] == WAITING:  # else the stage has put it away
+        note = say("delivery.was_test", channel=chosen.channel)
+        testing.put_away(engine, alert, note, getpass.getuser(), "command")
     if chosen.json:
         show.json_line(last or {"id": message, "status": "missing"})
     elif last is None:

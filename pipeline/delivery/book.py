@@ -189,7 +189,8 @@ def _after(row: Any, outcome: Outcome, now: float, retry_seconds: float) -> dict
 def note_channel(connection: Connection, name: str, **values: Any) -> None:
     """Write down how a channel fares."""
     row = {
-        "name": name, "succeeded": 0.0, "failed": 0.0, "failures": 0, "error": "", "paused_until": 0.0, "heartbeat": "",
+        "name": name, "sent": 0, "succeeded": 0.0, "failed": 0.0, "failures": 0, "error": "", "paused_until": 0.0,
+        "heartbeat": "",
     }  # fmt: skip
     insert_new(connection, channels, [row], key=["name"])
     if values:
@@ -207,26 +208,26 @@ def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:
 
     Channels that are set no more are there as long as something of theirs is not sent.
     """
-    columns = deliveries.c
-    counted = select(columns.channel, columns.status, func.count(), func.min(columns.created)).group_by(
-        columns.channel, columns.status
-    )
-    due_since = select(columns.channel, func.min(columns.due)).where(columns.status == WAITING)
     with engine.connect().execution_options(read_only=True) as connection:
-        counts = {(channel, status): (count, first) for channel, status, count, first in connection.execute(counted)}
-        first_due = dict(connection.execute(due_since.group_by(columns.channel)).all())
-        known = {row["name"]: dict(row) for row in connection.execute(select(channels)).mappings()}
-    left = {channel for channel, status in counts if status in (WAITING, DEAD)} - set(names)
+        return _standing(connection, names)
+
+
+def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
+    columns = deliveries.c
+    known = {row["name"]: dict(row) for row in connection.execute(select(channels)).mappings()}
     found = []
-    for name in [*names, *sorted(left)]:
+    for name in [*names, *sorted(known.keys() - set(names))]:
         state = known.get(name, {})
-        waiting, oldest = counts.get((name, WAITING), (0, None))
-        found.append({
-            "channel": name, "set": name in names, "waiting": waiting, "oldest": oldest, "due": first_due.get(name),
-            "sent": counts.get((name, SENT), (0, None))[0], "dead": counts.get((name, DEAD), (0, None))[0],
-            "succeeded": state.get("succeeded") or None, "failed": state.get("failed") or None,
-            "failures": state.get("failures", 0), "error": state.get("error", ""),
-        })  # fmt: skip
+        of_it = select(func.count(), func.min(columns.created)).where(columns.channel == name)
+        waiting, oldest = connection.execute(of_it.where(columns.status == WAITING)).one()
+        dead, _ = connection.execute(of_it.where(columns.status == DEAD, columns.digest == "")).one()
+        if name in names or waiting or dead:
+            found.append({
+                "channel": name, "set": name in names, "waiting": waiting, "oldest": oldest,
+                "sent": state.get("sent", 0), "dead": dead, "succeeded": state.get("succeeded") or None,
+                "failed": state.get("failed") or None, "failures": state.get("failures", 0),
+                "error": state.get("error", "") if state.get("failures") else "",
+            })  # fmt: skip
     return found
 
 

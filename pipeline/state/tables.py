@@ -582,7 +582,8 @@ channels = Table(
     "channels",
     metadata,
     Column("name", String(63), primary_key=True),
-    Column("succeeded", Float, nullable=False),  # when it last took a message; 0: never
+    Column("sent", BigInteger, nullable=False),  # messages, in all
+    Column("succeeded", Float, nullable=False),  # when it last took one; 0: never
     Column("failed", Float, nullable=False),
     Column("failures", Integer, nullable=False),  # in a row
     Column("error", Text, nullable=False),  # of the last failure

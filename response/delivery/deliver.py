@@ -6,7 +6,7 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import shares
-from pipeline.delivery import book
+from pipeline.delivery import book, watching
 from pipeline.logs import log
 from pipeline.messages import say
 from pipeline.settings import Settings
@@ -23,6 +23,8 @@ from response.delivery.worker import Worker
 #: How often a copy says that it lives and looks whether it leads, in seconds.
 _LOOK_SECONDS = 2.0
 _CLEAN_SECONDS = 3600.0
+#: How often it is looked whether a daily report is due, in seconds.
+_REPORT_SECONDS = 15.0
 #: How long workers may take to end when the stage stops, in seconds.
 _END_SECONDS = 10.0
 #: What copies divide among themselves: the one share of all messages.
@@ -97,10 +99,15 @@ def deliver(stage: Stage) -> None:
 
 def _keep_watch(stage: Stage, lead: Lead, workers: list[Worker]) -> None:
     looked = cleaned = time.monotonic()
+    reported = looked - _REPORT_SECONDS
     while not stage.stopping.wait(_LOOK_SECONDS / 4):
         if time.monotonic() - looked >= _LOOK_SECONDS:
             looked = time.monotonic()
             lead.look()
+        if lead.held.is_set() and time.monotonic() - reported >= _REPORT_SECONDS:
+            reported = time.monotonic()
+            with stage.engine.begin() as connection:
+                watching.put_heartbeats(connection, stage.settings, time.time())
         if lead.held.is_set() and time.monotonic() - cleaned >= _CLEAN_SECONDS:
             cleaned = time.monotonic()
             with stage.engine.begin() as connection:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, book
+from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, SENT, TEST, book, testing
 from pipeline.delivery.book import Gathering, Outcome
 from pipeline.delivery.routing import begun, zone_of
 from pipeline.event import Event
@@ -23,7 +23,7 @@ from pipeline.queue.showing import shown
 from pipeline.settings_delivery import Channel, EmailChannel, WebhookChannel
 from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
-from pipeline.state.tables import alerts
+from pipeline.state.tables import alerts, channels
 from response.delivery.message import Message
 from response.delivery.sender import Sender, Stopped, reason
 
@@ -194,7 +194,7 @@ class Worker(threading.Thread):
             if any(outcome.status == "sent" for outcome in tried):
                 if self._failures:
                     book.release(connection, name, now)
-                values = {"succeeded": now, "failures": 0, "paused_until": 0.0}
+                values = {"sent": channels.c.sent + counted[SENT], "succeeded": now, "failures": 0, "paused_until": 0.0}
                 book.note_channel(connection, name, **values)
                 self._failures = 0 if tried[-1].status != "failed" else 1
             if tried and tried[-1].status == "failed":
@@ -202,6 +202,9 @@ class Worker(threading.Thread):
         if tried and tried[-1].status == "failed":
             log("delivery").warning("failed", channel=name, reason=tried[-1].answer[:300], failures=self._failures)
         log("delivery").debug("saved", channel=name, **counted)
+        for row, outcome in done:
+            if row.kind == TEST and outcome.status != "failed":
+                testing.put_away(self._stage.engine, row.alert, say("delivery.was_test", channel=name), "haidang", "")
 
     def _is_quiet(self, now: float) -> bool:
         hours = self.channel.quiet_hours

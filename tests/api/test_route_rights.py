@@ -37,6 +37,8 @@ RIGHTS = {
     "GET /events/{identifier}": "events.read",
     "GET /alerts/groups": "alerts.read", "GET /alerts/groups/{identifier}": "alerts.read",
     "GET /alerts/entities": "alerts.read", "GET /alerts/budget": "alerts.read",
+    "GET /delivery/channels": "delivery.read", "GET /delivery/messages": "delivery.read",
+    "POST /delivery/resend": "delivery.change", "POST /delivery/channels/{name}/test": "delivery.change",
     "GET /cases": "cases.read", "POST /cases": "cases.change", "POST /cases/files": "cases.change",
     "GET /cases/{case}": "cases.read", "PATCH /cases/{case}": "cases.change",
     "POST /cases/{case}/close": "cases.change", "POST /cases/{case}/reopen": "cases.change",

@@ -21,11 +21,12 @@ from tests.conftest import eventually
 
 
 def alert(number: int, level: str = "high", **fields: Any) -> Event:
-    """An alert as the detectors raise it; each of another address, so it is a group of its own."""
+    """An alert as the detectors raise it; each is about another address, so each opens a group."""
+    address = f"10.0.{5 + (number + 19) // 250}.{(number + 19) % 250}"
     return {
         "@timestamp": "2026-11-24T05:17:44.000Z", "event.id": event_id("alert", number), "event.kind": "alert",
         "rule.id": "behaviour.port_scan", "rule.name": f"Port scan {number}", "rule.name_vi": f"Quét cổng {number}",
-        "rule.level": level, "rule.description": "A host asked for many ports.", "source.ip": f"10.0.5.{number}",
+        "rule.level": level, "rule.description": "A host asked for many ports.", "source.ip": address,
         "tags": ["attack.t1046"], "alert.count": 3, "alert.evidence": [{"message": "Đăng nhập"}], **fields,
     }  # fmt: skip
 
@@ -34,7 +35,8 @@ class Corridor:
     """A data directory with channels and routes; `run` sends in a thread until `stop`."""
 
     def __init__(self, folder: Path, engine: Engine | None = None, **settings: Any) -> None:
-        told = {"observer": "may-thu", "language": "en", "sources": [], "data_dir": folder, **settings}
+        told = {"observer": "may-thu", "language": "en", "sources": [], "data_dir": folder, "queue": {"risk_alert": 0}}
+        told |= settings
         self.settings = Settings.model_validate(told)
         self.engine = engine or open_state(folder)
         self.stage = Stage("delivery", self.settings, self.engine, SqliteBus(folder / "bus", 10**9))
@@ -42,9 +44,9 @@ class Corridor:
 
     def raise_alerts(self, *raised: Event) -> None:
         """Put alerts into the queue, as the response stage does."""
-        routing = Routing(self.settings)
         with self.engine.begin() as connection:
-            queue.save(connection, [queue.row(each, "syslog") for each in raised], routing)
+            rows = [queue.row(each, "syslog") for each in raised]
+            queue.save(connection, rows, self.settings.queue, "may-thu", Routing(self.settings))
 
     def run(self) -> None:
         """Start to send."""

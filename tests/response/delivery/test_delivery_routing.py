@@ -99,7 +99,7 @@ def test_each_channel_gets_a_message_once_however_many_routes_lead_there(corrido
 def test_people_hear_of_a_group_once_and_programs_of_each_alert(corridor: Callable[..., Corridor]) -> None:
     made = corridor(channels=[{"name": "a", **MAIL}, {"name": "siem", **SYSLOG}], routes=[{"channels": ["a", "siem"]}])
     made.raise_alerts(alert(1))
-    made.raise_alerts(*(alert(number, **{"source.ip": "10.0.5.1"}) for number in (2, 3)))
+    made.raise_alerts(*(alert(number, **{"source.ip": "10.0.5.20"}) for number in (2, 3)))
     assert [each["channel"] for each in made.receipts()].count("a") == 1
     assert [each["channel"] for each in made.receipts()].count("siem") == 3
     assert len({each["thread"] for each in made.receipts()}) == 1

@@ -38,6 +38,7 @@ def upgrade() -> None:
     op.create_table(
         "channels",
         sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
         sa.Column("succeeded", sa.Float(), nullable=False),
         sa.Column("failed", sa.Float(), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
