@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.event import from_micros
-from pipeline.queue import OPEN, SUPPRESSED, grouping, risk
+from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, grouping, risk
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alert_groups, alerts, group_history
 from pipeline.views import EVERYTHING, Sight
@@ -82,6 +82,14 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
         "total": total, "statuses": statuses, "levels": levels, "kept_out": _kept_out(connection, asked),
         "groups": [_group(row, asked.sight) for row in groups],
     }  # fmt: skip
+
+
+def standing(connection: Connection) -> dict[str, int]:
+    """Return how many groups of each status that is still to be worked on there are."""
+    columns = alert_groups.c
+    query = select(columns.status, func.count().label("number")).where(columns.status.in_((*OPEN, ESCALATED)))
+    found = {row.status: row.number for row in connection.execute(query.group_by(columns.status))}
+    return {status: found.get(status, 0) for status in (*OPEN, ESCALATED)}
 
 
 def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> dict[str, Any] | None:
