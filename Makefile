@@ -16,7 +16,7 @@ format: .venv/dev        ## put the code into its style
 nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of other random input; a million inputs for each decoder and the sensor
 	@$(BIN)/python -m tests.fuzz
 	@$(BIN)/python -m tests.fuzz_packets
-	@HAIDANG_NIGHTLY=1 $(BIN)/pytest -q tests/detectors/sigma/test_sigma_prefilter.py
+	@HAIDANG_NIGHTLY=1 $(BIN)/pytest -q tests/detectors/sigma/test_sigma_prefilter.py tests/api/test_openapi_fuzz.py
 	@for round in $$(seq 20); do $(BIN)/pytest -q -m hypothesis --hypothesis-seed=$$(date +%s)$$round || exit 1; done
 chaos: .venv/dev         ## 100 random kills under load; make chaos ON=--services: on Kafka, Elasticsearch, PostgreSQL
 	@$(BIN)/python -m tests.e2e.chaos $(ON)

@@ -1,18 +1,28 @@
-"""Who may: a request's cookie or token enters, a user with a role leaves, or 401 and 403."""
+"""Who may: a request's cookie or token enters, a user with their rights leaves, or 401 and 403.
 
-from collections.abc import Callable
+A route asks for one permission: `user: Annotated[User, Depends(needs("alerts.read"))]`. Of those that show events, or
+what is made of them, it must say that it keeps to the user's data view (`views=True`); else whoever has one is refused.
+"""
+
+from math import ceil
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
-from pipeline import access, users
+from api.limits import Limit
+from pipeline import access, logins
 from pipeline.messages import say
-from pipeline.users import ROLES, User
+from pipeline.permissions import OF_EVENTS
+from pipeline.users import User
 
-#: The session's cookie.
-COOKIE = "haidang_session"
+#: The session's cookie; over TLS no other host and no plain connection can set it (RFC 6265bis section 4.1.3.2).
+COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"
+#: What a page sends with requests that it makes by itself: they do not keep a session open.
+BY_ITSELF = "x-haidang-by-itself"
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 #: A secret is never longer than this; what is, is no secret of ours.
 _SECRET_LENGTH = 200
 _bearer = HTTPBearer(auto_error=False, description="A token of `haidang token create NAME --api ROLE`, or of a log-in")
@@ -29,7 +39,31 @@ def secret_of(request: Request) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
-    return request.cookies.get(COOKIE, "")[:_SECRET_LENGTH]
+    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
+
+
+def cookie_of(request: Request) -> str:
+    """Return the name that the session's cookie has on this connection."""
+    return SECURE_COOKIE if request.url.scheme == "https" else COOKIE
+
+
+def same_site(request: Request) -> None:
+    """Refuse changes that another site's page asks a browser for. Answers 403.
+
+    A browser says where a request comes from (Fetch Metadata, RFC 6454); one that has our cookie and says nothing is
+    refused, too. Who sends a token in a header is no browser that was tricked.
+    """
+    if request.method in _SAFE_METHODS or "authorization" in request.headers:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        good = site == "same-origin"
+    elif origin is not None:
+        good = urlsplit(origin).netloc == request.headers.get("host", "")
+    else:
+        good = not request.cookies.keys() & {COOKIE, SECURE_COOKIE}
+    if not good:
+        raise HTTPException(403, say("api.other_site"))
 
 
 def address_of(request: Request) -> str:
@@ -43,33 +77,69 @@ def user_of(request: Request) -> User | None:
     if not secret:
         return None
     engine = engine_of(request)
-    user = users.user_of(engine, secret)
+    used = BY_ITSELF not in request.headers
+    user = logins.user_of(engine, secret, request.app.state.settings, used)
     if user is None:
         holder = access.holder_of(engine, secret)
-        user = User(holder.name, holder.role) if holder is not None and holder.kind == access.API else None
-    return user if user is not None and user.role in ROLES else None
+        if holder is not None and holder.kind == access.API:
+            user = User(holder.name, holder.role, holder.permissions, holder.sight)
+    return user
 
 
 def current_user(request: Request, _shown: Annotated[object, Depends(_bearer)] = None) -> User:
     """Return who asks. Answers 401 for nobody."""
     user = user_of(request)
     if user is None:
+        if name := access.stale_holder_of(engine_of(request), secret_of(request)):
+            noted(request, name, "denied", method=request.method, path=request.url.path[:200], reason="token")
         raise HTTPException(401, say("api.who"), {"WWW-Authenticate": "Bearer"})
+    limit_of(request.app.state.requests, user.name)
     return user
 
 
-def needs(role: str) -> Callable[[User], User]:
-    """Return the dependency that lets in users of this role or a higher one. Answers 403 for others."""
-
-    def check(user: Annotated[User, Depends(current_user)]) -> User:
-        if ROLES.index(user.role) < ROLES.index(role):
-            raise HTTPException(403, say("api.not_allowed", role=role))
-        return user
-
-    return check
+def limit_of(limit: Limit, name: str) -> None:
+    """Count a request. Answers 429 with `Retry-After` for one too many."""
+    if wait := limit.take(name):
+        raise HTTPException(429, say("api.too_often", seconds=ceil(wait)), {"Retry-After": str(ceil(wait))})
 
 
-Viewer = Annotated[User, Depends(needs("viewer"))]
-Analyst = Annotated[User, Depends(needs("analyst"))]
-Administrator = Annotated[User, Depends(needs("administrator"))]
+def noted(request: Request, who: str, action: str, **detail: object) -> None:
+    """Write one row of the audit, in a transaction of its own."""
+    with engine_of(request).begin() as connection:
+        access.note(connection, who, address_of(request), action, **detail)
+
+
+class Needs:
+    """The dependency that lets in users with a permission. Answers 403 for others, and the audit has it."""
+
+    def __init__(self, permission: str, views: bool) -> None:
+        self.permission = permission
+        self.views = views or permission not in OF_EVENTS
+
+    def __call__(self, request: Request, user: Annotated[User, Depends(current_user)]) -> User:
+        """Return who asks."""
+        if self.permission not in user.permissions:
+            reason, sentence = "permission", say("api.not_allowed", permission=self.permission, role=user.role)
+        elif user.sight.is_limited() and not self.views:
+            reason, sentence = "view", say("api.not_in_view", permission=self.permission)
+        else:
+            return user
+        path = request.url.path[:200]
+        noted(request, user.name, "denied", method=request.method, path=path, reason=reason, needs=self.permission)
+        raise HTTPException(403, sentence)
+
+
+def needs(permission: str, views: bool = False) -> Needs:
+    """Return the dependency of a permission; `views`: the route shows and changes only what is in the user's view."""
+    return Needs(permission, views)
+
+
+Anyone = Annotated[User, Depends(current_user)]
+#: For routes that show, change and set what the queue has, without a word on data views: who has one is refused.
+Viewer = Annotated[User, Depends(needs("alerts.read"))]
+Analyst = Annotated[User, Depends(needs("alerts.change"))]
+Administrator = Annotated[User, Depends(needs("settings.change"))]
+RuleReader = Annotated[User, Depends(needs("rules.read"))]
+RuleChanger = Annotated[User, Depends(needs("rules.change"))]
+RuleManager = Annotated[User, Depends(needs("rules.manage"))]
 State = Annotated[Engine, Depends(engine_of)]

@@ -4,24 +4,30 @@ import time
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, func, select
 
-from api.access import Analyst, State, Viewer, address_of
+from api.access import State, address_of, needs, noted
 from api.search import searching_of
-from pipeline.access import note
 from pipeline.evidence import captures_of
 from pipeline.messages import HaidangError, say
 from pipeline.queue import budget, groups, life, risk, suppressions
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
+from pipeline.users import User
+from pipeline.views import Sight
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 Level = Literal["informational", "low", "medium", "high", "critical"]
 
 
+_Reader = Annotated[User, Depends(needs("alerts.read", views=True))]
+_Changer = Annotated[User, Depends(needs("alerts.change", views=True))]
+_Suppressor = Annotated[User, Depends(needs("suppressions.change"))]
+#: What is made of everybody's alerts: for who sees all of them.
+_Everything = Annotated[User, Depends(needs("alerts.read"))]
 _Text = Annotated[str, Field(max_length=500)]
 
 
@@ -48,8 +54,8 @@ class Change(BaseModel):
     ids: Annotated[list[Annotated[str, Field(max_length=24)]], Field(min_length=1, max_length=30_000)] | None = None
     fits: _Fits | None = None
 
-    def which(self) -> life.Fits:
-        """Return the alerts that are meant.
+    def which(self, sight: Sight) -> life.Fits:
+        """Return the alerts that are meant, of those in sight.
 
         Raises:
             HaidangError: neither ids nor what they must fit, or both.
@@ -57,11 +63,11 @@ class Change(BaseModel):
         if (self.ids is None) == (self.fits is None):
             raise HaidangError("queue.which")
         if self.fits is None:
-            return life.Fits(ids=self.ids or ())
+            return life.Fits(ids=self.ids or (), sight=sight)
         since = q.moment(self.fits.start, "from") if self.fits.start else None
         until = q.moment(self.fits.end, "to") if self.fits.end else None
         statuses = life.statuses_of(self.fits.status)
-        return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until)
+        return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until, sight=sight)
 
 
 class Suppression(BaseModel):
@@ -78,7 +84,7 @@ class Suppression(BaseModel):
 @router.get("")
 def list_alerts(
     state: State,
-    _user: Viewer,
+    user: _Reader,
     level: Level | None = None,
     rule: Annotated[str | None, Query(max_length=500)] = None,
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
@@ -93,7 +99,7 @@ def list_alerts(
     (new or acknowledged) or `all`. `total` counts all that fit, `levels` counts them by level (of every level, whatever
     `level` asks for), `statuses` by status (of every status).
     """
-    fits = _in_time(start, end)
+    fits = [*_in_time(start, end), *user.sight.of_alerts()]
     if rule:
         fits.append((alerts.c.rule_id == rule) | (alerts.c.rule_name == rule))
     by_status = select(alerts.c.status, func.count().label("events")).where(*fits).group_by(alerts.c.status)
@@ -114,7 +120,7 @@ def list_alerts(
 @router.get("/groups")
 def list_groups(
     state: State,
-    _user: Viewer,
+    user: _Reader,
     level: Level | None = None,
     rule: Annotated[str, Query(max_length=500)] = "",
     entity: Annotated[str, Query(max_length=300)] = "",
@@ -133,24 +139,24 @@ def list_groups(
     """
     since, until = (q.moment(each, name) if each else None for each, name in ((start, "from"), (end, "to")))
     asked = groups.Asked(
-        life.statuses_of(status), level or "", rule, entity, owner, since, until, sort, limit, offset
+        life.statuses_of(status), level or "", rule, entity, owner, since, until, sort, limit, offset, user.sight
     )  # fmt: skip
     with state.connect().execution_options(read_only=True) as connection:
         return groups.page(connection, asked)
 
 
 @router.get("/groups/{identifier}")
-def group(identifier: str, state: State, _user: Viewer) -> dict[str, Any]:
+def group(identifier: str, state: State, user: _Reader) -> dict[str, Any]:
     """Return a group with its newest alerts, its history, and what the risk of its entity is made of."""
     with state.connect().execution_options(read_only=True) as connection:
-        found = groups.one(connection, identifier)
+        found = groups.one(connection, identifier, user.sight)
     if found is None:
         raise HTTPException(404, say("api.no_group", id=identifier[:200]))
     return found
 
 
 @router.get("/entities")
-def entities(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+def entities(state: State, _user: _Everything, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
     """Return the hosts, users and addresses with the highest risk of the last 24 hours, and what it is made of."""
     with state.connect().execution_options(read_only=True) as connection:
         found = risk.highest(connection, time.time_ns() // 1000, limit)
@@ -161,7 +167,7 @@ def entities(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=1
 def alert_budget(
     request: Request,
     state: State,
-    _user: Viewer,
+    _user: _Everything,
     day: Annotated[date | None, Query(ge=date(1990, 1, 1), le=date(2200, 1, 1))] = None,
 ) -> dict[str, Any]:
     """Return how many groups came into the queue on a day (today), and which rules went past the budget."""
@@ -170,44 +176,45 @@ def alert_budget(
 
 
 @router.post("/changes")
-async def change_alerts(request: Request, state: State, user: Analyst, change: Change) -> Response:
+async def change_alerts(request: Request, state: State, user: _Changer, change: Change) -> Response:
     """Give alerts a status: those of `ids`, or all that fit `fits`, without a limit. A verdict needs a note."""
 
     def work() -> dict[str, Any]:
-        which = change.which()
+        which = change.which(user.sight)
         return {"changed": life.change(state, which, change.status, change.note, user.name, address_of(request))}
 
     return await searching_of(request).answer(work)
 
 
 @router.get("/suppressions")
-def list_suppressions(state: State, _user: Viewer) -> dict[str, Any]:
+def list_suppressions(state: State, _user: Annotated[User, Depends(needs("suppressions.read"))]) -> dict[str, Any]:
     """Return what is kept out of the queue, with reason, end and how many alerts that were."""
     return {"suppressions": suppressions.listed(state)}
 
 
 @router.post("/suppressions", status_code=201)
-def suppress(request: Request, state: State, user: Analyst, wanted: Suppression) -> dict[str, str]:
+def suppress(request: Request, state: State, user: _Suppressor, wanted: Suppression) -> dict[str, str]:
     """Keep alerts of a rule that have these fields out of the queue; they are stored and counted all the same."""
     who, where = user.name, address_of(request)
     return {"id": suppressions.add(state, wanted.rule, wanted.where, wanted.reason, wanted.days, who, where)}
 
 
 @router.delete("/suppressions/{identifier}", status_code=204)
-def end_suppression(request: Request, identifier: str, state: State, user: Analyst) -> None:
+def end_suppression(request: Request, identifier: str, state: State, user: _Suppressor) -> None:
     """End a suppression now."""
     suppressions.remove(state, identifier, user.name, address_of(request))
 
 
 @router.get("/{identifier}")
-def alert(identifier: str, state: State, _user: Viewer) -> dict[str, Any]:
+def alert(request: Request, identifier: str, state: State, user: _Reader) -> dict[str, Any]:
     """Return one alert with its evidence and the reasons."""
-    query = select(alerts).where(alerts.c.id == identifier)
+    query = select(alerts).where(alerts.c.id == identifier, *user.sight.of_alerts())
     with state.connect().execution_options(read_only=True) as connection:
         row = connection.execute(query).first()
     if row is None:
         raise HTTPException(404, say("api.no_alert", id=identifier[:200]))
-    return shown(row)
+    noted(request, user.name, "alert_read", alert=row.id)
+    return user.sight.alert(shown(row))
 
 
 @router.get("/{identifier}/packets")
@@ -215,7 +222,7 @@ def packets(
     request: Request,
     identifier: str,
     state: State,
-    user: Analyst,
+    user: Annotated[User, Depends(needs("packets.read"))],
     interface: Annotated[str, Query(max_length=100)] = "",
 ) -> Response:
     """Return the packets of an alert as a capture file (pcap): of this interface, or of the first that saw any."""
@@ -223,8 +230,7 @@ def packets(
     data = found.get(interface) if interface else next(iter(found.values()), None)
     if data is None:
         raise HTTPException(404, say("evidence.none", alert=identifier[:200]))
-    with state.begin() as connection:
-        note(connection, user.name, address_of(request), "evidence_read", alert=identifier[:200])
+    noted(request, user.name, "evidence_read", alert=identifier[:200])
     name = {"Content-Disposition": f'attachment; filename="{"".join(filter(str.isalnum, identifier))[:24]}.pcap"'}
     return Response(data, media_type="application/vnd.tcpdump.pcap", headers=name)
 

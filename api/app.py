@@ -1,13 +1,30 @@
 """The API: requests enter, JSON leaves. Routes are in the files beside this one; here they become one application."""
 
+from collections import ChainMap
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 
-from api import alerts, cases, delivery, devices, indicators, login, pages, rule_packs, rules, search, status
+from api import (
+    accounts,
+    alerts,
+    audit,
+    cases,
+    delivery,
+    devices,
+    indicators,
+    login,
+    pages,
+    rule_packs,
+    rules,
+    search,
+    status,
+)
+from api.access import same_site
 from api.faults import answer_faults
 from api.guard import Guard
+from api.limits import Limit
 from api.searching import Searching
 from api.shelf import Shelf
 from api.turns import Turns
@@ -24,11 +41,16 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     )  # fmt: skip
     app.state.settings, app.state.engine, app.state.reader = settings, engine, reader
     app.state.searching, app.state.log_in_checks = searching, login.checks()
+    app.state.requests = Limit(settings.access.requests_per_minute)
+    app.state.log_ins = Limit(settings.access.logins_per_minute)
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
-    for part in (login, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, status):
-        app.include_router(part.router, prefix="/api/v1")
+    parts = (
+        login, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
+    )  # fmt: skip
+    for part in parts:
+        app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
-    app.add_middleware(Guard, larger=rule_packs.LARGER | cases.LARGER)
+    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
     answer_faults(app)
     return app

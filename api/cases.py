@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
 
-from api.access import Analyst, State, Viewer, address_of
+from api.access import State, address_of, needs, noted
 from api.bodies import Body, Line, Name, Number, Text
 from api.search import reader_of, searching_of
 from pipeline import store
-from pipeline.access import note as audit
 from pipeline.cases import bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.messages import say
@@ -22,6 +21,10 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 Tlp = Literal["clear", "green", "amber", "amber+strict", "red"]
 Pap = Literal["clear", "green", "amber", "red"]
 Ids = Annotated[list[Annotated[str, Field(max_length=200)]], Field(min_length=1, max_length=1000)]
+#: A case shows what somebody saw who sees everything: who has a data view sees none.
+_Reader = Annotated[User, Depends(needs("cases.read"))]
+_Changer = Annotated[User, Depends(needs("cases.change"))]
+_Exporter = Annotated[User, Depends(needs("events.export"))]
 #: Files may be longer than other bodies; which one it is stands in the query, so that the path is one.
 LARGER = {"/api/v1/cases/files": 60_000_000}
 
@@ -104,7 +107,7 @@ class Observable(Body):
 def list_cases(
     request: Request,
     state: State,
-    _user: Viewer,
+    _user: _Reader,
     status: Literal["open", "closed", "all"] = "open",
     owner: Annotated[str, Query(max_length=100)] = "",
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
@@ -117,7 +120,7 @@ def list_cases(
 
 
 @router.post("", status_code=201)
-def open_case(request: Request, state: State, user: Analyst, opening: Opening) -> dict[str, int]:
+def open_case(request: Request, state: State, user: _Changer, opening: Opening) -> dict[str, int]:
     """Open a case, with alerts that are escalated into it."""
     detected = _moment(opening.detected, "detected")
     wanted = life.Wanted(
@@ -130,7 +133,7 @@ def open_case(request: Request, state: State, user: Analyst, opening: Opening) -
 async def add_file(
     request: Request,
     state: State,
-    user: Analyst,
+    user: _Changer,
     case: Annotated[int, Query(ge=1, le=2**31 - 1)],
     name: Annotated[Text, Query(min_length=1, max_length=255)],
 ) -> dict[str, Any]:
@@ -143,14 +146,14 @@ async def add_file(
 
 
 @router.get("/{case}")
-def one(request: Request, state: State, _user: Viewer, case: Number) -> dict[str, Any]:
+def one(request: Request, state: State, _user: _Reader, case: Number) -> dict[str, Any]:
     """Return a case with its alerts, events, notes (also as safe HTML), files, observables, tasks and timeline."""
     with state.connect().execution_options(read_only=True) as connection:
         return showing.one(connection, case, _settings(request))
 
 
 @router.patch("/{case}", status_code=204)
-def change(request: Request, state: State, user: Analyst, case: Number, changing: Changing) -> None:
+def change(request: Request, state: State, user: _Changer, case: Number, changing: Changing) -> None:
     """Change what a case says of itself."""
     changes = changing.model_dump(exclude_none=True)
     for name in ("detected", "notified", "reported"):
@@ -160,25 +163,25 @@ def change(request: Request, state: State, user: Analyst, case: Number, changing
 
 
 @router.post("/{case}/close", status_code=204)
-def close(request: Request, state: State, user: Analyst, case: Number, closing: Closing) -> None:
+def close(request: Request, state: State, user: _Changer, case: Number, closing: Closing) -> None:
     """Close a case; its alerts get its verdict."""
     life.close(state, case, closing.verdict, closing.summary, _by(request, user))
 
 
 @router.post("/{case}/reopen", status_code=204)
-def reopen(request: Request, state: State, user: Analyst, case: Number, reason: Reason) -> None:
+def reopen(request: Request, state: State, user: _Changer, case: Number, reason: Reason) -> None:
     """Open a closed case again."""
     life.reopen(state, case, reason.reason, _by(request, user))
 
 
 @router.post("/{case}/alerts")
-def add_alerts(request: Request, state: State, user: Analyst, case: Number, brought: Brought) -> dict[str, int]:
+def add_alerts(request: Request, state: State, user: _Changer, case: Number, brought: Brought) -> dict[str, int]:
     """Escalate alerts, with the groups in which they are, into a case."""
     return {"changed": life.add_alerts(state, case, brought.ids, _by(request, user))}
 
 
 @router.post("/{case}/events")
-async def add_events(request: Request, state: State, user: Analyst, case: Number, brought: Brought) -> Response:
+async def add_events(request: Request, state: State, user: _Changer, case: Number, brought: Brought) -> Response:
     """Put copies of events, by their ids, into a case."""
     reader, by = reader_of(request), _by(request, user)
 
@@ -195,27 +198,27 @@ async def add_events(request: Request, state: State, user: Analyst, case: Number
 
 
 @router.post("/{case}/notes", status_code=201)
-def add_note(request: Request, state: State, user: Analyst, case: Number, note: Note) -> dict[str, int]:
+def add_note(request: Request, state: State, user: _Changer, case: Number, note: Note) -> dict[str, int]:
     """Add a note."""
     return {"number": entries.add_note(state, case, note.text, _by(request, user))}
 
 
 @router.post("/{case}/tasks", status_code=201)
-def add_task(request: Request, state: State, user: Analyst, case: Number, task: Task) -> dict[str, int]:
+def add_task(request: Request, state: State, user: _Changer, case: Number, task: Task) -> dict[str, int]:
     """Add a task."""
     return {"number": entries.add_task(state, case, task.title, task.owner, _by(request, user))}
 
 
 @router.put("/{case}/tasks/{number}", status_code=204)
 def set_task(
-    request: Request, state: State, user: Analyst, case: Number, number: Number, change: TaskChange
+    request: Request, state: State, user: _Changer, case: Number, number: Number, change: TaskChange
 ) -> None:  # fmt: skip
     """Say that a task is done, or not, or whose it is."""
     entries.set_task(state, case, number, change.done, change.owner, _by(request, user))
 
 
 @router.post("/{case}/observables", status_code=201)
-def add_observable(request: Request, state: State, user: Analyst, case: Number, added: Observable) -> dict[str, int]:
+def add_observable(request: Request, state: State, user: _Changer, case: Number, added: Observable) -> dict[str, int]:
     """Add an observable."""
     by = _by(request, user)
     return {"number": entries.add_observable(state, case, added.kind, added.value, added.tlp, added.note, by)}
@@ -225,7 +228,7 @@ def add_observable(request: Request, state: State, user: Analyst, case: Number, 
 def remove(
     request: Request,
     state: State,
-    user: Analyst,
+    user: _Changer,
     case: Number,
     number: Number,
     reason: Annotated[Text, Query(min_length=1, max_length=1000)],
@@ -235,17 +238,16 @@ def remove(
 
 
 @router.get("/{case}/files/{number}")
-def file(request: Request, state: State, user: Analyst, case: Number, number: Number) -> Response:
+def file(request: Request, state: State, user: _Changer, case: Number, number: Number) -> Response:
     """Return a file of a case as it came; nothing opens it by itself."""
     with state.connect().execution_options(read_only=True) as connection:
         body, data = entries.file_of(connection, case, number)
-    with state.begin() as connection:
-        audit(connection, user.name, address_of(request), "case_file_read", case=case, sha256=body["sha256"])
+    noted(request, user.name, "case_file_read", case=case, sha256=body["sha256"])
     return _attached(data, f"case-{case}-{number}.bin", "application/octet-stream")
 
 
 @router.get("/{case}/bundle")
-def export(request: Request, state: State, user: Analyst, case: Number) -> Response:
+def export(request: Request, state: State, user: _Exporter, case: Number) -> Response:
     """Return a case as a zip file with a manifest of hashes; the header `Haidang-Manifest` has that of the manifest."""
     data, digest = bundle.bytes_of(state, case, _settings(request), _by(request, user))
     answer = _attached(data, f"haidang-case-{case}.zip", "application/zip")

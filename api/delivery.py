@@ -2,18 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field
 
-from api.access import Analyst, State, Viewer, address_of
+from api.access import State, address_of, needs
 from api.bodies import Body, Text
 from pipeline.access import note
 from pipeline.bus import open_bus
 from pipeline.delivery import book, testing
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
+from pipeline.users import User
 
 router = APIRouter(prefix="/delivery", tags=["delivery"])
+_Reader = Annotated[User, Depends(needs("delivery.read"))]
+_Changer = Annotated[User, Depends(needs("delivery.change"))]
 _Channel = Annotated[Text, Field(max_length=63)]
 _Status = Literal["", "waiting", "joined", "sent", "dead", "dropped"]
 
@@ -27,7 +30,7 @@ class Again(Body):
 
 
 @router.get("/channels")
-def list_channels(request: Request, state: State, _user: Viewer) -> dict[str, Any]:
+def list_channels(request: Request, state: State, _user: _Reader) -> dict[str, Any]:
     """Return the channels of the settings and how each fares; times are seconds since 1970."""
     settings: Settings = request.app.state.settings
     kinds = {channel.name: channel.kind for channel in settings.channels}
@@ -38,7 +41,7 @@ def list_channels(request: Request, state: State, _user: Viewer) -> dict[str, An
 @router.get("/messages")
 def list_messages(
     state: State,
-    _user: Viewer,
+    _user: _Reader,
     channel: Annotated[_Channel, Query()] = "",
     status: _Status = "",
     alert: Annotated[Text, Query(max_length=24)] = "",
@@ -50,7 +53,7 @@ def list_messages(
 
 
 @router.post("/resend")
-def resend(request: Request, state: State, user: Analyst, again: Again) -> dict[str, int]:
+def resend(request: Request, state: State, user: _Changer, again: Again) -> dict[str, int]:
     """Send messages again, under their own ids."""
     if bool(again.ids) == again.all:
         raise HaidangError("delivery.which")
@@ -59,7 +62,7 @@ def resend(request: Request, state: State, user: Analyst, again: Again) -> dict[
 
 @router.post("/channels/{name}/test", status_code=202)
 def test_channel(
-    request: Request, state: State, user: Analyst, name: Annotated[Text, Path(max_length=63)]
+    request: Request, state: State, user: _Changer, name: Annotated[Text, Path(max_length=63)]
 ) -> dict[str, str]:
     """Raise a real alert, marked as a test, that goes the whole way to a channel.
 

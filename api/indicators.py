@@ -3,11 +3,11 @@
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from api.access import Analyst, State, Viewer, address_of
+from api.access import State, address_of, needs
 from api.search import searching_of
 from detectors.indicators import adding, kept, ready
 from detectors.indicators.allow import of_settings
@@ -15,8 +15,11 @@ from detectors.indicators.indicator import Kind, Threat
 from pipeline.access import note
 from pipeline.messages import say
 from pipeline.settings import Settings
+from pipeline.users import User
 
 router = APIRouter(prefix="/indicators", tags=["indicators"])
+_Reader = Annotated[User, Depends(needs("indicators.read"))]
+_Changer = Annotated[User, Depends(needs("indicators.change"))]
 _Value = Annotated[str, Field(min_length=1, max_length=2048)]
 _Text = Annotated[str, Field(max_length=500)]
 
@@ -61,7 +64,7 @@ def settings_of(request: Request) -> Settings:
 @router.get("")
 def list_live(
     state: State,
-    _user: Viewer,
+    _user: _Reader,
     text: Annotated[str, Query(max_length=500)] = "",
     limit: Annotated[int, Query(ge=0, le=10_000)] = 100,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
@@ -78,7 +81,7 @@ def list_live(
 
 @router.get("/check")
 async def check(
-    request: Request, state: State, _user: Viewer, value: Annotated[str, Query(min_length=1, max_length=2048)]
+    request: Request, state: State, _user: _Reader, value: Annotated[str, Query(min_length=1, max_length=2048)]
 ) -> Response:
     """Say which indicators of all lists a value is, and whether it is one that never alerts."""
 
@@ -90,7 +93,7 @@ async def check(
 
 
 @router.post("")
-def add(request: Request, body: Additions, state: State, user: Analyst) -> dict[str, Any]:
+def add(request: Request, body: Additions, state: State, user: _Changer) -> dict[str, Any]:
     """Look for these from now on, within seconds, and search the stored events for them (`search` is its number)."""
     settings = settings_of(request)
     allow = of_settings(settings.indicators)
@@ -110,7 +113,7 @@ def add(request: Request, body: Additions, state: State, user: Analyst) -> dict[
 def remove(
     request: Request,
     state: State,
-    user: Analyst,
+    user: _Changer,
     value: Annotated[str, Query(min_length=1, max_length=2048)],
     reason: Annotated[str, Query(max_length=500)] = "",
 ) -> dict[str, Any]:
@@ -120,13 +123,15 @@ def remove(
 
 
 @router.get("/feeds")
-def feeds(state: State, _user: Viewer) -> dict[str, Any]:
+def feeds(state: State, _user: _Reader) -> dict[str, Any]:
     """Return the lists: how many indicators, when they were refreshed, what was refused and why, what is wrong."""
     return {"feeds": [each.as_json() for each in kept.feeds(state)]}
 
 
 @router.post("/feeds/{name}/refresh", status_code=202)
-def refresh(request: Request, state: State, user: Analyst, name: Annotated[str, Path(max_length=63)]) -> dict[str, Any]:
+def refresh(
+    request: Request, state: State, user: _Changer, name: Annotated[str, Path(max_length=63)]
+) -> dict[str, Any]:
     """Let a list be refreshed now; `GET /feeds` shows what became of it."""
     now = time.time()
     known = kept.feed(state, name)
@@ -142,13 +147,13 @@ def refresh(request: Request, state: State, user: Analyst, name: Annotated[str, 
 
 
 @router.get("/searches")
-def searches(state: State, _user: Viewer) -> dict[str, Any]:
+def searches(state: State, _user: Annotated[User, Depends(needs("events.read"))]) -> dict[str, Any]:
     """Return the searches of stored events, the newest first, and how far each is."""
     return {"searches": [each.as_json() for each in kept.searches(state)]}
 
 
 @router.post("/searches")
-async def search(request: Request, body: Wanted, state: State, user: Analyst) -> Response:
+async def search(request: Request, body: Wanted, state: State, user: _Changer) -> Response:
     """Search the stored events for indicators that are in force; what is found becomes alerts."""
 
     def work() -> dict[str, Any]:

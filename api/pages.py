@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.exceptions import HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from api.access import Viewer, current_user, needs, user_of
+from api.access import Anyone, current_user, user_of
 from pipeline.messages import LANGUAGES, catalogue, language, say
 
 router = APIRouter(include_in_schema=False)
@@ -43,7 +43,7 @@ def static(name: str) -> FileResponse:
 
 
 @router.get("/openapi.json")
-def openapi(request: Request, _user: Viewer) -> JSONResponse:
+def openapi(request: Request, _user: Anyone) -> JSONResponse:
     """Return the API's description (OpenAPI 3.1)."""
     return JSONResponse(request.app.openapi())
 
@@ -53,11 +53,11 @@ def docs(request: Request) -> Response:
     """Return the page that shows the description and tries it out; a browser without a log-in is sent to it."""
     if user_of(request) is None and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse("/", 303)
-    needs("viewer")(current_user(request))
+    current_user(request)
     return FileResponse(_STATIC / "docs.html")
 
 
-@router.get("/docs/{name}", dependencies=[Depends(needs("viewer"))])
+@router.get("/docs/{name}", dependencies=[Depends(current_user)])
 def docs_file(name: str) -> FileResponse:
     """Return one of Swagger UI's files."""
     if name not in _SWAGGER_FILES:

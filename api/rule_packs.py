@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from api import uploads
-from api.access import Administrator, Analyst, State, Viewer, address_of
+from api.access import RuleChanger, RuleManager, RuleReader, State, address_of
 from api.rule_changes import NAMED, change_rules, change_with_file, in_turn, revise, turns_of
 from api.search import searching_of
 from api.shelf import loaded_of, rulebook_of
@@ -23,7 +23,6 @@ from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Change, Rulebook
 from pipeline.access import note
 from pipeline.messages import HaidangError
-from pipeline.users import ROLES
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 #: The paths that take a file, and how long a one (`guard`).
@@ -92,7 +91,7 @@ _File = Annotated[FileBrought, Query()]
 
 
 @router.get("/status")
-def rules_status(request: Request, state: State, _user: Viewer) -> dict[str, Any]:
+def rules_status(request: Request, state: State, _user: RuleReader) -> dict[str, Any]:
     """Return which revision is in force, whether all detectors use it, and the newest one if it was taken back.
 
     `detectors` are the copies that live: the revision of each, its rules, how many are refused, and when a canary was
@@ -106,14 +105,14 @@ def rules_status(request: Request, state: State, _user: Viewer) -> dict[str, Any
 
 
 @router.get("/packs")
-async def list_packs(request: Request, user: Viewer) -> Response:
+async def list_packs(request: Request, user: RuleReader) -> Response:
     """Return the packs, the folders, and the keys whose bundles are accepted. Sources are told to administrators."""
 
     def work() -> dict[str, Any]:
         loaded = loaded_of(request)
         origins = list(loaded.of_pack.values())
         book = loaded.revision.book
-        hidden = {} if user.role == ROLES[-1] else {"source": ""}
+        hidden = {} if "rules.manage" in user.permissions else {"source": ""}
         packs = [{"name": n, "rules": origins.count(n), **p.model_dump(), **hidden} for n, p in book.packs.items()]
         folders = [{"folder": o, "rules": origins.count(o)} for o in sorted({*origins} - book.packs.keys()) if o]
         return {"packs": packs, "folders": folders, "keys": book.keys}
@@ -122,67 +121,67 @@ async def list_packs(request: Request, user: Viewer) -> Response:
 
 
 @router.post("/packs/preview")
-async def preview_pack(request: Request, asked: _Pack, user: Analyst) -> Response:
+async def preview_pack(request: Request, asked: _Pack, user: RuleChanger) -> Response:
     """Say what a pack that is sent (an archive or a signed bundle) would change. Nothing is changed."""
     return await change_with_file(request, user, lambda book, data: _uploaded(book, data, asked), make=False)
 
 
 @router.post("/packs")
-async def bring_pack(request: Request, asked: _Pack, user: Administrator) -> Response:
+async def bring_pack(request: Request, asked: _Pack, user: RuleManager) -> Response:
     """Bring in a pack that is sent, or another version of it; `revision` is null where there is nothing new."""
     return await change_with_file(request, user, lambda book, data: _uploaded(book, data, asked), make=True)
 
 
 @router.post("/packs/fetch/preview")
-async def preview_source(request: Request, body: PackFetched, user: Administrator) -> Response:
+async def preview_source(request: Request, body: PackFetched, user: RuleManager) -> Response:
     """Say what a pack would change that lies at a source. Nothing is changed."""
     return await change_rules(request, user, lambda book: _fetched(book, body), make=False)
 
 
 @router.post("/packs/fetch")
-async def fetch_pack(request: Request, body: PackFetched, user: Administrator) -> Response:
+async def fetch_pack(request: Request, body: PackFetched, user: RuleManager) -> Response:
     """Bring in a pack from a source, where its updates will come from."""
     return await change_rules(request, user, lambda book: _fetched(book, body), make=True)
 
 
 @router.post("/packs/{name}/update/preview")
-async def preview_update(request: Request, name: _Name, user: Analyst) -> Response:
+async def preview_update(request: Request, name: _Name, user: RuleChanger) -> Response:
     """Say what an update of a pack from its source would change. Nothing is changed."""
     return await change_rules(request, user, lambda book: _updated(book, name), make=False)
 
 
 @router.post("/packs/{name}/update")
-async def update_pack(request: Request, name: _Name, body: Forced, user: Administrator) -> Response:
+async def update_pack(request: Request, name: _Name, body: Forced, user: RuleManager) -> Response:
     """Bring a pack to what its source has now; `revision` is null where that is nothing new."""
     return await change_rules(request, user, lambda book: _updated(book, name, body.force), make=True)
 
 
 @router.delete("/packs/{name}")
-async def remove_pack(request: Request, name: _Name, user: Administrator) -> Response:
+async def remove_pack(request: Request, name: _Name, user: RuleManager) -> Response:
     """Remove a pack."""
     return await revise(request, user, lambda book: book.remove_pack(name))
 
 
 @router.post("/keys")
-async def trust_key(request: Request, body: KeyTrusted, user: Administrator) -> Response:
+async def trust_key(request: Request, body: KeyTrusted, user: RuleManager) -> Response:
     """Accept bundles that are signed with a key."""
     return await revise(request, user, lambda book: book.trust(body.name, body.public))
 
 
 @router.delete("/keys/{name}")
-async def distrust_key(request: Request, name: _Name, user: Administrator) -> Response:
+async def distrust_key(request: Request, name: _Name, user: RuleManager) -> Response:
     """Accept no more bundles of a key; what is in use stays."""
     return await revise(request, user, lambda book: book.distrust(name))
 
 
 @router.post("/reload")
-async def reload_rules(request: Request, user: Administrator) -> Response:
+async def reload_rules(request: Request, user: RuleManager) -> Response:
     """Read the folders of the settings again."""
     return await revise(request, user, lambda book: book.reload())
 
 
 @router.post("/test")
-async def test_rules(request: Request, body: Trial, user: Analyst) -> Response:
+async def test_rules(request: Request, body: Trial, user: RuleChanger) -> Response:
     """Try the vectors of rules; a rule that is refused, or a vector that fails, is a finding."""
 
     def work(turn: Turn) -> dict[str, Any]:
@@ -196,7 +195,7 @@ async def test_rules(request: Request, body: Trial, user: Analyst) -> Response:
 
 
 @router.get("/backup")
-async def take_backup(request: Request, state: State, user: Administrator) -> Response:
+async def take_backup(request: Request, state: State, user: RuleManager) -> Response:
     """Return the whole rulebook as a file: packs, modes, exceptions, keys. `Repr-Digest` (RFC 9530) is its SHA-256."""
 
     def work(_turn: Turn) -> tuple[int, bytes]:
@@ -216,13 +215,13 @@ async def take_backup(request: Request, state: State, user: Administrator) -> Re
 
 
 @router.post("/restore/preview")
-async def preview_restore(request: Request, asked: _File, user: Analyst) -> Response:
+async def preview_restore(request: Request, asked: _File, user: RuleChanger) -> Response:
     """Say what the rulebook of a backup that is sent would change. Nothing is changed."""
     return await change_with_file(request, user, lambda book, data: _restored(book, data, asked), make=False)
 
 
 @router.post("/restore")
-async def restore(request: Request, asked: _File, user: Administrator) -> Response:
+async def restore(request: Request, asked: _File, user: RuleManager) -> Response:
     """Put the rulebook of a backup that is sent in force; `revision` is null where there is nothing new."""
     return await change_with_file(request, user, lambda book, data: _restored(book, data, asked), make=True)
 

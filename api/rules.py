@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Engine
 from starlette.responses import Response
 
-from api.access import Administrator, Analyst, State, Viewer
-from api.search import reader_of, searching_of
+from api.access import RuleChanger, RuleManager, RuleReader, State, needs
+from api.search import Reader, event_of, reader_of, searching_of
 from api.shelf import loaded_of, rulebook_of
 from detectors.correlate import limits_of
 from detectors.rulebook import backtest, hits, revisions
@@ -21,9 +22,9 @@ from detectors.rulebook.explain import explain
 from detectors.rulebook.listing import listed, shown
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
-from pipeline import store
 from pipeline.messages import say
 from pipeline.store import query as q
+from pipeline.users import User
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 RuleId = Annotated[str, Path(max_length=200)]
@@ -79,7 +80,7 @@ def _made(revision: Revision) -> dict[str, Any]:
 async def list_rules(
     request: Request,
     state: State,
-    _user: Viewer,
+    user: RuleReader,
     text: Annotated[str, Query(max_length=500)] = "",
     pack: Annotated[str | None, Query(max_length=500)] = None,
     mode: ModeName | None = None,
@@ -95,7 +96,7 @@ async def list_rules(
 
     def work() -> dict[str, Any]:
         loaded = loaded_of(request)
-        found = listed(loaded, hits.of_rules(state, days), text, pack, mode, level)
+        found = listed(loaded, _hits(state, user, days), text, pack, mode, level)
         return {
             "total": len(found), "rules": found[offset : offset + limit], "counts": loaded.counts(),
             "refused": [{"path": r.place, "rule": r.rule, "reason": r.reason} for r in loaded.rules.refused[:1000]],
@@ -106,7 +107,9 @@ async def list_rules(
 
 
 @router.get("/history")
-def history(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=revisions.KEPT)] = 50) -> dict[str, Any]:
+def history(
+    state: State, _user: RuleReader, limit: Annotated[int, Query(ge=1, le=revisions.KEPT)] = 50
+) -> dict[str, Any]:
     """Return who changed what, the newest first; `failed` says why a revision was taken back."""
     names = ("time", "who", "address", "action", "detail", "failed")
     found = revisions.history(state, limit)
@@ -114,14 +117,14 @@ def history(state: State, _user: Viewer, limit: Annotated[int, Query(ge=1, le=re
 
 
 @router.get("/exceptions")
-def exceptions(state: State, _user: Viewer) -> dict[str, Any]:
+def exceptions(state: State, _user: RuleReader) -> dict[str, Any]:
     """Return the exceptions."""
     book = revisions.current(state).book
     return {"exceptions": [each.model_dump() for each in book.exceptions.values()]}
 
 
 @router.post("/check")
-async def check(request: Request, body: RuleFiles, user: Analyst) -> Response:
+async def check(request: Request, body: RuleFiles, user: RuleChanger) -> Response:
     """Look at rule files; nothing is changed."""
 
     def work() -> dict[str, Any]:
@@ -132,7 +135,7 @@ async def check(request: Request, body: RuleFiles, user: Analyst) -> Response:
 
 
 @router.post("")
-async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> Response:
+async def add_rules(request: Request, body: RuleFiles, user: RuleManager) -> Response:
     """Add rules of the site's own, or change them. Nothing is added where a finding is an error: `revision` is null."""
 
     def work() -> dict[str, Any]:
@@ -144,7 +147,7 @@ async def add_rules(request: Request, body: RuleFiles, user: Administrator) -> R
 
 
 @router.post("/mode")
-async def set_mode(request: Request, body: ModeChange, user: Analyst) -> Response:
+async def set_mode(request: Request, body: ModeChange, user: RuleChanger) -> Response:
     """Let rules alert, be counted only (`observe`), or be off."""
     return await _answer(
         request, lambda: _made(rulebook_of(request, user).set_mode(body.rules, body.mode, body.reason))
@@ -152,7 +155,7 @@ async def set_mode(request: Request, body: ModeChange, user: Analyst) -> Respons
 
 
 @router.post("/exceptions")
-async def add_exception(request: Request, body: ExceptionMade, user: Analyst) -> Response:
+async def add_exception(request: Request, body: ExceptionMade, user: RuleChanger) -> Response:
     """Let rules stay quiet on some events, with a reason, and until a time (seconds since 1970) where one is given."""
 
     def work() -> dict[str, Any]:
@@ -169,30 +172,30 @@ async def add_exception(request: Request, body: ExceptionMade, user: Analyst) ->
 
 
 @router.delete("/exceptions/{identifier}")
-async def remove_exception(request: Request, identifier: RuleId, user: Analyst) -> Response:
+async def remove_exception(request: Request, identifier: RuleId, user: RuleChanger) -> Response:
     """Remove an exception."""
     return await _answer(request, lambda: _made(rulebook_of(request, user).remove_exception(identifier)))
 
 
 @router.post("/roll-back")
-async def roll_back(request: Request, body: RollBack, user: Administrator) -> Response:
+async def roll_back(request: Request, body: RollBack, user: RuleManager) -> Response:
     """Put an earlier revision in force again, as a new one."""
     return await _answer(request, lambda: _made(rulebook_of(request, user).roll_back(body.revision)))
 
 
 @router.get("/{identifier}")
-async def show_rule(request: Request, state: State, identifier: RuleId, _user: Viewer) -> Response:
+async def show_rule(request: Request, state: State, identifier: RuleId, user: RuleReader) -> Response:
     """Return one rule with its text, its vectors and its exceptions."""
 
     def work() -> dict[str, Any]:
         rulebook = Rulebook(state, request.app.state.settings, "", "", loaded_of(request))
-        return shown(rulebook.loaded, rulebook.find(identifier), hits.of_rules(state, 7))
+        return shown(rulebook.loaded, rulebook.find(identifier), _hits(state, user, 7))
 
     return await _answer(request, work)
 
 
 @router.delete("/{identifier}")
-async def remove_rule(request: Request, identifier: RuleId, user: Administrator) -> Response:
+async def remove_rule(request: Request, identifier: RuleId, user: RuleManager) -> Response:
     """Remove a rule of the site's own, with its file."""
     return await _answer(request, lambda: _made(rulebook_of(request, user).remove(identifier)))
 
@@ -201,7 +204,8 @@ async def remove_rule(request: Request, identifier: RuleId, user: Administrator)
 async def backtest_rule(
     request: Request,
     identifier: RuleId,
-    user: Analyst,
+    user: RuleChanger,
+    _searcher: Annotated[User, Depends(needs("events.read"))],
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_EVENTS)] = _MOST_EVENTS,
@@ -227,6 +231,11 @@ async def backtest_rule(
     return await _answer(request, work)
 
 
+def _hits(state: Engine, user: User, days: int) -> dict[str, tuple[int, int]]:
+    """Return how often rules matched; they are not counted by source or unit, so not for whoever has a data view."""
+    return {} if user.sight.is_limited() else hits.of_rules(state, days)
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
@@ -235,14 +244,14 @@ def _zone(name: str) -> ZoneInfo:
 
 
 @router.get("/{identifier}/explain/{event}")
-async def explain_rule(request: Request, identifier: RuleId, event: RuleId, user: Viewer) -> Response:
+async def explain_rule(
+    request: Request, identifier: RuleId, event: RuleId, user: RuleReader, reader: Reader
+) -> Response:
     """Say why a rule did, or did not, match an event of the store."""
 
     def work() -> dict[str, Any]:
         rulebook = rulebook_of(request, user)
-        found = reader_of(request).get(store.EVENTS, event)
-        if found is None:
-            raise HTTPException(404, say("api.no_event", id=event))
+        found = event_of(request, reader, event)
         return explain(rulebook.loaded, rulebook.find(identifier), found).as_json()
 
     return await _answer(request, work)

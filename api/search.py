@@ -2,19 +2,25 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, HTTPException, Query, Request
+import orjson
+from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
-from api.access import Viewer
+from api.access import needs, noted
 from api.searching import Searching
 from pipeline import store
 from pipeline.event import Event
 from pipeline.messages import say
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
+from pipeline.users import User
 
 router = APIRouter(tags=["search"])
 Collection = Literal["events", "alerts"]
+#: Whoever may search events may search the copies of alerts, too.
+Reader = Annotated[User, Depends(needs("events.read", views=True))]
+#: As much of a search as the audit keeps, in characters.
+_MAX_NOTED = 2000
 _EXAMPLE = {"query": {"query_string": {"query": "user.name:root"}}, "size": 10}
 _BODY = Body(
     description="A search body as Elasticsearch takes it, in the subset of docs/search.md", examples=[_EXAMPLE]
@@ -35,18 +41,17 @@ def searching_of(request: Request) -> Searching:
 
 @router.post("/search/{collection}")
 async def search(
-    collection: Collection, body: Annotated[dict[str, Any], _BODY], request: Request, _user: Viewer
+    collection: Collection, body: Annotated[dict[str, Any], _BODY], request: Request, user: Reader
 ) -> Response:
     """Answer a query of the DSL, with aggregations."""
-    reader = reader_of(request)
-    return await searching_of(request).answer(lambda: reader.search(collection, body))
+    return await searching_of(request).answer(lambda: _found(request, user, collection, body))
 
 
 @router.get("/search/{collection}")
 async def search_text(
     collection: Collection,
     request: Request,
-    _user: Viewer,
+    user: Reader,
     text: Annotated[str, Query(alias="q", max_length=10_000)] = "",
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
@@ -56,19 +61,30 @@ async def search_text(
     bounds = {name: value for name, value in (("gte", start), ("lte", end)) if value}
     filters = [{"range": {q.TIME: bounds}}] if bounds else []
     body = {"query": {"bool": {"must": [{"query_string": {"query": text}}], "filter": filters}}, "size": size}
-    reader = reader_of(request)
-    return await searching_of(request).answer(lambda: reader.search(collection, body))
+    return await searching_of(request).answer(lambda: _found(request, user, collection, body))
 
 
 @router.get("/events/{identifier}")
-async def event(identifier: str, request: Request, _user: Viewer) -> Response:
+async def event(identifier: str, request: Request, user: Reader) -> Response:
     """Return one event by its `event.id`."""
-    reader = reader_of(request)
-    return await searching_of(request).answer(lambda: _event(reader, identifier[:200]))
+    return await searching_of(request).answer(lambda: event_of(request, user, identifier[:200]))
 
 
-def _event(reader: store.Reader, identifier: str) -> Event:
-    found = reader.get(store.EVENTS, identifier)
-    if found is None:
+def event_of(request: Request, user: User, identifier: str) -> Event:
+    """Return an event that the user may see; the audit has who saw it. Answers 404 for others."""
+    found = reader_of(request).get(store.EVENTS, identifier)
+    if found is None or not user.sight.holds(store.EVENTS, found):
         raise HTTPException(404, say("api.no_event", id=identifier))
+    noted(request, user.name, "event_read", event=identifier)
     return found
+
+
+def _found(request: Request, user: User, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Answer a search with what the user may see; the audit has it before the answer leaves, unless it has no event."""
+    narrowed = {**body, "query": user.sight.narrowed(collection, body.get("query"))}
+    answer = reader_of(request).search(collection, narrowed)
+    if answer["hits"]["hits"] or "aggs" in body or "aggregations" in body:
+        total, shown = answer["hits"]["total"]["value"], len(answer["hits"]["hits"])
+        text = orjson.dumps(body).decode()[:_MAX_NOTED]
+        noted(request, user.name, "search", index=collection, search=text, total=total, shown=shown)
+    return answer

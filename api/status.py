@@ -3,57 +3,75 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
-from api.access import State, Viewer
+from api.access import State, needs
 from pipeline import clocks
 from pipeline.balance import balances, by_minute
 from pipeline.health import health
 from pipeline.ledger import KEEP_MINUTES
+from pipeline.messages import say
 from pipeline.metrics import metrics_text
+from pipeline.store import EVENTS
+from pipeline.users import User
 
 router = APIRouter(tags=["status"])
+_Reader = Annotated[User, Depends(needs("site.read"))]
 
 
 @router.get("/sources")
-def sources(state: State, _user: Viewer) -> list[dict[str, Any]]:
+def sources(state: State, user: _Reader) -> list[dict[str, Any]]:
     """Return the ledger: for each source what was received, stored, dropped and why, examined, and the alerts.
 
     `clock_behind` is the clock of its hosts that is off most, in seconds (null: none is known); `clocks_off` counts
     those that are an alert.
     """
     found = clocks.worst(state)
-    rows = balances(state)
+    rows = [row for row in balances(state) if _shows(user, row["source"])]
     for row in rows:
         row["clock_behind"], row["clocks_off"] = found.get(row["source"], (None, 0))
     return rows
 
 
 @router.get("/sources/clocks")
-def clocks_now(state: State, _user: Viewer) -> list[dict[str, Any]]:
+def clocks_now(state: State, user: _Reader) -> list[dict[str, Any]]:
     """Return how far each sending host's clock is off, in seconds; more than 0 is behind ours."""
-    return clocks.listed(state)
+    return [row for row in clocks.listed(state) if _shows(user, row["source"])]
 
 
 @router.get("/sources/{source}/minutes")
 def minutes(
-    source: str, state: State, _user: Viewer, minutes: Annotated[int, Query(ge=1, le=KEEP_MINUTES)] = 60
+    source: str, state: State, user: _Reader, minutes: Annotated[int, Query(ge=1, le=KEEP_MINUTES)] = 60
 ) -> dict[str, Any]:
     """Return a source's sums up to the last `minutes` minutes (`before`), then each of them, and `held` at its end.
 
     received so far = stored + already_stored + held + dropped, each so far, after every minute.
     """
+    if not _shows(user, source):
+        raise HTTPException(404, say("api.no_source", source=source[:100]))
     before, each = by_minute(state, source, minutes)
     return {"source": source, "before": asdict(before), "minutes": [asdict(minute) for minute in each]}
 
 
 @router.get("/health")
-def health_now(request: Request, state: State, _user: Viewer) -> dict[str, Any]:
-    """Return what works and what does not."""
-    return health(state, request.app.state.settings)
+def health_now(request: Request, state: State, user: _Reader) -> dict[str, Any]:
+    """Return what works and what does not; with a data view, without what is said of others' sources and alerts."""
+    found = health(state, request.app.state.settings)
+    problems = [each for each in found["problems"] if "source" not in each or _shows(user, each["source"])]
+    told = {**found, "problems": problems}
+    if user.sight.is_limited():
+        del told["queue"]
+    return told
 
 
 @router.get("/metrics")
-def metrics(request: Request, state: State, _user: Viewer) -> Response:
-    """Return Prometheus metrics."""
+def metrics(request: Request, state: State, user: _Reader) -> Response:
+    """Return Prometheus metrics; they count all sources, so whoever has a data view does not get them."""
+    if user.sight.is_limited():
+        raise HTTPException(403, say("api.not_in_view", permission="site.read"))
     return Response(metrics_text(state, request.app.state.settings), media_type="text/plain; version=0.0.4")
+
+
+def _shows(user: User, source: str) -> bool:
+    """Whether the counts of a source are in the user's view; they are not told by unit."""
+    return user.sight.shows(EVENTS, source, None)

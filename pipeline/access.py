@@ -4,17 +4,27 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
+from pipeline import rights, views
+from pipeline.audit import note
 from pipeline.messages import HaidangError
+from pipeline.permissions import checked
 from pipeline.settings import RESERVED_SOURCES, SOURCE_NAME
-from pipeline.state.tables import audit, tokens
+from pipeline.state.tables import tokens
+from pipeline.views import EVERYTHING, Sight
+
+__all__ = ["API", "SOURCE", "Holder", "create_token", "digest", "holder_of", "note", "revoke_token", "stale_holder_of"]
 
 #: A token for a sender of events, or for a program that reads the API.
 SOURCE, API = "source", "api"
 _PREFIX = "hd_"
+#: When a token was used last is written down at most so often, in seconds.
+_USED_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,8 @@ class Holder:
     name: str
     kind: str
     role: str
+    permissions: frozenset[str] = frozenset()
+    sight: Sight = EVERYTHING
 
 
 def digest(secret: str) -> str:
@@ -31,12 +43,24 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create_token(connection: Connection, name: str, kind: str, role: str = "") -> str:
+def create_token(
+    connection: Connection,
+    name: str,
+    kind: str,
+    role: str = "",
+    view: Mapping[str, Any] | None = None,
+    permissions: Iterable[str] | None = None,
+    days: float | None = None,
+    creator: str = "",
+) -> str:
     """Return a new token; it cannot be shown again.
 
+    `view` narrows what is seen with it, `permissions` what of the role's may be done; after `days` it is useless.
+
     Raises:
-        HaidangError: there is a token of this name, or the name cannot be a source's.
+        HaidangError: there is a token of this name, the name cannot be a source's, or the role or view is none.
     """
+    role = rights.known_role(connection, role) if kind == API else role
     if kind == SOURCE and (not re.fullmatch(SOURCE_NAME, name) or name in RESERVED_SOURCES):
         raise HaidangError("token.bad_name", name=name, reserved=", ".join(sorted(RESERVED_SOURCES)))
     known = connection.execute(select(tokens.c.revoked).where(tokens.c.name == name)).first()
@@ -44,6 +68,10 @@ def create_token(connection: Connection, name: str, kind: str, role: str = "") -
         raise HaidangError("token.exists", name=name)
     secret = _PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "kind": kind, "role": role, "created": time.time(), "revoked": False}
+    row |= {
+        "view": views.checked(view or {}), "permissions": None if permissions is None else checked(permissions),
+        "expires": None if days is None else time.time() + days * 86_400, "creator": creator[:100],
+    }  # fmt: skip
     connection.execute(tokens.insert(), row)
     return secret
 
@@ -58,18 +86,34 @@ def revoke_token(connection: Connection, name: str) -> None:
         raise HaidangError("token.unknown", name=name)
 
 
+def listed(engine: Engine) -> list[dict[str, Any]]:
+    """Return all tokens, without what they are made of; times in seconds since 1970."""
+    names = ("name", "kind", "role", "permissions", "view", "created", "creator", "expires", "used", "revoked")
+    with engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(select(tokens).order_by(tokens.c.name)).all()
+    return [{name: getattr(row, name) for name in names} for row in rows]
+
+
 def holder_of(engine: Engine, secret: str) -> Holder | None:
     """Return whom a token belongs to, or None for one that is unknown or revoked."""
-    query = select(tokens.c.name, tokens.c.kind, tokens.c.role).where(
-        tokens.c.digest == digest(secret), tokens.c.revoked.is_(False)
-    )
+    query = select(tokens).where(tokens.c.digest == digest(secret), tokens.c.revoked.is_(False))
+    now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
         row = connection.execute(query).first()
-    return Holder(*row) if row else None
+        if row is None or (row.expires is not None and row.expires <= now):
+            return None
+        if row.kind != API:
+            return Holder(row.name, row.kind, row.role)
+        given, sight = rights.rights_of(connection, row.role, None, [row.view])
+    if now - (row.used or 0.0) > _USED_SECONDS:
+        with engine.begin() as connection:
+            connection.execute(update(tokens).where(tokens.c.name == row.name).values(used=now))
+    if row.permissions is not None:
+        given &= frozenset(row.permissions)
+    return Holder(row.name, row.kind, row.role, given, sight)
 
 
-def note(connection: Connection, who: str, address: str, action: str, **detail: object) -> None:
-    """Write one line of the audit, in the caller's transaction."""
-    connection.execute(
-        audit.insert(), {"time": time.time(), "who": who, "address": address, "action": action, "detail": detail}
-    )
+def stale_holder_of(engine: Engine, secret: str) -> str:
+    """Return whose token this is that does not work here: revoked, over, or a sender's; "" for nobody's."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return connection.scalar(select(tokens.c.name).where(tokens.c.digest == digest(secret))) or ""

@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from pipeline import canaries, deadletters
+from pipeline.cases import clocks
 from pipeline.delivery import book
 from pipeline.disk import disk_of
+from pipeline.queue import groups
 from pipeline.settings import Settings
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
@@ -23,7 +25,7 @@ FORGOTTEN_SECONDS = 86_400.0
 
 def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
-    "canaries": […], "channels": […]}`.
+    "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by status, open cases, and late ones.
     """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
@@ -66,11 +68,21 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     disk = disk_of(settings)
     if disk.low:
         problems.append({"what": "disk_low", "free_bytes": disk.free})
+    queue = _queue(engine, settings)
+    if queue["cases_late"]:
+        problems.append({"what": "case_late", "count": queue["cases_late"]})
     status = "degraded" if problems else "ok"
     return {
         "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
-        "channels": fared,
+        "channels": fared, "queue": queue,
     }  # fmt: skip
+
+
+def _queue(engine: Engine, settings: Settings) -> dict[str, int]:
+    with engine.connect().execution_options(read_only=True) as connection:
+        standing = groups.standing(connection)
+        late = clocks.late(connection, time.time(), settings.cases)
+    return {**standing, "cases": late.cases, "cases_late": late.late}
 
 
 def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """The program's own log: what a stage says enters, JSON lines in `logs/<stage>.log` leave (rotated, at most 40 MB)."""
 
+import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -47,6 +48,20 @@ def start_log(data_dir: Path, stage: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def remembered(data_dir: Path, event: str, name: str) -> list[str]:
+    """Return what the logs of this machine that are still there say under a name of an event, in no order."""
+    found = set()
+    for file in (data_dir / "logs").glob("*.log*"):
+        with file.open("rb") as lines:
+            for line in lines:
+                if event.encode() in line:
+                    with suppress(ValueError):
+                        said = json.loads(line)
+                        if said.get("event") == event:
+                            found.add(str(said.get(name)))
+    return sorted(found)
 
 
 @contextmanager

@@ -63,7 +63,19 @@ class _FromState(Collector):
         yield from _of_canaries(now["canaries"])
         yield from _of_clocks(self._engine)
         yield from _of_channels(now["channels"])
+        yield from _of_queue(now["queue"])
         yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))
+
+
+def _of_queue(queue: dict[str, int]) -> Iterator[Metric]:
+    groups = GaugeMetricFamily(
+        "haidang_queue_groups", "Groups of alerts that people have to work on", labels=["status"]
+    )
+    for status in ("new", "acknowledged", "escalated"):
+        groups.add_metric([status], queue[status])
+    yield groups
+    yield GaugeMetricFamily("haidang_cases_open", "Cases that are open", value=queue["cases"])
+    yield GaugeMetricFamily("haidang_cases_late", "Open cases with a term that is over", value=queue["cases_late"])
 
 
 def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[Metric]:

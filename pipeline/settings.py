@@ -35,6 +35,7 @@ __all__ = [
     "RESERVED_SOURCES",
     "SOURCES",
     "SOURCE_NAME",
+    "Access",
     "Api",
     "Behaviours",
     "Bus",
@@ -205,6 +206,26 @@ class Api(Section):
     session_hours: float = Field(12, gt=0, le=168, description="how long a log-in lasts, in hours")
     lockout_failures: int = Field(5, ge=1, description="failed log-ins that lock an account")
     lockout_minutes: float = Field(15, gt=0, description="how long it stays locked, in minutes")
+
+
+class Access(Section):
+    password_length: int = Field(12, ge=8, le=200, description="the shortest password that may be chosen")
+    password_history: int = Field(5, ge=0, le=24, description="the last so many passwords may not be chosen again")
+    password_days: float = Field(90, ge=0, description="days after which a new one is asked for at log-in; 0 is never")
+    unused_days: float = Field(
+        45, ge=0, description="an account that nobody used for so many days is disabled; 0 is never"
+    )
+    idle_minutes: float = Field(60, gt=0, description="a session in which nobody did anything for so long ends")
+    admin_idle_minutes: float = Field(5, gt=0, description="the same for who may change users or settings")
+    second_factor_roles: list[str] = Field(
+        default_factory=list, description="roles that must have a second factor; it is set up at log-in"
+    )
+    token_days: float = Field(90, gt=0, le=3650, description="how long a token of the API is good, in days")
+    logins_per_minute: int = Field(60, ge=1, description="log-ins that one address may try in a minute")
+    requests_per_minute: int = Field(6000, ge=10, description="requests that a user or token may make in a minute")
+    key_file: Path | None = Field(
+        None, description="key of what the state keeps encrypted; of several machines the same; made when left out"
+    )
 
 
 class Tls(Section):
@@ -388,6 +409,7 @@ class Settings(BaseSettings):
     )
     sources: list[Source] = Field(default_factory=lambda: list(_DEFAULT_SOURCES), description="where events come from")
     api: Api = Field(default_factory=Api)
+    access: Access = Field(default_factory=Access)
     tls: Tls = Field(default_factory=Tls)
     bus: Bus = Field(default_factory=Bus)
     state: State = Field(default_factory=State)

@@ -1,39 +1,30 @@
-"""Users: a name and a password enter, a session or a refusal leaves. Passwords are kept as Argon2id (RFC 9106)."""
+"""Users: who there is, what they may do and see, their passwords, and what is changed of them."""
 
-import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from pipeline.access import digest, note
+from pipeline import passwords, rights, second_factor
 from pipeline.messages import HaidangError
-from pipeline.settings import Api
-from pipeline.state.tables import sessions, users
+from pipeline.settings import Access
+from pipeline.state.tables import group_members, sessions, users
+from pipeline.views import EVERYTHING, Sight
 
-#: What a role may do, by name; a later role may do more.
-ROLES = ("viewer", "analyst", "administrator")
-#: The shortest password a person may choose (NIST SP 800-63B section 3.1.1.2).
-MIN_PASSWORD = 12
-#: A longer password is refused by the routes and cut here: Argon2 reads all of it.
-MAX_PASSWORD = 1000
-_hasher = PasswordHasher()
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who is logged in."""
+    """Who is logged in, what they may do (`pipeline.permissions`) and see; `session` is the id of their session."""
 
     name: str
     role: str
-
-
-class LoginRefused(HaidangError):
-    """A log-in that did not succeed; says the same whether name, password, a lock or a disabled account was the reason:
-    else a guesser learns which names there are, and goes on guessing through the lock."""
+    permissions: frozenset[str] = frozenset()
+    sight: Sight = EVERYTHING
+    session: str = ""
 
 
 def any_user(engine: Engine) -> bool:
@@ -42,114 +33,139 @@ def any_user(engine: Engine) -> bool:
         return bool(connection.scalar(select(func.count()).select_from(users)))
 
 
-def create_user(connection: Connection, name: str, role: str, password: str | None = None) -> str:
+def create_user(
+    connection: Connection,
+    name: str,
+    role: str,
+    password: str | None = None,
+    *,
+    must_change: bool = False,
+    policy: Access = Access(),  # noqa: B008 - frozen
+) -> str:
     """Make a user; return the password (a random one where none is given, 20 characters).
 
     Raises:
-        HaidangError: the name is taken, the role unknown or the password too short.
+        HaidangError: the name is taken or none, the role unknown, or the password may not be chosen.
     """
-    if role not in ROLES:
-        raise HaidangError("user.unknown_role", role=role, known=", ".join(ROLES))
+    if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or name != name.strip():
+        raise HaidangError("user.bad_name", name=name[:_MAX_NAME], most=_MAX_NAME)
+    role = rights.known_role(connection, role)
     if connection.execute(select(users.c.name).where(users.c.name == name)).first():
         raise HaidangError("user.exists", name=name)
-    chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
+    chosen = passwords.checked(password, name, policy) if password is not None else passwords.random_password()
+    now = time.time()
     row = {
-        "name": name, "password": _hasher.hash(chosen), "role": role, "created": time.time(),
-        "failures": 0, "locked_until": 0.0, "disabled": False,
+        "name": name, "password": passwords.hashed(chosen), "role": role, "created": now, "failures": 0,
+        "locked_until": 0.0, "disabled": False, "changed": now, "must_change": must_change, "seen": now,
+        "totp_step": 0,
     }  # fmt: skip
     connection.execute(users.insert(), row)
     return chosen
 
 
-def set_password(connection: Connection, name: str, password: str | None = None) -> str:
-    """Give a user a new password, end the sessions and the lock; return the password.
+def set_password(
+    connection: Connection,
+    name: str,
+    password: str | None = None,
+    *,
+    must_change: bool = False,
+    policy: Access = Access(),  # noqa: B008 - frozen
+    keep: str = "",
+) -> str:
+    """Give a user a new password, end the sessions (but for the one to `keep`) and the lock; return the password.
 
     Raises:
-        HaidangError: there is no such user, or the password is too short.
+        HaidangError: there is no such user, or the password may not be chosen, or was used before.
     """
-    chosen = _checked(password) if password is not None else secrets.token_urlsafe(15)
-    change = (
-        update(users).where(users.c.name == name).values(password=_hasher.hash(chosen), failures=0, locked_until=0.0)
-    )
-    if not connection.execute(change).rowcount:
-        raise HaidangError("user.unknown", name=name)
-    connection.execute(delete(sessions).where(sessions.c.user == name))
+    known(connection, name)
+    if password is not None:
+        passwords.check_history(connection, name, passwords.checked(password, name, policy), policy)
+    chosen = passwords.random_password() if password is None else password
+    passwords.remember(connection, name, policy)
+    values = {
+        "password": passwords.hashed(chosen), "failures": 0, "locked_until": 0.0, "changed": time.time(),
+        "must_change": must_change,
+    }  # fmt: skip
+    connection.execute(update(users).where(users.c.name == name).values(values))
+    connection.execute(delete(sessions).where(sessions.c.user == name, sessions.c.id != keep))
     return chosen
 
 
-def log_in(engine: Engine, name: str, password: str, address: str, settings: Api) -> tuple[str, User]:
-    """Check a password; return a session's secret and its user. Takes some 50 ms and 64 MB (Argon2id).
+def set_role(connection: Connection, name: str, role: str) -> str:
+    """Give a user another role; return its name as it is now.
 
     Raises:
-        LoginRefused: wrong name or password, locked or disabled.
+        HaidangError: there is no such user or role.
     """
+    known(connection, name)
+    found = rights.known_role(connection, role)
+    connection.execute(update(users).where(users.c.name == name).values(role=found))
+    return found
+
+
+def set_disabled(connection: Connection, name: str, disabled: bool) -> None:
+    """Shut a user out at once, or let them in again (and end a lock).
+
+    Raises:
+        HaidangError: there is no such user.
+    """
+    known(connection, name)
+    values: dict[str, Any] = {"disabled": disabled}
+    if disabled:
+        end_sessions(connection, name)
+    else:
+        values |= {"failures": 0, "locked_until": 0.0, "seen": time.time()}
+    connection.execute(update(users).where(users.c.name == name).values(values))
+
+
+def reset_second_factor(connection: Connection, name: str) -> None:
+    """Forget a user's second factor: they log in with the password, and set a new one up where their role needs it.
+
+    Raises:
+        HaidangError: there is no such user.
+    """
+    known(connection, name)
+    second_factor.take_away(connection, name)
+    end_sessions(connection, name)
+
+
+def end_sessions(connection: Connection, name: str) -> int:
+    """End all sessions of a user; return how many there were."""
+    return connection.execute(delete(sessions).where(sessions.c.user == name)).rowcount
+
+
+def known(connection: Connection, name: str) -> Any:
+    """Return a user's row.
+
+    Raises:
+        HaidangError: there is no such user.
+    """
+    row = connection.execute(select(users).where(users.c.name == name.replace("\x00", ""))).first()
+    if row is None:
+        raise HaidangError("user.unknown", name=name[:_MAX_NAME])
+    return row
+
+
+def listed(engine: Engine) -> Sequence[dict[str, Any]]:
+    """Return all users without their secrets; times in seconds since 1970."""
+    now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
-        hashed = connection.scalar(select(users.c.password).where(users.c.name == name))
-    nobody = _nobody()
-    fits = _fits(hashed or nobody, password) and hashed is not None
-    with engine.begin() as connection:  # read again: other attempts may have locked the account meanwhile
-        row = connection.execute(select(users).where(users.c.name == name)).mappings().first()
-        now = time.time()
-        locked = row is not None and row["locked_until"] > now
-        if row is not None and fits and not locked and not row["disabled"]:
-            secret = secrets.token_urlsafe(32)
-            connection.execute(update(users).where(users.c.name == name).values(failures=0, locked_until=0.0))
-            connection.execute(delete(sessions).where(sessions.c.expires < now))
-            expires = now + settings.session_hours * 3600
-            connection.execute(sessions.insert(), {"digest": digest(secret), "user": name, "expires": expires})
-            note(connection, name, address, "login")
-            return secret, User(name, row["role"])
-        if not fits and not locked:
-            _count_failure(connection, name, address, now, settings)
-        note(connection, name[:100], address, "login_failed", locked=locked)
-    raise LoginRefused("user.refused", failures=settings.lockout_failures, minutes=settings.lockout_minutes)
-
-
-def user_of(engine: Engine, secret: str) -> User | None:
-    """Return whose session this is, or None."""
-    query = (
-        select(users.c.name, users.c.role)
-        .join(sessions, sessions.c.user == users.c.name)
-        .where(sessions.c.digest == digest(secret), sessions.c.expires > time.time(), users.c.disabled.is_(False))
-    )
-    with engine.connect().execution_options(read_only=True) as connection:
-        row = connection.execute(query).first()
-    return User(*row) if row else None
-
-
-def log_out(engine: Engine, secret: str, user: User, address: str) -> None:
-    """End a session."""
-    with engine.begin() as connection:
-        connection.execute(delete(sessions).where(sessions.c.digest == digest(secret)))
-        note(connection, user.name, address, "logout")
-
-
-@cache
-def _nobody() -> str:
-    """Return what is checked for an unknown name, so that its answer takes as long as a known one's."""
-    return _hasher.hash(secrets.token_urlsafe(15))
-
-
-def _count_failure(connection: Connection, name: str, address: str, now: float, settings: Api) -> None:
-    failures = users.c.failures + 1
-    connection.execute(update(users).where(users.c.name == name).values(failures=failures))
-    count = connection.scalar(select(users.c.failures).where(users.c.name == name)) or 0
-    if count >= settings.lockout_failures:
-        until = now + settings.lockout_minutes * 60
-        connection.execute(update(users).where(users.c.name == name).values(failures=0, locked_until=until))
-        note(connection, name, address, "user_locked", until=until)
-
-
-def _fits(hashed: str, password: str) -> bool:
-    try:
-        return _hasher.verify(hashed, password[:MAX_PASSWORD])
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-def _checked(password: str) -> str:
-    if len(password) < MIN_PASSWORD:
-        raise HaidangError("user.short_password", least=MIN_PASSWORD)
-    if len(password) > MAX_PASSWORD:
-        raise HaidangError("user.long_password", most=MAX_PASSWORD)
-    return password
+        of_user: dict[str, list[str]] = {}
+        for user, group in connection.execute(select(group_members.c.user, group_members.c.group)):
+            of_user.setdefault(user, []).append(group)
+        count = (
+            select(sessions.c.user, func.count().label("open_now"))
+            .where(sessions.c.expires > now)
+            .group_by(sessions.c.user)
+        )
+        open_now: dict[str, int] = {row.user: row.open_now for row in connection.execute(count)}
+        rows = connection.execute(select(users).order_by(users.c.name)).all()
+    return [
+        {
+            "name": row.name, "role": row.role, "groups": sorted(of_user.get(row.name, [])), "view": row.view,
+            "disabled": row.disabled, "locked": row.locked_until > now, "second_factor": row.totp is not None,
+            "must_change": row.must_change, "created": row.created, "password_changed": row.changed,
+            "seen": row.seen, "sessions": open_now.get(row.name, 0),
+        }
+        for row in rows
+    ]  # fmt: skip

@@ -12,7 +12,7 @@ from pipeline.cases import clocks as case_clocks
 from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
-from pipeline.queue import risk
+from pipeline.queue import counts, risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
 from response.queue import row, save
@@ -51,18 +51,14 @@ class Watch:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
             settings = self._stage.settings
-            save(
-                connection,
-                [row(alert, "haidang") for alert in alerts],
-                settings.queue,
-                settings.observer,
-                self._routing,
-            )
+            rows = [row(alert, "haidang") for alert in alerts]
+            save(connection, rows, settings.queue, settings.observer, self._routing)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
                 risk.forget_old(connection, time.time())
+                counts.recount(connection)
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings

@@ -15,12 +15,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|token|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|backup|restore|plan|bench)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators|delivery)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen)",
+    "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen|role|group|number|who|address|action|detail|user|token|view|expires|used|groups)",
+    "show.user_{}": r"show\.user_(disabled|locked|must_change|second_factor)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
     "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields|added|changed|removed)",
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",

@@ -12,13 +12,15 @@ export class Refused extends Error {
   }
 }
 
-export async function ask(path, body) {
+/** `byItself`: nobody did anything, so that this keeps no session open. */
+export async function ask(path, body, byItself = false) {
   const options = { headers: { "Accept-Language": language }, credentials: "same-origin" };
   if (body !== undefined) {
     options.method = "POST";
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
+  if (byItself) options.headers["X-Haidang-By-Itself"] = "1";
   let response;
   try {
     response = await fetch(`/api/v1${path}`, options);

@@ -87,18 +87,61 @@ function showLogIn() {
 }
 
 async function logIn(form, button, fault) {
+  await attempt(form, button, fault, async () => {
+    await goOn(await ask("/login", { name: form.elements.name.value, password: form.elements.password.value }));
+  });
+}
+
+/** Do what a form is for; a refusal is shown in it. */
+async function attempt(form, button, fault, work) {
   button.disabled = true;
   fault.textContent = "";
   try {
-    const session = await ask("/login", { name: form.elements.name.value, password: form.elements.password.value });
-    await start(session.name);
+    await work();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     fault.textContent = error.message;
-    form.elements.password.select();
+    [...form.elements].find((field) => field.type === "password" || field.name === "code")?.select();
   } finally {
     button.disabled = false;
   }
+}
+
+/** Show the step that a log-in still asks for, or the frame. */
+async function goOn(session) {
+  if (session.recovery_codes?.length) return showRecoveryCodes(session);
+  if (session.next === "code") return showStep("code", "code.help", [codeField()], (form) => ask("/login/code", { code: form.elements.code.value }));
+  if (session.next === "enrol") return showEnrolment(await ask("/login/second-factor", {}));
+  if (session.next === "password") return showStep("new_password", "new_password.help", [passwordField("password", "new_password"), passwordField("again", "repeat_password")], choosePassword);
+  return start(session.name);
+}
+
+function showEnrolment(made) {
+  const drawn = make("img", { src: made.image, alt: made.uri, class: "code", width: 220, height: 220 });
+  return showStep("enrol", "enrol.help", [drawn, make("code", {}, made.secret), codeField()],
+    (form) => ask("/login/second-factor/confirm", { code: form.elements.code.value }));
+}
+
+function showRecoveryCodes(session) {
+  const codes = make("ul", { class: "codes" }, session.recovery_codes.map((code) => make("li", {}, make("code", {}, code))));
+  showStep("enrol", "recovery", [codes], async () => ({ ...session, recovery_codes: [] }));
+}
+
+async function choosePassword(form) {
+  if (form.elements.password.value !== form.elements.again.value) throw new Refused(422, { detail: say("not_the_same") });
+  return ask("/login/password", { password: form.elements.password.value });
+}
+
+const codeField = () => make("label", {}, say("code"), make("input", { name: "code", inputmode: "numeric", autocomplete: "one-time-code", required: true, minlength: 6, maxlength: 40 }));
+const passwordField = (name, label) => make("label", {}, say(label), make("input", { name, type: "password", autocomplete: "new-password", required: true, maxlength: 1000 }));
+
+function showStep(title, help, fields, work) {
+  const fault = make("p", { class: "fault", role: "alert" });
+  const button = make("button", { type: "submit", class: "main" }, say("go_on"));
+  const form = make("form", { id: "log-in-step", onsubmit: (event) => { event.preventDefault(); attempt(form, button, fault, async () => goOn(await work(form))); } },
+    make("h1", {}, say(title)), make("p", { class: "quiet" }, say(help)), ...fields, button, fault);
+  document.body.replaceChildren(make("main", { class: "log-in" }, form));
+  form.querySelector("input, button")?.focus();
 }
 
 async function logOut() {
@@ -311,8 +354,8 @@ function summary(event) {
 
 // ---------------------------------------------------------------- sources and stages
 
-async function loadSources(turn) {
-  const [sources, health] = await Promise.all([sourcesOf(false), ask("/health")]);
+async function loadSources(turn, byItself = false) {
+  const [sources, health] = await Promise.all([sourcesOf(false), ask("/health", undefined, byItself)]);
   if (turn !== asked) return;
   parts.views.sources.replaceChildren(...drawSources(sources), ...drawStages(health));
 }
@@ -366,9 +409,9 @@ async function refresh(now = false) {
   try {
     const turn = asked;
     const [day, inRange, health, sources] = await Promise.all([
-      ask(withParameters("/alerts", { from: "now-24h", limit: 0 })),
-      ask(alertsPath({ limit: 1 })),
-      ask("/health"),
+      ask(withParameters("/alerts", { from: "now-24h", limit: 0 }), undefined, !now),
+      ask(alertsPath({ limit: 1 }), undefined, !now),
+      ask("/health", undefined, !now),
       sourcesOf(now),
     ]);
     if (!byId("status")) return; // logged out meanwhile
@@ -383,7 +426,7 @@ async function refresh(now = false) {
 
 /** Return the ledger, asked for twice a minute: it is summed anew each time. */
 async function sourcesOf(now) {
-  if (now || Date.now() - ledger.at > LEDGER_MS) ledger = { at: Date.now(), rows: await ask("/sources") };
+  if (now || Date.now() - ledger.at > LEDGER_MS) ledger = { at: Date.now(), rows: await ask("/sources", undefined, !now) };
   return ledger.rows;
 }
 
@@ -393,10 +436,10 @@ async function lookForNew(inRange) {
     else offer("alerts", Math.max(inRange.total - shown.total, 1));
   }
   if (state.view === "events" && !state.time.includes("~") && !byId("query-fault").hasChildNodes()) {
-    const answer = await ask("/search/events", body({ size: 0 }));
+    const answer = await ask("/search/events", body({ size: 0 }), true);
     if (answer.hits.total.value > events.total) offer("events", answer.hits.total.value - events.total);
   }
-  if (state.view === "sources" && getSelection().isCollapsed) await loadSources(asked);
+  if (state.view === "sources" && getSelection().isCollapsed) await loadSources(asked, true);
 }
 
 function offer(name, count) {

@@ -199,7 +199,14 @@ class Rulebook:
         return self._change("unexcept", made, {"exception": known[full[0]].model_dump()})
 
     def check(self, files: Files) -> list[Finding]:
-        """Look at rule files beside the rules that are there, but for these same files, and our own of their names."""
+        """Look at rule files beside the rules that are there, but for these same files, and our own of their names.
+
+        Raises:
+            HaidangError: a name that is none of a file: what somebody sends must name no place of this machine.
+        """
+        for name in files:
+            if not _FILE_NAME.fullmatch(name):
+                raise HaidangError("rulebook.bad_name", name=name[:200])
         taken = {
             rule.id: rule.title for rule in self.loaded.every
             if Path(rule.path).name not in files
@@ -218,9 +225,6 @@ class Rulebook:
 
     def add(self, files: Files) -> tuple[Revision | None, list[Finding]]:
         """Add rules of our own, or change them: no revision where a finding is an error."""
-        for name in files:
-            if not _FILE_NAME.fullmatch(name):
-                raise HaidangError("rulebook.bad_name", name=name)
         findings = self.check(files)
         if any(finding.severity == checks.ERROR for finding in findings):
             return None, findings

@@ -22,6 +22,7 @@ from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
 from detectors.rulebook import vectors
 from detectors.sigma import RuleSet
 from detectors.sigma.documents import TESTS
+from pipeline.messages import HaidangError
 
 _ASK_THE_INTERNET = frozenset(("attacktag", "d3_fendtag"))
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(\.\d{3})?|ta\d{4}|[gs]\d{4}|[a-z]+([-_][a-z]+)*)")
@@ -53,6 +54,8 @@ def check(
     with tempfile.TemporaryDirectory() as place:
         for name, text in files.items():
             path = Path(place) / name
+            if Path(place).resolve() not in path.resolve().parents:
+                raise HaidangError("rulebook.bad_name", name=name[:200])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
         rules = RuleSet.load(Path(place))

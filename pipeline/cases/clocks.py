@@ -6,7 +6,7 @@ article 31); both are settings, for terms change.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -60,6 +60,20 @@ def judge(connection: Connection, now: float, settings: Cases, observer: str) ->
                 yield told_alert(
                     f"cases.{clock.name}_{clock.state}", f"#{case.id}", occasion, observer, level, **values
                 )
+
+
+class Late(NamedTuple):
+    """How many cases are open, and of how many of them a term is over."""
+
+    cases: int
+    late: int
+
+
+def late(connection: Connection, now: float, settings: Cases) -> Late:
+    """Count open cases."""
+    rows = connection.execute(select(cases).where(cases.c.status == OPEN)).all()
+    over = [row for row in rows if any(clock.state == LATE for clock in clocks_of(row, now, settings))]
+    return Late(len(rows), len(over))
 
 
 def _clock(name: str, due: float, done: float | None, now: float, settings: Cases) -> Clock:

@@ -1,7 +1,6 @@
 """`haidang run`: settings enter, the whole pipeline runs until it is told to stop."""
 
 import argparse
-import secrets
 import signal
 import sys
 import threading
@@ -134,7 +133,7 @@ def _first_password(engine: Engine) -> str | None:
     if any_user(engine):
         return None
     with engine.begin() as connection:
-        password = create_user(connection, _ADMIN, "administrator", secrets.token_urlsafe(15))
+        password = create_user(connection, _ADMIN, "admin", must_change=True)
         note(connection, "haidang", "command", "user_add", user=_ADMIN)
     return password
 

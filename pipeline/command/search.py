@@ -1,13 +1,16 @@
 """`haidang search QUERY`: a query text enters, events leave."""
 
 import argparse
+import getpass
 import re
 from typing import Any
 
 from pipeline import store
+from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
+from pipeline.state import open_state
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
 
@@ -32,6 +35,11 @@ def run(chosen: argparse.Namespace) -> int:
     }
     reader = store.open_reader(settings.data_dir, settings.store)
     answer = reader.search(store.ALERTS if chosen.alerts else store.EVENTS, body)
+    engine = open_state(settings.data_dir, settings.state)
+    with engine.begin() as connection:
+        told = {"search": chosen.query[:2000], "from": chosen.start, "to": chosen.end}
+        note(connection, getpass.getuser(), "command", "search", **told, shown=len(answer["hits"]["hits"]))
+    engine.dispose()
     total, hits = answer["hits"]["total"]["value"], answer["hits"]["hits"]
     if chosen.count:
         show.json_line({"count": total}) if chosen.json else show.line(str(total))

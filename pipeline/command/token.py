@@ -3,22 +3,25 @@
 import argparse
 import getpass
 
-from sqlalchemy import select
-
-from pipeline.access import API, SOURCE, create_token, note, revoke_token
+from pipeline.access import API, SOURCE, create_token, listed, note, revoke_token
 from pipeline.command import show
+from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
+from pipeline.event import from_micros
 from pipeline.messages import HaidangError, say
+from pipeline.permissions import ROLES
 from pipeline.state import open_state
-from pipeline.state.tables import tokens
-from pipeline.users import ROLES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("action", choices=["create", "revoke", "list"], help=say("command.token.action"))
     parser.add_argument("name", nargs="?", help=say("command.token.name"))
-    parser.add_argument("--api", choices=ROLES, metavar="ROLE", help=say("command.token.api", roles=", ".join(ROLES)))
+    parser.add_argument("--api", metavar="ROLE", help=say("command.token.api", roles=", ".join(ROLES)))
+    parser.add_argument("--days", type=float, help=say("command.token.days"))
+    permission = say("command.token.permission")
+    parser.add_argument("--permission", action="append", default=[], metavar="PERMISSION", help=permission)
+    add_view(parser)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -26,13 +29,13 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings(must_be_there=chosen.action == "list")
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
-        query = select(tokens.c.name, tokens.c.kind, tokens.c.role, tokens.c.revoked).order_by(tokens.c.name)
-        with engine.connect().execution_options(read_only=True) as connection:
-            rows = [
-                (name, kind, role, say("show.revoked") if gone else "")
-                for name, kind, role, gone in connection.execute(query)
-            ]
-        show.table("", [say("show.token"), say("show.kind"), say("show.role"), ""], rows)
+        rows = [
+            (each["name"], each["kind"], each["role"], told(each["view"]), _day(each["expires"]), _day(each["used"]),
+             say("show.revoked") if each["revoked"] else "")
+            for each in listed(engine)
+        ]  # fmt: skip
+        head = ("token", "kind", "role", "view", "expires", "used")
+        show.table("", [*(say(f"show.{name}") for name in head), ""], rows)
         return 0
     if not chosen.name:
         raise HaidangError("command.token.no_name")
@@ -41,6 +44,15 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.action == "revoke":
             revoke_token(connection, chosen.name)
             return 0
-        secret = create_token(connection, chosen.name, API if chosen.api else SOURCE, chosen.api or "")
+        tell_former(chosen.api or "")
+        kind = API if chosen.api else SOURCE
+        days = (chosen.days or settings.access.token_days) if kind == API else chosen.days
+        given = chosen.permission or None
+        who = getpass.getuser()
+        secret = create_token(connection, chosen.name, kind, chosen.api or "", view_of(chosen), given, days, who)
     show.line(secret)
     return 0
+
+
+def _day(when: float | None) -> str:
+    return "" if when is None else show.local_time(from_micros(round(when * 1_000_000)))

@@ -41,6 +41,7 @@ class Contact:
     unit: str
     count: int
     blocked: bool
+    source: str | None = None  # of the alert that said so
 
 
 @dataclass(slots=True)
@@ -84,7 +85,7 @@ def contacts(engine: Engine, settings: Settings, since: int, until: int) -> list
     columns = c2_contacts.c
     status = alerts.c.status
     query = (
-        select(c2_contacts)
+        select(c2_contacts, alerts.c.document["labels.source"].as_string().label("of_source"))
         .outerjoin(alerts, alerts.c.id == columns.alert)
         .where(
             columns.time >= since,
@@ -165,7 +166,9 @@ def _contact(row: Any, site: Site, book: Book, holders: _Holders) -> Contact:
         known = book.find(row.host)
     if known is None:
         known = book.unseen(f"name:{row.host.lower()}" if row.host else f"ip:{row.source}")
-    return Contact(row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked)
+    return Contact(
+        row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked, row.of_source
+    )
 
 
 def _answers_dns(device: Known) -> bool:

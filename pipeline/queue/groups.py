@@ -7,9 +7,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.event import from_micros
-from pipeline.queue import OPEN, SUPPRESSED, grouping, risk
+from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, counts, grouping, risk
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alert_groups, alerts, group_history
+from pipeline.views import EVERYTHING, Sight
 
 #: By what groups are sorted: the riskiest first, the last ones first, the ones that came into the queue last.
 Sort = Literal["risk", "last", "opened"]
@@ -38,11 +39,12 @@ class Asked:
     sort: Sort = "risk"
     limit: int = 50
     offset: int = 0
+    sight: Sight = EVERYTHING
 
     def others(self, connection: Connection) -> list[ColumnElement[bool]]:
         """Return all conditions but status and level. A rule is meant by its id or, where that is none, its name."""
         columns = alert_groups.c
-        found: list[ColumnElement[bool]] = []
+        found = self.sight.of_groups()
         if self.rule:
             is_id = connection.scalar(select(columns.id).where(columns.rule_id == self.rule).limit(1)) is not None
             found.append(columns.rule_id == self.rule if is_id else columns.rule_name == self.rule)
@@ -61,8 +63,11 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
     """Return `total`, the groups of each status and level, what was kept out, and a page of `groups`."""
     columns = alert_groups.c
     others = asked.others(connection)
-    counted = select(columns.status, columns.level, func.count().label("groups")).where(*others)
-    numbers = connection.execute(counted.group_by(columns.status, columns.level)).all()
+    if others:
+        counted = select(columns.status, columns.level, func.count().label("groups")).where(*others)
+        numbers = list(connection.execute(counted.group_by(columns.status, columns.level)).all())
+    else:
+        numbers = counts.kept(connection)
     statuses: dict[str, int] = {}
     levels: dict[str, int] = {}
     for row in numbers:
@@ -78,21 +83,32 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
     groups = _sorted(connection, asked, wanted) if total > asked.offset else []
     return {
         "total": total, "statuses": statuses, "levels": levels, "kept_out": _kept_out(connection, asked),
-        "groups": [_group(row) for row in groups],
+        "groups": [_group(row, asked.sight) for row in groups],
     }  # fmt: skip
 
 
-def one(connection: Connection, identifier: str) -> dict[str, Any] | None:
-    """Return a group with its newest alerts, its history, and what the risk of its entity is made of."""
-    row = connection.execute(_with_latest().where(alert_groups.c.id == identifier)).first()
+def standing(connection: Connection) -> dict[str, int]:
+    """Return how many groups of each status that is still to be worked on there are."""
+    found = counts.kept(connection)
+    return {status: sum(row.groups for row in found if row.status == status) for status in (*OPEN, ESCALATED)}
+
+
+def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> dict[str, Any] | None:
+    """Return a group with its newest alerts, its history, and what the risk of its entity is made of; None where there
+    is none in sight. Who does not see everything is told no risk: it is made of what others see.
+    """
+    row = connection.execute(_with_latest().where(alert_groups.c.id == identifier, *sight.of_groups())).first()
     if row is None:
         return None
     newest = select(alerts).where(alerts.c.group_id == identifier).order_by(alerts.c.time.desc(), alerts.c.id)
-    found = risk.risks(connection, {row.entity: row.last})[row.entity]
-    return {
-        **_group(row), "alerts": [short(each) for each in connection.execute(newest.limit(_MOST_ALERTS))],
-        "history": _history(connection, identifier), "risk": shown_risk(row.entity, found),
+    newest = newest.limit(_MOST_ALERTS)
+    told = {
+        **_group(row, sight), "alerts": [short(each) for each in connection.execute(newest)],
+        "history": _history(connection, identifier), "case": None if sight.is_limited() else row.case_id or None,
     }  # fmt: skip
+    if not sight.is_limited():
+        told["risk"] = shown_risk(row.entity, risk.risks(connection, {row.entity: row.last})[row.entity])
+    return told
 
 
 def shown_risk(entity: str, found: risk.Risk) -> dict[str, Any]:
@@ -130,7 +146,7 @@ def _with_latest() -> Any:
 
 def _kept_out(connection: Connection, asked: Asked) -> int:
     """Return how many alerts of that time suppressions have kept out."""
-    fits = [alerts.c.status == SUPPRESSED]
+    fits = [alerts.c.status == SUPPRESSED, *asked.sight.of_alerts()]
     if asked.since is not None:
         fits.append(alerts.c.time >= asked.since)
     if asked.until is not None:
@@ -138,11 +154,12 @@ def _kept_out(connection: Connection, asked: Asked) -> int:
     return connection.scalar(select(func.count()).select_from(alerts).where(*fits)) or 0
 
 
-def _group(row: Any) -> dict[str, Any]:
+def _group(row: Any, sight: Sight) -> dict[str, Any]:
     document: Mapping[str, Any] = row.document or {}
     numbers = {name: getattr(row, name) for name in grouping.STATUSES}
     return {
-        "id": row.id, "status": row.status, "level": row.level, "risk": row.risk, "entity": row.entity,
+        "id": row.id, "status": row.status, "level": row.level, "entity": row.entity,
+        "risk": None if sight.is_limited() else row.risk,
         "owner": row.owner, "note": row.note, "first": from_micros(row.first), "last": from_micros(row.last),
         "opened": from_micros(round(row.opened * 1e6)), "reopened": row.reopened, "count": sum(numbers.values()),
         "alerts_by_status": {name: number for name, number in numbers.items() if number},

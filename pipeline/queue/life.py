@@ -27,6 +27,7 @@ from pipeline.queue import (
     grouping,
 )
 from pipeline.state.tables import alert_groups, alerts, group_history, outbox
+from pipeline.views import EVERYTHING, Sight
 
 #: What somebody may make of an alert, and which of it needs a note.
 CHANGES = (NEW, ACKNOWLEDGED, TRUE_POSITIVE, FALSE_POSITIVE)
@@ -46,11 +47,12 @@ class Fits:
     since: int | None = None
     until: int | None = None
     groups: Sequence[str] | None = None
+    sight: Sight = EVERYTHING
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return it as conditions on the table."""
         columns = alerts.c
-        found: list[ColumnElement[bool]] = []
+        found = self.sight.of_alerts()
         if self.level:
             found.append(columns.level == self.level)
         if self.rule:
@@ -136,8 +138,9 @@ def _parts(engine: Engine, fits: Fits) -> Iterator[Sequence[str]]:
     if fits.ids:
         wanted = list(dict.fromkeys(fits.ids))
         with engine.connect().execution_options(read_only=True) as connection:
-            known = _known(connection, alerts.c.id, wanted)
-            groups = _known(connection, alert_groups.c.id, [each for each in wanted if each not in known])
+            known = _known(connection, alerts.c.id, wanted, fits.sight.of_alerts())
+            others = [each for each in wanted if each not in known]
+            groups = _known(connection, alert_groups.c.id, others, fits.sight.of_groups())
         if missing := [each for each in wanted if each not in known and each not in groups]:
             raise HaidangError("queue.no_alert", id=missing[0][:100], count=len(missing))
         single = [each for each in wanted if each in known]
@@ -148,10 +151,13 @@ def _parts(engine: Engine, fits: Fits) -> Iterator[Sequence[str]]:
     yield from _all(engine, fits.conditions())
 
 
-def _known(connection: Connection, column: "Column[str]", ids: Sequence[str]) -> set[str]:
-    """Return those of the ids that are there."""
+def _known(
+    connection: Connection, column: "Column[str]", ids: Sequence[str], fits: Sequence[ColumnElement[bool]]
+) -> set[str]:
+    """Return those of the ids that are there and fit."""
     parts = (ids[start : start + _PART] for start in range(0, len(ids), _PART))
-    return {identifier for part in parts for identifier in connection.scalars(select(column).where(column.in_(part)))}
+    queries = (select(column).where(column.in_(part), *fits) for part in parts)
+    return {identifier for query in queries for identifier in connection.scalars(query)}
 
 
 def _all(engine: Engine, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Sequence[str]]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -408,10 +409,12 @@ alert_groups = Table(
     "alert_groups",
     metadata,
     Column("id", String(24), primary_key=True),
-    Column("same", String(24), nullable=False),  # of the rule and the entity: by one value they are found at once
+    Column("same", String(24), nullable=False),  # of rule, entity, source, unit: by one value they are found at once
     Column("rule_id", String(200), nullable=False),
     Column("rule_name", Text, nullable=False),
     Column("entity", String(300), nullable=False),  # host:…, user:…, address:… or part:… of the pipeline
+    Column("source", String(200), nullable=False),  # labels.source and organization.id of its alerts: who may see one
+    Column("unit", String(200), nullable=False),  # of them may see all
     Column("level", String(20), nullable=False),  # the highest of its alerts
     Column("severity", Integer, nullable=False),  # its number
     Column("first", BigInteger, nullable=False),  # microseconds since 1970
@@ -437,6 +440,16 @@ alert_groups = Table(
     Index("alert_groups_level", "status", "level"),
     Index("alert_groups_entity", "entity", "last"),
     Index("alert_groups_case", "case_id"),
+)
+
+#: How many groups there are of each status and level: to count a million takes longer than anybody waits for a page.
+group_counts = Table(
+    "group_counts",
+    metadata,
+    Column("status", String(20), nullable=False),
+    Column("level", String(20), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("status", "level"),
 )
 
 #: What became of groups: came, came back, grew worse, and what people did; only ever added to.
@@ -598,6 +611,52 @@ users = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("locked_until", Float, nullable=False, default=0),
     Column("disabled", Boolean, nullable=False, default=False),
+    Column("view", JSON(none_as_null=True)),  # pipeline.views; none: no limit
+    Column("changed", Float, nullable=False, default=0.0, server_default="0"),  # the password
+    Column("must_change", Boolean, nullable=False, default=False, server_default=false()),
+    Column("seen", Float, nullable=False, default=0.0, server_default="0"),
+    Column("totp", Text),  # the second factor's secret, encrypted (`pipeline/second_factor.py`)
+    Column("totp_new", Text),  # one of which no code was shown yet
+    Column("totp_step", BigInteger, nullable=False, default=0, server_default="0"),  # of the last code
+    Column("recovery", JSON(none_as_null=True)),  # SHA-256 of the recovery codes that are left
+)
+
+#: Passwords that users had before, Argon2id.
+password_history = Table(
+    "password_history",
+    metadata,
+    Column("user", String(100), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("password", Text, nullable=False),
+    PrimaryKeyConstraint("user", "time"),
+)
+
+#: Roles of the site's own, beside those of `pipeline.permissions.ROLES`.
+roles = Table(
+    "roles",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("permissions", JSON, nullable=False),
+    Column("view", JSON(none_as_null=True)),
+    Column("created", Float, nullable=False),
+)
+
+#: Groups of users, with what they may do beside their role and what they may see.
+groups = Table(
+    "user_groups",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("permissions", JSON, nullable=False),
+    Column("view", JSON(none_as_null=True)),
+    Column("created", Float, nullable=False),
+)
+
+group_members = Table(
+    "user_group_members",
+    metadata,
+    Column("group", String(20), nullable=False),
+    Column("user", String(100), nullable=False),
+    PrimaryKeyConstraint("group", "user"),
 )
 
 sessions = Table(
@@ -606,6 +665,13 @@ sessions = Table(
     Column("digest", String(64), primary_key=True),  # SHA-256 of the cookie
     Column("user", String(100), nullable=False),
     Column("expires", Float, nullable=False),
+    Column("id", String(24), nullable=False, default="", server_default=""),
+    Column("created", Float, nullable=False, default=0.0, server_default="0"),
+    Column("seen", Float, nullable=False, default=0.0, server_default="0"),
+    Column("address", String(100), nullable=False, default="", server_default=""),
+    Column("agent", String(200), nullable=False, default="", server_default=""),
+    Column("waits", String(50), nullable=False, default="", server_default=""),  # steps of a log-in that are left
+    Index("sessions_user", "user"),
 )
 
 #: Tokens of senders (`source` set) and of programs that read the API (`role` set).
@@ -618,9 +684,15 @@ tokens = Table(
     Column("role", String(20), nullable=False, default=""),
     Column("created", Float, nullable=False),
     Column("revoked", Boolean, nullable=False, default=False),
+    Column("view", JSON(none_as_null=True)),
+    Column("permissions", JSON(none_as_null=True)),  # of those of the role; none: all of them
+    Column("expires", Float),  # none: never
+    Column("used", Float),
+    Column("creator", String(100), nullable=False, default="", server_default=""),
 )
 
-#: Who did what, when, from where; only ever added to.
+#: Who did what, when, from where; only ever added to (triggers refuse the rest). `digest` chains them
+#: (`pipeline/audit.py`).
 audit = Table(
     "audit",
     metadata,
@@ -630,4 +702,15 @@ audit = Table(
     Column("address", String(100), nullable=False),
     Column("action", String(50), nullable=False),
     Column("detail", JSON, nullable=False),
+    Column("digest", String(64), nullable=False, default="", server_default=""),
+    Index("audit_time", "time"),
+)
+
+#: The last row of the audit; whoever adds one waits for this row.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("row", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
 )

@@ -22,7 +22,7 @@ from pipeline.event import Event, encode, event_id, format_time, to_micros
 from pipeline.frame import pack
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, Tally
-from pipeline.settings import Api, Settings, Store
+from pipeline.settings import Access, Api, Settings, Store
 from pipeline.stage import Stage
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import alerts, stages
@@ -61,9 +61,13 @@ class Site:
             return access.create_token(connection, name, access.API, role)
 
 
+#: Tests ask more often than people.
+_OFTEN = Access(logins_per_minute=100_000, requests_per_minute=100_000, second_factor_roles=["needs-factor"])
+
+
 def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> Any:
     """Return a context in which the API of a new data directory is served, with these settings beside the usual ones."""
-    return _Serving(folder, filled_by, **settings)
+    return _Serving(folder, filled_by, **{"access": _OFTEN, **settings})
 
 
 class _Serving:

@@ -61,55 +61,55 @@ def running(own: Site) -> Iterator[Site]:
         bus.close()
 
 
-def test_receipts_are_read_by_viewers_and_sent_again_by_analysts(own: Site) -> None:
+def test_receipts_are_read_by_analysts_and_sent_again_by_who_leads(own: Site) -> None:
     with own.engine.begin() as connection:
         rows = [queue.row(alert(number), "syslog") for number in range(3)]
         queue.save(connection, rows, routing=Routing(own.settings))
         connection.exec_driver_sql("UPDATE deliveries SET status = 'dead', answer = 'no' WHERE channel = 'other'")
-    with own.client(own.token("v", "viewer")) as viewer, own.client(own.token("a", "analyst")) as analyst:
-        (program, other) = viewer.get("/api/v1/delivery/channels").json()["channels"]
+    with own.client(own.token("a", "analyst")) as analyst, own.client(own.token("l", "lead")) as lead:
+        (program, other) = analyst.get("/api/v1/delivery/channels").json()["channels"]
         assert (program["waiting"], program["dead"], other["dead"], other["kind"]) == (3, 0, 3, "script")
-        dead = viewer.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"]
+        dead = analyst.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"]
         assert {each["answer"] for each in dead} == {"no"}
-        one = viewer.get("/api/v1/delivery/messages", params={"alert": dead[0]["alert"]}).json()["messages"]
+        one = analyst.get("/api/v1/delivery/messages", params={"alert": dead[0]["alert"]}).json()["messages"]
         assert {each["channel"] for each in one} == {"program", "other"}
-        assert viewer.post("/api/v1/delivery/resend", json={"all": True}).status_code == 403
-        assert viewer.post("/api/v1/delivery/channels/program/test").status_code == 403
-        assert analyst.post("/api/v1/delivery/resend", json={}).status_code == 400
-        assert analyst.post("/api/v1/delivery/resend", json={"ids": ["msg_no"]}).status_code == 404
-        assert analyst.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).json() == {"messages": 1}
-        assert analyst.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).status_code == 409
-        assert analyst.post("/api/v1/delivery/resend", json={"all": True, "channel": "other"}).json() == {"messages": 2}
-        assert viewer.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"] == []
-        assert viewer.get("/api/v1/delivery/messages", params={"status": "odd"}).status_code == 422
+        assert analyst.post("/api/v1/delivery/resend", json={"all": True}).status_code == 403
+        assert analyst.post("/api/v1/delivery/channels/program/test").status_code == 403
+        assert lead.post("/api/v1/delivery/resend", json={}).status_code == 400
+        assert lead.post("/api/v1/delivery/resend", json={"ids": ["msg_no"]}).status_code == 404
+        assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).json() == {"messages": 1}
+        assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).status_code == 409
+        assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "other"}).json() == {"messages": 2}
+        assert analyst.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"] == []
+        assert analyst.get("/api/v1/delivery/messages", params={"status": "odd"}).status_code == 422
 
 
 def test_a_test_says_what_does_not_run_and_what_is_not_there(own: Site) -> None:
-    with own.client(own.token("a", "analyst")) as analyst:
-        assert analyst.post("/api/v1/delivery/channels/nope/test").status_code == 404
-        answer = analyst.post("/api/v1/delivery/channels/program/test")
+    with own.client(own.token("l", "lead")) as lead:
+        assert lead.post("/api/v1/delivery/channels/nope/test").status_code == 404
+        answer = lead.post("/api/v1/delivery/channels/program/test")
     assert answer.status_code == 503
     assert "response, delivery" in answer.json()["detail"]
 
 
 def test_a_test_goes_the_whole_way_and_leaves_no_open_alert(running: Site) -> None:
-    with running.client(running.token("a", "analyst")) as analyst:
+    with running.client(running.token("l", "lead")) as lead:
 
         def asked() -> httpx.Response:
-            answer = analyst.post("/api/v1/delivery/channels/program/test")
+            answer = lead.post("/api/v1/delivery/channels/program/test")
             return answer if answer.status_code == 202 else None  # type: ignore[return-value]  # until both have said so
 
         told = eventually(asked).json()
         place = "/api/v1/delivery/messages"
 
         def ended() -> list[dict[str, str]]:
-            found = analyst.get(place, params={"alert": told["alert"]}).json()["messages"]
+            found = lead.get(place, params={"alert": told["alert"]}).json()["messages"]
             return [each for each in found if each["status"] == "sent"]
 
         (sent,) = eventually(ended)
         assert (sent["id"], sent["kind"], sent["channel"]) == (told["message"], "test", "program")
         assert sent["answer"] == "exit status 0. taken"
-        eventually(lambda: analyst.get(f"/api/v1/alerts/{told['alert']}").json()["alert.status"] == "false_positive")
+        eventually(lambda: lead.get(f"/api/v1/alerts/{told['alert']}").json()["alert.status"] == "false_positive")
     with running.engine.connect() as connection:
         actions = {row.action for row in connection.execute(audit.select())}
     assert "channel_tested" in actions

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from sites import NOW, PASSWORD, UGLY, Site
+from sqlalchemy import update
+
+from pipeline import second_factor
+from pipeline.state.tables import users
 
 pytestmark = pytest.mark.slow
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -89,6 +94,49 @@ def test_log_in_shows_what_is_normal_and_the_alerts(opened: Opened, site: Site) 
     expect(page.locator("#log-in")).to_be_visible()
     page.reload()
     expect(page.locator("#log-in")).to_be_visible()
+
+
+def test_a_log_in_asks_for_a_second_factor_and_a_new_password_step_by_step(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tung-buoc")
+    with site.engine.begin() as connection:
+        secret = second_factor.begin(connection, site.settings, "tung-buoc")["secret"]
+        second_factor.confirm(connection, site.settings, "tung-buoc", pyotp.TOTP(secret).now())
+        connection.execute(update(users).where(users.c.name == "tung-buoc").values(totp_step=0, must_change=True))
+    page.fill("input[name=name]", "tung-buoc")
+    page.fill("input[name=password]", PASSWORD)
+    page.press("input[name=password]", "Enter")
+    page.fill("input[name=code]", "000000")
+    page.press("input[name=code]", "Enter")
+    expect(page.locator("#log-in-step .fault")).to_contain_text("Mã không đúng")
+    page.fill("input[name=code]", pyotp.TOTP(secret).now())
+    page.press("input[name=code]", "Enter")
+    expect(page.locator("#log-in-step h1")).to_have_text("Mật khẩu mới")
+    page.fill("input[name=password]", "bốn từ không dính nhau")
+    page.fill("input[name=again]", "bốn từ dính nhau")
+    page.click("button.main")
+    expect(page.locator("#log-in-step .fault")).to_have_text("Hai mật khẩu không giống nhau.")
+    page.fill("input[name=again]", "bốn từ không dính nhau")
+    page.click("button.main")
+    expect(page.locator("#counts button")).to_have_count(5)
+
+
+def test_a_second_factor_is_set_up_from_a_drawing(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("quet-hinh")
+    with site.engine.begin() as connection:
+        made = connection.execute(update(users).where(users.c.name == "quet-hinh").values(role="needs-factor"))
+        assert made.rowcount == 1
+    page.fill("input[name=name]", "quet-hinh")
+    page.fill("input[name=password]", PASSWORD)
+    page.press("input[name=password]", "Enter")
+    expect(page.locator("img.code")).to_be_visible()
+    assert page.locator("img.code").evaluate("image => image.complete && image.naturalWidth > 0")
+    page.fill("input[name=code]", pyotp.TOTP(page.locator("#log-in-step code").inner_text()).now())
+    page.press("input[name=code]", "Enter")
+    expect(page.locator(".codes li")).to_have_count(10)
+    page.click("button.main")
+    expect(page.locator("#log-out")).to_be_visible()
 
 
 def test_an_alert_opens_with_its_reasons_and_escape_returns_to_the_row(opened: Opened, site: Site) -> None:

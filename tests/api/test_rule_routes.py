@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -124,3 +125,16 @@ def test_rights_and_requests_that_make_no_sense(
             client.get("/api/v1/rules/history").json()["revisions"][:1]
             == client.get("/api/v1/rules/history", params={"limit": 1}).json()["revisions"]
         )
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "/{folder}/a.yml", "../../{folder}/a.yml", "x/../../../../{folder}/a.yml", "a.txt"]
+)
+@pytest.mark.parametrize("route", ["", "/check"])
+def test_a_file_that_is_sent_names_no_place_of_this_machine(
+    client: httpx.Client, tmp_path: Path, route: str, name: str
+) -> None:
+    named = name.replace("{folder}", str(tmp_path).lstrip("/"))
+    answer = client.post(f"/api/v1/rules{route}", json={"files": {named: "title: x"}})
+    assert answer.status_code == 400, answer.text
+    assert list(tmp_path.iterdir()) == []

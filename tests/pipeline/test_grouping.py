@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
+from pipeline.cases import life as cases
+from pipeline.cases.entries import By
 from pipeline.event import Event, event_id, from_micros
-from pipeline.queue import grouping, life, risk
+from pipeline.queue import counts, grouping, life, risk
 from pipeline.queue.entities import entities_of
 from pipeline.settings import State
 from pipeline.state import open_engine, open_state
@@ -69,6 +72,10 @@ def adds_up(engine: Engine) -> None:
                 ).group_by(alerts.c.group_id)
             )
         }
+    with engine.begin() as connection:
+        told = sorted(tuple(each) for each in counts.kept(connection))
+        counts.recount(connection)
+        assert told == sorted(tuple(each) for each in counts.kept(connection))
     for group in groups(engine):
         numbers = counted.pop(group["id"])
         assert {name: group[name] for name in STATUSES if group[name]} == numbers
@@ -243,3 +250,39 @@ def test_much_risk_is_an_alert_of_its_own_once_a_day(engine: Engine) -> None:
 )  # fmt: skip
 def test_whom_an_alert_is_about(fields: dict[str, Any], expected: list[str]) -> None:
     assert entities_of({"rule.id": "r", **fields}) == expected
+
+
+def test_alerts_come_while_people_work_and_every_number_stays_right(engine: Engine) -> None:
+    """Two copies of the stage put alerts in, two people change and escalate them, all at once, on either database."""
+    raised(engine, *(alert(number, number, f"r{number % 3}") for number in range(60)))
+
+    def come(copy: int) -> None:
+        for part in range(15):
+            numbers = range(1000 * (copy + 1) + part * 20, 1000 * (copy + 1) + part * 20 + 20)
+            raised(
+                engine,
+                *(alert(number, number % 700, f"r{number % 3}", host_name=f"pc-{number % 4}") for number in numbers),
+            )
+
+    def work(status: str, who: str) -> None:
+        for _ in range(10):
+            life.change(engine, life.Fits(statuses=()), status, "as asked", who, "")
+
+    def gather() -> None:
+        for each in groups(engine)[:3]:
+            cases.open_case(engine, cases.Wanted(alerts=[each["id"]]), By("an", ""))
+
+    with ThreadPoolExecutor(5) as pool:
+        running = [pool.submit(come, 0), pool.submit(come, 1), pool.submit(work, "acknowledged", "an"),
+                   pool.submit(work, "true_positive", "bình"), pool.submit(gather)]  # fmt: skip
+        for each in running:
+            each.result(120)
+    adds_up(engine)
+    assert (
+        sum(
+            sum(group[name] for name in STATUSES)
+            for group in groups(engine)
+            if group["rule_id"] != "haidang.entity_risk"
+        )
+        == 660
+    )

@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("rule_id", sa.String(length=200), nullable=False),
         sa.Column("rule_name", sa.Text(), nullable=False),
         sa.Column("entity", sa.String(length=300), nullable=False),
+        sa.Column("source", sa.String(length=200), nullable=False),
+        sa.Column("unit", sa.String(length=200), nullable=False),
         sa.Column("level", sa.String(length=20), nullable=False),
         sa.Column("severity", sa.Integer(), nullable=False),
         sa.Column("first", sa.BigInteger(), nullable=False),
@@ -47,6 +49,13 @@ def upgrade() -> None:
     op.create_index("alert_groups_opened", "alert_groups", ["status", "opened"])
     op.create_index("alert_groups_level", "alert_groups", ["status", "level"])
     op.create_index("alert_groups_entity", "alert_groups", ["entity", "last"])
+    op.create_table(
+        "group_counts",
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("level", sa.String(length=20), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("status", "level"),
+    )
     op.create_table(
         "group_history",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),

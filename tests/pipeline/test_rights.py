@@ -1,0 +1,103 @@
+"""Roles, groups and views as commands make them, and what users have of them; on both databases."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from pipeline import access, rights, users
+from pipeline.audit import verify
+from pipeline.command import main
+from pipeline.messages import HaidangError
+from pipeline.permissions import ROLES
+from pipeline.state import open_state
+from pipeline.state.tables import audit
+from pipeline.state.tables import users as accounts
+
+
+def _rights(engine: Engine, name: str) -> tuple[frozenset[str], bool]:
+    with engine.begin() as connection:
+        row = connection.execute(select(accounts).where(accounts.c.name == name)).one()
+        given, sight = rights.rights_of(connection, row.role, name, [row.view])
+    return given, sight.is_limited()
+
+
+def test_a_user_has_what_role_and_groups_give(engine: Engine) -> None:
+    with engine.begin() as connection:
+        users.create_user(connection, "an", "viewer")
+        rights.set_group(connection, "auditors", ["audit.read"], {})
+        rights.set_group(connection, "province", [], {"units": ["so-a"]})
+        rights.join(connection, "an", ["auditors", "province"])
+    assert _rights(engine, "an") == (ROLES["viewer"] | {"audit.read"}, False)  # one of the groups sees everything
+    with engine.begin() as connection:
+        rights.join(connection, "an", ["province"])
+    assert _rights(engine, "an") == (ROLES["viewer"], True)
+    with engine.begin() as connection:
+        rights.set_role(connection, "night", ["alerts.read"], {})
+        users.create_user(connection, "bình", "night")
+    assert _rights(engine, "bình") == ({"alerts.read"}, False)
+    with engine.begin() as connection:
+        rights.set_role(connection, "night", ["alerts.read", "site.read"], {"sources": ["vpn"]})
+    assert _rights(engine, "bình") == ({"alerts.read", "site.read"}, True)
+
+
+def test_what_makes_no_sense_is_refused_with_what_would(engine: Engine) -> None:
+    cases = [
+        (lambda c: rights.set_role(c, "admin", [], {}), "cannot be the name"),
+        (lambda c: rights.set_role(c, "administrator", [], {}), "cannot be the name"),
+        (lambda c: rights.set_role(c, "Ban Đêm", [], {}), "cannot be the name"),
+        (lambda c: rights.set_role(c, "night", ["events.write"], {}), "no permission 'events.write'"),
+        (lambda c: rights.set_role(c, "night", [], {"indices": ["secrets"]}), "no index 'secrets'"),
+        (lambda c: rights.set_role(c, "night", [], {"units": [""]}), "at most 1000 units"),
+        (lambda c: users.create_user(c, "an", "root"), "no role 'root'"),
+        (lambda c: access.create_token(c, "t", access.API, "root"), "no role 'root'"),
+        (lambda c: rights.join(c, "nobody", []), "no user named 'nobody'"),
+        (lambda c: rights.set_view(c, "nobody", {}), "no user named 'nobody'"),
+        (lambda c: rights.remove_role(c, "admin"), "no role or group named 'admin'"),
+        (lambda c: rights.remove_group(c, "none"), "no role or group named 'none'"),
+    ]
+    for change, words in cases:
+        with pytest.raises(HaidangError, match=words), engine.begin() as connection:
+            change(connection)
+
+
+def test_what_somebody_has_is_not_removed(engine: Engine) -> None:
+    with engine.begin() as connection:
+        rights.set_role(connection, "night", ["alerts.read"], {})
+        rights.set_group(connection, "province", [], {})
+        users.create_user(connection, "an", "night")
+        rights.join(connection, "an", ["province"])
+    for remove, name in ((rights.remove_role, "night"), (rights.remove_group, "province")):
+        with pytest.raises(HaidangError, match="in use, by an"), engine.begin() as connection:
+            remove(connection, name)
+
+
+def test_the_commands_change_it_and_each_change_is_in_the_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    assert main(["role", "set", "night", "--permission", "alerts.read", "--source", "vpn"]) == 0
+    assert main(["role", "set", "province", "--group", "--unit", "so-a"]) == 0
+    assert main(["user", "add", "an", "--role", "administrator"]) == 0
+    said = capsys.readouterr()
+    assert "administrator is called admin now" in said.err
+    assert main(["user", "role", "an", "--role", "night"]) == 0
+    assert main(["user", "groups", "an", "--group", "province"]) == 0
+    assert main(["user", "view", "an", "--index", "alerts"]) == 0
+    assert main(["token", "create", "board", "--api", "night", "--unit", "so-a"]) == 0
+    capsys.readouterr()
+    assert main(["user", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "night" in listed
+    assert "province" in listed
+    assert "indices: alerts" in listed
+    assert main(["role", "list"]) == 0
+    assert "sources: vpn" in capsys.readouterr().out
+    assert main(["role", "remove", "night"]) == 2
+    assert "in use, by an" in capsys.readouterr().err
+    engine = open_state(tmp_path)
+    with engine.connect() as connection:
+        actions = list(connection.scalars(select(audit.c.action).order_by(audit.c.id)))
+    assert actions == ["role_set", "group_set", "user_add", "user_role", "user_groups", "user_view", "token_create"]
+    assert verify(engine).whole
+    engine.dispose()
