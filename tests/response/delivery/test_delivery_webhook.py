@@ -250,7 +250,7 @@ def test_a_template_of_ones_own_makes_the_body(site: Callable[..., Corridor], re
     made.raise_alerts(alert(1))
     made.run()
     assert made.ended()[0]["status"] == SENT
-    assert receiver.requests[0].body.decode() == "high|[HIGH] Port scan 1: 10.0.5.1|10.0.5.1"
+    assert receiver.requests[0].body.decode() == "high|[HIGH] Port scan 1: 10.0.5.20|10.0.5.20"
     assert receiver.requests[0].headers["content-type"] == "text/plain"
 
 
