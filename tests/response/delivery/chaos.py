@@ -169,7 +169,7 @@ def _count(result: Result, settings: Settings, receiver: Receiver, box: Mailbox)
 def _site(folder: Path, receiver: Receiver, box: Mailbox, state: str) -> Settings:
     (folder / "scripts").mkdir(parents=True)
     program = folder / "scripts" / "keep.sh"
-    program.write_text(f'#!/bin/sh\necho "$HAIDANG_MESSAGE" >> {folder}/kept\n')
+    program.write_text(f'#!/bin/sh\necho "$MESSAGE_ID" >> {folder}/kept\n')
     program.chmod(0o755)
     more = f'[state]\nurl = "{state}"' if state else ""
     text = _SETTINGS.format(url=receiver.url, ca=receiver.ca, mail=box.port, state=more)

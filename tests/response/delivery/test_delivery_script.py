@@ -39,7 +39,7 @@ def program(made: Corridor, text: str, name: str = "run.sh") -> Path:
 
 
 def test_a_program_gets_the_alert_as_json_and_its_words_are_kept(site: Callable[..., Corridor], tmp_path: Path) -> None:
-    made = site(f'#!/bin/sh\ncat > {tmp_path}/got; echo "ticket $HAIDANG_LEVEL"; echo more >&2; env > {tmp_path}/env\n')
+    made = site(f'#!/bin/sh\ncat > {tmp_path}/got; echo "ticket $MESSAGE_LEVEL"; echo more >&2; env > {tmp_path}/env\n')
     made.raise_alerts(alert(1, **{"user.name": "$(touch /tmp/x); `id`\n--help"}))
     made.run()
     (sent,) = made.ended()
@@ -48,7 +48,7 @@ def test_a_program_gets_the_alert_as_json_and_its_words_are_kept(site: Callable[
     assert (told["id"], told["kind"], told["level"]) == (sent["id"], "alert", "high")
     assert told["alert"]["user.name"] == "$(touch /tmp/x); `id`\n--help"
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
-    assert "HAIDANG_MESSAGE" in names
+    assert "MESSAGE_ID" in names
     assert not names & {"HAIDANG_DATA_DIR", "VIRTUAL_ENV", "USER"}
 
 
