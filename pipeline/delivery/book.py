@@ -205,6 +205,15 @@ def release(connection: Connection, channel: str, now: float) -> None:
     connection.execute(update(deliveries).where(*waits, deliveries.c.due > now).values(due=now, planned=now))
 
 
+def expire(connection: Connection, channel: str, before: float, now: float, why: str) -> None:
+    """Give up what has waited since before a moment for a channel that takes nothing."""
+    old = (deliveries.c.channel == channel, deliveries.c.status == WAITING, deliveries.c.created < before)
+    digests = select(deliveries.c.id).where(*old, deliveries.c.kind == DIGEST)
+    ended = {"status": DEAD, "ended": now, "answer": why[:_LONGEST_ANSWER].replace("\0", " ")}
+    connection.execute(update(deliveries).where(deliveries.c.digest.in_(digests)).values(ended))
+    connection.execute(update(deliveries).where(*old).values(ended))
+
+
 def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return how each channel fares: what waits and since when, what was sent and is dead, the last success and error.
 
