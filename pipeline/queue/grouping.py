@@ -182,7 +182,7 @@ class _Shelf:
             self._write(group, RAISED)
         elif group["status"] in (ACKNOWLEDGED, ESCALATED):
             row.update(status=group["status"], owner=group["owner"])
-        row.update(group_id=group["id"], owner=row.get("owner", ""))
+        row.update(group_id=group["id"], owner=row.get("owner", ""), case_id=group["case_id"])
         if worse:
             group.update(level=row["level"], severity=SEVERITY.get(row["level"], 0))
         if row["time"] >= group["last"]:
