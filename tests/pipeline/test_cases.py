@@ -1,4 +1,4 @@
-"""Cases on both states: from alerts to the report, the law's clocks, what is written down, what leaves the site."""
+"""Cases on both states: from alerts to the report, the law's clocks, what is written down, what leaves the site (row F2)."""
 
 import hashlib
 import io
