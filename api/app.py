@@ -5,7 +5,7 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 
-from api import accounts, alerts, audit, devices, indicators, login, pages, rule_packs, rules, search, status
+from api import accounts, alerts, audit, devices, indicators, login, oidc, pages, rule_packs, rules, search, status
 from api.access import same_site
 from api.faults import answer_faults
 from api.guard import Guard
@@ -30,7 +30,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.log_ins = Limit(settings.access.logins_per_minute)
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
-    for part in (login, accounts, search, alerts, rule_packs, rules, devices, indicators, audit, status):
+    for part in (login, oidc, accounts, search, alerts, rule_packs, rules, devices, indicators, audit, status):
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
     app.add_middleware(Guard, larger=rule_packs.LARGER)

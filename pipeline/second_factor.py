@@ -36,7 +36,7 @@ _RECOVERY_CODES, _RECOVERY_BYTES = 10, 10
 def begin(connection: Connection, settings: Settings, name: str) -> dict[str, str]:
     """Make a new secret for a user, which counts once a code of it was shown; return it as text, URI and drawing."""
     secret = pyotp.random_base32()
-    kept = _cipher(settings).encrypt(secret.encode()).decode()
+    kept = cipher(settings).encrypt(secret.encode()).decode()
     connection.execute(update(users).where(users.c.name == name).values(totp_new=kept))
     uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=_ISSUER)
     drawn = io.BytesIO()
@@ -99,7 +99,7 @@ def _step_of(secret: str, code: str) -> int | None:
 
 def _opened(settings: Settings, kept: str) -> str:
     try:
-        return _cipher(settings).decrypt(kept.encode()).decode()
+        return cipher(settings).decrypt(kept.encode()).decode()
     except InvalidToken as error:
         raise HaidangError("user.key_changed", file=_key_file(settings)) from error
 
@@ -108,7 +108,7 @@ def _key_file(settings: Settings) -> Path:
     return settings.access.key_file or settings.data_dir / KEYS / _FILE
 
 
-def _cipher(settings: Settings) -> Fernet:
+def cipher(settings: Settings) -> Fernet:
     """Return the site's cipher; its key is made when there is none.
 
     Raises:

@@ -45,6 +45,7 @@ __all__ = [
     "KafkaSource",
     "NetflowSource",
     "NetworkSource",
+    "Oidc",
     "Settings",
     "Source",
     "State",
@@ -244,6 +245,27 @@ class Access(Section):
     )
 
 
+class Oidc(Section):
+    issuer: str = Field(
+        "", pattern=r"^(https://[^\s?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^\s?#]*)?|)$",
+        description="address of the identity provider, as it calls itself; nobody logs in there when left out",
+    )  # fmt: skip
+    client_id: str = Field("haidang", max_length=200, description="what we are called there")
+    client_secret: SecretStr = Field(SecretStr(""), description="what proves there that it is us")
+    site: str = Field(
+        "http://127.0.0.1:8088", pattern=r"^https?://[^\s?#]+$",
+        description="our own address, as browsers see it; `/api/v1/login/oidc/back` of it is to be allowed there",
+    )  # fmt: skip
+    ca: Path | None = Field(None, description="PEM file of who signed its certificate; well-known ones when left out")
+    scopes: list[str] = Field(default=["profile"], description="what is asked for beside `openid`")
+    name_claim: str = Field("preferred_username", description="claim with the name of the person")
+    groups_claim: str = Field("groups", description="claim with the groups of the person")
+    roles: dict[str, str] = Field(
+        default_factory=dict, description="groups and the roles they give; of several the one that stands first"
+    )
+    default_role: str = Field("", description="role of who is in none of them; nobody gets in when left out")
+
+
 class Tls(Section):
     certificate: Path | None = Field(None, description="PEM file; made by ourselves at the first start when left out")
     key: Path | None = Field(None, description="PEM file of its key")
@@ -402,6 +424,7 @@ class Settings(BaseSettings):
     sources: list[Source] = Field(default_factory=lambda: list(_DEFAULT_SOURCES), description="where events come from")
     api: Api = Field(default_factory=Api)
     access: Access = Field(default_factory=Access)
+    oidc: Oidc = Field(default_factory=Oidc)
     tls: Tls = Field(default_factory=Tls)
     bus: Bus = Field(default_factory=Bus)
     state: State = Field(default_factory=State)

@@ -28,7 +28,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
-    settings.Api, settings.Access, settings.Tls,
+    settings.Api, settings.Access, settings.Oidc, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Devices,
     settings.Limits, settings.Indicators, settings.IndicatorFeed,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()

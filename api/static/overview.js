@@ -3,7 +3,7 @@
 import { Refused, ask, withParameters } from "/static/asking.js";
 import { histogram, intervalOf } from "/static/chart.js";
 import * as sheet from "/static/sheet.js";
-import { duration, known, language, make, moment, number, plain, rich, say, severity, spoken, time, user } from "/static/words.js";
+import { duration, known, language, make, moment, number, plain, provider, rich, say, severity, spoken, time, user } from "/static/words.js";
 
 const REFRESH_MS = 5000;
 const LEDGER_MS = 30000;
@@ -78,6 +78,7 @@ function showLogIn() {
     make("label", {}, say("name"), make("input", { name: "name", autocomplete: "username", required: true, maxlength: 100, autofocus: true })),
     make("label", {}, say("password"), make("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 1000 })),
     button,
+    provider ? make("a", { href: "/api/v1/login/oidc", class: "provider" }, say("log_in.provider", { provider })) : null,
     fault,
     make("p", { class: "quiet" }, rich(say("log_in.help"))),
     make("a", { href: otherLanguage(), hreflang: language === "vi" ? "en" : "vi" }, say("other_language")),

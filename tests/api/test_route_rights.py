@@ -21,7 +21,7 @@ from pipeline.permissions import OF_EVENTS, PERMISSIONS, ROLES
 from pipeline.state.tables import audit
 
 #: Routes for everybody, and for everybody who is logged in.
-OPEN = {"POST /login", "GET /", "GET /static/{name}"}
+OPEN = {"POST /login", "GET /login/oidc", "GET /login/oidc/back", "GET /", "GET /static/{name}"}
 #: Steps of a log-in: for sessions that wait for one, and for no others.
 STEPS = {
     "POST /login/code", "POST /login/second-factor", "POST /login/second-factor/confirm", "POST /login/password",
