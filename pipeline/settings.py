@@ -220,6 +220,7 @@ SOURCES = (SyslogSource, FilesSource, HttpSource, KafkaSource, UnixSource, Netfl
 class Api(Section):
     host: str = Field("127.0.0.1", description="address of the API and its pages")
     port: Port = Field(8088, description="port of the API and its pages; 0 takes any free one")
+    tls: bool | None = Field(None, description="serve HTTPS; when left out, wherever others than this machine reach it")
     session_hours: float = Field(12, gt=0, le=168, description="how long a log-in lasts, in hours")
     lockout_failures: int = Field(5, ge=1, description="failed log-ins that lock an account")
     lockout_minutes: float = Field(15, gt=0, description="how long it stays locked, in minutes")
