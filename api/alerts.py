@@ -1,5 +1,7 @@
-"""Alert routes: the queue's rows leave; what analysts make of them enters."""
+"""Alert routes: the queue's groups and alerts leave; what analysts make of them enters."""
 
+import time
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -10,7 +12,7 @@ from api.access import State, address_of, needs, noted
 from api.search import searching_of
 from pipeline.evidence import captures_of
 from pipeline.messages import HaidangError, say
-from pipeline.queue import life, suppressions
+from pipeline.queue import budget, groups, life, risk, suppressions
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
@@ -24,6 +26,8 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 _Reader = Annotated[User, Depends(needs("alerts.read", views=True))]
 _Changer = Annotated[User, Depends(needs("alerts.change", views=True))]
 _Suppressor = Annotated[User, Depends(needs("suppressions.change"))]
+#: What is made of everybody's alerts: for who sees all of them.
+_Everything = Annotated[User, Depends(needs("alerts.read"))]
 _Text = Annotated[str, Field(max_length=500)]
 
 
@@ -46,6 +50,7 @@ class Change(BaseModel):
 
     status: Literal["new", "acknowledged", "true_positive", "false_positive"]
     note: Annotated[str, Field(max_length=5000)] = ""
+    #: Of alerts, or of groups.
     ids: Annotated[list[Annotated[str, Field(max_length=24)]], Field(min_length=1, max_length=30_000)] | None = None
     fits: _Fits | None = None
 
@@ -62,7 +67,7 @@ class Change(BaseModel):
         since = q.moment(self.fits.start, "from") if self.fits.start else None
         until = q.moment(self.fits.end, "to") if self.fits.end else None
         statuses = life.statuses_of(self.fits.status)
-        return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until, sight)
+        return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until, sight=sight)
 
 
 class Suppression(BaseModel):
@@ -107,9 +112,67 @@ def list_alerts(
     with state.connect().execution_options(read_only=True) as connection:
         levels: dict[str, int] = {row.level: row.events for row in connection.execute(counted)}
         statuses: dict[str, int] = {row.status: row.events for row in connection.execute(by_status)}
-        rows = [_short(row) for row in connection.execute(page)]
+        rows = [groups.short(row) for row in connection.execute(page)]
     total = levels.get(level, 0) if level else sum(levels.values())
     return {"total": total, "levels": levels, "statuses": statuses, "alerts": rows}
+
+
+@router.get("/groups")
+def list_groups(
+    state: State,
+    user: _Reader,
+    level: Level | None = None,
+    rule: Annotated[str, Query(max_length=500)] = "",
+    entity: Annotated[str, Query(max_length=300)] = "",
+    owner: Annotated[str, Query(max_length=100)] = "",
+    start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
+    end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
+    status: Annotated[str, Query(max_length=50)] = "open",
+    sort: groups.Sort = "risk",
+    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
+    offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
+) -> dict[str, Any]:
+    """Return the queue: alerts of one rule about one entity are a group.
+
+    The riskiest come first (`sort`: or the `last` ones, or those `opened` last). `statuses` counts groups of every
+    status, `levels` those of the asked status, `kept_out` the alerts that suppressions have kept out.
+    """
+    since, until = (q.moment(each, name) if each else None for each, name in ((start, "from"), (end, "to")))
+    asked = groups.Asked(
+        life.statuses_of(status), level or "", rule, entity, owner, since, until, sort, limit, offset, user.sight
+    )  # fmt: skip
+    with state.connect().execution_options(read_only=True) as connection:
+        return groups.page(connection, asked)
+
+
+@router.get("/groups/{identifier}")
+def group(identifier: str, state: State, user: _Reader) -> dict[str, Any]:
+    """Return a group with its newest alerts, its history, and what the risk of its entity is made of."""
+    with state.connect().execution_options(read_only=True) as connection:
+        found = groups.one(connection, identifier, user.sight)
+    if found is None:
+        raise HTTPException(404, say("api.no_group", id=identifier[:200]))
+    return found
+
+
+@router.get("/entities")
+def entities(state: State, _user: _Everything, limit: Annotated[int, Query(ge=1, le=1000)] = 50) -> dict[str, Any]:
+    """Return the hosts, users and addresses with the highest risk of the last 24 hours, and what it is made of."""
+    with state.connect().execution_options(read_only=True) as connection:
+        found = risk.highest(connection, time.time_ns() // 1000, limit)
+    return {"entities": [groups.shown_risk(entity, each) for entity, each in found]}
+
+
+@router.get("/budget")
+def alert_budget(
+    request: Request,
+    state: State,
+    _user: _Everything,
+    day: Annotated[date | None, Query(ge=date(1990, 1, 1), le=date(2200, 1, 1))] = None,
+) -> dict[str, Any]:
+    """Return how many groups came into the queue on a day (today), and which rules went past the budget."""
+    with state.connect().execution_options(read_only=True) as connection:
+        return budget.spent(connection, day or datetime.now().astimezone().date(), request.app.state.settings.queue)
 
 
 @router.post("/changes")
@@ -179,7 +242,3 @@ def _in_time(start: str | None, end: str | None) -> list[ColumnElement[bool]]:
     if end:
         fits.append(alerts.c.time <= q.moment(end, "to"))
     return fits
-
-
-def _short(row: Any) -> dict[str, Any]:
-    return {name: value for name, value in shown(row).items() if name != "alert.evidence"}

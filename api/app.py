@@ -1,11 +1,27 @@
 """The API: requests enter, JSON leaves. Routes are in the files beside this one; here they become one application."""
 
+from collections import ChainMap
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 
-from api import accounts, alerts, audit, devices, indicators, login, oidc, pages, rule_packs, rules, search, status
+from api import (
+    accounts,
+    alerts,
+    audit,
+    cases,
+    delivery,
+    devices,
+    indicators,
+    login,
+    oidc,
+    pages,
+    rule_packs,
+    rules,
+    search,
+    status,
+)
 from api.access import same_site
 from api.faults import answer_faults
 from api.guard import Guard
@@ -30,9 +46,12 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.log_ins = Limit(settings.access.logins_per_minute)
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
-    for part in (login, oidc, accounts, search, alerts, rule_packs, rules, devices, indicators, audit, status):
+    parts = (
+        login, oidc, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
+    )  # fmt: skip
+    for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
-    app.add_middleware(Guard, larger=rule_packs.LARGER)
+    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
     answer_faults(app)
     return app

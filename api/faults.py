@@ -29,14 +29,20 @@ _SENTENCES = {
 #: Faults of things that are named and not there.
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
-_MENDABLE = ("rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.")
+_MENDABLE = (
+    "rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
+    "delivery.",
+)  # fmt: skip
 #: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
     "user.unknown": 404, "user.exists": 409, "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
-    "oidc.not_begun": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404, "rights.in_use": 409,
-    "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
-    "queue.no_alert": 404, "suppressions.none": 404,
+    "oidc.not_begun": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404,
+    "rights.in_use": 409, "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
+    "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,
+    "cases.too_long": 413, "cases.no_room": 413, "cases.full": 413,
+    "delivery.no_channel": 404, "delivery.no_message": 404, "delivery.waits_already": 409,
+    "delivery.not_running": 503, "queue.no_alert": 404, "suppressions.none": 404,
     "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
     "devices.list_too_many": 413,
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,

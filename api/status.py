@@ -55,10 +55,13 @@ def minutes(
 
 @router.get("/health")
 def health_now(request: Request, state: State, user: _Reader) -> dict[str, Any]:
-    """Return what works and what does not; with a data view, without what is said of other sources."""
+    """Return what works and what does not; with a data view, without what is said of others' sources and alerts."""
     found = health(state, request.app.state.settings)
     problems = [each for each in found["problems"] if "source" not in each or _shows(user, each["source"])]
-    return {**found, "problems": problems}
+    told = {**found, "problems": problems}
+    if user.sight.is_limited():
+        del told["queue"]
+    return told
 
 
 @router.get("/metrics")

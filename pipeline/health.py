@@ -8,10 +8,14 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from pipeline import canaries, deadletters
+from pipeline.cases import clocks
+from pipeline.delivery import book
 from pipeline.disk import disk_of
+from pipeline.queue import groups
 from pipeline.settings import Settings
 from pipeline.stage import HEARTBEAT_SECONDS
 from pipeline.state.tables import stages
+from pipeline.supervisor import STAGES, stages_of
 
 #: A stage that said nothing for this long counts as down, in seconds: a full disk or a large commit may take a while.
 SILENT_SECONDS = 5 * HEARTBEAT_SECONDS
@@ -21,7 +25,7 @@ FORGOTTEN_SECONDS = 86_400.0
 
 def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
-    "canaries": […]}`.
+    "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by status, open cases, and late ones.
     """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
@@ -36,6 +40,8 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
         silent = round(now - row["seen"], 1)
         if copies[row["stage"]] > 1 and silent > FORGOTTEN_SECONDS:  # a machine that was taken away
             continue
+        if silent >= SILENT_SECONDS and row["stage"] in STAGES and row["stage"] not in stages_of(settings):
+            continue  # it has nothing to do any more
         shown[name] = {
             "up": silent < SILENT_SECONDS, "pid": row["pid"], "seen_seconds_ago": silent,
             "backlog_events": row["backlog_events"], **detail,
@@ -53,21 +59,46 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
         problems += _of_rules(detail)
         problems += _of_indicators(detail.get("indicators") or {})
     flown = canaries.standing(engine)
-    for canary in flown:
-        if canary["state"] == "late":
-            reached = ", ".join(("sent", *canary["reached"]))
-            named = {name: canary[name] for name in ("machine", "source", "kind", "sent", "fault")}
-            problems.append({"what": "canary_late", **named, "reached": reached})
+    problems += _of_canaries(flown)
+    fared = book.standing(engine, [channel.name for channel in settings.channels])
+    problems += _of_channels(fared)
     letters = deadletters.summary(engine)["count"]
     if letters:
         problems.append({"what": "dead_letters", "count": letters})
     disk = disk_of(settings)
     if disk.low:
         problems.append({"what": "disk_low", "free_bytes": disk.free})
+    queue = _queue(engine, settings)
+    if queue["cases_late"]:
+        problems.append({"what": "case_late", "count": queue["cases_late"]})
     status = "degraded" if problems else "ok"
     return {
         "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
+        "channels": fared, "queue": queue,
     }  # fmt: skip
+
+
+def _queue(engine: Engine, settings: Settings) -> dict[str, int]:
+    with engine.connect().execution_options(read_only=True) as connection:
+        standing = groups.standing(connection)
+        late = clocks.late(connection, time.time(), settings.cases)
+    return {**standing, "cases": late.cases, "cases_late": late.late}
+
+
+def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for canary in flown:
+        if canary["state"] == "late":
+            reached = ", ".join(("sent", *canary["reached"]))
+            named = {name: canary[name] for name in ("machine", "source", "kind", "sent", "fault")}
+            yield {"what": "canary_late", **named, "reached": reached}
+
+
+def _of_channels(fared: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for channel in fared:
+        if channel["failures"]:
+            yield {"what": "channel_failing", **{name: channel[name] for name in ("channel", "waiting", "error")}}
+        if channel["dead"]:
+            yield {"what": "messages_dead", "channel": channel["channel"], "count": channel["dead"]}
 
 
 def _of_rules(detail: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,20 @@ class _FromState(Collector):
         )
         yield from _of_canaries(now["canaries"])
         yield from _of_clocks(self._engine)
+        yield from _of_channels(now["channels"])
+        yield from _of_queue(now["queue"])
         yield GaugeMetricFamily("haidang_problems", "Problems that health names", value=len(now["problems"]))
+
+
+def _of_queue(queue: dict[str, int]) -> Iterator[Metric]:
+    groups = GaugeMetricFamily(
+        "haidang_queue_groups", "Groups of alerts that people have to work on", labels=["status"]
+    )
+    for status in ("new", "acknowledged", "escalated"):
+        groups.add_metric([status], queue[status])
+    yield groups
+    yield GaugeMetricFamily("haidang_cases_open", "Cases that are open", value=queue["cases"])
+    yield GaugeMetricFamily("haidang_cases_late", "Open cases with a term that is over", value=queue["cases_late"])
 
 
 def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[Metric]:
@@ -81,6 +94,30 @@ def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[Metric]:
             took.add_metric(names, row["seconds"])
         failures.add_metric(names, row["failures"])
     yield from (good, took, failures)
+
+
+def _of_channels(fared: list[dict[str, Any]]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("haidang_messages_waiting", "Messages that wait for a channel", labels=["channel"])
+    oldest = GaugeMetricFamily(
+        "haidang_messages_oldest_timestamp_seconds", "When the oldest of them was put down", labels=["channel"]
+    )
+    dead = GaugeMetricFamily("haidang_messages_dead", "Messages that a channel will not take", labels=["channel"])
+    sent = CounterMetricFamily("haidang_messages_sent", "Messages that a channel took", labels=["channel"])
+    failing = GaugeMetricFamily("haidang_channel_failures", "Failures in a row", labels=["channel"])
+    success = GaugeMetricFamily(
+        "haidang_channel_success_timestamp_seconds", "When a channel last took a message", labels=["channel"]
+    )
+    for each in fared:
+        names = [each["channel"]]
+        waiting.add_metric(names, each["waiting"])
+        dead.add_metric(names, each["dead"])
+        sent.add_metric(names, each["sent"])
+        failing.add_metric(names, each["failures"])
+        if each["oldest"]:
+            oldest.add_metric(names, each["oldest"])
+        if each["succeeded"]:
+            success.add_metric(names, each["succeeded"])
+    yield from (waiting, oldest, dead, sent, failing, success)
 
 
 def _of_clocks(engine: Engine) -> Iterator[Metric]:

@@ -22,9 +22,9 @@ _VIEWER = frozenset((
 ))  # fmt: skip
 _ANALYST = _VIEWER | {
     "events.export", "packets.read", "alerts.change", "suppressions.change", "devices.change", "cases.change",
-    "rules.change", "indicators.change",
+    "rules.change", "indicators.change", "delivery.read",
 }  # fmt: skip
-_LEAD = _ANALYST | {"delivery.read", "delivery.change", "settings.read"}
+_LEAD = _ANALYST | {"delivery.change", "settings.read"}
 #: The roles that are always there, from the least to the most but for the auditor: auditors read who did what and how
 #: the site is set, and see no event, alert, packet or device: who watches the watchers needs none of it.
 ROLES: dict[str, frozenset[str]] = {

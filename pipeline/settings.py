@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,8 +25,10 @@ from pydantic_settings import (
 
 from pipeline.messages import HaidangError, say
 from pipeline.settings_behaviours import Behaviours, Section, valid_networks
+from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.settings_file import default_data_dir, settings_file
 from pipeline.settings_indicators import IndicatorFeed, Indicators
+from pipeline.settings_kafka import Kafka
 
 __all__ = [
     "CANARY",
@@ -38,6 +40,7 @@ __all__ = [
     "Behaviours",
     "Bus",
     "Canary",
+    "Delivery",
     "FilesSource",
     "HttpSource",
     "IndicatorFeed",
@@ -110,26 +113,7 @@ class HttpSource(Section):
     max_request_bytes: int = Field(64_000_000, ge=1000, description="a request's size after unpacking, in bytes")
 
 
-class _Kafka(Section):
-    """How to reach a Kafka cluster."""
-
-    servers: list[str] = Field(default_factory=list, description="Kafka: brokers to start from, as `host:port`")
-    security: Literal["plaintext", "tls", "sasl_plaintext", "sasl_tls"] = Field(
-        "plaintext", description="Kafka: how to connect"
-    )
-    ca: Path | None = Field(
-        None, description="Kafka: PEM file of who signed the brokers' certificates; the system's when left out"
-    )
-    certificate: Path | None = Field(None, description="Kafka: PEM file of our own certificate, if the brokers ask")
-    key: Path | None = Field(None, description="Kafka: PEM file of its key")
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="Kafka: SASL mechanism"
-    )
-    username: str = Field("", description="Kafka: SASL user")
-    password: SecretStr = Field(SecretStr(""), description="Kafka: SASL password; better from the environment")
-
-
-class KafkaSource(_Kafka):
+class KafkaSource(Kafka):
     """A topic of Kafka that other programs write, one event a record."""
 
     name: SourceName
@@ -272,7 +256,7 @@ class Tls(Section):
     key: Path | None = Field(None, description="PEM file of its key")
 
 
-class Bus(_Kafka):
+class Bus(Kafka):
     kind: Literal["sqlite", "kafka"] = Field("sqlite", description="`sqlite`: files of the data directory; or `kafka`")
     limit_mb: int = Field(2000, ge=10, description="unread compressed megabytes of a topic before intake is held")
     topic_prefix: str = Field(
@@ -363,6 +347,30 @@ class Watch(Section):
     clock_seconds: float = Field(60, gt=0, description="a host whose clock is off by more seconds is an alert")
 
 
+class Queue(Section):
+    """`[queue]`"""
+
+    group_hours: float = Field(
+        24, gt=0, le=720, description="alerts of a rule about an entity are one group if none comes so much later"
+    )
+    risk_alert: int = Field(
+        250, ge=0, description="risk of an entity within 24 hours from which on it is an alert; 0: never"
+    )
+    daily_budget: int = Field(
+        40, ge=1, description="groups of alerts that an analyst can look into in a day; what goes past it is listed"
+    )
+    analysts: int = Field(1, ge=1, description="analysts that are on duty in a day")
+
+
+class Cases(Section):
+    """`[cases]`"""
+
+    notice_hours: float = Field(24, gt=0, description="hours from the detection within which the first notice is due")
+    report_hours: float = Field(72, gt=0, description="hours from the detection within which the report is due")
+    warn_hours: float = Field(4, ge=0, description="hours before either is due, in which it is an alert")
+    file_mb: int = Field(20, ge=1, le=60, description="megabytes of a file in a case; of all its files 20 times that")
+
+
 class Devices(Section):
     """`[devices]`"""
 
@@ -434,8 +442,37 @@ class Settings(BaseSettings):
     indicators: Indicators = Field(default_factory=Indicators)
     canary: Canary = Field(default_factory=Canary)
     watch: Watch = Field(default_factory=Watch)
+    queue: Queue = Field(default_factory=Queue)
+    cases: Cases = Field(default_factory=Cases)
     devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
+    delivery: Delivery = Field(default_factory=Delivery)
+    channels: list[Channel] = Field(default_factory=list, description="ways to reach people and other systems")
+    roster: list[Shift] = Field(default_factory=list, description="who is on duty when")
+    routes: list[Route] = Field(default_factory=list, description="which alerts go to which channels")
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_differ(cls, value: list[Channel]) -> list[Channel]:
+        _no_name_twice([channel.name for channel in value], "settings.name_twice")
+        return value
+
+    @field_validator("roster")
+    @classmethod
+    def _reach_channels(cls, value: list[Shift], info: ValidationInfo) -> list[Shift]:
+        for shift in value:
+            _known(shift.channels, [channel.name for channel in info.data.get("channels", ())], "channels")
+        return value
+
+    @field_validator("routes")
+    @classmethod
+    def _lead_to_channels(cls, value: list[Route], info: ValidationInfo) -> list[Route]:
+        for route in value:
+            channels = [channel.name for channel in info.data.get("channels", ())]
+            _known([*route.channels, *route.escalate_to], channels, "channels")
+            if route.on_duty:
+                _known([route.on_duty], [shift.roster for shift in info.data.get("roster", ())], "roster")
+        return value
 
     @field_validator("data_dir")
     @classmethod
@@ -446,9 +483,7 @@ class Settings(BaseSettings):
     @classmethod
     def _names_differ(cls, value: list[Source]) -> list[Source]:
         names = [source.name for source in value]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise ValueError(say("settings.source_twice", names=", ".join(sorted(twice))))
+        _no_name_twice(names, "settings.source_twice")
         if taken := RESERVED_SOURCES.intersection(names):
             raise ValueError(say("settings.source_reserved", names=", ".join(sorted(taken))))
         return value
@@ -465,6 +500,21 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         file = settings_file()
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
+
+
+def _no_name_twice(names: list[str], key: str) -> None:
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(say(key, names=", ".join(sorted(twice))))
+
+
+def _known(names: list[str], known: list[str], section: str) -> None:
+    """Refuse a name that no `[[section]]` has."""
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = say("settings.did_you_mean", name=near[0]) if near else ""
+            expected = ", ".join(sorted(set(known))) or "-"
+            raise ValueError(say("settings.no_such", name=name, section=section, known=expected, hint=hint))
 
 
 def load_settings() -> Settings:
@@ -523,7 +573,7 @@ def _misplaced(file: Path) -> Iterator[str]:
 def _not_json() -> Iterator[str]:
     """Yield a fault for each variable that should be JSON and is not: those of lists and of whole sections."""
     sections = {name.replace(".", "__"): section for name, section in _sections(Settings)}
-    lists = {"sources"} | {
+    lists = {name for name in _LISTS if "." not in name} | {
         f"{place}__{name}"
         for place, section in sections.items()
         for name, field in section.model_fields.items()
@@ -538,6 +588,11 @@ def _not_json() -> Iterator[str]:
                 yield say("settings.fault", place=variable, value=_shown(value), expected=say("settings.want_json"))
 
 
+#: The lists of sections, and what each may hold.
+_LISTS: dict[str, tuple[type[BaseModel], ...]] = {
+    "sources": SOURCES, "indicators.feeds": (IndicatorFeed,), "channels": CHANNELS, "routes": (Route,),
+    "roster": (Shift,),
+}  # fmt: skip
 #: Our words for pydantic's kinds of fault.
 _EXPECTED = {
     "int_parsing": "settings.want_int", "int_type": "settings.want_int", "int_from_float": "settings.want_int",
@@ -563,8 +618,26 @@ def _fault(item: Any) -> str:
     key = _EXPECTED.get(item["type"])
     if item["type"] == "value_error":
         return f"{place}: {context['error']}"
-    expected = say(key, **_limits(context)) if key else item["msg"]
-    return say("settings.fault", place=place, value=_shown(item["input"]), expected=expected)
+    limits = {"limit": _kinds(loc)} if key == "settings.want_kind" else _limits(context)
+    expected = say(key, **limits) if key else item["msg"]
+    return say("settings.fault", place=place, value=_shown_at(loc, item["input"]), expected=expected)
+
+
+def _kinds(loc: tuple[Any, ...]) -> str:
+    """Return the kinds that a list's entries may have."""
+    kinds = _LISTS[next(name for name in _LISTS if name == loc[0])]
+    return ", ".join(str(kind.model_fields["kind"].default) for kind in kinds)
+
+
+#: Settings whose values are secrets, also where they are no text and so are refused.
+_SECRETS = ("password", "token", "secrets", "url", "api_key")
+
+
+def _shown_at(loc: tuple[Any, ...], value: Any) -> str:
+    """Show a value; of what may be a secret, also within a section, that there is one."""
+    if isinstance(value, dict):
+        return _shown({name: "…" if name in _SECRETS else each for name, each in value.items()})
+    return "…" if any(part in _SECRETS for part in loc) else _shown(value)
 
 
 def _unknown(place: str, near: list[str]) -> str:
@@ -584,7 +657,7 @@ def _shown(value: Any) -> str:
 
 def _meant(loc: tuple[Any, ...]) -> list[str]:
     """Return the setting that a misspelt or misplaced one means, if any; one of another section with its section."""
-    name, section = str(loc[-1]), str(loc[0]) if "sources" in loc else ".".join(map(str, loc[:-1]))
+    name, section = str(loc[-1]), _section_of(loc)
     known = _known_names()
     elsewhere = {each: place for place, names in reversed(known.items()) if place != section for each in names}
     if name not in elsewhere and (near := difflib.get_close_matches(name, known[section], n=1)):
@@ -595,9 +668,15 @@ def _meant(loc: tuple[Any, ...]) -> list[str]:
 
 def _known_names() -> dict[str, list[str]]:
     """Return the settings of each section, of one in another by both names; those at the top under ""."""
-    sources = {name for kind in SOURCES for name in kind.model_fields}
     sections = {name: list(section.model_fields) for name, section in _sections(Settings)}
-    return {"": list(Settings.model_fields), **sections, "sources": sorted(sources)}
+    lists = {place: sorted({name for kind in kinds for name in kind.model_fields}) for place, kinds in _LISTS.items()}
+    return {"": list(Settings.model_fields), **sections, **lists}
+
+
+def _section_of(loc: tuple[Any, ...]) -> str:
+    """Return the section of a setting's place, of a list the list: `sources` of `sources.0.syslog.port`."""
+    place = ".".join(map(str, loc[:-1]))
+    return next((name for name in _LISTS if place.startswith(f"{name}.")), place)
 
 
 def _sections(of: type[BaseModel], above: str = "") -> Iterator[tuple[str, type[BaseModel]]]:

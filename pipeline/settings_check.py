@@ -4,6 +4,8 @@ Apart from the reading of the settings: a stage starts with them all the same, a
 """
 
 import ipaddress
+import os
+import pwd
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,7 +15,6 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pipeline.messages import say
-from pipeline.settings import Bus as BusSettings
 from pipeline.settings import (
     FilesSource,
     HttpSource,
@@ -25,6 +26,8 @@ from pipeline.settings import (
     SyslogSource,
     UnixSource,
 )
+from pipeline.settings_delivery import Channel, KafkaChannel, ScriptChannel, WebhookChannel
+from pipeline.settings_kafka import Kafka
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
@@ -56,6 +59,10 @@ def faults(settings: Settings) -> list[str]:
         found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
         found += _source(f"sources.{number}", source)
+    if not _is_zone(settings.delivery.timezone):
+        found.append(_fault("delivery.timezone", settings.delivery.timezone, "settings.want_zone"))
+    for number, channel in enumerate(settings.channels):
+        found += _channel(f"channels.{number}", channel, settings)
     return found + list(_ports(settings))
 
 
@@ -73,7 +80,7 @@ def _tls(settings: Settings) -> Iterator[str]:
             yield _fault(f"tls.{name}", str(path), "settings.want_file")
 
 
-def _kafka(place: str, cluster: BusSettings | KafkaSource) -> Iterator[str]:
+def _kafka(place: str, cluster: Kafka) -> Iterator[str]:
     if not cluster.servers:
         yield _fault(f"{place}.servers", cluster.servers, "settings.want_servers")
     for number, server in enumerate(cluster.servers):
@@ -164,6 +171,31 @@ def _source(place: str, source: Source) -> Iterator[str]:
         yield from _host(place, source.host)
     if isinstance(source, SyslogSource) and (source.udp_port, source.tcp_port, source.tls_port) == (None, None, None):
         yield _fault(place, source.name, "settings.want_a_port")
+
+
+#: Settings of channels that name a file.
+_FILES = ("ca", "certificate", "key", "password_file", "url_file", "token_file", "secrets_file")
+
+
+def _channel(place: str, channel: Channel, settings: Settings) -> Iterator[str]:
+    if isinstance(channel, KafkaChannel):
+        yield from _kafka(place, channel)
+        return
+    for name in _FILES:
+        path = getattr(channel, name, None)
+        if path is not None and not _is_there(path, file=True):
+            yield _fault(f"{place}.{name}", str(path), "settings.want_file")
+    if isinstance(channel, WebhookChannel) and channel.template is not None:
+        folder = settings.data_dir / "templates"
+        if not _is_there(folder / channel.template, file=True):
+            yield _fault(f"{place}.template", str(channel.template), "settings.want_template_file", folder=folder)
+    if isinstance(channel, ScriptChannel):
+        folder = settings.delivery.scripts or settings.data_dir / "scripts"
+        file = folder / channel.program
+        if not _is_there(file, file=True) or not os.access(file, os.X_OK):
+            yield _fault(f"{place}.program", channel.program, "settings.want_script", folder=folder)
+        if channel.user and channel.user not in {each.pw_name for each in pwd.getpwall()}:
+            yield _fault(f"{place}.user", channel.user, "settings.want_user")
 
 
 def _socket(place: str, path: Path) -> Iterator[str]:

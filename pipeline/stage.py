@@ -149,6 +149,11 @@ class Consumer:
         return set(self._stage.bus.partitions(self.topic)) if self._share is None else set(self._share)
 
     @property
+    def settings(self) -> Settings:
+        """The site's settings."""
+        return self._stage.settings
+
+    @property
     def gives_up(self) -> bool:
         """Whether another copy waits for a partition until what was read there is saved."""
         return bool(self._given_up)

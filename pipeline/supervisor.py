@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from pipeline.logs import log
+from pipeline.settings import Settings
 from pipeline.stage import SUPERVISOR_VARIABLE
 from pipeline.state.tables import stages as stage_rows
 
@@ -26,9 +27,12 @@ STAGES = {
     "collectors": "collectors",
     "detectors": "detectors",
     "response": "response",
+    "delivery": "response.delivery",
     "store": "pipeline.store",
     "api": "api",
 }
+#: Those that have nothing to do where the settings have none of these.
+_NEEDS = {"delivery": "channels"}
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 #: The first delay of a stage that waits for a person, in seconds: a taken port is often free again in a moment.
 _FIRST_DELAY_OF_A_PERSON = 5.0
@@ -39,6 +43,13 @@ STOP_SECONDS = 20.0
 #: A stage that ended with this status will not run until somebody mends the settings or frees its port.
 _NOT_MENDED_BY_RESTART = 2
 _LAST_WORDS_BYTES = 2000
+
+
+def stages_of(settings: Settings | None, only: Collection[str] = ()) -> list[str]:
+    """Return the stages that run: those of `only`, or all that have something to do with these settings."""
+    if only:
+        return [name for name in STAGES if name in only]
+    return [name for name in STAGES if name not in _NEEDS or getattr(settings, _NEEDS[name], None)]
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_
+from sqlalchemy import ColumnElement, and_, false, or_, true
 
 from pipeline.event import Event
 from pipeline.messages import HaidangError
-from pipeline.state.tables import alerts
+from pipeline.state.tables import alert_groups, alerts
 from pipeline.store import ALERTS, EVENTS
 from pipeline.store import query as q
 
@@ -87,6 +87,14 @@ class Sight:
         """Return it as conditions on the table of alerts."""
         return [or_(false(), *(_of_alerts(view) for view in any_of if view.names(ALERTS))) for any_of in self.views]
 
+    def of_groups(self) -> list[ColumnElement[bool]]:
+        """Return it as conditions on the table of groups of alerts."""
+        columns = alert_groups.c
+        return [
+            or_(false(), *(_of(view, columns.source, columns.unit) for view in any_of if view.names(ALERTS)))
+            for any_of in self.views
+        ]
+
     def alert(self, document: Event) -> Event:
         """Return an alert that is in view without the evidence that is not, nor reasons that may come from it."""
         if not self.views:
@@ -147,9 +155,10 @@ def _condition(view: View) -> q.Condition:
 
 
 def _of_alerts(view: View) -> ColumnElement[bool]:
-    limits = ((SOURCE, view.sources), (UNIT, view.units))
     document = alerts.c.document
-    return and_(
-        *(document[name].as_string().in_(sorted(allowed)) for name, allowed in limits if allowed is not None),
-        alerts.c.id.is_not(None),
-    )
+    return _of(view, document[SOURCE].as_string(), document[UNIT].as_string())
+
+
+def _of(view: View, source: ColumnElement[str], unit: ColumnElement[str]) -> ColumnElement[bool]:
+    limits = ((source, view.sources), (unit, view.units))
+    return and_(true(), *(column.in_(sorted(allowed)) for column, allowed in limits if allowed is not None))

@@ -5,7 +5,7 @@ An alert's row and the outbox rows it causes are one transaction; an alert that 
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, select
@@ -13,20 +13,21 @@ from sqlalchemy import Connection, delete, select
 from pipeline import bus, canaries
 from pipeline.bus import Record, SlowDown
 from pipeline.canaries import CANARY
+from pipeline.delivery.routing import Routing
 from pipeline.devices import contacts
 from pipeline.event import Event, encode, to_micros
 from pipeline.frame import pack
 from pipeline.ledger import OUT, DeadLetter, Tally
 from pipeline.logs import log
-from pipeline.queue import INDEX, SUPPRESSED, suppressions
+from pipeline.queue import INDEX, NO_GROUP, SUPPRESSED, grouping, risk, suppressions
 from pipeline.queue.showing import shown
 from pipeline.records import readable
+from pipeline.settings import Queue
 from pipeline.stage import Consumer, Stage
-from pipeline.state import insert_new
 from pipeline.state.tables import alerts, outbox
 
 #: Alerts that one statement names, and outbox rows carried out together.
-_BATCH = 500
+_BATCH = 2000
 #: Compressed bytes read together; alerts of a burst are alike, and unpack to some thirty times that.
 _READ_BYTES = 500_000
 #: The longest `event.id` that is taken; ours have 24 characters.
@@ -39,6 +40,11 @@ _GATHER_SECONDS = 0.25
 #: How often the outbox is looked at when no alert came, in seconds: for what an earlier run left.
 _LOOK_SECONDS = 1.0
 _MAX_LEVEL = 20
+#: What is saved of an alert when it comes.
+_COLUMNS = (
+    "id", "time", "created", "rule_id", "rule_name", "level", "status", "source", "document", "suppression", "owner",
+    "group_id",
+)  # fmt: skip
 _NEEDED = ("rule.id", "rule.name", "rule.level")
 
 
@@ -48,13 +54,14 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
     `watch` is called again and again, with whether this copy leads.
     """
     consumer = Consumer(stage, bus.ALERTS, buries=True)
+    routing = Routing(stage.settings)
     stage.beat(now=True, detail={"ready": True})
     looked = 0.0
     while not stage.stopping.is_set():
-        taken = _take(consumer)
+        taken = _take(consumer, routing)
         sent = 0
         if consumer.leads and (taken or time.monotonic() - looked >= _LOOK_SECONDS):
-            sent = _send_copies(stage)
+            sent = _send_copies(stage) + grouping.catch_up(stage.engine, stage.settings.queue.group_hours)
             looked = time.monotonic() if sent < _BATCH else 0.0
         watch(consumer.leads)
         if taken < _BATCH and sent < _BATCH:
@@ -62,7 +69,8 @@ def queue_alerts(stage: Stage, watch: Callable[[bool], None] = lambda leads: Non
         stage.beat(consumer.backlog, {"ready": True})
 
 
-def _take(consumer: Consumer) -> int:
+def _take(consumer: Consumer, routing: Routing | None = None) -> int:
+    settings = consumer.settings
     rows = []
     alerted: set[str] = set()
     for record in consumer.read(_READ_BYTES):
@@ -78,7 +86,7 @@ def _take(consumer: Consumer) -> int:
                 consumer.tally.drop(DeadLetter(record.topic, record.source, "not_an_alert", _lacks(event), line))
 
     def save_all(connection: Connection) -> None:
-        save(connection, rows)
+        save(connection, rows, settings.queue, settings.observer, routing)
         canaries.note(connection, "alerted", alerted)
 
     consumer.commit(save_all if rows or alerted else None)
@@ -108,24 +116,46 @@ def row(event: Event, source: str) -> dict[str, Any]:
         "id": event["event.id"], "time": to_micros(event["@timestamp"]), "created": time.time(),
         "rule_id": event["rule.id"][:_MAX_RULE_ID], "rule_name": event["rule.name"],
         "level": event["rule.level"][:_MAX_LEVEL], "status": "new", "source": source, "document": event,
-        "suppression": "",
+        "suppression": "", "owner": "", "group_id": "",
     }  # fmt: skip
 
 
-def save(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Put alerts into the queue and ask for their copies; those that are there already change nothing."""
+def save(
+    connection: Connection,
+    rows: list[dict[str, Any]],
+    settings: Queue = Queue(),  # noqa: B008 - frozen
+    observer: str = "",
+    routing: Routing | None = None,
+) -> None:
+    """Put alerts into the queue, ask for their copies and for messages about them.
+
+    Those that are there already change nothing.
+    """
+    grouping.lock(connection)
     for start in range(0, len(rows), _BATCH):
         batch: dict[str, dict[str, Any]] = {}
-        for row in rows[start : start + _BATCH]:
-            batch.setdefault(row["id"], row)
+        for each in rows[start : start + _BATCH]:
+            batch.setdefault(each["id"], each)
         known = set(connection.scalars(select(alerts.c.id).where(alerts.c.id.in_(batch))))
-        new = {identifier: row for identifier, row in batch.items() if identifier not in known}
-        if new:
-            _keep_out(connection, list(new.values()))
-        insert_new(connection, alerts, list(new.values()), key=["id"])
-        if new:
-            contacts.save(connection, [row["document"] for row in new.values()])
-            connection.execute(outbox.insert(), [{"kind": INDEX, "body": identifier} for identifier in new])
+        new = [each for identifier, each in batch.items() if identifier not in known]
+        if not new:
+            continue
+        _keep_out(connection, new)
+        risks = grouping.put(connection, [each for each in new if not each["suppression"]], settings.group_hours)
+        connection.execute(alerts.insert(), [{name: each[name] for name in _COLUMNS} for each in new])
+        contacts.save(connection, [each["document"] for each in new])
+        connection.execute(outbox.insert(), [{"kind": INDEX, "body": each["id"]} for each in new])
+        if routing is not None:
+            routing.enqueue(connection, new)
+        save(connection, _on_risk(risks, settings, observer), settings, observer, routing)
+
+
+def _on_risk(risks: Mapping[str, tuple[risk.Risk, int]], settings: Queue, observer: str) -> list[dict[str, Any]]:
+    """Return the alerts on entities whose risk has grown beyond what the settings let pass."""
+    if not settings.risk_alert:
+        return []
+    high = {entity: each for entity, each in risks.items() if risk.is_high(entity, each[0], settings.risk_alert)}
+    return [row(risk.alert_of(entity, each, moment, observer), "haidang") for entity, (each, moment) in high.items()]
 
 
 def _keep_out(connection: Connection, rows: list[dict[str, Any]]) -> None:
@@ -134,7 +164,7 @@ def _keep_out(connection: Connection, rows: list[dict[str, Any]]) -> None:
     hits: Counter[str] = Counter()
     for each in rows:
         if found := suppressions.which(held, each["document"]):
-            each.update(status=SUPPRESSED, suppression=found)
+            each.update(status=SUPPRESSED, suppression=found, group_id=NO_GROUP)
             hits[found] += 1
     suppressions.count(connection, hits)
 

@@ -8,13 +8,19 @@ import time
 from sqlalchemy import Connection
 
 from pipeline import canaries, clocks, habits, shares
+from pipeline.cases import clocks as case_clocks
+from pipeline.delivery import watching
+from pipeline.delivery.routing import Routing
 from pipeline.event import Event
+from pipeline.queue import risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
 from response.queue import row, save
 
 #: How often it is looked, in seconds.
 _LOOK_SECONDS = 1.0
+#: How often delivery is judged, in seconds.
+_JUDGE_SECONDS = 10.0
 #: How often what is too old is deleted, in seconds.
 _CLEAN_SECONDS = 3600.0
 
@@ -26,8 +32,10 @@ class Watch:
         self._stage = stage
         self._since: float | None = None
         self._looked = 0.0
+        self._judged = 0.0
         self._cleaned = -_CLEAN_SECONDS
         self._habits = habits.Watcher()
+        self._routing = Routing(stage.settings)
 
     def look(self, leads: bool) -> None:
         """Look at everything that is due, and put the alerts into the queue."""
@@ -42,11 +50,14 @@ class Watch:
             if self._since is None:
                 self._since = database_time(connection)
             alerts = self._alerts(connection, self._since)
-            save(connection, [row(alert, "haidang") for alert in alerts])
+            settings = self._stage.settings
+            rows = [row(alert, "haidang") for alert in alerts]
+            save(connection, rows, settings.queue, settings.observer, self._routing)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
+                risk.forget_old(connection, time.time())
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings
@@ -54,6 +65,10 @@ class Watch:
         if settings.canary.minutes:
             alerts += canaries.judge(connection, settings.canary, since, settings.observer)
         alerts += clocks.judge(connection, settings.watch.clock_seconds, settings.observer)
+        alerts += case_clocks.judge(connection, time.time(), settings.cases, settings.observer)
         if settings.watch.quiet_sources:
             alerts += self._habits.look(connection, time.time(), settings.observer)
+        if time.monotonic() - self._judged > _JUDGE_SECONDS:
+            self._judged = time.monotonic()
+            alerts += watching.judge(connection, settings, since, time.time())
         return alerts

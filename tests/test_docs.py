@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +20,7 @@ from pipeline.command import COMMANDS
 from pipeline.event import Event, event_id, format_time
 from pipeline.messages import speaking
 from pipeline.settings import Settings
+from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.state import open_state
 from tests.api.sites import index
 
@@ -29,14 +30,20 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Access, settings.Oidc, settings.Tls,
-    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Devices,
+    settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Queue, settings.Cases,
+    settings.Devices,
     settings.Limits, settings.Indicators, settings.IndicatorFeed,
+    Delivery, *CHANNELS, Route, Shift,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
                            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
 )  # fmt: skip
 _MEANINGS = {
     "name": "`labels.source` of its events: small letters, digits, `-` `.` `_`, at most 63",
     "kind": "which kind of source this is",
+}
+_OF_CHANNELS = {
+    "name": "how routes, receipts and commands call it, as a source's name",
+    "kind": "which kind of channel this is",
 }
 _TYPES = {
     int: "whole number",
@@ -45,7 +52,12 @@ _TYPES = {
     bool: "true or false",
     Path: "path",
     SecretStr: "text, never shown",
+    date: "date",
 }
+_LISTS: dict[Any, str] = {
+    Path: "list of paths", str: "list of texts", SecretStr: "list of texts, never shown", settings.IndicatorFeed: "list of lists",
+    Channel: "list of channels", Route: "list of routes", Shift: "list of shifts",
+}  # fmt: skip
 _DEFAULTS = {"observer": "the host's name", "sources": "syslog and HTTP", "data_dir": "see [operations](operations.md)"}
 
 
@@ -63,6 +75,8 @@ def setting_rows(section: type[BaseModel]) -> list[str]:
 
 
 def _meaning(section: type[BaseModel], name: str) -> str:
+    if section in CHANNELS:
+        return _OF_CHANNELS[name]
     return (
         "how alerts and commands call it, as a source's name" if section is settings.IndicatorFeed else _MEANINGS[name]
     )
@@ -87,8 +101,9 @@ def _name(kind: Any) -> str:
         return ", ".join(f"`{item}`" for item in get_args(kind))
     if get_origin(kind) is list:
         inner = get_args(kind)[0]
-        other = "list of lists" if inner is settings.IndicatorFeed else "list of sources"
-        return "list of paths" if inner is Path else "list of texts" if inner is str else other
+        if get_origin(inner) is Literal:
+            return f"list of {_name(inner)}"
+        return _LISTS.get(inner, "list of sources")
     if get_origin(kind) is dict:
         return "table of texts"
     if get_origin(kind) is Union or type(kind).__name__ == "UnionType":

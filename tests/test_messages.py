@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|correlation|behaviours|sigma|network|indicators)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|backup|restore|plan|bench)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -27,8 +27,19 @@ _BUILT = {
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
     "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
-    "command.queue.{}": r"command\.queue\.(take|true|false|reopen|suppress|unsuppress|suppressions)",
+    "command.queue.{}": r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
+    "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend)",
+    "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
+    "delivery.head.{}": r"delivery\.head\.\w+",
+    "show.level.{}": r"show\.level\.\w+",
     "queue.head.{}": r"queue\.head\.\w+",
+    "command.cases.{}": r"command\.cases\.(list|show|open|add|mark|close|reopen|export)",
+    "cases.head.{}": r"cases\.head\.\w+",
+    "cases.kind.{}": r"cases\.kind\.\w+",
+    "cases.clock.{}": r"cases\.clock\.(notice|report)",
+    "cases.no_{}": r"cases\.no_(level|tlp|pap)",
+    "cases.{}_{}": r"cases\.(notice|report)_(soon|late)",
+    "queue.did.{}": r"queue\.did\.\w+",
     "devices.kind.{}": r"devices\.kind\.\w+",
     "devices.field.{}": r"devices\.field\.\w+",
     "devices.hint.{}": r"devices\.hint\.\w+",
@@ -42,7 +53,7 @@ _BUILT = {
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
-    "{}_why": r"(canaries|habits|clocks|detectors)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery)\.\w+_why",
     "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",
@@ -59,6 +70,7 @@ _PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new
 _TERMS = frozenset(
     (
         "check",
+        "markdown",
         "all",
         "behaviour",
         "behaviours",

@@ -22,6 +22,8 @@ COMMANDS = {
     "search": "pipeline.command.search",
     "alerts": "pipeline.command.alerts",
     "queue": "pipeline.command.queue",
+    "cases": "pipeline.command.cases",
+    "notify": "pipeline.command.notify",
     "evidence": "pipeline.command.evidence",
     "rules": "workbench.rules",
     "devices": "workbench.devices",

@@ -30,7 +30,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.stage import is_running, only_one
 from pipeline.state import open_state
 from pipeline.state.tables import alerts, stages, tokens
-from pipeline.supervisor import STAGES, Supervisor
+from pipeline.supervisor import Supervisor, stages_of
 
 _ATTACKER = "203.0.113.45"
 #: The demo's source, and what marks its token as no one else's.
@@ -279,7 +279,7 @@ def _pipeline(settings: Settings, engine: Engine, quiet: bool) -> Iterator[None]
     if not quiet:
         show.line(say("command.demo.starts"))
         sys.stdout.flush()
-    supervisor = Supervisor(settings.data_dir, list(STAGES))
+    supervisor = Supervisor(settings.data_dir, stages_of(settings))
     since = time.time()
     supervisor.start()
     try:

@@ -190,6 +190,19 @@ def _services(settings: Settings) -> Iterator[Finding]:
             )
         yield from _stage_faults(part, stage)
     yield from _canaries(now["canaries"])
+    yield from _channels(now["channels"])
+
+
+def _channels(found: list[dict[str, Any]]) -> Iterator[Finding]:
+    for row in found:
+        part = say("doctor.channel", name=row["channel"])
+        if row["failures"]:
+            what = say("doctor.channel_failing", **{name: row[name] for name in ("failures", "waiting", "error")})
+            yield Finding(FAULT, part, what, say("doctor.mend_channel", name=row["channel"]))
+        else:
+            yield Finding(GOOD, part, say("doctor.channel_good", sent=row["sent"], waiting=row["waiting"]))
+        if row["dead"]:
+            yield Finding(ATTENTION, part, say("doctor.channel_dead", dead=row["dead"]), say("doctor.resend"))
 
 
 def _canaries(found: list[dict[str, Any]]) -> Iterator[Finding]:

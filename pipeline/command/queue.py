@@ -1,4 +1,4 @@
-"""`haidang queue ACTION`: what becomes of alerts: taken, judged, given back; what is kept out of the queue."""
+"""`haidang queue ACTION`: what waits, and what becomes of alerts: taken, judged, given back, kept out of the queue."""
 
 import argparse
 import getpass
@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Engine
 
-from pipeline.command import show
+from pipeline.command import queue_pages, show
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
@@ -22,7 +22,8 @@ _GIVEN = {"take": ACKNOWLEDGED, "true": TRUE_POSITIVE, "false": FALSE_POSITIVE, 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
+    adding = {name: add for name, (add, _) in (*queue_pages.ACTIONS.items(), *_COMMANDS.items())}
+    for name, add in adding.items():
         text = say(f"command.queue.{name}")
         add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
 
@@ -30,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Run one of them."""
     settings = site_settings()
+    if chosen.action in queue_pages.ACTIONS:
+        engine = open_state(settings.data_dir, settings.state)
+        with engine.connect().execution_options(read_only=True) as connection:
+            queue_pages.ACTIONS[chosen.action][1](chosen, connection, settings)
+        return 0
     return _COMMANDS[chosen.action][1](chosen, open_state(settings.data_dir, settings.state))
 
 

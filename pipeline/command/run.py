@@ -19,7 +19,7 @@ from pipeline.messages import Unavailable, choose_language, say
 from pipeline.settings import Settings, load_settings
 from pipeline.stage import STATE_AWAY, only_one, patiently
 from pipeline.state import open_state
-from pipeline.supervisor import STAGES, Child, Supervisor, details
+from pipeline.supervisor import STAGES, Child, Supervisor, details, stages_of
 from pipeline.users import any_user, create_user
 
 _LOOK_SECONDS = 0.1
@@ -50,7 +50,7 @@ def run(chosen: argparse.Namespace) -> int:
         engine = _open_state(settings, stopping)
         if engine is None:
             return 0
-        supervisor = Supervisor(settings.data_dir, [name for name in STAGES if not chosen.only or name in chosen.only])
+        supervisor = Supervisor(settings.data_dir, stages_of(settings, chosen.only or ()))
         started = time.time()
         _tell(say("command.run.starting", data_dir=settings.data_dir), sys.stdout)
         supervisor.start()

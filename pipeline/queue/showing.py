@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.event import Event, from_micros
+from pipeline.queue import NO_GROUP
 
 
 def shown(row: Any) -> Event:
@@ -10,6 +11,7 @@ def shown(row: Any) -> Event:
     document: Event = {**row.document, "alert.status": row.status}
     more = {
         "alert.owner": row.owner, "alert.note": row.note, "alert.suppression": row.suppression,
+        "alert.group": row.group_id.strip(NO_GROUP),
         "alert.changed": from_micros(round(row.changed * 1_000_000)) if row.changed else "",
     }  # fmt: skip
     return document | {name: value for name, value in more.items() if value}

@@ -103,15 +103,20 @@ def count(connection: Connection, hits: Mapping[str, int]) -> None:
 
 
 def _fits(suppression: Any, alert: Event) -> bool:
-    rule = suppression.rule
-    if not (fnmatchcase(alert["rule.id"], rule) or alert.get("rule.name") == rule):
+    if not of_rule(alert, suppression.rule):
         return False
-    return all(_has(alert.get(name), wanted) for name, wanted in suppression.where.items())
+    return all(has(alert.get(name), wanted) for name, wanted in suppression.where.items())
 
 
-def _has(value: Any, wanted: str) -> bool:
+def of_rule(alert: Event, rule: str) -> bool:
+    """Say whether an alert is of a rule: its id, `*` for any rest, or its whole name."""
+    return fnmatchcase(alert["rule.id"], rule) or alert.get("rule.name") == rule
+
+
+def has(value: Any, wanted: str) -> bool:
+    """Say whether a field's value, or one of its values, is what is wanted: a text with `*`, or a network."""
     if isinstance(value, list):
-        return any(_has(each, wanted) for each in value)
+        return any(has(each, wanted) for each in value)
     if value is None or isinstance(value, dict):
         return False
     text = str(value).lower()

@@ -396,9 +396,134 @@ alerts = Table(
     Column("note", Text, nullable=False, default="", server_default=""),
     Column("changed", Float),  # by somebody
     Column("suppression", String(24), nullable=False, default="", server_default=""),
+    Column("group_id", String(24), nullable=False, default="", server_default=""),  # "": not grouped yet, "-": never
     Index("alerts_time", "time"),
-    Index("alerts_status", "status", "time"),
+    Index("alerts_status", "status", "level", "time"),
     Index("alerts_rule", "rule_id", "time"),
+    Index("alerts_group", "group_id", "time"),
+)
+
+#: Alerts of one rule about one entity, none of them long after the one before: what analysts work on. The numbers are
+#: of its alerts by status, of which `status` follows (`pipeline/queue/grouping.py`).
+alert_groups = Table(
+    "alert_groups",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("same", String(24), nullable=False),  # of rule, entity, source, unit: by one value they are found at once
+    Column("rule_id", String(200), nullable=False),
+    Column("rule_name", Text, nullable=False),
+    Column("entity", String(300), nullable=False),  # host:…, user:…, address:… or part:… of the pipeline
+    Column("source", String(200), nullable=False),  # labels.source and organization.id of its alerts: who may see one
+    Column("unit", String(200), nullable=False),  # of them may see all
+    Column("level", String(20), nullable=False),  # the highest of its alerts
+    Column("severity", Integer, nullable=False),  # its number
+    Column("first", BigInteger, nullable=False),  # microseconds since 1970
+    Column("last", BigInteger, nullable=False),
+    Column("opened", Float, nullable=False),  # when it came into the queue, the last time
+    Column("reopened", Integer, nullable=False),  # how often it came back after somebody had closed it
+    Column("status", String(20), nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("new", BigInteger, nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
+    Column("escalated", BigInteger, nullable=False),
+    Column("true_positive", BigInteger, nullable=False),
+    Column("false_positive", BigInteger, nullable=False),
+    Column("risk", Integer, nullable=False),  # of the entity, at the last alert
+    Column("latest", String(24), nullable=False),  # the last alert
+    Column("case_id", Integer, nullable=False, default=0, server_default="0"),  # 0: in none
+    Index("alert_groups_same", "same", "last"),
+    Index("alert_groups_rule", "rule_id", "last"),
+    Index("alert_groups_last", "status", "last"),
+    Index("alert_groups_risk", "status", "risk", "last"),
+    Index("alert_groups_opened", "status", "opened"),
+    Index("alert_groups_level", "status", "level"),
+    Index("alert_groups_entity", "entity", "last"),
+    Index("alert_groups_case", "case_id"),
+)
+
+#: What became of groups: came, came back, grew worse, and what people did; only ever added to.
+group_history = Table(
+    "group_history",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("group_id", String(24), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),  # "" for the pipeline
+    Column("address", String(100), nullable=False),
+    Column("action", String(20), nullable=False),  # opened, reopened, raised, or a status
+    Column("rule_id", String(200), nullable=False),
+    Column("alerts", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Index("group_history_group", "group_id", "id"),
+    Index("group_history_time", "action", "time"),
+)
+
+#: What each entity was alerted on: one row for an hour and a rule (`pipeline/queue/risk.py`).
+entity_risks = Table(
+    "entity_risks",
+    metadata,
+    Column("entity", String(300), nullable=False),
+    Column("hour", Integer, nullable=False),  # since 1970, of the events
+    Column("rule_id", String(200), nullable=False),
+    Column("group_id", String(24), nullable=False),
+    Column("points", Integer, nullable=False),  # of the rule's highest level
+    Column("alerts", BigInteger, nullable=False),
+    Column("tactics", Text, nullable=False),  # of ATT&CK, with spaces between
+    PrimaryKeyConstraint("entity", "hour", "rule_id"),
+    Index("entity_risks_hour", "hour"),
+)
+
+#: Cases: what people work on together, with the clocks of the law. Times are seconds since 1970.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("title", Text, nullable=False),
+    Column("status", String(10), nullable=False),  # open, closed
+    Column("level", String(20), nullable=False),
+    Column("tlp", String(20), nullable=False),
+    Column("pap", String(10), nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("creator", String(100), nullable=False),
+    Column("detected", Float, nullable=False),  # from which on the clocks run
+    Column("reportable", Boolean, nullable=False),  # whether the law's clocks run at all
+    Column("notified", Float),  # when the first notice was given
+    Column("reported", Float),  # when the report was
+    Column("closed", Float),
+    Column("verdict", String(20), nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("changed", Float, nullable=False),
+    Index("cases_status", "status", "changed"),
+)
+
+#: What a case holds, in the order in which it came: groups of alerts, events, notes, files, observables, tasks, and
+#: changes of the case itself. What is taken away stays, marked so.
+case_entries = Table(
+    "case_entries",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("case_id", Integer, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("address", String(100), nullable=False),
+    Column("at", BigInteger, nullable=False),  # when what it tells of happened, microseconds since 1970
+    Column("body", JSON, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Index("case_entries_case", "case_id", "kind", "id"),
+)
+
+#: The files of cases, each once in a case.
+case_files = Table(
+    "case_files",
+    metadata,
+    Column("case_id", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # zstd
+    PrimaryKeyConstraint("case_id", "sha256"),
 )
 
 #: What is kept out of the queue.
@@ -423,6 +548,47 @@ outbox = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String(20), nullable=False),  # index
     Column("body", JSON, nullable=False),
+)
+
+#: Messages to people and other systems, and what became of each (`pipeline/delivery/`). A message's id never changes.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("channel", String(63), nullable=False),
+    Column("kind", String(20), nullable=False),  # alert, escalation, digest, heartbeat, test
+    Column("status", String(10), nullable=False),  # waiting, joined, sent, dead, dropped
+    Column("level", String(20), nullable=False),
+    Column("alert", String(24), nullable=False),  # "" where it is about none, or about many
+    Column("thread", String(24), nullable=False),  # the alert's group: messages of one are shown together
+    Column("digest", String(32), nullable=False),  # the message that this one has become a part of
+    Column("route", String(100), nullable=False),
+    Column("body", JSON, nullable=False),  # what is no alert's: the figures of a heartbeat, who is still to get it
+    Column("created", Float, nullable=False),
+    Column("due", Float, nullable=False),  # when it is tried next
+    Column("planned", Float, nullable=False),  # when that was decided: later than now where the clock went back
+    Column("attempts", Integer, nullable=False),
+    Column("tried", Float, nullable=False),  # 0: never
+    Column("ended", Float, nullable=False),
+    Column("answer", Text, nullable=False),  # what the channel said last
+    Index("deliveries_due", "channel", "status", "due"),
+    Index("deliveries_alert", "alert"),
+    Index("deliveries_digest", "digest"),
+    Index("deliveries_created", "created"),
+)
+
+#: How each channel fares, as its worker last saw it.
+channels = Table(
+    "channels",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("sent", BigInteger, nullable=False),  # messages, in all
+    Column("succeeded", Float, nullable=False),  # when it last took one; 0: never
+    Column("failed", Float, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("error", Text, nullable=False),  # of the last failure
+    Column("paused_until", Float, nullable=False),
+    Column("heartbeat", String(10), nullable=False),  # the day of the last one
 )
 
 users = Table(

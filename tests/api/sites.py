@@ -65,20 +65,17 @@ class Site:
 _OFTEN = Access(logins_per_minute=100_000, requests_per_minute=100_000, second_factor_roles=["needs-factor"])
 
 
-def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], access: Access = _OFTEN) -> Any:
-    """Return a context in which the API of a new data directory is served."""
-    return _Serving(folder, filled_by, access)
+def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> Any:
+    """Return a context in which the API of a new data directory is served, with these settings beside the usual ones."""
+    return _Serving(folder, filled_by, **{"access": _OFTEN, **settings})
 
 
 class _Serving:
-    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], access: Access) -> None:
+    def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> None:
         self._settings = Settings(
-            data_dir=folder,
-            api=Api(lockout_failures=3),
-            store=Store(memory_mb=20, commit_seconds=0.1),
-            sources=[],
-            access=access,
-        )
+            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[],
+            **settings,
+        )  # fmt: skip
         self._engine = open_state(folder)
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder, self._settings.store)

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from sites import Site, day, serving
 
+from pipeline.queue import grouping
+
 
 def test_alerts_come_newest_first_without_their_evidence(viewer: httpx.Client) -> None:
     answer = viewer.get("/api/v1/alerts").json()
@@ -49,10 +51,16 @@ def test_one_alert_has_its_reasons_and_its_events(site: Site, viewer: httpx.Clie
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[httpx.Client, httpx.Client]]:
-    """An analyst of a site of its own, and somebody who may only look."""
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A site of its own."""
+    with serving(tmp_path / "queue", day) as made:
+        yield made
+
+
+@pytest.fixture
+def both(own: Site) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """An analyst of it, and somebody who may only look."""
     with ExitStack() as held:
-        own = held.enter_context(serving(tmp_path / "queue", day))
         yield tuple(  # type: ignore[misc]  # two of them
             held.enter_context(own.client(own.token(name, role))) for name, role in (("a", "analyst"), ("v", "viewer"))
         )
@@ -96,3 +104,60 @@ def test_suppressions_are_made_listed_and_ended(both: tuple[httpx.Client, httpx.
     assert looking.delete(place).status_code == 403
     assert analyst.delete(place).status_code == 204
     assert analyst.delete(place).status_code == 404
+
+
+def test_the_queue_has_groups_with_their_alerts_history_and_risk(
+    both: tuple[httpx.Client, httpx.Client], own: Site
+) -> None:
+    analyst, looking = both
+    grouping.catch_up(own.engine, 24)
+    told = looking.get("/api/v1/alerts/groups").json()
+    listed = looking.get("/api/v1/alerts", params={"limit": 100}).json()["alerts"]
+    assert told["total"] == len(told["groups"]) == sum(told["statuses"].values()) == sum(told["levels"].values())
+    assert sum(group["count"] for group in told["groups"]) == len(listed) == 10
+    risks = [group["risk"] for group in told["groups"]]
+    assert risks == sorted(risks, reverse=True)
+    assert risks[0] > 0
+    first = told["groups"][0]
+    one = looking.get(f"/api/v1/alerts/groups/{first['id']}").json()
+    assert {each["alert.group"] for each in one["alerts"]} == {first["id"]}
+    assert one["risk"]["risk"] == first["risk"]
+    assert [each["action"] for each in one["history"]] == ["opened"]
+    assert all("alert.evidence" not in each for each in one["alerts"])
+    judged = {"status": "false_positive", "note": "a drill", "ids": [first["id"]]}
+    assert analyst.post("/api/v1/alerts/changes", json=judged).json() == {"changed": first["count"]}
+    one = looking.get(f"/api/v1/alerts/groups/{first['id']}").json()
+    assert (one["status"], one["owner"], one["note"]) == ("false_positive", "a", "a drill")
+    assert (one["history"][0]["who"], one["history"][0]["from"]) == ("a", "127.0.0.1")
+    assert looking.get("/api/v1/alerts/groups").json()["total"] == told["total"] - 1
+    everything = {"status": "all", "sort": "last"}
+    pages = [
+        looking.get("/api/v1/alerts/groups", params={**everything, "limit": 2, "offset": n}).json()
+        for n in range(0, 20, 2)
+    ]
+    seen = [group["id"] for page in pages for group in page["groups"]]
+    assert len(seen) == len(set(seen)) == told["total"]
+    for name, value in (("entity", first["entity"]), ("rule", first["rule.id"]), ("owner", "a")):
+        found = looking.get("/api/v1/alerts/groups", params={**everything, name: value}).json()
+        assert first["id"] in {group["id"] for group in found["groups"]}
+        assert found["total"] == len(found["groups"]) < told["total"]
+    assert looking.get("/api/v1/alerts/groups/nowhere").status_code == 404
+    assert looking.get("/api/v1/alerts/groups", params={"sort": "colour"}).status_code == 422
+    assert looking.get("/api/v1/alerts/groups", params={"status": "gone"}).status_code == 400
+
+
+def test_budget_and_entities(both: tuple[httpx.Client, httpx.Client], own: Site) -> None:
+    _, looking = both
+    grouping.catch_up(own.engine, 24)
+    told = looking.get("/api/v1/alerts/budget").json()
+    came = looking.get("/api/v1/alerts/groups", params={"status": "all"}).json()["total"]
+    assert (told["came"], told["past"], told["budget"]) == (came, 0, 40)
+    assert sum(each["came"] for each in told["rules"]) == came
+    assert looking.get("/api/v1/alerts/budget", params={"day": "2020-01-01"}).json()["came"] == 0
+    for wrong in ("0001-01-01", "9999-12-31", "gestern"):
+        assert looking.get("/api/v1/alerts/budget", params={"day": wrong}).status_code == 422, wrong
+    found = looking.get("/api/v1/alerts/entities").json()["entities"]
+    assert found[0]["risk"] >= found[-1]["risk"] > 0
+    assert {part["rule"] for part in found[0]["parts"]} <= {
+        f"rule-{name}" for name in ("critical", "high", "medium", "low", "informational")
+    }

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from pipeline import access, rights, users
 from pipeline.event import Event, event_id, format_time, to_micros
 from pipeline.ledger import IN, Tally
+from pipeline.queue import grouping
 from pipeline.settings import Settings
 from pipeline.state.tables import alerts, assets, c2_contacts
 from pipeline.views import Sight, View, checked, read, sight
@@ -74,6 +75,7 @@ def _filled(settings: Settings, engine: Engine) -> list[Event]:
             {**said, "key": "ip:10.0.1.1", "unit": "so-a"}, {**said, "key": "ip:10.0.1.2", "unit": "so-b"},
         ])  # fmt: skip
         tally.save(connection, "collectors")
+    grouping.catch_up(engine, 24)
     return events
 
 
@@ -175,6 +177,25 @@ def test_alerts_of_elsewhere_are_not_there_nor_counted(limited: Seen) -> None:
     assert [each["organization.id"] for each in partly["alert.evidence"]] == ["so-a"]
     assert (partly["alert.matches"], partly["alert.hidden"]) == ([], 1)
     assert _SECRET not in str(partly)
+
+
+def test_groups_of_elsewhere_are_not_there_nor_counted_and_risk_is_not_told(split: Site, limited: Seen) -> None:
+    told = limited.get("/alerts/groups", status="all")
+    assert (told["total"], told["levels"], sum(told["statuses"].values())) == (2, {"high": 2}, 2)
+    assert {group["risk"] for group in told["groups"]} == {None}
+    assert _SECRET not in str(told)
+    with split.client(split.token(f"groups {time.time_ns()}", "viewer")) as client:
+        everything = client.get("/api/v1/alerts/groups", params={"status": "all"}).json()
+        assert everything["total"] == 4
+    hidden = {group["id"] for group in everything["groups"]} - {group["id"] for group in told["groups"]}
+    for identifier in hidden:
+        assert limited.client.get(f"/api/v1/alerts/groups/{identifier}").status_code == 404
+        assert limited.post("/alerts/changes", {"status": "acknowledged", "ids": [identifier]}).status_code == 404
+    one = limited.get(f"/alerts/groups/{told['groups'][0]['id']}")
+    assert ("risk" in one, one["risk"]) == (True, None)
+    for path in ("/alerts/entities", "/alerts/budget", "/cases"):
+        assert limited.client.get(f"/api/v1{path}").status_code == 403
+    assert "queue" not in limited.get("/health")
 
 
 def test_alerts_of_elsewhere_cannot_be_changed(split: Site, limited: Seen) -> None:

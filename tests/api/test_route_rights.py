@@ -35,6 +35,18 @@ LOGGED_IN = {
 RIGHTS = {
     "POST /search/{collection}": "events.read", "GET /search/{collection}": "events.read",
     "GET /events/{identifier}": "events.read",
+    "GET /alerts/groups": "alerts.read", "GET /alerts/groups/{identifier}": "alerts.read",
+    "GET /alerts/entities": "alerts.read", "GET /alerts/budget": "alerts.read",
+    "GET /delivery/channels": "delivery.read", "GET /delivery/messages": "delivery.read",
+    "POST /delivery/resend": "delivery.change", "POST /delivery/channels/{name}/test": "delivery.change",
+    "GET /cases": "cases.read", "POST /cases": "cases.change", "POST /cases/files": "cases.change",
+    "GET /cases/{case}": "cases.read", "PATCH /cases/{case}": "cases.change",
+    "POST /cases/{case}/close": "cases.change", "POST /cases/{case}/reopen": "cases.change",
+    "POST /cases/{case}/alerts": "cases.change", "POST /cases/{case}/events": "cases.change",
+    "POST /cases/{case}/notes": "cases.change", "POST /cases/{case}/tasks": "cases.change",
+    "PUT /cases/{case}/tasks/{number}": "cases.change", "POST /cases/{case}/observables": "cases.change",
+    "DELETE /cases/{case}/entries/{number}": "cases.change", "GET /cases/{case}/files/{number}": "cases.change",
+    "GET /cases/{case}/bundle": "events.export",
     "GET /alerts": "alerts.read", "POST /alerts/changes": "alerts.change",
     "GET /alerts/suppressions": "suppressions.read", "POST /alerts/suppressions": "suppressions.change",
     "DELETE /alerts/suppressions/{identifier}": "suppressions.change", "GET /alerts/{identifier}": "alerts.read",
@@ -71,6 +83,7 @@ RIGHTS = {
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {
     "POST /search/{collection}", "GET /search/{collection}", "GET /events/{identifier}", "GET /alerts",
+    "GET /alerts/groups", "GET /alerts/groups/{identifier}",
     "POST /alerts/changes", "GET /alerts/{identifier}", "GET /devices", "GET /devices/one", "GET /c2",
     "GET /rules/{identifier}/explain/{event}",
 }  # fmt: skip

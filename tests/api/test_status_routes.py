@@ -15,6 +15,7 @@ def test_health_is_one_account_of_all_stages(viewer: httpx.Client) -> None:
     assert health["status"] == "ok"
     assert health["problems"] == []
     assert set(health["stages"]) == {"collectors", "detectors", "response", "store", "api"}
+    assert health["queue"] == {"new": 0, "acknowledged": 0, "escalated": 0, "cases": 0, "cases_late": 0}
 
 
 def test_metrics_are_what_prometheus_reads(viewer: httpx.Client) -> None:
@@ -29,6 +30,9 @@ def test_metrics_are_what_prometheus_reads(viewer: httpx.Client) -> None:
     assert counted["collectors", "in", ""] == 125
     assert counted["store", "dropped", "not_an_event"] == 2
     assert {sample.labels["stage"] for sample in found["haidang_stage_up"].samples} >= {"store", "api"}
+    assert {sample.labels["status"] for sample in found["haidang_queue_groups"].samples} == {
+        "new", "acknowledged", "escalated",
+    }  # fmt: skip
     assert found["haidang_disk_free_bytes"].samples[0].value > 0
 
 

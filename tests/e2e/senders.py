@@ -52,14 +52,12 @@ def rsyslog(folder: Path, certificate: Path, *actions: str) -> Iterator[Path]:
     lines = "\n".join(f'*.* action(type="omfwd" {action})' for action in actions)
     (folder / "rsyslog.conf").write_text(_RSYSLOG.format(folder=folder, certificate=certificate, actions=lines))
     command = [program("rsyslogd"), "-n", "-f", str(folder / "rsyslog.conf"), "-i", str(folder / "pid")]
-    with _running(command, folder, {}):
+    with running(command, folder, {}, folder / "in.sock"):
         yield folder / "in.sock"
 
 
-@contextmanager
-def syslog_ng(folder: Path, certificate: Path, *destinations: str) -> Iterator[Path]:
-    """Run syslog-ng with these destinations; yields the socket that it reads."""
-    folder.mkdir(parents=True, exist_ok=True)
+def syslog_ng_program() -> tuple[str, Path | None, dict[str, str], str]:
+    """The program, the folder of its modules and the variables that it needs, and the version of its configuration."""
     unpacked = _SYSLOG_NG / "usr/sbin/syslog-ng"
     binary = str(unpacked) if unpacked.exists() else program("syslog-ng")
     libraries = [
@@ -73,6 +71,14 @@ def syslog_ng(folder: Path, certificate: Path, *destinations: str) -> Iterator[P
         [binary, "--version"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     ).stdout
     version = told.partition("Config version: ")[2].split()[0]
+    return binary, modules, environment, version
+
+
+@contextmanager
+def syslog_ng(folder: Path, certificate: Path, *destinations: str) -> Iterator[Path]:
+    """Run syslog-ng with these destinations; yields the socket that it reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    binary, modules, environment, version = syslog_ng_program()
     authorities = folder / "ca"
     authorities.mkdir()
     shutil.copy(certificate, authorities / "ca.pem")
@@ -93,12 +99,13 @@ def syslog_ng(folder: Path, certificate: Path, *destinations: str) -> Iterator[P
         f"--control={folder / 'control'}", f"--pidfile={folder / 'pid'}",
         *([f"--module-path={modules}"] if modules else []),
     ]  # fmt: skip
-    with _running(command, folder, environment):
+    with running(command, folder, environment, folder / "in.sock"):
         yield folder / "in.sock"
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
+def running(command: list[str], folder: Path, environment: dict[str, str], there: Path) -> Iterator[None]:
+    """Run a program; it is ready when the file `there` is."""
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=said, stderr=said
@@ -106,7 +113,7 @@ def _running(command: list[str], folder: Path, environment: dict[str, str]) -> I
 
     def listens() -> bool:
         assert process.poll() is None, (folder / "said").read_text("utf-8", "replace")
-        return (folder / "in.sock").exists()
+        return there.exists()
 
     try:
         eventually(listens)

@@ -71,7 +71,7 @@ def test_an_alert_becomes_a_row_and_a_copy(stage: Stage) -> None:
     assert row["document"] == alert(1)
     assert (row["rule_id"], row["level"], row["status"], row["source"]) == ("r1", "high", "new", "syslog")
     assert row["time"] == 1795497464_000_000
-    assert copy == {**alert(1), "alert.status": "new"}
+    assert copy == {**alert(1), "alert.status": "new", "alert.group": row["group_id"]}
     assert left_over(stage) == 0
 
 

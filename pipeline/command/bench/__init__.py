@@ -14,6 +14,7 @@ _BENCHES = {
     "store": "pipeline.command.bench.store",
     "pipeline": "pipeline.command.bench.whole",
     "overload": "pipeline.command.bench.overload",
+    "queue": "pipeline.command.bench.queue",
     "correlation": "detectors.bench_correlation",
     "behaviours": "detectors.bench_behaviours",
     "indicators": "detectors.bench_indicators",

@@ -1,0 +1,79 @@
+"""Delivery routes: how channels fare and receipts leave; what must be sent again, and tests of channels, enter."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import Field
+
+from api.access import State, address_of, needs
+from api.bodies import Body, Text
+from pipeline.access import note
+from pipeline.bus import open_bus
+from pipeline.delivery import book, testing
+from pipeline.messages import HaidangError
+from pipeline.settings import Settings
+from pipeline.users import User
+
+router = APIRouter(prefix="/delivery", tags=["delivery"])
+_Reader = Annotated[User, Depends(needs("delivery.read"))]
+_Changer = Annotated[User, Depends(needs("delivery.change"))]
+_Channel = Annotated[Text, Field(max_length=63)]
+_Status = Literal["", "waiting", "joined", "sent", "dead", "dropped"]
+
+
+class Again(Body):
+    """Messages to send again: those of `ids`, or `all` that are dead (of `channel`)."""
+
+    ids: Annotated[list[Annotated[Text, Field(max_length=32)]], Field(max_length=10_000, default_factory=list)]
+    all: bool = False
+    channel: _Channel = ""
+
+
+@router.get("/channels")
+def list_channels(request: Request, state: State, _user: _Reader) -> dict[str, Any]:
+    """Return the channels of the settings and how each fares; times are seconds since 1970."""
+    settings: Settings = request.app.state.settings
+    kinds = {channel.name: channel.kind for channel in settings.channels}
+    found = book.standing(state, list(kinds))
+    return {"channels": [{**each, "kind": kinds.get(each["channel"], "")} for each in found]}
+
+
+@router.get("/messages")
+def list_messages(
+    state: State,
+    _user: _Reader,
+    channel: Annotated[_Channel, Query()] = "",
+    status: _Status = "",
+    alert: Annotated[Text, Query(max_length=24)] = "",
+    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
+) -> dict[str, Any]:
+    """Return receipts, the newest first: what was tried how often, and what the channel said."""
+    return {"messages": book.listed(state, channel, status, alert, limit, offset)}
+
+
+@router.post("/resend")
+def resend(request: Request, state: State, user: _Changer, again: Again) -> dict[str, int]:
+    """Send messages again, under their own ids."""
+    if bool(again.ids) == again.all:
+        raise HaidangError("delivery.which")
+    return {"messages": book.resend(state, again.ids, again.all, again.channel, user.name, address_of(request))}
+
+
+@router.post("/channels/{name}/test", status_code=202)
+def test_channel(
+    request: Request, state: State, user: _Changer, name: Annotated[Text, Path(max_length=63)]
+) -> dict[str, str]:
+    """Raise a real alert, marked as a test, that goes the whole way to a channel.
+
+    `messages?alert=…` has its receipt in a moment.
+    """
+    settings: Settings = request.app.state.settings
+    bus = open_bus(settings.data_dir, settings.bus)
+    try:
+        alert, message = testing.start(settings, state, bus, name)
+    finally:
+        bus.close()
+    with state.begin() as connection:
+        note(connection, user.name, address_of(request), "channel_tested", channel=name, alert=alert)
+    return {"alert": alert, "message": message}

@@ -1,0 +1,101 @@
+"""Cases as everybody sees them: a list, one with all that it holds, its timeline."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from pipeline.cases import ALERTS, CHANGE, EVENT, FILE, KINDS, NOTE, OBSERVABLE, TASK
+from pipeline.cases.clocks import clocks_of
+from pipeline.cases.markdown import to_html
+from pipeline.event import from_micros
+from pipeline.messages import HaidangError
+from pipeline.settings import Cases
+from pipeline.state.tables import alert_groups, case_entries, cases
+
+_PLURALS = {
+    ALERTS: "alerts", EVENT: "events", NOTE: "notes", FILE: "files", OBSERVABLE: "observables", TASK: "tasks",
+    CHANGE: "changes",
+}  # fmt: skip
+
+
+def listed(connection: Connection, settings: Cases, status: str, owner: str, limit: int, offset: int) -> dict[str, Any]:
+    """Return cases, the ones that changed last first, and how many there are of each status."""
+    fits = [cases.c.owner == owner] if owner else []
+    by_status = select(cases.c.status, func.count().label("number")).where(*fits).group_by(cases.c.status)
+    statuses = {row.status: row.number for row in connection.execute(by_status)}
+    wanted = [*fits, cases.c.status == status] if status else fits
+    query = select(cases).where(*wanted).order_by(cases.c.changed.desc(), cases.c.id.desc())
+    rows = connection.execute(query.limit(limit).offset(offset)).all()
+    found = {"total": statuses.get(status, 0) if status else sum(statuses.values()), "statuses": statuses}
+    return {**found, "cases": [_case(row, settings) for row in rows]}
+
+
+def one(connection: Connection, identifier: int, settings: Cases) -> dict[str, Any]:
+    """Return a case with everything in it.
+
+    Raises:
+        HaidangError: there is none.
+    """
+    row = connection.execute(select(cases).where(cases.c.id == identifier)).first()
+    if row is None:
+        raise HaidangError("cases.none", case=identifier)
+    groups = {
+        each.id: each
+        for each in connection.execute(select(alert_groups).where(alert_groups.c.case_id == identifier))
+    }  # fmt: skip
+    held: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    timeline = []
+    query = select(case_entries).where(case_entries.c.case_id == identifier).order_by(case_entries.c.id)
+    for entry in connection.execute(query):
+        shown = _entry(entry)
+        if entry.kind == ALERTS and (group := groups.get(entry.body["group"])) is not None:
+            shown |= {"status": group.status, "level": group.level, "risk": group.risk, "last": from_micros(group.last)}
+        if not entry.removed:
+            held[entry.kind].append(shown)
+        timeline.append({
+            "at": from_micros(entry.at), "kind": entry.kind, "number": entry.id, "who": entry.who,
+            "removed": entry.removed, "what": _brief(entry),
+        })  # fmt: skip
+    timeline.sort(key=lambda each: (each["at"], each["number"]))
+    return {
+        **_case(row, settings), **{_PLURALS[kind]: held[kind] for kind in KINDS if kind != CHANGE},
+        "timeline": timeline,
+    }  # fmt: skip
+
+
+def _case(row: Any, settings: Cases) -> dict[str, Any]:
+    moments = {
+        name: getattr(row, name) for name in ("created", "detected", "notified", "reported", "closed", "changed")
+    }
+    return {
+        "id": row.id, "title": row.title, "status": row.status, "level": row.level, "tlp": row.tlp, "pap": row.pap,
+        "owner": row.owner, "creator": row.creator, "reportable": row.reportable, "verdict": row.verdict,
+        "summary": row.summary, "summary_html": to_html(row.summary),
+        **{name: from_micros(round(moment * 1e6)) if moment is not None else None for name, moment in moments.items()},
+        "clocks": [clock.shown() for clock in clocks_of(row, time.time(), settings)],
+    }  # fmt: skip
+
+
+def _entry(entry: Any) -> dict[str, Any]:
+    shown = {
+        "number": entry.id, "time": from_micros(round(entry.time * 1e6)), "who": entry.who, "from": entry.address,
+        **entry.body,
+    }  # fmt: skip
+    if entry.kind == NOTE:
+        shown["html"] = to_html(entry.body["text"])
+    return shown
+
+
+def _brief(entry: Any) -> str:
+    """Return one line on an entry, for the timeline."""
+    body = entry.body
+    if entry.kind == ALERTS:
+        return f"{body['rule.name']}: {body['entity']}"
+    if entry.kind == EVENT:
+        return str(body.get("message") or body.get("event.action") or body.get("event.dataset") or "")[:300]
+    if entry.kind == CHANGE:
+        return ", ".join(f"{name}: {value}" for name, value in body.items())[:1000]
+    name = {NOTE: "text", TASK: "title", OBSERVABLE: "value", FILE: "name"}[entry.kind]
+    return str(body[name])[:300]

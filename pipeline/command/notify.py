@@ -1,0 +1,188 @@
+"""`haidang notify ACTION`: channels, whether they work, what was sent, and what must be sent again."""
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import Engine
+
+from pipeline.bus import open_bus
+from pipeline.command import show
+from pipeline.command.site import site_settings
+from pipeline.delivery import DEAD, SENT, STATUSES, WAITING, book, testing
+from pipeline.event import format_time
+from pipeline.messages import HaidangError, say
+from pipeline.settings import Settings
+from pipeline.settings_delivery import EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
+from pipeline.state import open_state
+
+_SHOWN = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    for name, (add, _) in _COMMANDS.items():
+        text = say(f"command.notify.{name}")
+        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run one of them."""
+    settings = site_settings()
+    return _COMMANDS[chosen.action][1](chosen, settings, open_state(settings.data_dir, settings.state))
+
+
+def _add_nothing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _channels(chosen: argparse.Namespace, settings: Settings, _engine: Engine) -> int:
+    rows = [
+        {"channel": channel.name, "kind": channel.kind, "place": place_of(channel)} for channel in settings.channels
+    ]
+    _print(chosen, rows, ("channel", "kind", "place"))
+    return 0
+
+
+def _status(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    found = book.standing(engine, [channel.name for channel in settings.channels])
+    heads = ("channel", "waiting", "oldest", "sent", "dead", "succeeded", "failures", "error")
+    rows = [{**each, **{name: _time(each[name]) for name in ("oldest", "succeeded")}} for each in found]
+    _print(chosen, found if chosen.json else rows, heads, right=(1, 3, 4, 6))
+    if missing := testing.not_running(engine):
+        sys.stderr.write(str(HaidangError("delivery.not_running", stages=", ".join(missing))) + "\n")
+    return 1 if any(each["dead"] or each["failures"] for each in found) else 0
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channel", default="", help=say("command.notify.only_channel"))
+    parser.add_argument("--status", default="", choices=STATUSES, help=say("command.notify.only_status"))
+    parser.add_argument("--alert", default="", help=say("command.notify.only_alert"))
+    parser.add_argument("--limit", type=int, default=100, help=say("command.deadletter.limit"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    found = book.listed(engine, chosen.channel, chosen.status, chosen.alert, max(chosen.limit, 0))
+    _print_receipts(chosen, found)
+    return 0
+
+
+def _add_dead(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--channel", default="", help=say("command.notify.only_channel"))
+    parser.add_argument("--limit", type=int, default=100, help=say("command.deadletter.limit"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _dead(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    found = book.listed(engine, chosen.channel, DEAD, "", max(chosen.limit, 0))
+    _print_receipts(chosen, found)
+    return 1 if found else 0
+
+
+def _add_resend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="*", help=say("command.notify.id"))
+    parser.add_argument("--all", action="store_true", help=say("command.notify.all"))
+    parser.add_argument("--channel", default="", help=say("command.notify.only_channel"))
+
+
+def _resend(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    if bool(chosen.id) == chosen.all:
+        raise HaidangError("delivery.which")
+    count = book.resend(engine, chosen.id, chosen.all, chosen.channel, getpass.getuser(), "command")
+    show.line(say("command.notify.resent", count=show.number(count)))
+    return 0
+
+
+def _add_test(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("channel", help=say("command.notify.channel"))
+    parser.add_argument("--seconds", type=float, default=60.0, help=say("command.notify.seconds"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _test(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    bus = open_bus(settings.data_dir, settings.bus)
+    try:
+        alert, message = testing.start(settings, engine, bus, chosen.channel)
+    finally:
+        bus.close()
+    started, last = time.monotonic(), None
+    for last in testing.follow(engine, message, chosen.seconds):
+        if not chosen.json:
+            show.line(
+                say(
+                    f"command.notify.test_{last['status']}",
+                    channel=chosen.channel,
+                    attempts=last["attempts"],
+                    seconds=round(time.monotonic() - started, 1),
+                    answer=show.plain(last["answer"] or "-"),
+                )
+            )
+        sys.stdout.flush()  # fmt: skip
+    if last is not None and last["status"] == WAITING:  # else the stage has put it away
+        note = say("delivery.was_test", channel=chosen.channel)
+        testing.put_away(engine, alert, note, getpass.getuser(), "command")
+    if chosen.json:
+        show.json_line(last or {"id": message, "status": "missing"})
+    elif last is None:
+        show.line(say("command.notify.test_lost", seconds=chosen.seconds))
+    elif last["status"] not in (SENT, DEAD):
+        show.line(say("command.notify.test_goes_on", message=message))
+    return 0 if last is not None and last["status"] == SENT else 1
+
+
+def place_of(channel: Any) -> str:
+    """Say where a channel leads, without its secrets."""
+    match channel:
+        case EmailChannel():
+            return f"{', '.join(channel.to)} ({channel.host}:{channel.port}, {channel.security})"
+        case WebhookChannel():
+            from urllib.parse import urlsplit
+
+            host = urlsplit(channel.url.get_secret_value()).hostname if channel.url.get_secret_value() else None
+            return f"{channel.shape} ({host or channel.url_file or '-'})"
+        case ScriptChannel():
+            return channel.program
+        case SyslogChannel():
+            return f"{channel.transport}://{channel.host}:{channel.port} ({channel.format})"
+    return f"{', '.join(channel.servers)}: {channel.topic}"
+
+
+def _print_receipts(chosen: argparse.Namespace, found: list[dict[str, Any]]) -> None:
+    rows = [{**each, "created": _time(each["created"]), "answer": each["answer"][:_SHOWN]} for each in found]
+    heads = ("id", "created", "channel", "kind", "status", "alert", "attempts", "answer")
+    _print(chosen, found if chosen.json else rows, heads, right=(6,))
+
+
+def _print(
+    chosen: argparse.Namespace, rows: list[dict[str, Any]], heads: tuple[str, ...], right: tuple[int, ...] = ()
+) -> None:
+    if chosen.json:
+        for row in rows:
+            show.json_line(row)
+    elif rows:
+        names = [say(f"delivery.head.{name}") for name in heads]
+        show.table("", names, [[row[name] for name in heads] for row in rows], right=right)
+    else:
+        show.line(say("command.notify.none"))
+
+
+def _time(seconds: float | None) -> str:
+    return show.local_time(format_time(datetime.fromtimestamp(seconds, UTC))) if seconds else "-"
+
+
+_Add: TypeAlias = Callable[[argparse.ArgumentParser], None]
+_Run: TypeAlias = Callable[[argparse.Namespace, Settings, Engine], int]
+_COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
+    "channels": (_add_nothing, _channels),
+    "status": (_add_nothing, _status),
+    "test": (_add_test, _test),
+    "list": (_add_list, _list),
+    "dead": (_add_dead, _dead),
+    "resend": (_add_resend, _resend),
+}

@@ -1,0 +1,290 @@
+"""The book of messages: what is due on a channel leaves it, what became of each enters; people look, and send again.
+
+Times are this machine's. A clock that went back shows by messages that were planned later than now: they are due.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, or_, select, update
+
+from pipeline.access import note as audit
+from pipeline.delivery import ALERT, DEAD, DIGEST, DROPPED, HEARTBEAT, JOINED, SENT, WAITING
+from pipeline.delivery.routing import message_id
+from pipeline.messages import HaidangError
+from pipeline.settings_delivery import LEVELS
+from pipeline.state import insert_new
+from pipeline.state.tables import channels, deliveries
+
+#: The first pause after a failure and the longest one, in seconds; between them it doubles.
+_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 3600.0
+#: A message is dead when it is old and was tried so often: a clock that jumps ahead kills none.
+_LEAST_ATTEMPTS = 20
+#: A clock that went back by less than this is not noticed, in seconds.
+_CLOCK_SLACK = 60.0
+#: Alerts that one digest tells of.
+MOST_OF_DIGEST = 500
+#: Characters of an answer that are kept.
+_LONGEST_ANSWER = 4000
+_PART = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one try: `sent`; `failed`, to be tried again; `refused` for good; `dropped`, needed no more.
+
+    `away`: not this message is at fault but its channel, so others need not be tried now. `again` is how long the
+    channel asks us to wait, in seconds. `left` goes into the message: whom it has still to reach.
+    """
+
+    status: Literal["sent", "failed", "refused", "dropped"]
+    answer: str = ""
+    away: bool = False
+    again: float | None = None
+    left: Mapping[str, Any] | None = None
+
+
+def below(level: str) -> Sequence[str]:
+    """Return the levels below one."""
+    return LEVELS[: LEVELS.index(level)]
+
+
+def pause(failures: int, longest: float = _LONGEST_PAUSE) -> float:
+    """Return how long to wait after so many failures in a row, in seconds: exponential, with full jitter.
+
+    So that not all come back at once:
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    return random.uniform(0, min(longest, _FIRST_PAUSE * 2.0 ** min(failures, 30)))  # noqa: S311 - no secret
+
+
+def _is_due(now: float) -> ColumnElement[bool]:
+    return or_(deliveries.c.due <= now, deliveries.c.planned > now + _CLOCK_SLACK)
+
+
+def due(
+    connection: Connection, channel: str, now: float, quiet: Sequence[str], gathered: Sequence[str], limit: int
+) -> list[Any]:
+    """Return the messages of a channel that are to be sent now, the oldest first.
+
+    `quiet` are levels that wait until the quiet hours are over, `gathered` those of alerts that become a digest.
+    """
+    columns = deliveries.c
+    query = (
+        select(deliveries)
+        .where(
+            columns.channel == channel,
+            columns.status == WAITING,
+            _is_due(now),
+            or_(columns.level.not_in(quiet), columns.kind == HEARTBEAT),
+            or_(columns.level.not_in(gathered), columns.kind != ALERT),
+        )
+        .order_by(columns.due, columns.id)
+        .limit(limit)
+    )
+    return list(connection.execute(query).all())
+
+
+def gather(connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: "Gathering") -> None:
+    """Make a digest of a channel's alerts where it is time for one."""
+    columns = deliveries.c
+    waiting = (
+        columns.channel == channel, columns.status == WAITING, columns.kind == ALERT, columns.attempts == 0,
+        _is_due(now), columns.level.not_in(quiet),
+    )  # fmt: skip
+    if wanted.seconds:
+        ripe = (*waiting, columns.level.in_(wanted.levels))
+        oldest, latest = connection.execute(
+            select(func.min(columns.created), func.max(columns.created)).where(*ripe)
+        ).one()
+        if oldest is not None and (oldest <= now - wanted.seconds or latest > now + _CLOCK_SLACK):
+            _join(connection, channel, now, ripe)
+    if wanted.over and (connection.scalar(select(func.count()).where(*waiting)) or 0) > wanted.over:
+        _join(connection, channel, now, waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """When alerts become a digest: those of `levels` after `seconds`; any when more than `over` wait. 0: never."""
+
+    seconds: float
+    levels: Sequence[str]
+    over: int
+
+
+def _join(connection: Connection, channel: str, now: float, which: Sequence[ColumnElement[bool]]) -> None:
+    query = select(deliveries.c.id, deliveries.c.level, deliveries.c.route).where(*which)
+    parts = connection.execute(query.order_by(deliveries.c.created, deliveries.c.id).limit(MOST_OF_DIGEST)).all()
+    if len(parts) < 2:
+        return
+    identifier = message_id(DIGEST, channel, *(part.id for part in parts))
+    level = max((part.level for part in parts), key=lambda level: LEVELS.index(level) if level in LEVELS else 99)
+    row = {
+        "id": identifier, "channel": channel, "kind": DIGEST, "status": WAITING, "level": level, "alert": "",
+        "thread": "", "digest": "", "route": parts[0].route, "body": {}, "created": now, "due": now, "planned": now,
+        "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "",
+    }  # fmt: skip
+    insert_new(connection, deliveries, [row], key=["id"])
+    joined = deliveries.c.id.in_([part.id for part in parts])
+    connection.execute(update(deliveries).where(joined).values(status=JOINED, digest=identifier))
+
+
+def parts_of(connection: Connection, digests: Sequence[str]) -> dict[str, list[str]]:
+    """Return the alerts of each digest, in their order."""
+    found: dict[str, list[str]] = {identifier: [] for identifier in digests}
+    query = select(deliveries.c.digest, deliveries.c.alert).where(deliveries.c.digest.in_(digests))
+    for digest, alert in connection.execute(query.order_by(deliveries.c.created, deliveries.c.id)):
+        found[digest].append(alert)
+    return found
+
+
+def note(
+    connection: Connection, outcomes: Sequence[tuple[Any, Outcome]], now: float, retry_seconds: float
+) -> Counter[str]:
+    """Write down what became of messages (rows of `due`); return how many ended how."""
+    changed: list[dict[str, Any]] = []
+    counted: Counter[str] = Counter()
+    for row, outcome in outcomes:
+        values = _after(row, outcome, now, retry_seconds)
+        counted[values["to_status"]] += 1
+        changed.append({"message": row.id, **values})
+    if not changed:
+        return counted
+    columns: dict[str, Any] = {name: bindparam(f"to_{name}") for name in _CHANGED}
+    connection.execute(update(deliveries).where(deliveries.c.id == bindparam("message")).values(columns), changed)
+    digests = [
+        each for each, (row, _) in zip(changed, outcomes, strict=True)
+        if row.kind == DIGEST and each["to_status"] != WAITING
+    ]  # fmt: skip
+    if digests:
+        ended: dict[str, Any] = {name: bindparam(f"to_{name}") for name in ("status", "ended", "answer", "tried")}
+        connection.execute(update(deliveries).where(deliveries.c.digest == bindparam("message")).values(ended), digests)
+    return counted
+
+
+_CHANGED = ("status", "due", "planned", "attempts", "tried", "ended", "answer", "body")
+_ENDS = {"sent": SENT, "refused": DEAD, "dropped": DROPPED}
+
+
+def _after(row: Any, outcome: Outcome, now: float, retry_seconds: float) -> dict[str, Any]:
+    attempts = row.attempts + (outcome.status != "dropped")
+    status = _ENDS.get(outcome.status, WAITING)
+    due = row.due
+    if outcome.status == "failed":
+        if now - row.created > retry_seconds and attempts >= _LEAST_ATTEMPTS:
+            status = DEAD
+        due = now + max(pause(attempts), min(outcome.again or 0.0, _LONGEST_PAUSE))
+    return {
+        "to_status": status, "to_due": due, "to_planned": now, "to_attempts": attempts,
+        "to_tried": now if outcome.status != "dropped" else row.tried, "to_ended": 0.0 if status == WAITING else now,
+        "to_answer": outcome.answer[:_LONGEST_ANSWER].replace("\0", " "),
+        "to_body": {**row.body, **(outcome.left or {})},
+    }  # fmt: skip
+
+
+def note_channel(connection: Connection, name: str, **values: Any) -> None:
+    """Write down how a channel fares."""
+    row = {
+        "name": name, "sent": 0, "succeeded": 0.0, "failed": 0.0, "failures": 0, "error": "", "paused_until": 0.0,
+        "heartbeat": "",
+    }  # fmt: skip
+    insert_new(connection, channels, [row], key=["name"])
+    if values:
+        connection.execute(update(channels).where(channels.c.name == name).values(values))
+
+
+def release(connection: Connection, channel: str, now: float) -> None:
+    """Let what waited for a channel that answers again be tried at once."""
+    waits = (deliveries.c.channel == channel, deliveries.c.status == WAITING, deliveries.c.attempts > 0)
+    connection.execute(update(deliveries).where(*waits, deliveries.c.due > now).values(due=now, planned=now))
+
+
+def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return how each channel fares: what waits and since when, what was sent and is dead, the last success and error.
+
+    Channels that are set no more are there as long as something of theirs is not sent.
+    """
+    with engine.connect().execution_options(read_only=True) as connection:
+        return _standing(connection, names)
+
+
+def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
+    columns = deliveries.c
+    known = {row["name"]: dict(row) for row in connection.execute(select(channels)).mappings()}
+    found = []
+    for name in [*names, *sorted(known.keys() - set(names))]:
+        state = known.get(name, {})
+        of_it = select(func.count(), func.min(columns.created)).where(columns.channel == name)
+        waiting, oldest = connection.execute(of_it.where(columns.status == WAITING)).one()
+        dead, _ = connection.execute(of_it.where(columns.status == DEAD, columns.digest == "")).one()
+        if name in names or waiting or dead:
+            found.append({
+                "channel": name, "set": name in names, "waiting": waiting, "oldest": oldest,
+                "sent": state.get("sent", 0), "dead": dead, "succeeded": state.get("succeeded") or None,
+                "failed": state.get("failed") or None, "failures": state.get("failures", 0),
+                "error": state.get("error", "") if state.get("failures") else "",
+            })  # fmt: skip
+    return found
+
+
+def listed(
+    engine: Engine, channel: str = "", status: str = "", alert: str = "", limit: int = 100, offset: int = 0
+) -> list[dict[str, Any]]:
+    """Return receipts, the newest first."""
+    columns = deliveries.c
+    fits: list[ColumnElement[bool]] = []
+    if channel:
+        fits.append(columns.channel == channel)
+    if status:
+        fits.append(columns.status == status)
+    if alert:
+        fits.append(columns.alert == alert)
+    query = select(deliveries).where(*fits).order_by(columns.created.desc(), columns.id).limit(limit).offset(offset)
+    with engine.connect().execution_options(read_only=True) as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: str, address: str) -> int:
+    """Let messages be sent again under their own id: those named, or all that are dead; return how many.
+
+    Raises:
+        HaidangError: one of them is not there, or has not ended yet.
+    """
+    columns, now = deliveries.c, time.time()
+    with engine.begin() as connection:
+        if every:
+            dead = [columns.status == DEAD, columns.digest == "", *([columns.channel == channel] if channel else [])]
+            ids = list(connection.scalars(select(columns.id).where(*dead)))
+        found: dict[str, None] = {}
+        for identifier in ids:
+            row = connection.execute(select(deliveries).where(columns.id == identifier)).first() if not every else None
+            if not every and row is None:
+                raise HaidangError("delivery.no_message", id=identifier[:100])
+            if row is not None and row.status in (WAITING, JOINED):
+                raise HaidangError("delivery.waits_already", id=identifier[:100])
+            found[(row.digest if row is not None else "") or identifier] = None
+        chosen = list(found)
+        again = {"status": WAITING, "due": now, "planned": now, "attempts": 0, "ended": 0.0}
+        for start in range(0, len(chosen), _PART):
+            part = chosen[start : start + _PART]
+            connection.execute(update(deliveries).where(columns.id.in_(part)).values(again))
+            connection.execute(update(deliveries).where(columns.digest.in_(part)).values(status=JOINED, ended=0.0))
+        if chosen:
+            told = {"count": len(chosen), "messages": chosen[:100], "channel": channel}
+            audit(connection, who, address, "messages_resent", **told)
+    return len(chosen)
+
+
+def forget_old(connection: Connection, now: float, keep_seconds: float) -> None:
+    """Delete receipts that have ended long ago; what was never sent stays."""
+    ended = deliveries.c.status.in_((SENT, DROPPED))
+    connection.execute(delete(deliveries).where(ended, deliveries.c.created < now - keep_seconds))
+
+
+def put(connection: Connection, row: Mapping[str, Any]) -> None:
+    """Put down a message that is about no alert; one that is there already changes nothing."""
+    insert_new(connection, deliveries, [dict(row)], key=["id"])

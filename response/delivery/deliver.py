@@ -1,0 +1,130 @@
+"""The stage's body: one copy leads and lets a worker for each channel send; all say how they fare."""
+
+import threading
+import time
+
+from sqlalchemy import Connection
+
+from pipeline import shares
+from pipeline.delivery import book, watching
+from pipeline.logs import log
+from pipeline.messages import say
+from pipeline.settings import Settings
+from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
+from pipeline.stage import Stage
+from response.delivery.kafka_topic import KafkaTopic
+from response.delivery.mail import Mail
+from response.delivery.script import Script, scripts_of
+from response.delivery.sender import Sender, Watchdog
+from response.delivery.syslog import Syslog
+from response.delivery.webhook import Webhook
+from response.delivery.worker import Worker
+
+#: How often a copy says that it lives and looks whether it leads, in seconds.
+_LOOK_SECONDS = 2.0
+_CLEAN_SECONDS = 3600.0
+#: How often it is looked whether a daily report is due, in seconds.
+_REPORT_SECONDS = 15.0
+#: How long workers may take to end when the stage stops, in seconds.
+_END_SECONDS = 10.0
+#: What copies divide among themselves: the one share of all messages.
+_CONSUMER, _TOPIC, _SHARE = "delivery", "deliveries", 0
+
+
+class Lead:
+    """Which copy sends: the one that holds the only share (`pipeline/shares.py`)."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._who = (_CONSUMER, _TOPIC, stage.instance)
+        self.held = threading.Event()
+
+    def look(self) -> None:
+        """Say that this copy lives; take the lead where nobody has it, keep it where it is ours."""
+        with self._stage.engine.begin() as connection:
+            shares.take_turns(connection, _CONSUMER, _TOPIC)
+            shares.say_alive(connection, *self._who)
+            shares.claim(connection, *self._who, [_SHARE])
+            leads = _SHARE in shares.held(connection, *self._who)
+            if leads:
+                shares.extend(connection, *self._who, [_SHARE])
+        if leads and not self.held.is_set():
+            log("delivery").info("leads", instance=self._stage.instance)
+            self.held.set()
+        elif not leads:
+            self.held.clear()
+
+    def confirm(self, connection: Connection) -> None:
+        """Hold on to the lead in the transaction of receipts.
+
+        Raises:
+            LeaseLost: it is another copy's by now.
+        """
+        try:
+            shares.extend(connection, *self._who, [_SHARE])
+        except shares.LeaseLost:
+            self.held.clear()
+            raise
+
+    def leave(self) -> None:
+        """Let another copy go on at once."""
+        self.held.clear()
+        with self._stage.engine.begin() as connection:
+            shares.leave(connection, *self._who)
+
+
+def deliver(stage: Stage) -> None:
+    """Send messages until the stage is stopped."""
+    lead = Lead(stage)
+    watchdog = Watchdog()
+    lead.look()
+    ended = threading.Event()  # of this run: the body is begun again where the state was away
+    workers = [
+        Worker(stage, channel, sender_of(stage.settings, channel, watchdog), ended, lead.held, lead.confirm)
+        for channel in stage.settings.channels
+    ]
+    try:
+        for worker in workers:
+            worker.start()
+        stage.beat(now=True, detail={"ready": True})
+        _keep_watch(stage, lead, workers)
+    finally:
+        ended.set()
+        watchdog.stop()
+        deadline = time.monotonic() + _END_SECONDS
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+    lead.leave()
+
+
+def _keep_watch(stage: Stage, lead: Lead, workers: list[Worker]) -> None:
+    looked = cleaned = time.monotonic()
+    reported = looked - _REPORT_SECONDS
+    while not stage.stopping.wait(_LOOK_SECONDS / 4):
+        if time.monotonic() - looked >= _LOOK_SECONDS:
+            looked = time.monotonic()
+            lead.look()
+        if lead.held.is_set() and time.monotonic() - reported >= _REPORT_SECONDS:
+            reported = time.monotonic()
+            with stage.engine.begin() as connection:
+                watching.put_heartbeats(connection, stage.settings, time.time())
+        if lead.held.is_set() and time.monotonic() - cleaned >= _CLEAN_SECONDS:
+            cleaned = time.monotonic()
+            with stage.engine.begin() as connection:
+                book.forget_old(connection, time.time(), stage.settings.delivery.keep_days * 86_400)
+        failures = {worker.channel.name: say("delivery.worker_ended") for worker in workers if not worker.is_alive()}
+        stage.beat(detail={"ready": True, "leads": lead.held.is_set(), "channels": len(workers), "failures": failures})
+
+
+def sender_of(settings: Settings, channel: Channel, watchdog: Watchdog) -> Sender:
+    """Return what sends a channel's messages."""
+    match channel:
+        case EmailChannel():
+            return Mail(channel, watchdog)
+        case WebhookChannel():
+            return Webhook(channel, f"/haidang/{settings.observer}", settings.data_dir / "templates", watchdog)
+        case SyslogChannel():
+            return Syslog(channel, settings.observer, watchdog)
+        case ScriptChannel():
+            return Script(channel, scripts_of(settings))
+    return KafkaTopic(channel, f"/haidang/{settings.observer}")

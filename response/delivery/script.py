@@ -1,0 +1,252 @@
+"""Scripts: messages enter, a program of one folder is run for each with the alert on its standard input; its exit
+status and what it wrote leave.
+
+No shell, no arguments, an environment of few variables, bounds on time, memory and processes; at the end, however it
+ends, everything that it started is killed.
+"""
+
+import contextlib
+import grp
+import os
+import pwd
+import resource
+import selectors
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.delivery import DIGEST, HEARTBEAT
+from pipeline.delivery.book import Outcome
+from pipeline.messages import say, speaking
+from pipeline.settings import Settings
+from pipeline.settings_delivery import ScriptChannel
+from response.delivery.message import Message, for_programs, one_line
+from response.delivery.sender import Sender, Stopped
+
+#: Bytes of output that are kept; more is read and thrown away, so that the program does not hang.
+_KEPT_OUTPUT = 2000
+#: Open files, bytes of a file it writes.
+_OPEN_FILES, _FILE_BYTES = 256, 100_000_000
+#: Exit statuses by which a program says what is to become of the message (sysexits.h).
+_REFUSED, _AGAIN = 65, 75
+#: How long what a program has started may take to end after it was killed, in seconds.
+_KILL_SECONDS = 5.0
+
+
+def scripts_of(settings: Settings) -> Path:
+    """Return the only folder from which programs are run."""
+    return settings.delivery.scripts or settings.data_dir / "scripts"
+
+
+def program_of(folder: Path, name: str) -> Path:
+    """Return a program's file.
+
+    Raises:
+        Stopped: it is not there, leads out of the folder, or somebody else could change it.
+    """
+    file = folder / name
+    try:
+        found = file.resolve(strict=True)
+        if found.parent != folder.resolve(strict=True) or file.name != name:
+            raise Stopped(say("delivery.script_outside", file=file))
+        about = found.stat()
+    except OSError as error:
+        raise Stopped(say("delivery.no_script", file=file, fault=error.strerror or error)) from error
+    owned = about.st_uid in (0, os.geteuid())
+    if not stat.S_ISREG(about.st_mode) or not about.st_mode & 0o111 or about.st_mode & 0o022 or not owned:
+        raise Stopped(say("delivery.script_open", file=file))
+    return found
+
+
+class Script(Sender):
+    """One program."""
+
+    def __init__(self, channel: ScriptChannel, folder: Path) -> None:
+        self._channel, self._folder = channel, folder
+        self._threads = ThreadPoolExecutor(channel.at_once, thread_name_prefix=f"script-{channel.name}")
+
+    def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
+        """Run the program for each message, some at once."""
+        program = program_of(self._folder, self._channel.program)
+        user = user_of(self._channel.user)
+        inputs = [(message, _input_of(message)) for message in messages]
+        running = [self._threads.submit(self._outcome, program, user, message, data) for message, data in inputs]
+        try:
+            for each in running:
+                yield each.result()
+        finally:
+            for each in running:
+                each.cancel()
+
+    def close(self) -> None:
+        """Start no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _outcome(self, program: Path, user: "pwd.struct_passwd | None", message: Message, data: bytes) -> Outcome:
+        with speaking(message.language):
+            try:
+                status, output, late = run(program, self._channel, user, message, data)
+            except OSError as error:
+                return Outcome("failed", say("delivery.no_script", file=program, fault=error.strerror or error))
+            told = one_line(output.decode("utf-8", "replace"), _KEPT_OUTPUT)
+            if late:
+                return Outcome(
+                    "failed", say("delivery.script_slow", seconds=self._channel.timeout_seconds, output=told)
+                )
+            said = say("delivery.script_ended", status=status, output=told).strip()
+            if status == 0:
+                return Outcome("sent", said)
+            return Outcome("refused" if status == _REFUSED else "failed", said)
+
+
+def _input_of(message: Message) -> bytes:
+    """Return what a program reads: one JSON document."""
+    told: dict[str, Any] = {
+        "id": message.id, "kind": message.kind, "level": message.level, "title": message.title(),
+        "text": "\n".join(message.lines()).strip(),
+    }  # fmt: skip
+    if message.kind == HEARTBEAT:
+        told["facts"] = dict(message.facts)
+    elif message.kind == DIGEST:
+        told["alerts"] = [for_programs(alert) for alert in message.alerts]
+    else:
+        told["alert"] = for_programs(message.alerts[0])
+    return orjson.dumps(told) + b"\n"
+
+
+def user_of(name: str) -> "pwd.struct_passwd | None":
+    """Return the user that programs run as; None for our own.
+
+    Raises:
+        Stopped: there is no such user, or we may not become one.
+    """
+    if not name:
+        return None
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError as error:
+        raise Stopped(say("delivery.no_user", name=name)) from error
+    if found.pw_uid == os.geteuid():
+        return None
+    if os.geteuid() != 0:
+        raise Stopped(say("delivery.not_root", name=name))
+    return found
+
+
+def run(
+    program: Path, channel: ScriptChannel, user: "pwd.struct_passwd | None", message: Message, data: bytes
+) -> tuple[int, bytes, bool]:
+    """Run a program; return its exit status (below 0: a signal ended it), its output, and whether it was late."""
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HAIDANG_MESSAGE": message.id,
+        "HAIDANG_LEVEL": message.level, "HOME": user.pw_dir if user else "/nonexistent",
+    }  # fmt: skip
+    more: dict[str, Any] = {}
+    if user is not None:
+        groups = [each.gr_gid for each in grp.getgrall() if user.pw_name in each.gr_mem]
+        more = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+    process = subprocess.Popen(  # noqa: S603 - a program of the one folder, without arguments
+        [str(program)], env=environment, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: _bound(channel), **more,  # noqa: PLW1509
+    )  # fmt: skip
+    try:
+        output, late = _talk(process, data, channel.timeout_seconds)
+    finally:
+        _kill_all(process)
+    return process.returncode, output, late
+
+
+def _bound(channel: ScriptChannel) -> None:
+    """In the child, before the program: bounds that it cannot lift."""
+    memory, seconds = channel.memory_mb * 1_000_000, int(channel.timeout_seconds) + 1
+    bounds = {
+        resource.RLIMIT_AS: memory, resource.RLIMIT_CPU: seconds, resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_FSIZE: _FILE_BYTES, resource.RLIMIT_CORE: 0, resource.RLIMIT_NPROC: channel.processes,
+    }  # fmt: skip
+    for kind, most in bounds.items():
+        hard = resource.getrlimit(kind)[1]
+        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (limit, limit))
+    os.umask(0o077)
+
+
+def _talk(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) -> tuple[bytes, bool]:
+    """Give a program its input and take its output, until it has ended or the time is over."""
+    assert process.stdin is not None and process.stdout is not None
+    deadline, kept, place = time.monotonic() + seconds, b"", 0
+    for pipe in (process.stdin, process.stdout):
+        os.set_blocking(pipe.fileno(), False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        while process.poll() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return kept, True
+            for key, _ in selector.select(min(left, 0.05)):
+                if key.fileobj is process.stdout:
+                    part = _read(process)
+                    kept = (kept + part)[:_KEPT_OUTPUT]
+                    if not part:
+                        selector.unregister(process.stdout)
+                else:
+                    place = _write(process, data, place)
+                    if place >= len(data):
+                        selector.unregister(process.stdin)
+                        with contextlib.suppress(OSError):
+                            process.stdin.close()
+        while len(kept) < _KEPT_OUTPUT and (part := _read(process)):
+            kept = (kept + part)[:_KEPT_OUTPUT]
+    return kept, False
+
+
+def _read(process: "subprocess.Popen[bytes]") -> bytes:
+    assert process.stdout is not None
+    try:
+        return os.read(process.stdout.fileno(), 65_536)
+    except BlockingIOError:
+        return b""
+
+
+def _write(process: "subprocess.Popen[bytes]", data: bytes, place: int) -> int:
+    """Write on; return how far it came. A program that does not read its input is none of our business."""
+    assert process.stdin is not None
+    try:
+        return place + os.write(process.stdin.fileno(), data[place : place + 65_536])
+    except BlockingIOError:
+        return place
+    except OSError:
+        return len(data)
+
+
+def _kill_all(process: "subprocess.Popen[bytes]") -> None:
+    """End the program and what it has started and left behind, as far as it is in its session."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_KILL_SECONDS)
+    for child in _of_session(process.pid):
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _of_session(session: int) -> list[int]:
+    """Return the processes of a session: also those that have made a process group of their own (proc(5), stat)."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                if int((folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[3]) == session:
+                    found.append(int(folder.name))
+    return found
