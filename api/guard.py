@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 1_000_000
 #: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -100,7 +100,7 @@ class _Headed:
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
             if self._secure:  # from now on never without TLS (RFC 6797); browsers heed it for names they trust
-                headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+                headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
         await self._send(message)
 
 

@@ -15,8 +15,7 @@ from pipeline.settings import Settings
 
 router = APIRouter(tags=["log-in"])
 #: What a browser must bring back; it comes from another site then, so this cookie goes along with such a visit.
-_HELD, _SECURE_HELD = "haidang_oidc", "__Secure-haidang_oidc"
-_PATH = "/api/v1/login/oidc"
+_HELD, _SECURE_HELD = "haidang_oidc", "__Host-haidang_oidc"
 #: A page of our own leads on: the session's cookie is not sent with a visit that began elsewhere (SameSite=Strict).
 _BACK = '<!DOCTYPE html><html><head><meta http-equiv="refresh" content="0;url=/"><title>Hải Đăng</title></head></html>'
 
@@ -28,9 +27,7 @@ async def begin(request: Request) -> Response:
     address, held = await anyio.to_thread.run_sync(oidc.begin, _settings(request))
     response = RedirectResponse(address, 303)
     secure = request.url.scheme == "https"
-    response.set_cookie(
-        _held_of(request), held, max_age=oidc.LASTS, path=_PATH, httponly=True, samesite="lax", secure=secure
-    )
+    response.set_cookie(_held_of(request), held, max_age=oidc.LASTS, httponly=True, samesite="lax", secure=secure)
     return response
 
 
@@ -60,7 +57,7 @@ async def finish(
         raise HTTPException(401, str(refused)) from refused
     response = HTMLResponse(_BACK)
     secure = request.url.scheme == "https"
-    response.delete_cookie(_held_of(request), path=_PATH, httponly=True, samesite="lax", secure=secure)
+    response.delete_cookie(_held_of(request), httponly=True, samesite="lax", secure=secure)
     response.set_cookie(
         cookie_of(request), entered.secret, max_age=int(settings.api.session_hours * 3600), httponly=True,
         samesite="strict", secure=secure,

@@ -630,7 +630,7 @@ def _kinds(loc: tuple[Any, ...]) -> str:
 
 
 #: Settings whose values are secrets, also where they are no text and so are refused.
-_SECRETS = ("password", "token", "secrets", "url", "api_key")
+_SECRETS = ("password", "token", "secrets", "url", "api_key", "client_secret")
 
 
 def _shown_at(loc: tuple[Any, ...], value: Any) -> str:

@@ -78,7 +78,7 @@ RIGHTS = {
     "DELETE /tokens/{name}": "tokens.manage",
     "GET /audit": "audit.read", "GET /audit/verify": "audit.read",
     "GET /sources": "site.read", "GET /sources/clocks": "site.read", "GET /sources/{source}/minutes": "site.read",
-    "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /settings": "settings.read", "GET /health": "site.read", "GET /metrics": "site.read",
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {

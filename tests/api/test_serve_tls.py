@@ -65,7 +65,7 @@ def test_a_browser_that_trusts_the_authority_logs_in_and_no_other_does(tmp_path:
             same = {"Origin": said["address"]}
             answer = browser.post("/api/v1/login", json={"name": "an", "password": _PASSWORD}, headers=same)
             assert answer.headers["set-cookie"].startswith("__Host-haidang_session=")
-            assert answer.headers["strict-transport-security"] == "max-age=31536000"
+            assert answer.headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
             assert browser.get("/api/v1/me").json()["name"] == "an"
         with pytest.raises(httpx.ConnectError, match="certificate"):
             httpx.get(said["address"])
