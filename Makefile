@@ -20,6 +20,8 @@ nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of othe
 	@for round in $$(seq 20); do $(BIN)/pytest -q -m hypothesis --hypothesis-seed=$$(date +%s)$$round || exit 1; done
 chaos: .venv/dev         ## 100 random kills under load; make chaos ON=--services: on Kafka, Elasticsearch, PostgreSQL
 	@$(BIN)/python -m tests.e2e.chaos $(ON)
+chaosdelivery: .venv/dev ## 50 random kills of the stage that delivers, with receivers that fail
+	@$(BIN)/python -m tests.response.delivery.chaos
 bench: .venv/run         ## measure this machine
 	@$(BIN)/haidang bench pipeline
 lock: .venv/dev          ## renew the lock files
@@ -38,4 +40,4 @@ clean:           ## remove what was made here (never data)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . && touch $@
 .venv/dev: .venv/run requirements-dev.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock && touch $@
-.PHONY: help run test check format nightly chaos bench lock wheel clean
+.PHONY: help run test check format nightly chaos chaosdelivery bench lock wheel clean

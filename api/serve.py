@@ -13,6 +13,7 @@ from api.app import make_app
 from api.searching import Searching
 from pipeline import store
 from pipeline.audit import head_of
+from pipeline.listener import tcp_listener
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.stage import HEARTBEAT_SECONDS, STATE_AWAY, Stage
@@ -97,11 +98,7 @@ def configuration(app: FastAPI, served: Served | None = None) -> uvicorn.Config:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return tcp_listener(host, port, _CONNECTIONS)
     except OSError as error:
-        listener.close()
         raise HaidangError("api.cannot_listen", host=host, port=port, fault=error.strerror or error) from error
-    return listener

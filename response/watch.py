@@ -12,7 +12,7 @@ from pipeline.cases import clocks as case_clocks
 from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
-from pipeline.queue import risk
+from pipeline.queue import counts, risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
 from response.queue import row, save
@@ -58,6 +58,7 @@ class Watch:
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
                 risk.forget_old(connection, time.time())
+                counts.recount(connection)
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings

@@ -16,7 +16,7 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workb
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators|delivery)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",

@@ -59,52 +59,11 @@ def pause(failures: int, longest: float = _LONGEST_PAUSE) -> float:
     So that not all come back at once:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    return random.uniform(0, min(longest, _FIRST_PAUSE * 2.0 ** min(failures, 30)))  # noqa: S311 - no secret
+    return random.uniform(0, min(longest, _FIRST_PAUSE * 2.0 ** (min(failures, 30) - 1)))  # noqa: S311 - no secret
 
 
 def _is_due(now: float) -> ColumnElement[bool]:
     return or_(deliveries.c.due <= now, deliveries.c.planned > now + _CLOCK_SLACK)
-
-
-def due(
-    connection: Connection, channel: str, now: float, quiet: Sequence[str], gathered: Sequence[str], limit: int
-) -> list[Any]:
-    """Return the messages of a channel that are to be sent now, the oldest first.
-
-    `quiet` are levels that wait until the quiet hours are over, `gathered` those of alerts that become a digest.
-    """
-    columns = deliveries.c
-    query = (
-        select(deliveries)
-        .where(
-            columns.channel == channel,
-            columns.status == WAITING,
-            _is_due(now),
-            or_(columns.level.not_in(quiet), columns.kind == HEARTBEAT),
-            or_(columns.level.not_in(gathered), columns.kind != ALERT),
-        )
-        .order_by(columns.due, columns.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).all())
-
-
-def gather(connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: "Gathering") -> None:
-    """Make a digest of a channel's alerts where it is time for one."""
-    columns = deliveries.c
-    waiting = (
-        columns.channel == channel, columns.status == WAITING, columns.kind == ALERT, columns.attempts == 0,
-        _is_due(now), columns.level.not_in(quiet),
-    )  # fmt: skip
-    if wanted.seconds:
-        ripe = (*waiting, columns.level.in_(wanted.levels))
-        oldest, latest = connection.execute(
-            select(func.min(columns.created), func.max(columns.created)).where(*ripe)
-        ).one()
-        if oldest is not None and (oldest <= now - wanted.seconds or latest > now + _CLOCK_SLACK):
-            _join(connection, channel, now, ripe)
-    if wanted.over and (connection.scalar(select(func.count()).where(*waiting)) or 0) > wanted.over:
-        _join(connection, channel, now, waiting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +75,53 @@ class Gathering:
     over: int
 
 
-def _join(connection: Connection, channel: str, now: float, which: Sequence[ColumnElement[bool]]) -> None:
+def due(
+    connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: Gathering | None, limit: int
+) -> list[Any]:
+    """Return the messages of a channel that are to be sent now, the oldest first.
+
+    `quiet` are levels that wait until the quiet hours are over; `wanted` says which alerts wait to become a digest.
+    """
+    columns = deliveries.c
+    query = select(deliveries).where(
+        columns.channel == channel,
+        columns.status == WAITING,
+        _is_due(now),
+        or_(columns.level.not_in(quiet), columns.kind == HEARTBEAT),
+    )
+    if wanted is not None and wanted.seconds:
+        ready = or_(columns.created <= now - wanted.seconds, columns.created > now + _CLOCK_SLACK)
+        is_single = or_(columns.kind != ALERT, columns.attempts > 0, columns.level.not_in(wanted.levels))
+        query = query.where(or_(is_single, ready))  # one that is ready and still here is alone
+    return list(connection.execute(query.order_by(columns.due, columns.id).limit(limit)).all())
+
+
+def ripe(
+    connection: Connection, channel: str, now: float, quiet: Sequence[str], wanted: Gathering
+) -> list[ColumnElement[bool]]:
+    """Return which alerts of a channel it is time to make a digest of, as conditions; none where it is not."""
+    columns = deliveries.c
+    waiting = [
+        columns.channel == channel, columns.status == WAITING, columns.kind == ALERT, columns.attempts == 0,
+        _is_due(now), columns.level.not_in(quiet),
+    ]  # fmt: skip
+    if wanted.seconds:
+        gathered = [*waiting, columns.level.in_(wanted.levels)]
+        ends = select(func.min(columns.created), func.max(columns.created)).where(*gathered)
+        oldest, latest = connection.execute(ends).one()
+        if oldest is not None and (oldest <= now - wanted.seconds or latest > now + _CLOCK_SLACK):
+            return gathered
+    if wanted.over and (connection.scalar(select(func.count()).where(*waiting)) or 0) > wanted.over:
+        return waiting
+    return []
+
+
+def join(connection: Connection, channel: str, now: float, which: Sequence[ColumnElement[bool]]) -> bool:
+    """Make a digest of these messages of a channel, at most `MOST_OF_DIGEST`; False where it is only one."""
     query = select(deliveries.c.id, deliveries.c.level, deliveries.c.route).where(*which)
     parts = connection.execute(query.order_by(deliveries.c.created, deliveries.c.id).limit(MOST_OF_DIGEST)).all()
     if len(parts) < 2:
-        return
+        return False
     identifier = message_id(DIGEST, channel, *(part.id for part in parts))
     level = max((part.level for part in parts), key=lambda level: LEVELS.index(level) if level in LEVELS else 99)
     row = {
@@ -131,6 +132,7 @@ def _join(connection: Connection, channel: str, now: float, which: Sequence[Colu
     insert_new(connection, deliveries, [row], key=["id"])
     joined = deliveries.c.id.in_([part.id for part in parts])
     connection.execute(update(deliveries).where(joined).values(status=JOINED, digest=identifier))
+    return True
 
 
 def parts_of(connection: Connection, digests: Sequence[str]) -> dict[str, list[str]]:
@@ -214,7 +216,7 @@ def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, Any]]:
     columns = deliveries.c
-    known = {row["name"]: dict(row) for row in connection.execute(select(channels)).mappings()}
+    known = {row["name"]: _plain(row) for row in connection.execute(select(channels)).mappings()}
     found = []
     for name in [*names, *sorted(known.keys() - set(names))]:
         state = known.get(name, {})
@@ -245,7 +247,12 @@ def listed(
         fits.append(columns.alert == alert)
     query = select(deliveries).where(*fits).order_by(columns.created.desc(), columns.id).limit(limit).offset(offset)
     with engine.connect().execution_options(read_only=True) as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        return [_plain(row) for row in connection.execute(query).mappings()]
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a row whose names are plain texts: SQLAlchemy's own kind of text is no key of JSON."""
+    return {str(name): value for name, value in row.items()}
 
 
 def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: str, address: str) -> int:
@@ -277,6 +284,13 @@ def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: s
             told = {"count": len(chosen), "messages": chosen[:100], "channel": channel}
             audit(connection, who, address, "messages_resent", **told)
     return len(chosen)
+
+
+def drop_of_others(connection: Connection, names: Sequence[str], before: float, why: str) -> None:
+    """Wait no longer for channels that are in the settings no more, with messages of before a moment."""
+    columns = deliveries.c
+    left = (columns.channel.not_in(names), columns.status.in_((WAITING, JOINED, DEAD)), columns.created < before)
+    connection.execute(update(deliveries).where(*left).values(status=DROPPED, ended=time.time(), answer=why))
 
 
 def forget_old(connection: Connection, now: float, keep_seconds: float) -> None:

@@ -59,7 +59,7 @@ def follow(engine: Engine, message: str, seconds: float) -> Iterator[dict[str, A
             row = connection.execute(select(deliveries).where(deliveries.c.id == message)).mappings().first()
         if row is not None and (row["status"], row["attempts"]) != last:
             last = row["status"], row["attempts"]
-            yield dict(row)
+            yield {str(name): value for name, value in row.items()}
         if (row is not None and row["status"] != WAITING) or time.monotonic() > deadline:
             return
         time.sleep(0.1)

@@ -6,7 +6,7 @@ What comes into a group that somebody works on is his, too; into one that was cl
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, case, delete, literal, select, update
 from pipeline import shares
 from pipeline.event import event_id
 from pipeline.own_alerts import SEVERITY
-from pipeline.queue import ACKNOWLEDGED, ESCALATED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, risk
+from pipeline.queue import ACKNOWLEDGED, ESCALATED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, counts, risk
 from pipeline.queue.entities import entities_of
 from pipeline.queue.risk import Risk
 from pipeline.state import upsert
@@ -62,9 +62,10 @@ def put(connection: Connection, rows: Sequence[Row], hours: float) -> dict[str, 
 def count(connection: Connection, changes: Iterable[tuple[str, str, int]], status: str, owner: str, note: str) -> None:
     """Follow alerts that people gave a status: the groups, the status that so many of their alerts had before."""
     moved: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(STATUSES, 0))
-    for group, before, number in changes:
-        moved[group][before] -= number
+    for group, status_before, number in changes:
+        moved[group][status_before] -= number
         moved[group][status] += number
+    before = counts.of(connection, moved)
     for group, deltas in moved.items():
         numbers = {name: alert_groups.c[name] + deltas[name] for name in STATUSES}
         values: Row = {**numbers, "owner": owner, "status": case(
@@ -73,6 +74,7 @@ def count(connection: Connection, changes: Iterable[tuple[str, str, int]], statu
         if note:
             values["note"] = note
         connection.execute(update(alert_groups).where(alert_groups.c.id == group).values(values))
+    counts.follow(connection, before, counts.of(connection, moved))
 
 
 def catch_up(engine: Engine, hours: float) -> int:
@@ -105,6 +107,8 @@ class _Shelf:
         self._history: list[Row] = []
         self._placed: list[Row] = []
         self._changed: dict[str, Row] = {}
+        self._before: dict[str, counts.Kind] = {}
+        self._merged: set[str] = set()
         self._groups: dict[str, list[Row]] = defaultdict(list)
         columns = alert_groups.c
         query = select(alert_groups).where(
@@ -114,6 +118,7 @@ class _Shelf:
         )
         for found in connection.execute(query).mappings().all():
             self._groups[found["same"]].append(dict(found))
+            self._before[found["id"]] = (found["status"], found["level"])
 
     def place(self, row: Row, entity: str) -> None:
         """Put one alert into its group."""
@@ -141,6 +146,9 @@ class _Shelf:
         for group in self._changed.values():
             group["risk"] = risks[group["entity"]]
         upsert(self._connection, alert_groups, list(self._changed.values()), ["id"])
+        gone = [kind for group, kind in self._before.items() if group in self._changed or group in self._merged]
+        there = [(group["status"], group["level"]) for group in self._changed.values()]
+        counts.follow(self._connection, Counter(gone), Counter(there))
         if self._history:
             self._connection.execute(group_history.insert(), self._history)
 
@@ -174,7 +182,7 @@ class _Shelf:
             self._write(group, RAISED)
         elif group["status"] in (ACKNOWLEDGED, ESCALATED):
             row.update(status=group["status"], owner=group["owner"])
-        row.update(group_id=group["id"], owner=row.get("owner", ""))
+        row.update(group_id=group["id"], owner=row.get("owner", ""), case_id=group["case_id"])
         if worse:
             group.update(level=row["level"], severity=SEVERITY.get(row["level"], 0))
         if row["time"] >= group["last"]:
@@ -198,6 +206,7 @@ class _Shelf:
         group["case_id"] = group["case_id"] or other["case_id"]
         group["note"] = group["note"] or other["note"]
         self._changed.pop(other["id"], None)
+        self._merged.add(other["id"])
         for each in (*self._placed, *self._history):  # what is not saved yet
             if each["group_id"] == other["id"]:
                 each["group_id"] = group["id"]

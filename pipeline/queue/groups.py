@@ -7,7 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.event import from_micros
-from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, grouping, risk
+from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, counts, grouping, risk
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alert_groups, alerts, group_history
 from pipeline.views import EVERYTHING, Sight
@@ -63,8 +63,11 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
     """Return `total`, the groups of each status and level, what was kept out, and a page of `groups`."""
     columns = alert_groups.c
     others = asked.others(connection)
-    counted = select(columns.status, columns.level, func.count().label("groups")).where(*others)
-    numbers = connection.execute(counted.group_by(columns.status, columns.level)).all()
+    if others:
+        counted = select(columns.status, columns.level, func.count().label("groups")).where(*others)
+        numbers = list(connection.execute(counted.group_by(columns.status, columns.level)).all())
+    else:
+        numbers = counts.kept(connection)
     statuses: dict[str, int] = {}
     levels: dict[str, int] = {}
     for row in numbers:
@@ -86,10 +89,8 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
 
 def standing(connection: Connection) -> dict[str, int]:
     """Return how many groups of each status that is still to be worked on there are."""
-    columns = alert_groups.c
-    query = select(columns.status, func.count().label("number")).where(columns.status.in_((*OPEN, ESCALATED)))
-    found = {row.status: row.number for row in connection.execute(query.group_by(columns.status))}
-    return {status: found.get(status, 0) for status in (*OPEN, ESCALATED)}
+    found = counts.kept(connection)
+    return {status: sum(row.groups for row in found if row.status == status) for status in (*OPEN, ESCALATED)}
 
 
 def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> dict[str, Any] | None:

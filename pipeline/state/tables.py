@@ -442,6 +442,16 @@ alert_groups = Table(
     Index("alert_groups_case", "case_id"),
 )
 
+#: How many groups there are of each status and level: to count a million takes longer than anybody waits for a page.
+group_counts = Table(
+    "group_counts",
+    metadata,
+    Column("status", String(20), nullable=False),
+    Column("level", String(20), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("status", "level"),
+)
+
 #: What became of groups: came, came back, grew worse, and what people did; only ever added to.
 group_history = Table(
     "group_history",

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 
@@ -111,20 +112,27 @@ def _keep_watch(stage: Stage, lead: Lead, workers: list[Worker]) -> None:
         if lead.held.is_set() and time.monotonic() - cleaned >= _CLEAN_SECONDS:
             cleaned = time.monotonic()
             with stage.engine.begin() as connection:
-                book.forget_old(connection, time.time(), stage.settings.delivery.keep_days * 86_400)
+                _clean(connection, stage.settings, time.time())
         failures = {worker.channel.name: say("delivery.worker_ended") for worker in workers if not worker.is_alive()}
         stage.beat(detail={"ready": True, "leads": lead.held.is_set(), "channels": len(workers), "failures": failures})
 
 
+def _clean(connection: Connection, settings: Settings, now: float) -> None:
+    names = [channel.name for channel in settings.channels]
+    book.drop_of_others(connection, names, now - settings.delivery.retry_hours * 3600, say("delivery.channel_gone"))
+    book.forget_old(connection, now, settings.delivery.keep_days * 86_400)
+
+
 def sender_of(settings: Settings, channel: Channel, watchdog: Watchdog) -> Sender:
     """Return what sends a channel's messages."""
+    source = f"/haidang/{quote(settings.observer, safe='')}"
     match channel:
         case EmailChannel():
             return Mail(channel, watchdog)
         case WebhookChannel():
-            return Webhook(channel, f"/haidang/{settings.observer}", settings.data_dir / "templates", watchdog)
+            return Webhook(channel, source, settings.data_dir / "templates", watchdog)
         case SyslogChannel():
             return Syslog(channel, settings.observer, watchdog)
         case ScriptChannel():
             return Script(channel, scripts_of(settings))
-    return KafkaTopic(channel, f"/haidang/{settings.observer}")
+    return KafkaTopic(channel, source)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from typing import Any
 
 from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, TEST
@@ -29,7 +30,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Message:
     """One message, in the language of its channel (`pipeline.messages.speaking`)."""
 
@@ -60,6 +61,10 @@ class Message:
 
     def title(self) -> str:
         """Say in one line what it is about."""
+        return self._title
+
+    @cached_property
+    def _title(self) -> str:
         if self.kind == HEARTBEAT:
             return say("delivery.heartbeat_title", observer=self.facts.get("observer", "-"))
         level = level_name(self.level).upper()
@@ -74,6 +79,10 @@ class Message:
 
     def lines(self) -> list[str]:
         """Say it in plain lines."""
+        return self._lines
+
+    @cached_property
+    def _lines(self) -> list[str]:
         if self.kind == HEARTBEAT:
             return heartbeat_lines(self.facts)
         if self.kind == DIGEST:

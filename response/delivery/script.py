@@ -36,8 +36,10 @@ _KEPT_OUTPUT = 2000
 _OPEN_FILES, _FILE_BYTES = 256, 100_000_000
 #: Exit statuses by which a program says what is to become of the message (sysexits.h).
 _REFUSED, _AGAIN = 65, 75
-#: How long what a program has started may take to end after it was killed, in seconds.
-_KILL_SECONDS = 5.0
+#: How long a program may take to end after it was killed, in seconds; how often what it started is looked for.
+_KILL_SECONDS, _KILL_ROUNDS = 5.0, 10
+#: The variable that says which message a program is run for.
+_MARK = "HAIDANG_MESSAGE"
 
 
 def scripts_of(settings: Settings) -> Path:
@@ -145,7 +147,7 @@ def run(
 ) -> tuple[int, bytes, bool]:
     """Run a program; return its exit status (below 0: a signal ended it), its output, and whether it was late."""
     environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HAIDANG_MESSAGE": message.id,
+        "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", _MARK: message.id,
         "HAIDANG_LEVEL": message.level, "HOME": user.pw_dir if user else "/nonexistent",
     }  # fmt: skip
     more: dict[str, Any] = {}
@@ -159,7 +161,7 @@ def run(
     try:
         output, late = _talk(process, data, channel.timeout_seconds)
     finally:
-        _kill_all(process)
+        _kill_all(process, message.id)
     return process.returncode, output, late
 
 
@@ -226,8 +228,8 @@ def _write(process: "subprocess.Popen[bytes]", data: bytes, place: int) -> int:
         return len(data)
 
 
-def _kill_all(process: "subprocess.Popen[bytes]") -> None:
-    """End the program and what it has started and left behind, as far as it is in its session."""
+def _kill_all(process: "subprocess.Popen[bytes]", message: str) -> None:
+    """End the program and all that it has started, also what has left its session."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdin, process.stdout):
@@ -236,17 +238,21 @@ def _kill_all(process: "subprocess.Popen[bytes]") -> None:
                 pipe.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_KILL_SECONDS)
-    for child in _of_session(process.pid):
-        with contextlib.suppress(OSError):
-            os.kill(child, signal.SIGKILL)
+    for _ in range(_KILL_ROUNDS):  # what is killed may have started something just before
+        left = _started_for(message)
+        for child in left:
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        if not left:
+            return
 
 
-def _of_session(session: int) -> list[int]:
-    """Return the processes of a session: also those that have made a process group of their own (proc(5), stat)."""
-    found = []
+def _started_for(message: str) -> list[int]:
+    """Return the processes that live and began with the variables of a message's program (proc(5), environ)."""
+    mark, found = f"{_MARK}={message}".encode(), []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                if int((folder / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[3]) == session:
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
                     found.append(int(folder.name))
     return found

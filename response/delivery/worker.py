@@ -69,6 +69,7 @@ class Worker(threading.Thread):
         """Work until the end; whatever goes wrong, go on."""
         with speaking(self._language):
             while not self._ended.is_set():
+                started = time.monotonic()
                 try:
                     worked = self._leads.is_set() and time.monotonic() >= self._paused_until and self.work() > 0
                 except (LeaseLost, *STATE_AWAY) as error:
@@ -79,8 +80,8 @@ class Worker(threading.Thread):
                     log("delivery").exception("fault", channel=self.channel.name)
                     self._fail(Outcome("failed", f"{type(error).__name__}: {reason(error)}", away=True))
                     worked = False
-                if not worked:
-                    self._ended.wait(_LOOK_SECONDS)
+                if not worked:  # a look at very many that must wait takes its time: at most a tenth of it
+                    self._ended.wait(max(_LOOK_SECONDS, 9 * (time.monotonic() - started)))
             self._sender.close()
 
     def work(self) -> int:
@@ -98,16 +99,24 @@ class Worker(threading.Thread):
         channel, now = self.channel, time.time()
         quiet = book.below(channel.quiet_below) if self._is_quiet(now) else ()
         gathering = self._gathering()
-        gathered = gathering.levels if gathering else ()
-        if gathering:
-            with self._stage.engine.begin() as connection:
-                book.gather(connection, channel.name, now, quiet, gathering)
+        if gathering is not None:
+            self._gather(now, quiet, gathering)
         with self._stage.engine.connect().execution_options(read_only=True) as connection:
-            rows = book.due(connection, channel.name, now, quiet, gathered, limit)
+            rows = book.due(connection, channel.name, now, quiet, gathering, limit)
             parts = book.parts_of(connection, [row.id for row in rows if row.kind == DIGEST])
             wanted_alerts = {row.alert for row in rows if row.alert}.union(*parts.values())
             found = _alerts(connection, sorted(wanted_alerts))
         return [self._message(row, parts.get(row.id, [row.alert]), found) for row in rows]
+
+    def _gather(self, now: float, quiet: Sequence[str], wanted: Gathering) -> None:
+        """Make digests where it is time for them."""
+        with self._stage.engine.connect().execution_options(read_only=True) as connection:
+            which = book.ripe(connection, self.channel.name, now, quiet, wanted)
+        joined = bool(which)
+        while joined:
+            with self._stage.engine.begin() as connection:
+                which = book.ripe(connection, self.channel.name, now, quiet, wanted)
+                joined = bool(which) and book.join(connection, self.channel.name, now, which)
 
     def _gathering(self) -> Gathering | None:
         """Return when this channel's alerts become a digest; None for a channel of single ones."""
@@ -128,7 +137,13 @@ class Worker(threading.Thread):
             return row, Outcome("refused", say("delivery.no_alert"))
         facts = row.body if row.kind == HEARTBEAT else {}
         documents: list[Event] = [shown(each) for each in about]
-        return Message(row, documents, self._language, self._zone, settings.delivery.link, facts)
+        made = Message(row, documents, self._language, self._zone, settings.delivery.link, facts)
+        try:
+            made.title(), made.lines()
+        except Exception as error:  # whatever is in an alert: it must not hold the others
+            log("delivery").exception("cannot_be_written", message=row.id)
+            return row, Outcome("refused", say("delivery.cannot_be_written", fault=f"{type(error).__name__}: {error}"))
+        return made
 
     def _carry_out(self, taken: list[Message | tuple[Any, Outcome]]) -> int:
         """Send, and save receipts as they come."""
@@ -142,6 +157,10 @@ class Worker(threading.Thread):
                     outcome = next(outcomes, None)
                 except (Stopped, OSError) as error:
                     outcome = Outcome("failed", reason(error), away=True)
+                except Exception as error:  # a fault of ours with this message: told, and the others go on
+                    log("delivery").exception("fault", channel=self.channel.name, message=message.id)
+                    outcome = Outcome("failed", f"{type(error).__name__}: {reason(error)}")
+                    outcomes = iter(())
                 if outcome is None:
                     break
                 tried += 1

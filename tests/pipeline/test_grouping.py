@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 from pipeline.cases import life as cases
 from pipeline.cases.entries import By
 from pipeline.event import Event, event_id, from_micros
-from pipeline.queue import grouping, life, risk
+from pipeline.queue import counts, grouping, life, risk
 from pipeline.queue.entities import entities_of
 from pipeline.settings import State
 from pipeline.state import open_engine, open_state
@@ -72,6 +72,10 @@ def adds_up(engine: Engine) -> None:
                 ).group_by(alerts.c.group_id)
             )
         }
+    with engine.begin() as connection:
+        told = sorted(tuple(each) for each in counts.kept(connection))
+        counts.recount(connection)
+        assert told == sorted(tuple(each) for each in counts.kept(connection))
     for group in groups(engine):
         numbers = counted.pop(group["id"])
         assert {name: group[name] for name in STATUSES if group[name]} == numbers

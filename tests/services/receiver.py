@@ -42,7 +42,10 @@ class Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # whoever sent it was killed
+            return
         request = Request(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
         receiver = self.server.receiver
         with receiver.lock:

@@ -18,6 +18,7 @@ _BENCHES = {
     "correlation": "detectors.bench_correlation",
     "behaviours": "detectors.bench_behaviours",
     "indicators": "detectors.bench_indicators",
+    "delivery": "response.bench_delivery",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
 }

@@ -6,14 +6,16 @@ its row, and the groups' numbers add up to them.
 """
 
 import argparse
+import http.client
 import random
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import cycle, islice
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
 from sqlalchemy import func, select
 
 from pipeline import access
@@ -25,7 +27,7 @@ from pipeline.messages import HaidangError
 from pipeline.own_alerts import SEVERITY
 from pipeline.queue import grouping
 from pipeline.settings import Bus as BusSettings
-from pipeline.state.tables import alert_groups, alerts
+from pipeline.state.tables import alert_groups, alerts, outbox, stages
 
 _ALERTS = 1_000_000
 _RATE = 1000
@@ -52,8 +54,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
             token = access.create_token(connection, "bench", access.API, "viewer")
         bus = open_bus(site.data_dir, BusSettings())
         made = _alerts(count + round(rate * seconds))
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
+        client = _Client(address, token)
+        with closing(client):
             started = time.monotonic()
             while part := list(islice(made, min(_PART, count))):
                 count -= len(part)
@@ -101,7 +103,7 @@ def _publish(bus: Bus, part: list[Event]) -> None:
 
 
 def _live(
-    site: Site, bus: Bus, client: httpx.Client, made: Iterator[Event], rate: int, seconds: float
+    site: Site, bus: Bus, client: "_Client", made: Iterator[Event], rate: int, seconds: float
 ) -> tuple[list[float], float]:
     """Send at a rate and ask for pages meanwhile; return how long these took, and how late the last alert was."""
     before = _held(site)
@@ -122,9 +124,33 @@ def _live(
     return took, round(time.monotonic() - ended, 2)
 
 
-def _ask(client: httpx.Client, page: dict[str, str]) -> float:
+class _Client:
+    """Asks for pages over one connection, as a browser does."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._connection = http.client.HTTPConnection(address.partition("://")[2], timeout=60)
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str) -> None:
+        """Ask for something.
+
+        Raises:
+            HaidangError: it is refused.
+        """
+        self._connection.request("GET", path, headers=self._headers)
+        answer = self._connection.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise HaidangError("command.bench.refused", path=path, status=answer.status)
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._connection.close()
+
+
+def _ask(client: _Client, page: dict[str, str]) -> float:
     started = time.perf_counter()
-    client.get("/api/v1/alerts/groups", params=page).raise_for_status()
+    client.get(f"/api/v1/alerts/groups?{urlencode(page)}")
     return (time.perf_counter() - started) * 1000
 
 
@@ -154,9 +180,13 @@ def _wait(site: Site, count: int) -> int:
 def _settle(site: Site) -> None:
     """Wait until the copies of what is in the queue are on their way: then the site is at rest."""
     until = time.monotonic() + LIMIT_SECONDS
-    while detail(site.engine, "store").get("backlog_events", 0) and time.monotonic() < until:
-        time.sleep(1)
-    time.sleep(3)
+    waiting = select(func.sum(stages.c.backlog_events))
+    owed = select(func.count()).select_from(outbox)
+    while time.monotonic() < until:
+        time.sleep(3)  # longer than a stage takes to say how it fares
+        with site.engine.connect().execution_options(read_only=True) as connection:
+            if not connection.scalar(waiting) and not connection.scalar(owed):
+                return
 
 
 def _count(site: Site, sent: int) -> dict[str, Any]:

@@ -43,10 +43,17 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
     engine.dispose()
 
 
-def due(engine: Engine, now: float, quiet: tuple[str, ...] = (), gathered: tuple[str, ...] = ()) -> list[Any]:
+def due(engine: Engine, now: float, quiet: tuple[str, ...] = (), wanted: Gathering | None = None) -> list[Any]:
     """The messages that are due."""
     with engine.connect() as connection:
-        return book.due(connection, "mail", now, quiet, gathered, 1000)
+        return book.due(connection, "mail", now, quiet, wanted, 1000)
+
+
+def gather(engine: Engine, now: float, quiet: tuple[str, ...], wanted: Gathering) -> bool:
+    """Make a digest where it is time; say whether one was made."""
+    with engine.begin() as connection:
+        which = book.ripe(connection, "mail", now, quiet, wanted)
+        return bool(which) and book.join(connection, "mail", now, which)
 
 
 def note(engine: Engine, outcomes: list[tuple[Any, Outcome]], now: float) -> None:
@@ -64,7 +71,7 @@ def test_a_message_waits_longer_after_each_failure_and_dies_when_it_is_old(site:
         note(made.engine, [(row, Outcome("failed", "no"))], now)
         (row,) = made.receipts()
         assert row["status"] == WAITING
-        assert 0 <= row["due"] - now <= min(3600, 2 * 2**attempt)
+        assert 0 <= row["due"] - now <= min(3600, 2**attempt)
         assert due(made.engine, now) == [] or row["due"] <= now
         now = row["due"] + 0.001
     now += RETRY
@@ -98,12 +105,11 @@ def test_quiet_hours_hold_what_is_not_urgent_and_a_digest_takes_what_it_may(site
     made.raise_alerts(alert(1, "low"), alert(2, "medium"), alert(3, "critical"), alert(4, "medium"))
     now = time.time() + 1
     assert {row.level for row in due(made.engine, now, ("low", "medium"))} == {"critical"}
-    assert {row.level for row in due(made.engine, now, ("low",), ("medium",))} == {"critical"}
-    with made.engine.begin() as connection:
-        book.gather(connection, "mail", now, ("low",), Gathering(600, ("medium", "low"), 0))
+    assert {row.level for row in due(made.engine, now, ("low",), Gathering(600, ("medium",), 0))} == {"critical"}
+    wanted = Gathering(600, ("medium", "low"), 0)
+    assert not gather(made.engine, now, ("low",), wanted)
     assert len(due(made.engine, now)) == 4
-    with made.engine.begin() as connection:
-        book.gather(connection, "mail", now + 600, ("low",), Gathering(600, ("medium", "low"), 0))
+    assert gather(made.engine, now + 600, ("low",), wanted)
     rows = due(made.engine, now + 600)
     assert sorted((row.kind, row.level) for row in rows) == [
         ("alert", "critical"),
@@ -137,6 +143,46 @@ def test_dead_letters_are_sent_again_under_their_own_ids_and_that_is_audited(sit
     with made.engine.connect() as connection:
         written = connection.execute(select(audit.c.action, audit.c.detail)).all()
     assert [(action, detail["count"]) for action, detail in written] == [("messages_resent", 1000)]
+
+
+def test_a_single_alert_that_was_gathered_for_goes_alone_when_its_time_has_come(
+    site: Callable[..., Corridor],
+) -> None:
+    made, wanted = site(), Gathering(600, ("low",), 20)
+    made.raise_alerts(alert(1, "low"))
+    now = time.time() + 1
+    assert due(made.engine, now, (), wanted) == []
+    assert not gather(made.engine, now + 600, (), wanted)
+    (row,) = due(made.engine, now + 600, (), wanted)
+    assert row.kind == "alert"
+
+
+def test_no_digest_is_larger_than_people_can_read_and_none_is_left_out(site: Callable[..., Corridor]) -> None:
+    made, wanted = site(), Gathering(0, (), 20)
+    made.raise_alerts(*(alert(number, "low") for number in range(1100)))
+    now, made_ones = time.time() + 1, 0
+    while gather(made.engine, now, (), wanted):
+        made_ones += 1
+    rows = due(made.engine, now, (), wanted)
+    assert [row.kind for row in rows] == ["digest"] * 3
+    with made.engine.connect() as connection:
+        parts = book.parts_of(connection, [row.id for row in rows])
+    assert sorted(map(len, parts.values())) == [100, 500, 500]
+    assert made_ones == 3
+
+
+def test_messages_of_a_channel_that_is_no_more_are_let_go_after_a_while(site: Callable[..., Corridor]) -> None:
+    made = site()
+    made.raise_alerts(alert(1))
+    now = time.time() + 1
+    for names, before, status in (
+        (["mail"], now, WAITING),
+        (["other"], now - 100, WAITING),
+        (["other"], now, "dropped"),
+    ):
+        with made.engine.begin() as connection:
+            book.drop_of_others(connection, names, before, "gone")
+        assert made.receipts()[0]["status"] == status
 
 
 def test_old_receipts_go_and_what_was_never_sent_stays(site: Callable[..., Corridor]) -> None:

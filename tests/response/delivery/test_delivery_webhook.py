@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from pipeline.delivery import DEAD, SENT, WAITING
+from pipeline.state.tables import alerts
 from tests.conftest import eventually
 from tests.response.delivery.conftest import Corridor, alert
 from tests.services.receiver import Handler, Receiver, Request, answers, receiving
@@ -262,7 +264,7 @@ def test_a_template_of_ones_own_makes_the_body(site: Callable[..., Corridor], re
         ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError"),
     ],
 )
-def test_a_template_that_loops_or_is_wrong_stops_with_a_reason_and_is_mended_by_its_owner(
+def test_a_template_that_loops_or_is_wrong_stops_with_a_reason(
     site: Callable[..., Corridor], receiver: Receiver, template: str, says: str
 ) -> None:
     made = site(shape="template", template="mine.j2")
@@ -275,6 +277,15 @@ def test_a_template_that_loops_or_is_wrong_stops_with_a_reason_and_is_mended_by_
     assert waits["status"] == WAITING
     assert says in waits["answer"]
     assert receiver.requests == []
+
+
+def test_a_template_that_was_mended_sends_what_waited(site: Callable[..., Corridor], receiver: Receiver) -> None:
+    made = site(shape="template", template="mine.j2")
+    made.raise_alerts(alert(1))
+    made.run()
+    assert "is not in" in made.tried()[0]["answer"]
+    folder = made.settings.data_dir / "templates"
+    folder.mkdir()
     (folder / "mine.j2").write_text("mended {{ title }}")
     assert made.ended(60)[0]["status"] == SENT
 
@@ -286,6 +297,36 @@ def test_a_template_outside_of_its_folder_is_not_read(site: Callable[..., Corrid
     made.raise_alerts(alert(1))
     made.run()
     assert "is not in" in made.tried()[0]["answer"]
+
+
+def test_an_alert_that_cannot_be_written_becomes_a_dead_letter_and_holds_no_other(
+    site: Callable[..., Corridor], receiver: Receiver
+) -> None:
+    made = site()
+    made.raise_alerts(alert(1), alert(2))
+    with made.engine.begin() as connection:
+        broken = {name: value for name, value in alert(1).items() if name != "rule.id"}
+        connection.execute(update(alerts).where(alerts.c.id == broken["event.id"]).values(document=broken))
+    made.run()
+    receipts = {each["alert"]: each for each in made.ended()}
+    assert receipts[alert(1)["event.id"]]["status"] == DEAD
+    assert "KeyError" in receipts[alert(1)["event.id"]]["answer"]
+    assert receipts[alert(2)["event.id"]]["status"] == SENT
+
+
+def test_a_token_that_cannot_be_sent_is_a_fault_of_its_channel_alone(
+    site: Callable[..., Corridor], receiver: Receiver, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("two\nlines: x")
+    made = site(token_file=token)
+    made.raise_alerts(alert(1))
+    made.run()
+    (waits,) = made.tried()
+    assert (waits["status"], receiver.requests) == (WAITING, [])
+    token.write_text("good")
+    made.ended(60)
+    assert receiver.requests[0].headers["authorization"] == "Bearer good"
 
 
 def test_what_goes_slower_than_the_rate_allows_waits(site: Callable[..., Corridor], receiver: Receiver) -> None:

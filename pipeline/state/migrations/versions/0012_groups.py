@@ -50,6 +50,13 @@ def upgrade() -> None:
     op.create_index("alert_groups_level", "alert_groups", ["status", "level"])
     op.create_index("alert_groups_entity", "alert_groups", ["entity", "last"])
     op.create_table(
+        "group_counts",
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("level", sa.String(length=20), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("status", "level"),
+    )
+    op.create_table(
         "group_history",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("group_id", sa.String(length=24), nullable=False),

@@ -1,0 +1,206 @@
+"""Random kills of the stage that delivers: kills to make enter, a count of what was lost or came under two ids leaves.
+
+Alerts enter all the while; an HTTPS receiver takes messages and then says nothing, answers with faults, and is away for
+a while; a mail server and a program take the same alerts. `make chaosdelivery` makes 50 kills.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from pipeline.delivery import SENT
+from pipeline.delivery.routing import Routing
+from pipeline.settings import Settings, load_settings
+from pipeline.state import open_state
+from pipeline.state.tables import deliveries
+from response import queue
+from tests.conftest import eventually
+from tests.response.delivery.conftest import alert
+from tests.services.mailbox import Mailbox, mailbox
+from tests.services.receiver import Handler, Receiver, Request, receiving
+
+_SETTINGS = """
+language = "en"
+observer = "may-thu"
+sources = []
+[[channels]]
+name = "hook"
+kind = "webhook"
+url = "{url}"
+ca = "{ca}"
+allow_private = ["127.0.0.0/8", "::1/128"]
+timeout_seconds = 1
+[[channels]]
+name = "mail"
+kind = "email"
+host = "127.0.0.1"
+port = {mail}
+security = "none"
+sender = "a@example.vn"
+to = ["b@example.vn"]
+digest_over = 0
+[[channels]]
+name = "program"
+kind = "script"
+program = "keep.sh"
+at_once = 4
+[[routes]]
+channels = ["hook", "mail", "program"]
+each = "alert"
+{state}
+"""
+#: Alerts that enter a second, and how many enter together.
+_RATE, _TOGETHER = 40, 4
+_END_SECONDS = 240.0
+
+
+@dataclass
+class Result:
+    """What was found in the end: of each channel, messages that never came and how often one came again."""
+
+    alerts: int = 0
+    kills: int = 0
+    lost: dict[str, int] = field(default_factory=dict)
+    repeats: dict[str, int] = field(default_factory=dict)
+    #: Alerts that came under more than one id.
+    doubled: int = 0
+    not_sent: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost, and nothing came under two ids."""
+        return not any(self.lost.values()) and not self.doubled and not self.not_sent
+
+
+def _moody(chance: random.Random) -> object:
+    """Return what answers as a bad receiver does: it takes a message and says nothing, or says that it cannot."""
+
+    def answer(handler: Handler, request: Request) -> None:
+        mood = chance.random()
+        if mood < 0.005:
+            time.sleep(2)
+        elif mood < 0.015:
+            handler.say(503)
+        elif mood < 0.02:
+            handler.close_connection = True
+        else:
+            handler.say(204)
+
+    return answer
+
+
+def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
+    """Kill the stage so many times while alerts enter; wait until all is sent, and count."""
+    chance = random.Random(seed)
+    result, ended = Result(kills=kills), threading.Event()
+    with ExitStack() as stack:
+        receiver = stack.enter_context(receiving(folder / "receiver"))
+        receiver.usual = _moody(chance)  # type: ignore[assignment]
+        (folder / "mail").mkdir()
+        box = stack.enter_context(mailbox(folder / "mail", "none"))
+        settings = _site(folder / "site", receiver, box, state)
+        engine = open_state(settings.data_dir, settings.state)
+        stack.callback(engine.dispose)
+        routing = Routing(settings)
+
+        def enter() -> None:
+            while not ended.wait(_TOGETHER / _RATE):
+                rows = [queue.row(alert(result.alerts + number), "syslog") for number in range(_TOGETHER)]
+                with engine.begin() as connection:
+                    queue.save(connection, rows, settings.queue, "may-thu", routing)
+                result.alerts += _TOGETHER
+
+        entering = threading.Thread(target=enter)
+        entering.start()
+        try:
+            for _ in range(kills):
+                with _stage(settings.data_dir) as process:
+                    time.sleep(chance.uniform(0.3, 2.0))  # the first part of it is its start
+                    process.send_signal(signal.SIGKILL)
+        finally:
+            ended.set()
+            entering.join()
+        with _stage(settings.data_dir):
+            waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status != SENT)
+
+            def left() -> int:
+                with engine.connect() as connection:
+                    return connection.scalar(waiting) or 0
+
+            eventually(lambda: not left(), _END_SECONDS, 0.3)
+            result.not_sent = left()
+        _count(result, settings, receiver, box)
+    return result
+
+
+def _count(result: Result, settings: Settings, receiver: Receiver, box: Mailbox) -> None:
+    engine = open_state(settings.data_dir, settings.state)
+    with engine.connect() as connection:
+        rows = connection.execute(select(deliveries.c.channel, deliveries.c.id, deliveries.c.alert)).all()
+    engine.dispose()
+    by_hook = [(request.id, request.document["subject"]) for request in receiver.requests]
+    kept = (settings.data_dir / "kept").read_text().split()
+    came = {
+        "hook": Counter(identifier for identifier, _ in by_hook),
+        "mail": Counter(mail["Message-ID"].strip("<>").partition("@")[0] for _, mail in box.mails),
+        "program": Counter(kept),
+    }
+    for channel, counted in came.items():
+        wanted = {row.id for row in rows if row.channel == channel}
+        assert set(counted) <= wanted, f"{channel}: ids that nobody made"
+        result.lost[channel] = result.alerts - len(set(counted))
+        result.repeats[channel] = sum(counted.values()) - len(counted)
+    result.doubled = len(set(by_hook)) - len({subject for _, subject in by_hook})
+
+
+def _site(folder: Path, receiver: Receiver, box: Mailbox, state: str) -> Settings:
+    (folder / "scripts").mkdir(parents=True)
+    program = folder / "scripts" / "keep.sh"
+    program.write_text(f'#!/bin/sh\necho "$HAIDANG_MESSAGE" >> {folder}/kept\n')
+    program.chmod(0o755)
+    more = f'[state]\nurl = "{state}"' if state else ""
+    text = _SETTINGS.format(url=receiver.url, ca=receiver.ca, mail=box.port, state=more)
+    (folder / "haidang.toml").write_text(text)
+    os.environ["HAIDANG_DATA_DIR"] = str(folder)
+    return load_settings()
+
+
+@contextmanager
+def _stage(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = {**os.environ, "HAIDANG_DATA_DIR": str(data_dir)}
+    process = subprocess.Popen([sys.executable, "-m", "response.delivery"], env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main() -> int:
+    """Print what was found; 1 where something was lost."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=random.randrange(10**9))
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"seed {chosen.seed}", flush=True)
+        result = chaos(Path(folder), chosen.kills, chosen.seed)
+    print(result)
+    return 0 if result.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
