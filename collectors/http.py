@@ -26,7 +26,6 @@ from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
-from collectors.tls import server_context
 from collectors.unpacking import Lines, TooLarge, Unpacker, line_fault
 from pipeline import access
 from pipeline.event import MAX_EVENT_BYTES
@@ -34,6 +33,7 @@ from pipeline.listener import tcp_listener
 from pipeline.logs import log
 from pipeline.settings import HttpSource, Settings
 from pipeline.stage import STATE_AWAY
+from pipeline.tls import server_context
 
 #: How long a token's holder is remembered before it is looked up again, in seconds: so long a revoked one still works.
 _REMEMBER_SECONDS = 5.0
