@@ -15,6 +15,7 @@ from api import (
     devices,
     indicators,
     login,
+    oidc,
     pages,
     rule_packs,
     rules,
@@ -46,7 +47,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
+        login, oidc, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

@@ -146,10 +146,12 @@ async def add_file(
 
 
 @router.get("/{case}")
-def one(request: Request, state: State, _user: _Reader, case: Number) -> dict[str, Any]:
+def one(request: Request, state: State, user: _Reader, case: Number) -> dict[str, Any]:
     """Return a case with its alerts, events, notes (also as safe HTML), files, observables, tasks and timeline."""
     with state.connect().execution_options(read_only=True) as connection:
-        return showing.one(connection, case, _settings(request))
+        found = showing.one(connection, case, _settings(request))
+    noted(request, user.name, "case_read", case=case)
+    return found
 
 
 @router.patch("/{case}", status_code=204)

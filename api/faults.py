@@ -30,13 +30,14 @@ _SENTENCES = {
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
 _MENDABLE = (
-    "rulebook.", "rights.", "user.", "token.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
+    "rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
     "delivery.",
 )  # fmt: skip
 #: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
-    "user.unknown": 404, "user.exists": 409, "user.no_session": 404, "user.no_step": 401, "rights.none": 404,
+    "user.unknown": 404, "user.exists": 409, "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
+    "oidc.not_begun": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404,
     "rights.in_use": 409, "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
     "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,
     "cases.too_long": 413, "cases.no_room": 413, "cases.full": 413,

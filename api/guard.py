@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 1_000_000
 #: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -45,9 +45,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        secure = scope["scheme"] == "https"
         with speaking(accepted_language(headers.get("accept-language", ""))):
             limit = self._larger.get(scope["path"], MAX_BODY_BYTES)
-            await self._answer(scope, _Limited(headers, receive, limit), _Headed(send))
+            await self._answer(scope, _Limited(headers, receive, limit), _Headed(send, secure))
 
     async def _answer(self, scope: Scope, receive: "_Limited", send: "_Headed") -> None:
         if receive.too_long:
@@ -87,8 +88,9 @@ class _Limited:
 class _Headed:
     """The sending side, which adds the headers."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, secure: bool) -> None:
         self.started = False
+        self._secure = secure
         self._send = send
 
     async def __call__(self, message: Message) -> None:
@@ -97,6 +99,8 @@ class _Headed:
             headers: Any = MutableHeaders(scope=message)
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
+            if self._secure:  # from now on never without TLS (RFC 6797); browsers heed it for names they trust
+                headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
         await self._send(message)
 
 

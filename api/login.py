@@ -127,6 +127,7 @@ def log_out(request: Request, response: Response, state: State, user: Anyone) ->
     logins.log_out(state, secret_of(request), user, address_of(request))
     secure = request.url.scheme == "https"
     response.delete_cookie(cookie_of(request), httponly=True, samesite="strict", secure=secure)
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return {"name": user.name}
 
 

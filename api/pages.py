@@ -4,6 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import fastapi_offline
 from fastapi import APIRouter, Depends, Query, Request
@@ -27,7 +28,13 @@ def overview(request: Request, lang: Annotated[str, Query(max_length=10)] = "") 
     spoken = lang if lang in LANGUAGES else language()
     words = {key.removeprefix(_PREFIX): text for key, text in catalogue(spoken).items() if key.startswith(_PREFIX)}
     user = user_of(request)
-    data = {"language": spoken, "words": words, "user": user.name if user else None}
+    provider = request.app.state.settings.oidc.issuer
+    data = {
+        "language": spoken,
+        "words": words,
+        "user": user.name if user else None,
+        "provider": urlsplit(provider).netloc,
+    }
     # In a data block `<` could end the script element; as an escape it cannot.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     return HTMLResponse(_overview().replace("{{language}}", spoken).replace("{{data}}", text))

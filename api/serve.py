@@ -13,9 +13,11 @@ from api.app import make_app
 from api.searching import Searching
 from pipeline import store
 from pipeline.audit import head_of
+from pipeline.listener import tcp_listener
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.stage import HEARTBEAT_SECONDS, STATE_AWAY, Stage
+from pipeline.tls import Served, api_certificate, is_served
 
 #: Connections that are served at once; more are answered 503 at once.
 _CONNECTIONS = 256
@@ -47,12 +49,18 @@ async def _serve(stage: Stage) -> None:
     settings = stage.settings.api
     reader = store.open_reader(stage.settings.data_dir, stage.settings.store)
     searching = Searching()
-    config = configuration(make_app(stage.settings, stage.engine, reader, searching))
+    served = await asyncio.to_thread(api_certificate, stage.settings) if is_served(stage.settings) else None
+    config = configuration(make_app(stage.settings, stage.engine, reader, searching), served)
     listener = _listen(settings.host, settings.port)
     server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-    detail = {"ready": True, "address": f"http://{shown}:{listener.getsockname()[1]}"}
+    scheme = "https" if served else "http"
+    detail = {"ready": True, "address": f"{scheme}://{shown}:{listener.getsockname()[1]}"}
+    if served:
+        trust = {"fingerprint": served.fingerprint(), "authority": str(served.authority or served.certificate)}
+        detail |= trust
+        log("api").info("serves", address=detail["address"], **trust)
     told = 0.0
     while not stage.stopping.is_set() and not serving.done():
         await asyncio.to_thread(lambda: stage.beat(detail=detail, now=True))
@@ -76,20 +84,21 @@ def _tell_head(stage: Stage) -> None:
         log("api").info("audit_head", row=row, digest=digest)
 
 
-def configuration(app: FastAPI) -> uvicorn.Config:
-    """Return how the application is served. A proxy on this machine may say whom it asks for (`X-Forwarded-For`)."""
+def configuration(app: FastAPI, served: Served | None = None) -> uvicorn.Config:
+    """Return how the application is served: over TLS (1.2 and later) where there is a certificate.
+
+    A proxy on this machine may say whom it asks for (`X-Forwarded-For`).
+    """
+    certificate, key = (served.certificate, served.key) if served else (None, None)
     return uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", server_header=False, ws="none",
-        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS,
+        limit_concurrency=_CONNECTIONS, timeout_graceful_shutdown=_GRACE_SECONDS, ssl_certfile=certificate,
+        ssl_keyfile=key,
     )  # fmt: skip
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return tcp_listener(host, port, _CONNECTIONS)
     except OSError as error:
-        listener.close()
         raise HaidangError("api.cannot_listen", host=host, port=port, fault=error.strerror or error) from error
-    return listener

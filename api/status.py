@@ -5,13 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
-from api.access import State, needs
+from api.access import State, needs, noted
 from pipeline import clocks
 from pipeline.balance import balances, by_minute
 from pipeline.health import health
 from pipeline.ledger import KEEP_MINUTES
 from pipeline.messages import say
 from pipeline.metrics import metrics_text
+from pipeline.settings import Settings
 from pipeline.store import EVENTS
 from pipeline.users import User
 
@@ -51,6 +52,14 @@ def minutes(
         raise HTTPException(404, say("api.no_source", source=source[:100]))
     before, each = by_minute(state, source, minutes)
     return {"source": source, "before": asdict(before), "minutes": [asdict(minute) for minute in each]}
+
+
+@router.get("/settings")
+def settings_now(request: Request, user: Annotated[User, Depends(needs("settings.read"))]) -> dict[str, Any]:
+    """Return the settings as they are in force on the API's machine, without what is secret in them."""
+    settings: Settings = request.app.state.settings
+    noted(request, user.name, "settings_read")
+    return {"settings": settings.model_dump(mode="json")}
 
 
 @router.get("/health")

@@ -23,7 +23,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from collectors.file_records import utf16_of
 from collectors.listening import Listening
 from collectors.netflow.packets import said_in_ipfix
-from collectors.tls import client_context
 from pipeline import canaries
 from pipeline.bus.kafka_client import REQUEST_SECONDS, connect
 from pipeline.event import encode, format_time
@@ -31,6 +30,7 @@ from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import CANARY, FilesSource, KafkaSource, NetworkSource, Settings, Source, UnixSource
 from pipeline.stage import Stage
+from pipeline.tls import client_context
 
 #: What every canary's text holds, before its number.
 _WORD = "haidang-canary "

@@ -7,7 +7,6 @@ wait and send again. The same request sent twice gives the same event ids.
 import asyncio
 import hashlib
 import re
-import socket
 import time
 from collections import Counter
 from collections.abc import Generator
@@ -27,13 +26,14 @@ from collectors.decoders import Hints
 from collectors.envelope import Origin, zone
 from collectors.intake import Intake
 from collectors.listening import Listening, reason
-from collectors.tls import server_context
 from collectors.unpacking import Lines, TooLarge, Unpacker, line_fault
 from pipeline import access
 from pipeline.event import MAX_EVENT_BYTES
+from pipeline.listener import tcp_listener
 from pipeline.logs import log
 from pipeline.settings import HttpSource, Settings
 from pipeline.stage import STATE_AWAY
+from pipeline.tls import server_context
 
 #: How long a token's holder is remembered before it is looked up again, in seconds: so long a revoked one still works.
 _REMEMBER_SECONDS = 5.0
@@ -79,7 +79,7 @@ async def listen(source: HttpSource, settings: Settings, intake: Intake) -> List
     server = _Server(config)
     scheme = "https" if source.tls else "http"
     try:
-        opened = _bind(source)
+        opened = tcp_listener(source.host, source.port, _BACKLOG)  # whoever is told that it is open may send
     except OSError as error:
         listening.failed(f"{scheme} {source.host}:{source.port}", reason(error))
         return listening
@@ -92,19 +92,6 @@ async def listen(source: HttpSource, settings: Settings, intake: Intake) -> List
 
     listening.on_close(close)
     return listening
-
-
-def _bind(source: HttpSource) -> socket.socket:
-    family = socket.AF_INET6 if ":" in source.host else socket.AF_INET
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        opened.bind((source.host, source.port))
-        opened.listen(_BACKLOG)  # whoever is told that it is open may send
-    except OSError:
-        opened.close()
-        raise
-    return opened
 
 
 class _Server(uvicorn.Server):

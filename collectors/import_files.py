@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import getpass
 import secrets
 import sqlite3
 import sys
@@ -20,6 +21,7 @@ from collectors.envelope import Origin, encoding, zone
 from collectors.network.rules.ruleset import RuleSet, load
 from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
+from pipeline.access import note
 from pipeline.balance import balances
 from pipeline.bus import Bus, SlowDown, open_bus
 from pipeline.command import show
@@ -89,6 +91,15 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     queue = open_bus(settings.data_dir, settings.bus)
     started = time.monotonic()
+    with engine.begin() as connection:
+        note(
+            connection,
+            getpass.getuser(),
+            "command",
+            "import",
+            files=[str(path) for path in paths[:100]],
+            count=len(paths),
+        )
     with only_one(settings.data_dir, "import", wait_seconds=0):
         try:
             result = _import(settings, engine, queue, origin, paths, chosen.rules, packet_rules)

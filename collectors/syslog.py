@@ -19,9 +19,9 @@ from collectors.listening import Listening, reason
 from collectors.streams import Stream, Streams
 from collectors.syslog_event import address_of, event_of
 from collectors.syslog_framing import Framing
-from collectors.tls import server_context
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, SyslogSource
+from pipeline.tls import server_context
 
 #: How long a TLS client may take to shake hands, in seconds.
 _HANDSHAKE_SECONDS = 10.0

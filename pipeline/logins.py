@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from pipeline import passwords, rights, second_factor
 from pipeline.access import digest, note
 from pipeline.messages import HaidangError
+from pipeline.oidc import Person
 from pipeline.settings import Settings
 from pipeline.state.tables import sessions, users
-from pipeline.users import User, set_password
+from pipeline.users import User, create_person, set_password, set_role
 
 #: The steps after the password.
 CODE, ENROL, PASSWORD = "code", "enrol", "password"
@@ -71,6 +72,30 @@ def log_in(engine: Engine, name: str, password: str, address: str, settings: Set
         if not fits and not locked:
             _count_failure(connection, name, address, settings)
         note(connection, name, address, "login_failed", locked=locked)
+    raise _refused(settings)
+
+
+def log_in_person(engine: Engine, person: Person, address: str, settings: Settings, agent: str = "") -> Entered:
+    """Open a session for whom the identity provider has named; their role is what their groups give there.
+
+    Raises:
+        LoginRefused: the account is disabled.
+        HaidangError: somebody else has this name, or the role is none.
+    """
+    with engine.begin() as connection:
+        theirs = (users.c.issuer == person.issuer) & (users.c.subject == person.subject)
+        row = connection.execute(select(users).where(theirs).with_for_update()).first()
+        if row is None:
+            create_person(connection, person)
+            note(connection, person.name, address, "user_add", role=person.role, issuer=person.issuer)
+        elif row.role != person.role:
+            set_role(connection, row.name, person.role)
+            note(connection, row.name, address, "user_role", role=person.role, before=row.role, issuer=person.issuer)
+        row = connection.execute(select(users).where(theirs)).one()
+        if _is_in_use(connection, row, address, settings):
+            _entered(connection, row.name, address)
+            return _open(connection, row, (), address, agent, settings)
+        note(connection, row.name, address, "login_failed", issuer=person.issuer)
     raise _refused(settings)
 
 

@@ -48,6 +48,7 @@ __all__ = [
     "KafkaSource",
     "NetflowSource",
     "NetworkSource",
+    "Oidc",
     "Settings",
     "Source",
     "State",
@@ -203,6 +204,7 @@ SOURCES = (SyslogSource, FilesSource, HttpSource, KafkaSource, UnixSource, Netfl
 class Api(Section):
     host: str = Field("127.0.0.1", description="address of the API and its pages")
     port: Port = Field(8088, description="port of the API and its pages; 0 takes any free one")
+    tls: bool | None = Field(None, description="serve HTTPS; when left out, wherever others than this machine reach it")
     session_hours: float = Field(12, gt=0, le=168, description="how long a log-in lasts, in hours")
     lockout_failures: int = Field(5, ge=1, description="failed log-ins that lock an account")
     lockout_minutes: float = Field(15, gt=0, description="how long it stays locked, in minutes")
@@ -226,6 +228,27 @@ class Access(Section):
     key_file: Path | None = Field(
         None, description="key of what the state keeps encrypted; of several machines the same; made when left out"
     )
+
+
+class Oidc(Section):
+    issuer: str = Field(
+        "", pattern=r"^(https://[^\s?#]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?(/[^\s?#]*)?|)$",
+        description="address of the identity provider, as it calls itself; nobody logs in there when left out",
+    )  # fmt: skip
+    client_id: str = Field("haidang", max_length=200, description="what we are called there")
+    client_secret: SecretStr = Field(SecretStr(""), description="what proves there that it is us")
+    site: str = Field(
+        "http://127.0.0.1:8088", pattern=r"^https?://[^\s?#]+$",
+        description="our own address, as browsers see it; `/api/v1/login/oidc/back` of it is to be allowed there",
+    )  # fmt: skip
+    ca: Path | None = Field(None, description="PEM file of who signed its certificate; well-known ones when left out")
+    scopes: list[str] = Field(default=["profile"], description="what is asked for beside `openid`")
+    name_claim: str = Field("preferred_username", description="claim with the name of the person")
+    groups_claim: str = Field("groups", description="claim with the groups of the person")
+    roles: dict[str, str] = Field(
+        default_factory=dict, description="groups and the roles they give; of several the one that stands first"
+    )
+    default_role: str = Field("", description="role of who is in none of them; nobody gets in when left out")
 
 
 class Tls(Section):
@@ -337,6 +360,9 @@ class Queue(Section):
         40, ge=1, description="groups of alerts that an analyst can look into in a day; what goes past it is listed"
     )
     analysts: int = Field(1, ge=1, description="analysts that are on duty in a day")
+    keep_days: float = Field(
+        400, ge=1, description="days after which closed groups leave the queue; never before the level lets events go"
+    )
 
 
 class Cases(Section):
@@ -410,6 +436,7 @@ class Settings(BaseSettings):
     sources: list[Source] = Field(default_factory=lambda: list(_DEFAULT_SOURCES), description="where events come from")
     api: Api = Field(default_factory=Api)
     access: Access = Field(default_factory=Access)
+    oidc: Oidc = Field(default_factory=Oidc)
     tls: Tls = Field(default_factory=Tls)
     bus: Bus = Field(default_factory=Bus)
     state: State = Field(default_factory=State)
@@ -606,7 +633,7 @@ def _kinds(loc: tuple[Any, ...]) -> str:
 
 
 #: Settings whose values are secrets, also where they are no text and so are refused.
-_SECRETS = ("password", "token", "secrets", "url", "api_key")
+_SECRETS = ("password", "token", "secrets", "url", "api_key", "client_secret")
 
 
 def _shown_at(loc: tuple[Any, ...], value: Any) -> str:

@@ -9,11 +9,14 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from pipeline import passwords, rights, second_factor
 from pipeline.messages import HaidangError
+from pipeline.oidc import Person
 from pipeline.settings import Access
 from pipeline.state.tables import group_members, sessions, users
 from pipeline.views import EVERYTHING, Sight
 
 _MAX_NAME = 100
+#: The hash of no password.
+_NO_HASH = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,17 @@ def create_user(
     return chosen
 
 
+def create_person(connection: Connection, person: Person) -> None:
+    """Make a user whom an identity provider logs in, and who has no password here.
+
+    Raises:
+        HaidangError: the name is taken or none, or the role unknown.
+    """
+    create_user(connection, person.name, person.role)
+    values = {"password": _NO_HASH, "issuer": person.issuer, "subject": person.subject}
+    connection.execute(update(users).where(users.c.name == person.name).values(values))
+
+
 def set_password(
     connection: Connection,
     name: str,
@@ -77,7 +91,8 @@ def set_password(
     Raises:
         HaidangError: there is no such user, or the password may not be chosen, or was used before.
     """
-    known(connection, name)
+    if known(connection, name).issuer:
+        raise HaidangError("user.no_password", name=name)
     if password is not None:
         passwords.check_history(connection, name, passwords.checked(password, name, policy), policy)
     chosen = passwords.random_password() if password is None else password
@@ -164,8 +179,8 @@ def listed(engine: Engine) -> Sequence[dict[str, Any]]:
         {
             "name": row.name, "role": row.role, "groups": sorted(of_user.get(row.name, [])), "view": row.view,
             "disabled": row.disabled, "locked": row.locked_until > now, "second_factor": row.totp is not None,
-            "must_change": row.must_change, "created": row.created, "password_changed": row.changed,
-            "seen": row.seen, "sessions": open_now.get(row.name, 0),
+            "must_change": row.must_change, "issuer": row.issuer, "created": row.created,
+            "password_changed": row.changed, "seen": row.seen, "sessions": open_now.get(row.name, 0),
         }
         for row in rows
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """What the tests need of the system enters as a list; it is there at the end, or a clear list of what is missing leaves.
 
 As root with apt, missing packages are installed. `syslog-ng` cannot be installed beside `rsyslog`, so its packages are
-only unpacked, into `.cache/syslog-ng`. Kafka and Elasticsearch are fetched into `.cache` by Maven.
+only unpacked, into `.cache/syslog-ng`. Kafka, Elasticsearch and Keycloak are fetched into `.cache` by Maven.
 """
 
 import os
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.services import elasticsearch, kafka
+from tests.services import elasticsearch, kafka, keycloak
 
 #: A program, and the Debian package that brings it.
 PROGRAMS = {
@@ -25,7 +25,7 @@ FILES = {
     "usr/lib/*/libpcap.so.0.8": "libpcap0.8",
 }
 #: Servers that come from Maven Central, into `.cache`.
-SERVICES = (elasticsearch.fetch, kafka.fetch)
+SERVICES = (elasticsearch.fetch, kafka.fetch, keycloak.fetch)
 _SYSLOG_NG = Path(__file__).parent.parent / ".cache" / "syslog-ng"
 _SYSLOG_NG_PACKAGES = ("syslog-ng-core", "libivykis0", "libnet1", "libpcre3", "libwrap0")
 

@@ -29,7 +29,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SECTIONS: tuple[type[BaseModel], ...] = (
     Settings, settings.SyslogSource, settings.FilesSource, settings.HttpSource, settings.KafkaSource,
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
-    settings.Api, settings.Access, settings.Tls,
+    settings.Api, settings.Access, settings.Oidc, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Queue, settings.Cases,
     settings.Devices,
     settings.Limits, settings.Indicators, settings.IndicatorFeed,
@@ -279,3 +279,12 @@ def test_the_docs_name_every_query_and_aggregation() -> None:
 
     page = _search_page()
     assert [name for name in (*_PARSERS, *_BUCKETS, *_NUMBERS) if f"`{name}`" not in page] == []
+
+
+def test_every_point_of_the_security_list_names_tests_that_are_there_or_says_why_not() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([\d.,– V]+) \| (\S+) \| (.+) \|$", page, re.MULTILINE)
+    assert len(rows) > 100
+    assert {verdict for _, verdict, _ in rows} == {"yes", "partly", "no", "–"}
+    missing = [path for path in re.findall(r"`t/([^`]+)`", page) if not (ROOT / "tests" / path).exists()]
+    assert not missing

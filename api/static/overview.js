@@ -3,7 +3,7 @@
 import { Refused, ask, withParameters } from "/static/asking.js";
 import { histogram, intervalOf } from "/static/chart.js";
 import * as sheet from "/static/sheet.js";
-import { duration, known, language, make, moment, number, plain, rich, say, severity, spoken, time, user } from "/static/words.js";
+import { duration, known, language, make, moment, number, plain, provider, rich, say, severity, spoken, time, user } from "/static/words.js";
 
 const REFRESH_MS = 5000;
 const LEDGER_MS = 30000;
@@ -13,6 +13,10 @@ const SENDING_MINUTES = 15;
 const LEVELS = ["critical", "high", "medium", "low", "informational"];
 const RANGES = ["15m", "1h", "24h", "7d", "30d", "all", "chosen"];
 const VIEWS = ["alerts", "events", "sources"];
+/** What each view asks the API for. */
+const NEEDED = { alerts: "alerts.read", events: "events.read", sources: "site.read" };
+/** What whoever is logged in may do. */
+let may = new Set();
 // What the pipeline counts for itself, beside the sources that send.
 const OWN = new Set(["alerts", "haidang"]);
 // What comes once: nobody waits for more of it.
@@ -78,6 +82,7 @@ function showLogIn() {
     make("label", {}, say("name"), make("input", { name: "name", autocomplete: "username", required: true, maxlength: 100, autofocus: true })),
     make("label", {}, say("password"), make("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 1000 })),
     button,
+    provider ? make("a", { href: "/api/v1/login/oidc", class: "provider" }, say("log_in.provider", { provider })) : null,
     fault,
     make("p", { class: "quiet" }, rich(say("log_in.help"))),
     make("a", { href: otherLanguage(), hreflang: language === "vi" ? "en" : "vi" }, say("other_language")),
@@ -176,7 +181,7 @@ function showFrame(name) {
       make("p", { id: "status", role: "status" }, say("loading")),
       make("ul", { id: "problems" }),
       make("div", { id: "counts" }),
-      make("nav", { class: "tabs" }, VIEWS.map((name) => make("button", { type: "button", id: `tab-${name}`, onclick: () => go({ view: name }) }, make("span", {}, say(`view.${name}`)), make("b", {}))), make("button", { type: "button", class: "pill", id: "new", hidden: true, onclick: () => loadView() })),
+      make("nav", { class: "tabs" }, VIEWS.filter(allowed).map((name) => make("button", { type: "button", id: `tab-${name}`, onclick: () => go({ view: name }) }, make("span", {}, say(`view.${name}`)), make("b", {}))), make("button", { type: "button", class: "pill", id: "new", hidden: true, onclick: () => loadView() })),
       Object.values(parts.views)));
 }
 
@@ -219,13 +224,14 @@ function show() {
   if (own) [byId("from").value, byId("to").value] = state.time.split("~");
   for (const name of VIEWS) {
     parts.views[name].hidden = state.view !== name;
-    byId(`tab-${name}`).setAttribute("aria-current", state.view === name ? "page" : "false");
+    byId(`tab-${name}`)?.setAttribute("aria-current", state.view === name ? "page" : "false");
   }
   clearFault();
   return Promise.all([refresh(true), loadView()]);
 }
 
 async function loadView() {
+  if (!allowed(state.view)) return;
   const turn = ++asked;
   const view = parts.views[state.view];
   byId("new").hidden = true;
@@ -409,12 +415,16 @@ async function refresh(now = false) {
   try {
     const turn = asked;
     const [day, inRange, health, sources] = await Promise.all([
-      ask(withParameters("/alerts", { from: "now-24h", limit: 0 }), undefined, !now),
-      ask(alertsPath({ limit: 1 }), undefined, !now),
-      ask("/health", undefined, !now),
-      sourcesOf(now),
+      allowed("alerts") ? ask(withParameters("/alerts", { from: "now-24h", limit: 0 }), undefined, !now) : null,
+      allowed("alerts") ? ask(alertsPath({ limit: 1 }), undefined, !now) : null,
+      allowed("sources") ? ask("/health", undefined, !now) : { problems: [] },
+      allowed("sources") ? sourcesOf(now) : [],
     ]);
     if (!byId("status")) return; // logged out meanwhile
+    if (!day) {
+      byId("status").textContent = say("no_alerts_for_you");
+      return;
+    }
     drawStatus(day, sources, health);
     drawCounts(inRange, sources);
     if (!now && turn === asked) await lookForNew(inRange);
@@ -491,7 +501,7 @@ function drawCounts(inRange, sources) {
   byId("counts").replaceChildren(...levels);
   if (held?.startsWith("count-")) byId(held)?.focus({ preventScroll: true });
   byId("tab-alerts").lastChild.textContent = number(Object.values(inRange.levels).reduce((sum, count) => sum + count, 0));
-  byId("tab-sources").lastChild.textContent = number(sources.filter((source) => !OWN.has(source.source)).length);
+  if (byId("tab-sources")) byId("tab-sources").lastChild.textContent = number(sources.filter((source) => !OWN.has(source.source)).length);
 }
 
 // ---------------------------------------------------------------- faults
@@ -558,8 +568,14 @@ function move(step) {
   next?.focus();
 }
 
-function start(name) {
+const allowed = (view) => may.has(NEEDED[view]);
+
+async function start(name) {
+  const me = await ask("/me").catch(() => null);
+  if (!me) return showLogIn();
+  may = new Set(me.permissions);
   readAddress();
+  if (!allowed(state.view)) state.view = VIEWS.find(allowed) ?? "alerts";
   showFrame(name);
   sheet.whenAsked(addTerm);
   clearInterval(timer);

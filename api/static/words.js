@@ -5,6 +5,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 export const language = data.language;
 /** Who is logged in, as the server knew when it sent the page; null for nobody. */
 export const user = data.user;
+export const provider = data.provider;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const numbers = new Intl.NumberFormat(language === "vi" ? "vi-VN" : "en-US");
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });

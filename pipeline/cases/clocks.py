@@ -57,9 +57,9 @@ def judge(connection: Connection, now: float, settings: Cases, observer: str) ->
                 values = {"case": case.id, "title": case.title, "due": due, "owner": case.owner}
                 level = "critical" if clock.state == LATE else "high"
                 occasion = f"{clock.name} {due}"
-                yield told_alert(
-                    f"cases.{clock.name}_{clock.state}", f"#{case.id}", occasion, observer, level, **values
-                )
+                key = f"cases.{clock.name}_{clock.state}"
+                made = told_alert(key, f"#{case.id}", occasion, observer, level, **values)
+                yield {**made, "alert.case": case.id}
 
 
 class Late(NamedTuple):

@@ -1,10 +1,12 @@
 """`haidang alerts`: the queue's rows leave, newest first."""
 
 import argparse
+import getpass
 from typing import Any
 
 from sqlalchemy import select
 
+from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.search import time_filter
 from pipeline.command.site import site_settings
@@ -43,6 +45,9 @@ def run(chosen: argparse.Namespace) -> int:
         query = query.where(alerts.c.status.in_(wanted))
     limit = chosen.limit if chosen.limit is not None else (None if chosen.json else 50)
     engine = open_state(settings.data_dir, settings.state)
+    with engine.begin() as connection:
+        asked = {"rule": chosen.rule, "status": chosen.status, "from": chosen.start, "to": chosen.end, "limit": limit}
+        note(connection, getpass.getuser(), "command", "alerts_read", **asked)
     with engine.connect().execution_options(read_only=True, stream_results=True) as connection:
         found = (seen(row) for row in connection.execute(query.limit(limit)))
         if chosen.json:

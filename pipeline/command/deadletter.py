@@ -37,6 +37,8 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings()
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
+        with engine.begin() as connection:
+            note(connection, getpass.getuser(), "command", "deadletter_list", source=chosen.source, limit=chosen.limit)
         _list(chosen, engine)
         return 0
     if not (chosen.id or chosen.all or chosen.source or chosen.reason):

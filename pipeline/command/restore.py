@@ -1,15 +1,19 @@
 """`haidang restore`: a backup enters, a site in an empty data directory leaves, ready to be started."""
 
 import argparse
+import getpass
 import signal
 import sys
 from pathlib import Path
 
+from pipeline.access import note
+from pipeline.backup import Header
 from pipeline.backup.archive import Contents
 from pipeline.backup.restore import Restored, check, restore
 from pipeline.command import show
 from pipeline.messages import say
-from pipeline.settings import default_data_dir
+from pipeline.settings import default_data_dir, load_settings
+from pipeline.state import open_state
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +30,20 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.check:
         _print_contents(chosen, check(chosen.file, data_dir))
     else:
-        _print_restored(chosen, restore(chosen.file, data_dir), data_dir)
+        restored = restore(chosen.file, data_dir)
+        _note(chosen.file, restored.header)
+        _print_restored(chosen, restored, data_dir)
     return 0
+
+
+def _note(file: Path, header: Header) -> None:
+    """Write into the audit that was brought back that it was, and from when it is."""
+    settings = load_settings()
+    engine = open_state(settings.data_dir, settings.state)
+    with engine.begin() as connection:
+        told = {"file": str(file), "of": header.instance, "time": header.time}
+        note(connection, getpass.getuser(), "command", "restore", **told)
+    engine.dispose()
 
 
 def _print_contents(chosen: argparse.Namespace, contents: Contents) -> None:

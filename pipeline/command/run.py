@@ -145,6 +145,9 @@ def _welcome(said: dict[str, dict[str, Any]], engine: Engine) -> None:
         show.line(say("command.run.ready_only", stages=", ".join(said), listening="\n".join(places) or "    -"))
         return
     show.line(say("command.run.ready", address=said[_DOOR]["address"], listening="\n".join(places) or "    -"))
+    if "fingerprint" in said[_DOOR]:
+        trust = {name: said[_DOOR][name] for name in ("authority", "fingerprint")}
+        show.line(say("command.run.trust", **trust))
     password = _first_password(engine)
     if password is not None:
         show.line(say("command.run.password", user=_ADMIN, password=password))

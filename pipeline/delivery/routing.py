@@ -87,10 +87,16 @@ def message(
     """Return the row of a message about an alert."""
     return {
         "id": message_id(kind, channel, row["id"]), "channel": channel, "kind": kind, "status": WAITING,
-        "level": row["level"], "alert": row["id"], "thread": str(row.get("group_id") or row["id"])[:24], "digest": "",
+        "level": row["level"], "alert": row["id"], "thread": _thread(row), "digest": "",
         "route": route, "body": {"minutes": wait_minutes} if wait_minutes else {}, "created": now,
         "due": now + wait_minutes * 60, "planned": now, "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "",
     }  # fmt: skip
+
+
+def _thread(row: Mapping[str, Any]) -> str:
+    """Return what the messages about the same have in common: the case, else the group."""
+    case = row.get("case_id") or row["document"].get("alert.case")
+    return f"case-{case}"[:24] if isinstance(case, int) else str(row.get("group_id") or row["id"])[:24]
 
 
 def takes(route: Route, alert: Event, source: str, here: datetime) -> bool:

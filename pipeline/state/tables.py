@@ -619,6 +619,9 @@ users = Table(
     Column("totp_new", Text),  # one of which no code was shown yet
     Column("totp_step", BigInteger, nullable=False, default=0, server_default="0"),  # of the last code
     Column("recovery", JSON(none_as_null=True)),  # SHA-256 of the recovery codes that are left
+    Column("issuer", String(500), nullable=False, default="", server_default=""),  # who logs them in; "": we do
+    Column("subject", String(255), nullable=False, default="", server_default=""),  # who they are there
+    Index("users_subject", "subject"),
 )
 
 #: Passwords that users had before, Argon2id.

@@ -1,10 +1,14 @@
 """One site for all tests of the API, and a client that may read it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
 from sites import Site, day, serving
+
+from pipeline.queue import grouping
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,20 @@ def viewer(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]
     """A client that may read."""
     with site.client(site.token(f"viewer {request.node.name}", "viewer")) as client:
         yield client
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Site]:
+    """A site of its own, its alerts in groups: for tests that change it."""
+    with serving(tmp_path / "own", day) as made:
+        grouping.catch_up(made.engine, 24)
+        yield made
+
+
+@pytest.fixture
+def both(own: Site) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """An analyst of a site of its own, and somebody who may only look."""
+    with ExitStack() as held:
+        yield tuple(  # type: ignore[misc]  # two of them
+            held.enter_context(own.client(own.token(name, role))) for name, role in (("a", "analyst"), ("v", "viewer"))
+        )

@@ -80,8 +80,8 @@ class _Serving:
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder, self._settings.store)
         self._searching = Searching()
-        app = make_app(self._settings, self._engine, self._reader, self._searching)
-        self._server = uvicorn.Server(configuration(app))
+        self._app = make_app(self._settings, self._engine, self._reader, self._searching)
+        self._server = uvicorn.Server(configuration(self._app))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 

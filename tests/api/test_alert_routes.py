@@ -1,14 +1,7 @@
 """The queue over HTTP: lists, filters, pages, and one alert with its evidence."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import httpx
-import pytest
-from sites import Site, day, serving
-
-from pipeline.queue import grouping
+from sites import Site
 
 
 def test_alerts_come_newest_first_without_their_evidence(viewer: httpx.Client) -> None:
@@ -48,22 +41,6 @@ def test_one_alert_has_its_reasons_and_its_events(site: Site, viewer: httpx.Clie
     alert = viewer.get(f"/api/v1/alerts/{listed['event.id']}").json()
     assert alert["alert.evidence"] == [site.events[0]]
     assert alert["alert.matches"][0]["field"] == "message"
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    """A site of its own."""
-    with serving(tmp_path / "queue", day) as made:
-        yield made
-
-
-@pytest.fixture
-def both(own: Site) -> Iterator[tuple[httpx.Client, httpx.Client]]:
-    """An analyst of it, and somebody who may only look."""
-    with ExitStack() as held:
-        yield tuple(  # type: ignore[misc]  # two of them
-            held.enter_context(own.client(own.token(name, role))) for name, role in (("a", "analyst"), ("v", "viewer"))
-        )
 
 
 def test_alerts_are_taken_and_judged_by_analysts(viewer: httpx.Client, both: tuple[httpx.Client, httpx.Client]) -> None:
@@ -106,11 +83,8 @@ def test_suppressions_are_made_listed_and_ended(both: tuple[httpx.Client, httpx.
     assert analyst.delete(place).status_code == 404
 
 
-def test_the_queue_has_groups_with_their_alerts_history_and_risk(
-    both: tuple[httpx.Client, httpx.Client], own: Site
-) -> None:
+def test_the_queue_has_groups_with_their_alerts_history_and_risk(both: tuple[httpx.Client, httpx.Client]) -> None:
     analyst, looking = both
-    grouping.catch_up(own.engine, 24)
     told = looking.get("/api/v1/alerts/groups").json()
     listed = looking.get("/api/v1/alerts", params={"limit": 100}).json()["alerts"]
     assert told["total"] == len(told["groups"]) == sum(told["statuses"].values()) == sum(told["levels"].values())
@@ -146,9 +120,8 @@ def test_the_queue_has_groups_with_their_alerts_history_and_risk(
     assert looking.get("/api/v1/alerts/groups", params={"status": "gone"}).status_code == 400
 
 
-def test_budget_and_entities(both: tuple[httpx.Client, httpx.Client], own: Site) -> None:
+def test_budget_and_entities(both: tuple[httpx.Client, httpx.Client]) -> None:
     _, looking = both
-    grouping.catch_up(own.engine, 24)
     told = looking.get("/api/v1/alerts/budget").json()
     came = looking.get("/api/v1/alerts/groups", params={"status": "all"}).json()["total"]
     assert (told["came"], told["past"], told["budget"]) == (came, 0, 40)

@@ -2,35 +2,13 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import httpx
-import pytest
-from sites import Site, day, serving
+from sites import Site
 
 from pipeline.cases import bundle
-from pipeline.queue import grouping
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Site]:
-    """A site of its own, its alerts in groups."""
-    with serving(tmp_path / "cases", day) as made:
-        grouping.catch_up(made.engine, 24)
-        yield made
-
-
-@pytest.fixture
-def both(own: Site) -> Iterator[tuple[httpx.Client, httpx.Client]]:
-    """An analyst of it, and somebody who may only look."""
-    with ExitStack() as held:
-        yield tuple(  # type: ignore[misc]  # two of them
-            held.enter_context(own.client(own.token(name, role))) for name, role in (("a", "analyst"), ("v", "viewer"))
-        )
 
 
 def test_a_case_is_opened_filled_and_closed(own: Site, both: tuple[httpx.Client, httpx.Client]) -> None:

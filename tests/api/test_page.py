@@ -10,10 +10,10 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from sites import NOW, PASSWORD, UGLY, Site
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from pipeline import second_factor
-from pipeline.state.tables import users
+from pipeline.state.tables import audit, users
 
 pytestmark = pytest.mark.slow
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -119,6 +119,21 @@ def test_a_log_in_asks_for_a_second_factor_and_a_new_password_step_by_step(opene
     page.fill("input[name=again]", "bốn từ không dính nhau")
     page.click("button.main")
     expect(page.locator("#counts button")).to_have_count(5)
+
+
+def test_who_may_see_no_alerts_is_told_so_and_asks_for_none(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("kiem-toan", "auditor")
+    page.fill("input[name=name]", "kiem-toan")
+    page.fill("input[name=password]", PASSWORD)
+    page.press("input[name=password]", "Enter")
+    expect(page.locator("#status")).to_contain_text("Vai trò của bạn không xem cảnh báo")
+    expect(page.locator("nav.tabs button[id^=tab]")).to_have_count(1)
+    expect(page.locator("#view-sources tbody tr").first).to_be_visible()
+    page.wait_for_timeout(6000)  # and what the page asks by itself
+    with site.engine.connect() as connection:
+        actions = set(connection.scalars(select(audit.c.action).where(audit.c.who == "kiem-toan")))
+    assert actions == {"login"}
 
 
 def test_a_second_factor_is_set_up_from_a_drawing(opened: Opened, site: Site) -> None:

@@ -21,7 +21,7 @@ from pipeline.permissions import OF_EVENTS, PERMISSIONS, ROLES
 from pipeline.state.tables import audit
 
 #: Routes for everybody, and for everybody who is logged in.
-OPEN = {"POST /login", "GET /", "GET /static/{name}"}
+OPEN = {"POST /login", "GET /login/oidc", "GET /login/oidc/back", "GET /", "GET /static/{name}"}
 #: Steps of a log-in: for sessions that wait for one, and for no others.
 STEPS = {
     "POST /login/code", "POST /login/second-factor", "POST /login/second-factor/confirm", "POST /login/password",
@@ -78,7 +78,7 @@ RIGHTS = {
     "DELETE /tokens/{name}": "tokens.manage",
     "GET /audit": "audit.read", "GET /audit/verify": "audit.read",
     "GET /sources": "site.read", "GET /sources/clocks": "site.read", "GET /sources/{source}/minutes": "site.read",
-    "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /settings": "settings.read", "GET /health": "site.read", "GET /metrics": "site.read",
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {

@@ -18,7 +18,7 @@ from pipeline import store
 from pipeline.logs import start_log
 from pipeline.messages import speaking
 
-OPEN = {("POST", "/api/v1/login"), ("GET", "/"), ("GET", "/static/{name}")}
+OPEN = {("POST", "/api/v1/login"), ("GET", "/api/v1/login/oidc"), ("GET", "/"), ("GET", "/static/{name}")}
 #: Steps of a log-in take what they need first: without a body they answer 422, and with one 401 (`test_login_steps`).
 STEPS = {("POST", f"/api/v1/login/{step}") for step in ("code", "second-factor/confirm", "password")}
 

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import select
 
 from collectors.datagram_buffer import Datagram, DatagramBuffer
-from collectors.tls import own_certificate
 from pipeline import canaries
 from pipeline.state import open_state
 from pipeline.state.tables import stages
+from pipeline.tls import own_certificate
 from tests.conftest import eventually
 
 _SOURCES = """

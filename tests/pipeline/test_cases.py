@@ -1,4 +1,4 @@
-"""Cases on both states: from alerts to the report, the law's clocks, what is written down, what leaves the site."""
+"""Cases on both states: from alerts to the report, the law's clocks, what is written down, what leaves the site (row F2)."""
 
 import hashlib
 import io
@@ -14,13 +14,15 @@ from sqlalchemy import Engine, select
 from pipeline.cases import bundle, clocks, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.cases.markdown import to_html
+from pipeline.delivery.routing import Routing
 from pipeline.event import Event, event_id, from_micros
 from pipeline.messages import HaidangError
 from pipeline.queue import life as queue
-from pipeline.settings import Cases
-from pipeline.state.tables import alert_groups, alerts, audit, case_entries
+from pipeline.settings import Cases, Settings
+from pipeline.state.tables import alert_groups, alerts, audit, case_entries, deliveries
 from response.queue import row, save
 
+_MAIL = {"name": "mail", "kind": "email", "host": "127.0.0.1", "sender": "a@example.gov.vn", "to": ["b@example.gov.vn"]}
 AN = By("an", "10.0.0.9")
 SETTINGS = Cases()
 START = time.time_ns() // 1000 - 3_600_000_000
@@ -108,7 +110,7 @@ def test_an_escalated_group_can_be_given_a_verdict_alone(engine: Engine) -> None
     assert statuses(engine)[0][0] == "false_positive"
 
 
-def test_the_laws_clocks_warn_and_are_late(engine: Engine) -> None:
+def test_the_laws_clocks_warn_and_are_late(engine: Engine, tmp_path: Path) -> None:
     now = time.time()
     case = life.open_case(engine, life.Wanted("Sự cố", detected=now), AN)
     life.open_case(engine, life.Wanted("Diễn tập", reportable=False, detected=now - 10**6), AN)
@@ -130,6 +132,11 @@ def test_the_laws_clocks_warn_and_are_late(engine: Engine) -> None:
             for hours in (73, 99)
         )
     assert first == again
+    made = Settings(data_dir=tmp_path, channels=[_MAIL], routes=[{"channels": ["mail"], "level": "low"}])
+    with engine.begin() as connection:
+        found = [*clocks.judge(connection, now + 73 * 3600, SETTINGS, "test")]
+        save(connection, [row(each, "haidang") for each in found], routing=Routing(made))
+        assert connection.scalars(select(deliveries.c.thread)).all() == [f"case-{case}"]
     life.change(engine, case, {"reported": now + 7200}, AN)
     assert told(99) == []
     late = SimpleNamespace(reportable=True, detected=0.0, notified=90_000.0, reported=None)
