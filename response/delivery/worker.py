@@ -32,7 +32,7 @@ _BATCH = 100
 #: How long receipts are gathered before they are saved together, in seconds: each saving waits for the disk.
 _SAVE_SECONDS = 0.2
 #: How often a channel with nothing to send looks for something, in seconds.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.5, 5.0
 #: The longest pause of a channel that does not answer, in seconds: so soon is it noticed that it is back.
 _LONGEST_PAUSE = 60.0
 #: So many messages in a row that failed, and the channel is taken to be away.
@@ -86,7 +86,7 @@ class Worker(threading.Thread):
                     self._fail(Outcome("failed", f"{type(error).__name__}: {reason(error)}", away=True))
                     worked = False
                 if not worked:  # a look at very many that must wait takes its time: at most a tenth of it
-                    self._ended.wait(max(_LOOK_SECONDS, 9 * (time.monotonic() - started)))
+                    self._ended.wait(min(max(_LOOK_SECONDS, 9 * (time.monotonic() - started)), _LONGEST_LOOK_SECONDS))
             self._sender.close()
 
     def work(self) -> int:

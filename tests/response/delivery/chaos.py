@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +64,7 @@ each = "alert"
 """
 #: Alerts that enter a second, and how many enter together.
 _RATE, _TOGETHER = 40, 4
-_END_SECONDS = 240.0
+_END_SECONDS, _START_SECONDS = 240.0, 1.5
 
 
 @dataclass
@@ -102,8 +102,11 @@ def _moody(chance: random.Random) -> object:
     return answer
 
 
-def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
-    """Kill the stage so many times while alerts enter; wait until all is sent, and count."""
+def chaos(folder: Path, kills: int, seed: int, state: str = "", disturb: Callable[[], None] = lambda: None) -> Result:
+    """Kill the stage so many times while alerts enter; wait until all is sent, and count.
+
+    `disturb` is called in the end, while the stage runs and no alert enters any more.
+    """
     chance = random.Random(seed)
     result, ended = Result(kills=kills), threading.Event()
     with ExitStack() as stack:
@@ -134,6 +137,8 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
             ended.set()
             entering.join()
         with _stage(settings.data_dir):
+            time.sleep(_START_SECONDS)
+            disturb()
             waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status != SENT)
 
             def left() -> int:
