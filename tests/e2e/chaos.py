@@ -178,6 +178,7 @@ class Report:
     twice: int = 0
     alerts_lost: int = 0
     alerts_twice: int = 0
+    alerts_in_no_group: int = 0
     dead_letters: int = 0
     ledger: str = ""
     stored: int = 0
@@ -187,7 +188,14 @@ class Report:
     @property
     def good(self) -> bool:
         """Whether nothing was lost and nothing came twice."""
-        bad = self.lost or self.twice or self.alerts_lost or self.alerts_twice or self.dead_letters
+        bad = (
+            self.lost
+            or self.twice
+            or self.alerts_lost
+            or self.alerts_twice
+            or self.alerts_in_no_group
+            or self.dead_letters
+        )
         return not bad and self.ledger == "adds up"
 
 
@@ -302,6 +310,9 @@ class Chaos:
         )
         rules = {rule for rule, _ in found}
         self.report.alerts = len(found)
+        groups = _json_lines(self._site.run("queue", "list", "--json", "--limit", "10000").stdout)
+        in_groups = sum(group["count"] for group in groups if group["rule.id"] in rules)
+        self.report.alerts_in_no_group = found.total() - in_groups
         self.report.alerts_twice = sum(count - 1 for count in found.values())
         self.report.alerts_lost = max(len(rules), 1) * self._files.attacks - len(found)
 

@@ -19,13 +19,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from pipeline.delivery import SENT
 from pipeline.delivery.routing import Routing
 from pipeline.settings import Settings, load_settings
 from pipeline.state import open_state
-from pipeline.state.tables import deliveries
+from pipeline.state.tables import deliveries, stages
 from response import queue
 from tests.conftest import eventually
 from tests.response.delivery.conftest import alert
@@ -64,6 +64,8 @@ each = "alert"
 """
 #: Alerts that enter a second, and how many enter together.
 _RATE, _TOGETHER = 40, 4
+#: The share of kills that meet the stage at its work, and not at its start.
+_AT_WORK = 0.8
 _END_SECONDS, _START_SECONDS = 240.0, 1.5
 
 
@@ -131,7 +133,9 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "", disturb: Callabl
         try:
             for _ in range(kills):
                 with _stage(settings.data_dir) as process:
-                    time.sleep(chance.uniform(0.3, 2.0))  # the first part of it is its start
+                    if chance.random() < _AT_WORK:
+                        eventually(lambda pid=process.pid: _is_ready(engine, pid), 30, 0.02)  # type: ignore[misc]
+                    time.sleep(chance.uniform(0, 1.0))
                     process.send_signal(signal.SIGKILL)
         finally:
             ended.set()
@@ -149,6 +153,12 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "", disturb: Callabl
             result.not_sent = left()
         _count(result, settings, receiver, box)
     return result
+
+
+def _is_ready(engine: Engine, pid: int) -> bool:
+    with engine.connect() as connection:
+        detail = connection.scalar(select(stages.c.detail).where(stages.c.stage == "delivery", stages.c.pid == pid))
+    return bool(detail and detail.get("ready"))
 
 
 def _count(result: Result, settings: Settings, receiver: Receiver, box: Mailbox) -> None:
