@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, fun
 
 from pipeline.access import note as audit
 from pipeline.delivery import ALERT, DEAD, DIGEST, DROPPED, HEARTBEAT, JOINED, SENT, WAITING
-from pipeline.delivery.routing import message_id
+from pipeline.delivery.routing import message_id, new_row
 from pipeline.messages import HaidangError
 from pipeline.settings_delivery import LEVELS
 from pipeline.state import insert_new
@@ -124,11 +124,7 @@ def join(connection: Connection, channel: str, now: float, which: Sequence[Colum
         return False
     identifier = message_id(DIGEST, channel, *(part.id for part in parts))
     level = max((part.level for part in parts), key=lambda level: LEVELS.index(level) if level in LEVELS else 99)
-    row = {
-        "id": identifier, "channel": channel, "kind": DIGEST, "status": WAITING, "level": level, "alert": "",
-        "thread": "", "digest": "", "route": parts[0].route, "body": {}, "created": now, "due": now, "planned": now,
-        "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "",
-    }  # fmt: skip
+    row = new_row(identifier, DIGEST, channel, now, level=level, route=parts[0].route)
     insert_new(connection, deliveries, [row], key=["id"])
     joined = deliveries.c.id.in_([part.id for part in parts])
     connection.execute(update(deliveries).where(joined).values(status=JOINED, digest=identifier))
