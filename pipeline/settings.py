@@ -360,6 +360,9 @@ class Queue(Section):
         40, ge=1, description="groups of alerts that an analyst can look into in a day; what goes past it is listed"
     )
     analysts: int = Field(1, ge=1, description="analysts that are on duty in a day")
+    keep_days: float = Field(
+        400, ge=1, description="days after which closed groups leave the queue; never before the level lets events go"
+    )
 
 
 class Cases(Section):

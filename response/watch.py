@@ -12,9 +12,10 @@ from pipeline.cases import clocks as case_clocks
 from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
-from pipeline.queue import counts, risk
+from pipeline.queue import aging, counts, risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
+from pipeline.store.retention import days_of_level
 from response.queue import row, save
 
 #: How often it is looked, in seconds.
@@ -55,6 +56,9 @@ class Watch:
             save(connection, rows, settings.queue, settings.observer, self._routing)
             if time.monotonic() - self._cleaned > _CLEAN_SECONDS:
                 self._cleaned = time.monotonic()
+                days = max(settings.queue.keep_days, days_of_level(settings))
+                if aging.forget_old(connection, time.time(), days):
+                    self._cleaned -= _CLEAN_SECONDS  # there is more: at the next look
                 habits.forget_old(connection, time.time())
                 clocks.forget_old(connection, time.time())
                 risk.forget_old(connection, time.time())

@@ -13,7 +13,8 @@ from pipeline.cases import CHANGE, CLOSED, LEVELS, OPEN, PAP, TLP, entries
 from pipeline.cases.entries import By
 from pipeline.event import EARLIEST
 from pipeline.messages import HaidangError, language
-from pipeline.queue import ESCALATED, FALSE_POSITIVE, TRUE_POSITIVE, grouping
+from pipeline.queue import CLOSED as CLOSED_ALERTS
+from pipeline.queue import ESCALATED, grouping
 from pipeline.queue import life as queue
 from pipeline.state.tables import alert_groups, alerts, case_entries, cases
 
@@ -25,7 +26,7 @@ _LOOK_AT = 200
 _MOST_OBSERVABLES = 200
 #: How far clocks of others may be ahead of ours, in seconds.
 _AHEAD_SECONDS = 86_400.0
-VERDICTS = (TRUE_POSITIVE, FALSE_POSITIVE)
+VERDICTS = CLOSED_ALERTS
 
 
 @dataclass(frozen=True, slots=True)

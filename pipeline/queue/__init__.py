@@ -10,6 +10,8 @@ SUPPRESSED = "suppressed"
 STATUSES = (NEW, ACKNOWLEDGED, ESCALATED, TRUE_POSITIVE, FALSE_POSITIVE, SUPPRESSED)
 #: What somebody has still to do something about.
 OPEN = (NEW, ACKNOWLEDGED)
+#: What nobody has to do anything about any more.
+CLOSED = (TRUE_POSITIVE, FALSE_POSITIVE)
 #: What `alerts.group_id` says of an alert that stands in no group, for a suppression has kept it out.
 NO_GROUP = "-"
 #: What the outbox's rows that ask for an alert's copy in the store are called.

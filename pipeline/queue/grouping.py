@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, case, delete, literal, select, update
 from pipeline import shares
 from pipeline.event import event_id
 from pipeline.own_alerts import SEVERITY
-from pipeline.queue import ACKNOWLEDGED, ESCALATED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, counts, risk
+from pipeline.queue import ACKNOWLEDGED, CLOSED, ESCALATED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, counts, risk
 from pipeline.queue.entities import entities_of
 from pipeline.queue.risk import Risk
 from pipeline.state import upsert
@@ -26,7 +26,6 @@ STATUSES = (NEW, ACKNOWLEDGED, ESCALATED, TRUE_POSITIVE, FALSE_POSITIVE)
 #: What the pipeline writes into a group's history: it came, came back, or grew worse while somebody worked on it.
 OPENED, REOPENED, RAISED = "opened", "reopened", "raised"
 _HOUR = 3_600_000_000
-_CLOSED = (TRUE_POSITIVE, FALSE_POSITIVE)
 #: Alerts that are put into groups together, when those of an older version are.
 _PART = 500
 
@@ -172,7 +171,7 @@ class _Shelf:
             self._write(group, OPENED)
         elif row["status"] != NEW:  # somebody has said already what it is: an alert of an older version
             pass
-        elif group["status"] in _CLOSED:
+        elif group["status"] in CLOSED:
             opens = True
             group.update(reopened=group["reopened"] + 1, opened=self._now, owner="", case_id=0)
             self._write(group, REOPENED)

@@ -16,6 +16,7 @@ from pipeline.access import note as audit
 from pipeline.messages import HaidangError
 from pipeline.queue import (
     ACKNOWLEDGED,
+    CLOSED,
     ESCALATED,
     FALSE_POSITIVE,
     INDEX,
@@ -31,7 +32,6 @@ from pipeline.views import EVERYTHING, Sight
 
 #: What somebody may make of an alert, and which of it needs a note.
 CHANGES = (NEW, ACKNOWLEDGED, TRUE_POSITIVE, FALSE_POSITIVE)
-_VERDICTS = (TRUE_POSITIVE, FALSE_POSITIVE)
 _PART = 2000
 _MAX_NOTE = 5000
 
@@ -87,7 +87,7 @@ def change(engine: Engine, fits: Fits, status: str, note: str, who: str, address
     note = note.strip()[:_MAX_NOTE]
     if status not in CHANGES:
         raise HaidangError("queue.no_status", value=status, expected=", ".join(CHANGES))
-    if status in _VERDICTS and not note:
+    if status in CLOSED and not note:
         raise HaidangError("queue.no_note", status=status)
     return _give(engine, fits, Change(status, note, who, address))
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlalchemy import Engine, func, select
 from pipeline.cases import life as cases
 from pipeline.cases.entries import By
 from pipeline.event import Event, event_id, from_micros
-from pipeline.queue import counts, grouping, life, risk
+from pipeline.queue import aging, counts, grouping, life, risk, suppressions
 from pipeline.queue.entities import entities_of
 from pipeline.settings import State
 from pipeline.state import open_engine, open_state
@@ -189,6 +190,38 @@ def test_alerts_of_an_older_version_come_into_groups_as_what_they_are(engine: En
     assert grouping.catch_up(engine, 24) == 0
     (group,) = groups(engine)
     assert (group["false_positive"], group["new"], group["status"]) == (1, 2, "new")
+    adds_up(engine)
+
+
+def test_what_is_closed_and_old_leaves_in_parts_and_nothing_else_does(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aging, "_MOST_ALERTS", 3)
+    monkeypatch.setattr(aging, "_MOST_GROUPS", 2)
+    raised(engine, *(alert(number, number, f"r{number % 5}", host_name="PC-9") for number in range(20)))
+    raised(engine, alert(100, 60 * 24 * 365 * 50, "r0", host_name="PC-9"))
+    (escalated,) = [group["id"] for group in groups(engine) if group["rule_id"] == "r4"]
+    case = cases.open_case(engine, cases.Wanted(alerts=[escalated]), By("an", ""))
+    life.change(engine, life.Fits(rule="r0"), "false_positive", "a drill", "an", "")
+    for rule in ("r1", "r2"):
+        life.change(engine, life.Fits(rule=rule), "true_positive", "a drill", "an", "")
+    cases.close(engine, case, "true_positive", "a drill", By("an", ""))
+    suppressions.add(engine, "r9", {}, "known", 1, "an", "")
+    raised(engine, alert(101, 0, "r9"))
+    with engine.begin() as connection:
+        assert not aging.forget_old(connection, time.time() + 60, 0.01)  # all of it came just now
+    rounds = 0
+    more = True
+    while more:
+        with engine.begin() as connection:
+            grouping.lock(connection)
+            more = aging.forget_old(connection, time.time() + 60 * 86_400, 10)
+        rounds += 1
+    assert rounds > 3
+    left = [(group["rule_id"], group["status"]) for group in groups(engine)]
+    assert left == [("r3", "new"), ("r4", "true_positive"), ("r0", "false_positive")]
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(alerts)) == 4 + 4 + 1
     adds_up(engine)
 
 
