@@ -7,11 +7,13 @@ import time
 
 from sqlalchemy import Connection
 
-from pipeline import canaries, clocks, habits, shares
+from pipeline import audit, canaries, clocks, habits, shares
 from pipeline.cases import clocks as case_clocks
 from pipeline.delivery import watching
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
+from pipeline.logs import remembered
+from pipeline.own_alerts import told_alert
 from pipeline.queue import aging, counts, risk
 from pipeline.stage import Stage
 from pipeline.state import database_time
@@ -24,6 +26,8 @@ _LOOK_SECONDS = 1.0
 _JUDGE_SECONDS = 10.0
 #: How often what is too old is deleted, in seconds.
 _CLEAN_SECONDS = 3600.0
+#: How often the whole audit is held to its hashes, in seconds: a million rows take about seven.
+_VERIFY_SECONDS = 6 * 3600.0
 
 
 class Watch:
@@ -35,6 +39,7 @@ class Watch:
         self._looked = 0.0
         self._judged = 0.0
         self._cleaned = -_CLEAN_SECONDS
+        self._verified = -_VERIFY_SECONDS
         self._habits = habits.Watcher()
         self._routing = Routing(stage.settings)
 
@@ -46,11 +51,12 @@ class Watch:
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         self._looked = time.monotonic()
+        tampered = self._of_audit()
         with self._stage.engine.begin() as connection:
             shares.take_turns(connection, "response", "watch")  # while the lead changes there may be two
             if self._since is None:
                 self._since = database_time(connection)
-            alerts = self._alerts(connection, self._since)
+            alerts = [*self._alerts(connection, self._since), *tampered]
             settings = self._stage.settings
             rows = [row(alert, "haidang") for alert in alerts]
             save(connection, rows, settings.queue, settings.observer, self._routing)
@@ -63,6 +69,18 @@ class Watch:
                 clocks.forget_old(connection, time.time())
                 risk.forget_old(connection, time.time())
                 counts.recount(connection)
+
+    def _of_audit(self) -> list[Event]:
+        """Return the alert on an audit that is not what it was; outside of any transaction, for it takes a while."""
+        if time.monotonic() - self._verified < _VERIFY_SECONDS:
+            return []
+        settings = self._stage.settings
+        found = audit.verify(self._stage.engine, remembered(settings.data_dir, "audit_head", "digest"))
+        self._verified = time.monotonic()
+        if found.whole:
+            return []
+        occasion = f"{found.broken} {found.cut} {' '.join(found.lost)}"
+        return [told_alert("audit.tampered", "audit", occasion, settings.observer, "critical", rows=found.rows)]
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:
         settings = self._stage.settings

@@ -53,7 +53,7 @@ _BUILT = {
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
-    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery|audit)\.\w+_why",
     "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",

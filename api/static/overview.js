@@ -121,9 +121,10 @@ async function goOn(session) {
   return start(session.name);
 }
 
+const drawingOf = (made) => [make("img", { src: made.image, alt: made.uri, class: "code", width: 220, height: 220 }), make("code", {}, made.secret), codeField()];
+
 function showEnrolment(made) {
-  const drawn = make("img", { src: made.image, alt: made.uri, class: "code", width: 220, height: 220 });
-  return showStep("enrol", "enrol.help", [drawn, make("code", {}, made.secret), codeField()],
+  return showStep("enrol", "enrol.help", drawingOf(made),
     (form) => ask("/login/second-factor/confirm", { code: form.elements.code.value }));
 }
 
@@ -138,7 +139,29 @@ async function choosePassword(form) {
 }
 
 const codeField = () => make("label", {}, say("code"), make("input", { name: "code", inputmode: "numeric", autocomplete: "one-time-code", required: true, minlength: 6, maxlength: 40 }));
-const passwordField = (name, label) => make("label", {}, say(label), make("input", { name, type: "password", autocomplete: "new-password", required: true, maxlength: 1000 }));
+const passwordField = (name, label, fill = "new-password") => make("label", {}, say(label), make("input", { name, type: "password", autocomplete: fill, required: true, maxlength: 1000 }));
+
+/** Show what somebody may change of their own account. */
+function showAccount(name) {
+  clearInterval(timer);
+  sheet.close();
+  const change = async (form) => {
+    if (form.elements.password.value !== form.elements.again.value) throw new Refused(422, { detail: say("not_the_same") });
+    await ask("/me/password", { current: form.elements.current.value, password: form.elements.password.value });
+    return { name, next: "" };
+  };
+  const form = showStep("account", "account.help", [passwordField("current", "current_password", "current-password"), passwordField("password", "new_password"), passwordField("again", "repeat_password")], change);
+  const enrol = make("button", { type: "button", id: "enrol", onclick: () => attempt(form, enrol, form.querySelector(".fault"), () => setUpFactor(form, name)) }, say("enrol"));
+  form.append(enrol, make("button", { type: "button", onclick: () => start(name) }, say("back")));
+}
+
+async function setUpFactor(form, name) {
+  const made = await ask("/me/second-factor", { current: form.elements.current.value });
+  showStep("enrol", "enrol.help", drawingOf(made), async (step) => {
+    const { recovery_codes } = await ask("/me/second-factor/confirm", { code: step.elements.code.value });
+    return { name, next: "", recovery_codes };
+  });
+}
 
 function showStep(title, help, fields, work) {
   const fault = make("p", { class: "fault", role: "alert" });
@@ -147,6 +170,7 @@ function showStep(title, help, fields, work) {
     make("h1", {}, say(title)), make("p", { class: "quiet" }, say(help)), ...fields, button, fault);
   document.body.replaceChildren(make("main", { class: "log-in" }, form));
   form.querySelector("input, button")?.focus();
+  return form;
 }
 
 async function logOut() {
@@ -173,7 +197,7 @@ function showFrame(name) {
       make("nav", {},
         make("a", { href: "/docs" }, "API"),
         make("a", { id: "other-language", href: otherLanguage() }, say("other_language")),
-        make("span", { class: "user" }, plain(name)),
+        make("button", { type: "button", id: "account", class: "user", title: say("account"), onclick: () => showAccount(name) }, plain(name)),
         make("button", { type: "button", id: "log-out", onclick: logOut }, say("log_out")))),
     make("main", {},
       make("div", { id: "query-fault", role: "alert" }),

@@ -76,7 +76,7 @@ class _Serving:
             data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[],
             **settings,
         )  # fmt: skip
-        self._engine = open_state(folder)
+        self._engine = open_state(folder, self._settings.state)
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder, self._settings.store)
         self._searching = Searching()

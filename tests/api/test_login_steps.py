@@ -13,8 +13,9 @@ from sqlalchemy import Engine, select, update
 
 from pipeline import second_factor
 from pipeline.event import Event
-from pipeline.settings import Access, Settings
+from pipeline.settings import Access, Settings, State
 from pipeline.state.tables import audit, password_history, sessions, users
+from tests.services.postgres import Postgres
 
 NEW = "bốn từ không dính nhau"
 
@@ -23,11 +24,15 @@ def _empty(_settings: Settings, _engine: Engine) -> list[Event]:
     return []
 
 
-@pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site where leads need a second factor."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def strict(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A site where leads need a second factor, on each database."""
     access = Access(second_factor_roles=["lead"], password_history=3, logins_per_minute=10_000)
-    with serving(tmp_path_factory.mktemp("strict"), _empty, access=access) as made:
+    state = State()
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        state = State.model_validate({"url": postgres.new_database()})
+    with serving(tmp_path_factory.mktemp("strict"), _empty, access=access, state=state) as made:
         yield made
 
 

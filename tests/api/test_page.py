@@ -121,6 +121,34 @@ def test_a_log_in_asks_for_a_second_factor_and_a_new_password_step_by_step(opene
     expect(page.locator("#counts button")).to_have_count(5)
 
 
+def test_one_changes_the_password_and_sets_a_second_factor_up_on_the_page(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tai-khoan")
+    opened.log_in("tai-khoan")
+    page.click("#account")
+    page.fill("input[name=current]", "sai")
+    page.fill("input[name=password]", "bốn từ không dính nhau")
+    page.fill("input[name=again]", "bốn từ không dính nhau")
+    page.click("button.main")
+    expect(page.locator("#log-in-step .fault")).to_contain_text("mật khẩu không đúng")
+    page.fill("input[name=current]", PASSWORD)
+    page.click("button.main")
+    expect(page.locator("#counts button")).to_have_count(5)
+    page.click("#account")
+    page.fill("input[name=current]", "bốn từ không dính nhau")
+    page.click("#enrol")
+    page.fill("input[name=code]", pyotp.TOTP(page.locator("#log-in-step code").inner_text()).now())
+    page.press("input[name=code]", "Enter")
+    expect(page.locator(".codes li")).to_have_count(10)
+    page.click("button.main")
+    expect(page.locator("#counts button")).to_have_count(5)
+    with site.engine.connect() as connection:
+        actions = list(
+            connection.scalars(select(audit.c.action).where(audit.c.who == "tai-khoan").order_by(audit.c.id))
+        )
+    assert [each for each in actions if each != "login"] == ["proof_failed", "password_changed", "second_factor_set"]
+
+
 def test_who_may_see_no_alerts_is_told_so_and_asks_for_none(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("kiem-toan", "auditor")

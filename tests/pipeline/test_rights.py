@@ -10,9 +10,12 @@ from pipeline.audit import verify
 from pipeline.command import main
 from pipeline.messages import HaidangError
 from pipeline.permissions import ROLES
+from pipeline.queue import life
 from pipeline.state import open_state
-from pipeline.state.tables import audit
+from pipeline.state.tables import alerts, audit
 from pipeline.state.tables import users as accounts
+from pipeline.views import sight
+from response.queue import row, save
 
 
 def _rights(engine: Engine, name: str) -> tuple[frozenset[str], bool]:
@@ -101,3 +104,22 @@ def test_the_commands_change_it_and_each_change_is_in_the_audit(
     assert actions == ["role_set", "group_set", "user_add", "user_role", "user_groups", "user_view", "token_create"]
     assert verify(engine).whole
     engine.dispose()
+
+
+def test_a_view_holds_for_changes_of_the_queue(engine: Engine) -> None:
+    found = [
+        {"@timestamp": "2026-11-24T00:00:00.000Z", "event.id": name, "rule.id": "r", "rule.name": "R",
+         "rule.level": "low", "labels.source": source, "organization.id": unit}
+        for name, source, unit in (("a", "vpn", "so-a"), ("b", "mail", "so-a"), ("c", "vpn", "so-b"))
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        save(connection, [row(each, "test") for each in found])
+    both = sight([{"sources": ["vpn"]}, {"units": ["so-a"]}], [])
+    with pytest.raises(HaidangError, match="no alert “c”"):
+        life.change(engine, life.Fits(["a", "c"], sight=both), "acknowledged", "", "an", "")
+    assert life.change(engine, life.Fits(sight=both), "acknowledged", "", "an", "") == 1
+    with engine.connect() as connection:
+        taken = connection.scalars(select(alerts.c.id).where(alerts.c.status == "acknowledged")).all()
+    assert taken == ["a"]
+    nothing = sight([{"indices": ["events"]}], [])
+    assert life.change(engine, life.Fits(sight=nothing), "acknowledged", "", "an", "") == 0
