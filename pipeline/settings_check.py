@@ -59,8 +59,6 @@ def faults(settings: Settings) -> list[str]:
         found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
         found += _source(f"sources.{number}", source)
-    if not _is_zone(settings.delivery.timezone):
-        found.append(_fault("delivery.timezone", settings.delivery.timezone, "settings.want_zone"))
     for number, channel in enumerate(settings.channels):
         found += _channel(f"channels.{number}", channel, settings)
     return found + list(_ports(settings))

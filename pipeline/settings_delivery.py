@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -320,3 +321,13 @@ class Delivery(Section):
         None, description="folder of the programs of `script` channels; `scripts` in the data directory when left out"
     )
     link: str = Field("", max_length=500, description="address of these pages as people reach them, for links")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            if value != "local":
+                ZoneInfo(value)
+            return value
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(say("settings.unknown_zone", value=value)) from error

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, fun
 
 from pipeline.access import note as audit
 from pipeline.delivery import ALERT, DEAD, DIGEST, DROPPED, HEARTBEAT, JOINED, SENT, WAITING
-from pipeline.delivery.routing import message_id
+from pipeline.delivery.routing import message_id, new_row
 from pipeline.messages import HaidangError
 from pipeline.settings_delivery import LEVELS
 from pipeline.state import insert_new
@@ -124,11 +124,7 @@ def join(connection: Connection, channel: str, now: float, which: Sequence[Colum
         return False
     identifier = message_id(DIGEST, channel, *(part.id for part in parts))
     level = max((part.level for part in parts), key=lambda level: LEVELS.index(level) if level in LEVELS else 99)
-    row = {
-        "id": identifier, "channel": channel, "kind": DIGEST, "status": WAITING, "level": level, "alert": "",
-        "thread": "", "digest": "", "route": parts[0].route, "body": {}, "created": now, "due": now, "planned": now,
-        "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "",
-    }  # fmt: skip
+    row = new_row(identifier, DIGEST, channel, now, level=level, route=parts[0].route)
     insert_new(connection, deliveries, [row], key=["id"])
     joined = deliveries.c.id.in_([part.id for part in parts])
     connection.execute(update(deliveries).where(joined).values(status=JOINED, digest=identifier))
@@ -203,6 +199,15 @@ def release(connection: Connection, channel: str, now: float) -> None:
     """Let what waited for a channel that answers again be tried at once."""
     waits = (deliveries.c.channel == channel, deliveries.c.status == WAITING, deliveries.c.attempts > 0)
     connection.execute(update(deliveries).where(*waits, deliveries.c.due > now).values(due=now, planned=now))
+
+
+def expire(connection: Connection, channel: str, before: float, now: float, why: str) -> None:
+    """Give up what has waited since before a moment for a channel that takes nothing."""
+    old = (deliveries.c.channel == channel, deliveries.c.status == WAITING, deliveries.c.created < before)
+    digests = select(deliveries.c.id).where(*old, deliveries.c.kind == DIGEST)
+    ended = {"status": DEAD, "ended": now, "answer": why[:_LONGEST_ANSWER].replace("\0", " ")}
+    connection.execute(update(deliveries).where(deliveries.c.digest.in_(digests)).values(ended))
+    connection.execute(update(deliveries).where(*old).values(ended))
 
 
 def standing(engine: Engine, names: Sequence[str]) -> list[dict[str, Any]]:

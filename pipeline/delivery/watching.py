@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from pipeline.delivery import DEAD, HEARTBEAT, SENT, WAITING, book
-from pipeline.delivery.routing import message_id, zone_of
+from pipeline.delivery.routing import message_id, new_row, zone_of
 from pipeline.event import Event
 from pipeline.health import FORGOTTEN_SECONDS
 from pipeline.own_alerts import told_alert
@@ -96,12 +96,8 @@ def put_heartbeats(connection: Connection, settings: Settings, now: float) -> No
         if not connection.execute(fresh.values(heartbeat=day)).rowcount:
             continue
         facts = facts or facts_of(connection, settings, now)
-        book.put(connection, {
-            "id": message_id(HEARTBEAT, channel.name, day), "channel": channel.name, "kind": HEARTBEAT,
-            "status": WAITING, "level": "informational", "alert": "", "thread": "", "digest": "", "route": "",
-            "body": facts, "created": now, "due": now, "planned": now, "attempts": 0, "tried": 0.0, "ended": 0.0,
-            "answer": "",
-        })  # fmt: skip
+        identifier = message_id(HEARTBEAT, channel.name, day)
+        book.put(connection, new_row(identifier, HEARTBEAT, channel.name, now, body=facts))
 
 
 def facts_of(connection: Connection, settings: Settings, now: float) -> dict[str, Any]:

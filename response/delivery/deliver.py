@@ -13,7 +13,6 @@ from pipeline.messages import say
 from pipeline.settings import Settings
 from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.stage import Stage
-from response.delivery.kafka_topic import KafkaTopic
 from response.delivery.mail import Mail
 from response.delivery.script import Script, scripts_of
 from response.delivery.sender import Sender, Watchdog
@@ -135,4 +134,6 @@ def sender_of(settings: Settings, channel: Channel, watchdog: Watchdog) -> Sende
             return Syslog(channel, settings.observer, watchdog)
         case ScriptChannel():
             return Script(channel, scripts_of(settings))
+    from response.delivery.kafka_topic import KafkaTopic  # its library takes 8 MB of memory
+
     return KafkaTopic(channel, source)

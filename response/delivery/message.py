@@ -99,7 +99,7 @@ class Message:
         if steps := spoken(alert, "rule.response", self.language):
             lines += ["", say("delivery.first_steps", steps=one_line(steps, _LONGEST_TEXT))]
         if self.link:
-            lines += ["", say("delivery.look", link=self.link_of(alert))]
+            lines += ["", say("delivery.look", link=self.address())]
         return lines
 
     def fields(self, alert: Event) -> list[tuple[str, str]]:
@@ -120,9 +120,10 @@ class Message:
         except (ValueError, OverflowError, KeyError):
             return "-"
 
-    def link_of(self, alert: Event) -> str:
-        """Return where people can look at an alert."""
-        return f"{self.link.rstrip('/')}/#alert/{alert['event.id']}" if self.link else ""
+    def address(self) -> str:
+        """Return where people find the alert: the page's list of its level."""
+        level = f"&level={self.level}" if self.level in LEVELS else ""
+        return f"{self.link.rstrip('/')}/#view=alerts{level}"
 
     def _digest(self) -> list[str]:
         ordered = sorted(self.alerts, key=lambda alert: -_rank(alert.get("rule.level", "")))
@@ -134,7 +135,7 @@ class Message:
         counted = Counter(one_line(spoken(alert, "rule.name", self.language)) for alert in ordered[_NAMED:])
         lines += [say("delivery.more_of", count=count, rule=rule) for rule, count in counted.most_common()]
         if self.link:
-            lines += ["", say("delivery.look", link=self.link)]
+            lines += ["", say("delivery.look", link=self.address())]
         return lines
 
 

@@ -39,7 +39,7 @@ _REFUSED, _AGAIN = 65, 75
 #: How long a program may take to end after it was killed, in seconds; how often what it started is looked for.
 _KILL_SECONDS, _KILL_ROUNDS = 5.0, 10
 #: The variable that says which message a program is run for.
-_MARK = "HAIDANG_MESSAGE"
+_MARK = "MESSAGE_ID"
 
 
 def scripts_of(settings: Settings) -> Path:
@@ -148,7 +148,7 @@ def run(
     """Run a program; return its exit status (below 0: a signal ended it), its output, and whether it was late."""
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", _MARK: message.id,
-        "HAIDANG_LEVEL": message.level, "HOME": user.pw_dir if user else "/nonexistent",
+        "MESSAGE_LEVEL": message.level, "HOME": user.pw_dir if user else "/nonexistent",
     }  # fmt: skip
     more: dict[str, Any] = {}
     if user is not None:

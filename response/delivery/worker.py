@@ -32,11 +32,13 @@ _BATCH = 100
 #: How long receipts are gathered before they are saved together, in seconds: each saving waits for the disk.
 _SAVE_SECONDS = 0.2
 #: How often a channel with nothing to send looks for something, in seconds.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.5, 5.0
 #: The longest pause of a channel that does not answer, in seconds: so soon is it noticed that it is back.
 _LONGEST_PAUSE = 60.0
 #: So many messages in a row that failed, and the channel is taken to be away.
 _AWAY_AFTER = 3
+#: So many in a row, and what is older than the longest time of trying is dead without a try of its own.
+_GONE_AFTER = 20
 #: A receipt that could not be saved is tried again after so many seconds.
 _STATE_PAUSE = 1.0
 
@@ -62,6 +64,9 @@ class Worker(threading.Thread):
         self._zone = zone_of(stage.settings)
         self._language = channel.language if channel.language != "auto" else language()
         self._failures = 0
+        self._answers = False  # it has taken or refused something that is not noted yet
+        self._is_back = False
+        self._was_away = True  # what an earlier run left waiting may be tried with the first that is taken
         self._paused_until = 0.0  # monotonic
         self._allowance = _Allowance(channel.rate_per_minute)
 
@@ -81,7 +86,7 @@ class Worker(threading.Thread):
                     self._fail(Outcome("failed", f"{type(error).__name__}: {reason(error)}", away=True))
                     worked = False
                 if not worked:  # a look at very many that must wait takes its time: at most a tenth of it
-                    self._ended.wait(max(_LOOK_SECONDS, 9 * (time.monotonic() - started)))
+                    self._ended.wait(min(max(_LOOK_SECONDS, 9 * (time.monotonic() - started)), _LONGEST_LOOK_SECONDS))
             self._sender.close()
 
     def work(self) -> int:
@@ -179,12 +184,15 @@ class Worker(threading.Thread):
     def _weigh(self, outcome: Outcome) -> bool:
         """Say whether the channel is away, so that the others are not tried now."""
         if outcome.status != "failed":
+            self._failures, self._answers = 0, True
+            self._is_back, self._was_away = self._is_back or self._was_away, False
             return False
         self._failures += 1
         if not outcome.away and self._failures < _AWAY_AFTER:
             return False
         wait = max(book.pause(self._failures, _LONGEST_PAUSE), min(outcome.again or 0.0, 3600.0))
         self._paused_until = time.monotonic() + wait
+        self._was_away = True
         return True
 
     def _fail(self, outcome: Outcome) -> None:
@@ -206,20 +214,23 @@ class Worker(threading.Thread):
         """Save receipts, and how the channel fares."""
         now, name = time.time(), self.channel.name
         retry_seconds = self._stage.settings.delivery.retry_hours * 3600
-        tried = [outcome for _, outcome in done if outcome.status != "dropped"]
+        failed = [outcome for _, outcome in done if outcome.status == "failed"]
         with self._stage.engine.begin() as connection:
             self._confirm(connection)
             counted = book.note(connection, done, now, retry_seconds)
-            if any(outcome.status == "sent" for outcome in tried):
-                if self._failures:
-                    book.release(connection, name, now)
-                values = {"sent": channels.c.sent + counted[SENT], "succeeded": now, "failures": 0, "paused_until": 0.0}
-                book.note_channel(connection, name, **values)
-                self._failures = 0 if tried[-1].status != "failed" else 1
-            if tried and tried[-1].status == "failed":
-                book.note_channel(connection, name, **self._fault(tried[-1], now))
-        if tried and tried[-1].status == "failed":
-            log("delivery").warning("failed", channel=name, reason=tried[-1].answer[:300], failures=self._failures)
+            if self._answers:
+                book.note_channel(connection, name, failures=0, paused_until=0.0)
+            if self._is_back:  # not after every failure: what one message meets is its own
+                book.release(connection, name, now)
+            if counted[SENT]:
+                book.note_channel(connection, name, sent=channels.c.sent + counted[SENT], succeeded=now)
+            if failed:
+                book.note_channel(connection, name, **self._fault(failed[-1], now))
+            if self._failures >= _GONE_AFTER:
+                book.expire(connection, name, now - retry_seconds, now, failed[-1].answer if failed else "-")
+        self._answers = self._is_back = False
+        if failed:
+            log("delivery").warning("failed", channel=name, reason=failed[-1].answer[:300], failures=self._failures)
         log("delivery").debug("saved", channel=name, **counted)
         for row, outcome in done:
             if row.kind == TEST and outcome.status != "failed":

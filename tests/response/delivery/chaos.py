@@ -14,18 +14,18 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from pipeline.delivery import SENT
 from pipeline.delivery.routing import Routing
 from pipeline.settings import Settings, load_settings
 from pipeline.state import open_state
-from pipeline.state.tables import deliveries
+from pipeline.state.tables import deliveries, stages
 from response import queue
 from tests.conftest import eventually
 from tests.response.delivery.conftest import alert
@@ -64,7 +64,9 @@ each = "alert"
 """
 #: Alerts that enter a second, and how many enter together.
 _RATE, _TOGETHER = 40, 4
-_END_SECONDS = 240.0
+#: The share of kills that meet the stage at its work, and not at its start.
+_AT_WORK = 0.8
+_END_SECONDS, _START_SECONDS = 240.0, 1.5
 
 
 @dataclass
@@ -102,8 +104,11 @@ def _moody(chance: random.Random) -> object:
     return answer
 
 
-def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
-    """Kill the stage so many times while alerts enter; wait until all is sent, and count."""
+def chaos(folder: Path, kills: int, seed: int, state: str = "", disturb: Callable[[], None] = lambda: None) -> Result:
+    """Kill the stage so many times while alerts enter; wait until all is sent, and count.
+
+    `disturb` is called in the end, while the stage runs and no alert enters any more.
+    """
     chance = random.Random(seed)
     result, ended = Result(kills=kills), threading.Event()
     with ExitStack() as stack:
@@ -128,12 +133,16 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
         try:
             for _ in range(kills):
                 with _stage(settings.data_dir) as process:
-                    time.sleep(chance.uniform(0.3, 2.0))  # the first part of it is its start
+                    if chance.random() < _AT_WORK:
+                        eventually(lambda pid=process.pid: _is_ready(engine, pid), 30, 0.02)  # type: ignore[misc]
+                    time.sleep(chance.uniform(0, 1.0))
                     process.send_signal(signal.SIGKILL)
         finally:
             ended.set()
             entering.join()
         with _stage(settings.data_dir):
+            time.sleep(_START_SECONDS)
+            disturb()
             waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status != SENT)
 
             def left() -> int:
@@ -144,6 +153,12 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "") -> Result:
             result.not_sent = left()
         _count(result, settings, receiver, box)
     return result
+
+
+def _is_ready(engine: Engine, pid: int) -> bool:
+    with engine.connect() as connection:
+        detail = connection.scalar(select(stages.c.detail).where(stages.c.stage == "delivery", stages.c.pid == pid))
+    return bool(detail and detail.get("ready"))
 
 
 def _count(result: Result, settings: Settings, receiver: Receiver, box: Mailbox) -> None:
@@ -169,7 +184,7 @@ def _count(result: Result, settings: Settings, receiver: Receiver, box: Mailbox)
 def _site(folder: Path, receiver: Receiver, box: Mailbox, state: str) -> Settings:
     (folder / "scripts").mkdir(parents=True)
     program = folder / "scripts" / "keep.sh"
-    program.write_text(f'#!/bin/sh\necho "$HAIDANG_MESSAGE" >> {folder}/kept\n')
+    program.write_text(f'#!/bin/sh\necho "$MESSAGE_ID" >> {folder}/kept\n')
     program.chmod(0o755)
     more = f'[state]\nurl = "{state}"' if state else ""
     text = _SETTINGS.format(url=receiver.url, ca=receiver.ca, mail=box.port, state=more)

@@ -171,6 +171,20 @@ def test_no_digest_is_larger_than_people_can_read_and_none_is_left_out(site: Cal
     assert made_ones == 3
 
 
+def test_what_has_waited_for_days_for_a_channel_that_takes_nothing_is_dead(site: Callable[..., Corridor]) -> None:
+    made = site()
+    made.raise_alerts(*(alert(number, "low") for number in range(30)))
+    now = time.time() + 1
+    assert gather(made.engine, now, (), Gathering(0, (), 20))
+    made.raise_alerts(alert(99))
+    for before, dead in ((now - 100, 0), (now + 100, 32)):
+        with made.engine.begin() as connection:
+            book.expire(connection, "mail", before, now, "away")
+        assert len(made.receipts(status=DEAD)) == dead
+    assert book.resend(made.engine, [], True, "mail", "admin", "command") == 2
+    assert sorted(each["status"] for each in made.receipts()) == ["joined"] * 30 + [WAITING] * 2
+
+
 def test_messages_of_a_channel_that_is_no_more_are_let_go_after_a_while(site: Callable[..., Corridor]) -> None:
     made = site()
     made.raise_alerts(alert(1))

@@ -39,7 +39,10 @@ def site(corridor: Callable[..., Corridor], box: Mailbox, **more: Any) -> Corrid
 
 
 def test_a_mail_arrives_in_vietnamese_as_text_and_html(corridor: Callable[..., Corridor], box: Mailbox) -> None:
-    made = corridor(channels=[channel(box, language="vi")], routes=[{"channels": ["mail"], "each": "alert"}])
+    made = corridor(
+        channels=[channel(box, language="vi")], routes=[{"channels": ["mail"], "each": "alert"}],
+        delivery={"link": "https://haidang.example.gov.vn/", "timezone": "Asia/Ho_Chi_Minh"},
+    )  # fmt: skip
     made.raise_alerts(alert(1, **{"rule.response_vi": "Hỏi người dùng <ngay>"}))
     made.raise_alerts(alert(2, **{"source.ip": "10.0.5.20"}))  # of the same group
     made.run()
@@ -55,6 +58,8 @@ def test_a_mail_arrives_in_vietnamese_as_text_and_html(corridor: Callable[..., C
     assert text is not None
     assert html is not None
     assert "Việc cần làm trước: Hỏi người dùng <ngay>" in text.get_content()
+    assert "Thời điểm: 24/11/2026 12:17:44 +0700" in text.get_content()
+    assert "https://haidang.example.gov.vn/#view=alerts&level=high" in text.get_content()
     assert "&lt;ngay&gt;" in html.get_content()
     assert "<ngay>" not in html.get_content()
     assert box.logins  # and only after STARTTLS, which the server demands

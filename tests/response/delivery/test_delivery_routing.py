@@ -9,12 +9,15 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import update
 
+from pipeline.command.notify import place_of
 from pipeline.delivery import ALERT, DROPPED, ESCALATION, WAITING
 from pipeline.delivery.routing import begun, on_duty, takes
 from pipeline.messages import HaidangError
+from pipeline.queue import life
 from pipeline.settings import Settings, load_settings
+from pipeline.settings_check import faults
 from pipeline.settings_delivery import Route, Shift
-from pipeline.state.tables import alerts, deliveries
+from pipeline.state.tables import deliveries
 from tests.response.delivery.conftest import Corridor, alert
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -135,8 +138,8 @@ def test_what_nobody_took_goes_to_others_and_what_somebody_took_does_not(corrido
     (waits,) = made.receipts(channel="chief")
     assert (waits["kind"], waits["status"]) == (ESCALATION, WAITING)
     assert waits["due"] - waits["created"] == 30 * 60
+    life.change(made.engine, life.Fits(ids=[alert(1)["event.id"]]), "acknowledged", "", "truc", "10.0.0.1")
     with made.engine.begin() as connection:
-        connection.execute(update(alerts).values(status="acknowledged", owner="truc"))
         connection.execute(update(deliveries).where(deliveries.c.channel == "chief").values(due=0.0))
     made.run()
     from tests.conftest import eventually
@@ -162,6 +165,7 @@ def test_what_nobody_took_goes_to_others_and_what_somebody_took_does_not(corrido
         ('[[routes]]\nchannels = ["mail"]\nlevle = "high"', "Did you mean 'level'?"),
         ('[[channels]]\nname = "mail"\nkind = "script"\nprogram = "x"', "two have the same name: mail"),
         ('[[channels]]\nname = "s"\nkind = "script"\nprogram = "../x"', "channels.1.program"),
+        ('[delivery]\ntimezone = "Asia/Hanoi"', "delivery.timezone: 'Asia/Hanoi' is no time zone"),
         ('[[channels]]\nname = "s"\nkind = "sms"', "email, webhook, script, syslog, kafka"),
         ('[[channels]]\nname = "w"\nkind = "webhook"\nurl = "http://x/geheim"', "https://"),
         ('[[channels]]\nname = "w"\nkind = "webhook"\nurl = "https://u:geheim@x/"', "may be a secret"),
@@ -194,3 +198,39 @@ def test_the_clock_is_that_of_the_sites_zone() -> None:
     made = Settings.model_validate({"data_dir": "/x", "delivery": {"timezone": "Asia/Ho_Chi_Minh"}})
     assert zone_of(made) == ZONE
     assert zone_of(Settings.model_validate({"data_dir": "/x"})) is None
+
+
+def test_what_channels_name_and_is_not_there_is_told(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "plain").write_text("x")
+    hook = {"kind": "webhook", "url": "https://example.vn/"}
+    told = {
+        "data_dir": tmp_path, "sources": [],
+        "channels": [
+            {"name": "a", **MAIL, "ca": "/nowhere/ca.pem"},
+            {"name": "b", **MAIL, "username": "x", "password_file": "/nowhere/password"},
+            {"name": "c", **hook, "shape": "template", "template": "mine.j2"},
+            {"name": "d", "kind": "script", "program": "plain", "user": "nobody-here"},
+            {"name": "e", "kind": "kafka", "topic": "x"},
+        ],
+    }  # fmt: skip
+    found = faults(Settings.model_validate(told))
+    places = [each.partition(" ")[0] for each in found]
+    assert places == [
+        "channels.0.ca", "channels.1.password_file", "channels.2.template", "channels.3.program", "channels.3.user",
+        "channels.4.servers",
+    ]  # fmt: skip
+
+
+def test_no_secret_of_a_channel_is_shown(tmp_path: Path) -> None:
+    hook = {
+        "name": "h", "kind": "webhook", "url": "https://example.vn/geheim", "token": "geheim", "secrets": ["geheim"],
+    }  # fmt: skip
+    mail = {"name": "m", **MAIL, "username": "x", "password": "geheim"}
+    made = Settings.model_validate({"data_dir": tmp_path, "channels": [hook, mail]})
+    assert "geheim" not in repr(made)
+    assert "geheim" not in made.model_dump_json()
+    assert [place_of(channel) for channel in made.channels] == [
+        "cloudevents (example.vn)", "c@d.vn (127.0.0.1:587, starttls)",
+    ]  # fmt: skip

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from pipeline.delivery import DEAD, SENT, WAITING
-from pipeline.state.tables import alerts
+from pipeline.delivery import DEAD, SENT, WAITING, book
+from pipeline.state.tables import alerts, deliveries
 from tests.conftest import eventually
 from tests.response.delivery.conftest import Corridor, alert
 from tests.services.receiver import Handler, Receiver, Request, answers, receiving
@@ -81,6 +81,30 @@ def test_a_receiver_that_was_away_gets_everything_when_it_is_back(
     assert sum(each["attempts"] for each in receipts) == 23
 
 
+def test_a_receiver_that_is_down_and_comes_back_gets_everything_also_what_was_tried_before_a_restart(
+    corridor: Callable[..., Corridor], tmp_path: Path
+) -> None:
+    with receiving(tmp_path / "receiver") as receiver:
+        channel = {"name": "soc", "kind": "webhook", "url": receiver.url, "ca": receiver.ca, "allow_private": _LOOPBACK}
+        made = corridor(channels=[channel], routes=[{"channels": ["soc"]}])
+    made.raise_alerts(*(alert(number) for number in range(200)))
+    made.run()
+    eventually(lambda: any(each["attempts"] for each in made.receipts()))
+    (fared,) = book.standing(made.engine, ["soc"])
+    assert (fared["waiting"], fared["sent"]) == (200, 0)
+    assert "refused" in fared["error"].lower()
+    made.stop()
+    with made.engine.begin() as connection:  # as after hours of failures
+        later = time.time() + 3000
+        connection.execute(update(deliveries).where(deliveries.c.attempts > 0).values(due=later))
+    with receiving(tmp_path / "receiver", receiver.port) as receiver:
+        made.run()
+        assert {each["status"] for each in made.ended()} == {SENT}
+        assert sorted(receiver.ids()) == sorted(each["id"] for each in made.receipts())
+    (fared,) = book.standing(made.engine, ["soc"])
+    assert (fared["waiting"], fared["sent"], fared["failures"], fared["error"]) == (0, 200, 0, "")
+
+
 def test_a_receiver_that_takes_it_and_then_says_nothing_gets_it_again_under_the_same_id(
     site: Callable[..., Corridor], receiver: Receiver
 ) -> None:
@@ -96,8 +120,6 @@ def test_a_receiver_that_takes_it_and_then_says_nothing_gets_it_again_under_the_
 def test_a_receiver_that_is_gone_for_good_leaves_dead_letters_that_can_be_sent_again(
     site: Callable[..., Corridor], receiver: Receiver
 ) -> None:
-    from pipeline.delivery import book
-
     receiver.usual = answers(410, b"<b>moved</b>\r\nX: y")
     made = site()
     made.raise_alerts(alert(1))
@@ -250,7 +272,7 @@ def test_a_template_of_ones_own_makes_the_body(site: Callable[..., Corridor], re
     made.raise_alerts(alert(1))
     made.run()
     assert made.ended()[0]["status"] == SENT
-    assert receiver.requests[0].body.decode() == "high|[HIGH] Port scan 1: 10.0.5.1|10.0.5.1"
+    assert receiver.requests[0].body.decode() == "high|[HIGH] Port scan 1: 10.0.5.20|10.0.5.20"
     assert receiver.requests[0].headers["content-type"] == "text/plain"
 
 
@@ -345,3 +367,21 @@ def test_no_thread_of_a_corridor_is_left(site: Callable[..., Corridor], receiver
     made.ended()
     made.stop()
     eventually(lambda: not [each for each in threading.enumerate() if each.name.startswith(("channel-", "watchdog"))])
+
+
+def test_a_message_that_always_fails_is_tried_ever_more_seldom_while_others_go_through(
+    site: Callable[..., Corridor], receiver: Receiver
+) -> None:
+    poison = alert(0)["event.id"]
+    receiver.usual = lambda handler, request: handler.say(500 if request.document["subject"] == poison else 204)
+    made = site()
+    made.raise_alerts(alert(0))
+    made.run()
+    for number in range(1, 40):
+        made.raise_alerts(alert(number))
+        time.sleep(0.1)
+    eventually(lambda: len(made.receipts(status=SENT)) == 39)
+    (waits,) = made.receipts(status=WAITING)
+    assert waits["alert"] == poison
+    tries = [request for request in receiver.requests if request.document["subject"] == poison]
+    assert len(tries) == waits["attempts"] < 12
