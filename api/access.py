@@ -13,10 +13,11 @@ from fastapi.security import HTTPBearer
 from sqlalchemy import Engine
 
 from api.limits import Limit
-from pipeline import access, logins
+from pipeline import access
+from pipeline.identity import logins
+from pipeline.identity.permissions import OF_EVENTS
+from pipeline.identity.users import User
 from pipeline.messages import say
-from pipeline.permissions import OF_EVENTS
-from pipeline.users import User
 
 #: The session's cookie; over TLS no other host and no plain connection can set it (RFC 6265bis section 4.1.3.2).
 COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"

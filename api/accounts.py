@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access import Anyone, State, address_of, needs
 from api.login import Code, SecondFactor, checked
-from pipeline import access, logins, permissions, rights, second_factor, users, views
+from pipeline import access
+from pipeline.identity import logins, permissions, rights, second_factor, users, views
+from pipeline.identity.passwords import MAX_PASSWORD
+from pipeline.identity.users import User
 from pipeline.messages import HaidangError, say
-from pipeline.passwords import MAX_PASSWORD
 from pipeline.settings import Settings
 from pipeline.state.tables import groups, roles
-from pipeline.users import User
 
 router = APIRouter(tags=["accounts"])
 UserManager = Annotated[User, Depends(needs("users.manage"))]

@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, func, select
 from api.access import State, address_of, needs, noted
 from api.search import searching_of
 from pipeline.evidence import captures_of
+from pipeline.identity.users import User
+from pipeline.identity.views import Sight
 from pipeline.messages import HaidangError, say
 from pipeline.queue import budget, groups, life, risk, suppressions
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alerts
 from pipeline.store import query as q
-from pipeline.users import User
-from pipeline.views import Sight
 
 router = APIRouter(prefix="/alerts", tags=["alerts"])
 Level = Literal["informational", "low", "medium", "high", "critical"]

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from api.access import State, needs, noted
 from api.search import searching_of
 from pipeline import audit
+from pipeline.identity.users import User
 from pipeline.state.tables import audit as rows_of
 from pipeline.store import query as q
-from pipeline.users import User
 
 router = APIRouter(prefix="/audit", tags=["audit"])
 Auditor = Annotated[User, Depends(needs("audit.read"))]

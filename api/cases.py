@@ -11,10 +11,10 @@ from api.search import reader_of, searching_of
 from pipeline import store
 from pipeline.cases import bundle, entries, life, showing
 from pipeline.cases.entries import By
+from pipeline.identity.users import User
 from pipeline.messages import say
 from pipeline.settings import Cases
 from pipeline.store import query as q
-from pipeline.users import User
 
 router = APIRouter(prefix="/cases", tags=["cases"])
 Level = Literal["informational", "low", "medium", "high", "critical"]

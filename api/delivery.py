@@ -10,9 +10,9 @@ from api.bodies import Body, Text
 from pipeline.access import note
 from pipeline.bus import open_bus
 from pipeline.delivery import book, testing
+from pipeline.identity.users import User
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
-from pipeline.users import User
 
 router = APIRouter(prefix="/delivery", tags=["delivery"])
 _Reader = Annotated[User, Depends(needs("delivery.read"))]

@@ -12,9 +12,9 @@ from pipeline import store
 from pipeline.devices import changes, counting
 from pipeline.devices.book import Book, Known, Units, open_book
 from pipeline.devices.lists import read_list
+from pipeline.identity.users import User
 from pipeline.messages import HaidangError
 from pipeline.store import query as q
-from pipeline.users import User
 
 router = APIRouter(tags=["devices"])
 Kind = Literal["server", "computer", "laptop", "phone", "tablet", "network", "printer", "camera", "other", "unknown"]

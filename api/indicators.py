@@ -13,9 +13,9 @@ from detectors.indicators import adding, kept, ready
 from detectors.indicators.allow import of_settings
 from detectors.indicators.indicator import Kind, Threat
 from pipeline.access import note
+from pipeline.identity.users import User
 from pipeline.messages import say
 from pipeline.settings import Settings
-from pipeline.users import User
 
 router = APIRouter(prefix="/indicators", tags=["indicators"])
 _Reader = Annotated[User, Depends(needs("indicators.read"))]

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Body, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from api.access import Anyone, State, address_of, cookie_of, limit_of, secret_of
-from pipeline import logins
-from pipeline.logins import Entered, LoginRefused
+from pipeline.identity import logins
+from pipeline.identity.logins import Entered, LoginRefused
+from pipeline.identity.passwords import MAX_PASSWORD
 from pipeline.messages import say
-from pipeline.passwords import MAX_PASSWORD
 from pipeline.settings import Settings
 
 router = APIRouter(tags=["log-in"])

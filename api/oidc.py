@@ -8,8 +8,8 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.access import State, address_of, cookie_of, limit_of
-from pipeline import logins, oidc
-from pipeline.logins import Entered, LoginRefused
+from pipeline.identity import logins, oidc
+from pipeline.identity.logins import Entered, LoginRefused
 from pipeline.messages import say
 from pipeline.settings import Settings
 

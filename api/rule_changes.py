@@ -18,7 +18,7 @@ from detectors.rulebook import revisions
 from detectors.rulebook.changes import Change, Rulebook
 from detectors.rulebook.loading import drop, folders_in, place_of, written_to
 from detectors.rulebook.revisions import Revision
-from pipeline.users import User
+from pipeline.identity.users import User
 
 #: Rules, refusals and findings that an answer names; it counts all.
 NAMED = 1_000

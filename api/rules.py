@@ -22,9 +22,9 @@ from detectors.rulebook.explain import explain
 from detectors.rulebook.listing import listed, shown
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
+from pipeline.identity.users import User
 from pipeline.messages import say
 from pipeline.store import query as q
-from pipeline.users import User
 
 router = APIRouter(prefix="/rules", tags=["rules"])
 RuleId = Annotated[str, Path(max_length=200)]

@@ -10,10 +10,10 @@ from api.access import needs, noted
 from api.searching import Searching
 from pipeline import store
 from pipeline.event import Event
+from pipeline.identity.users import User
 from pipeline.messages import say
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
-from pipeline.users import User
 
 router = APIRouter(tags=["search"])
 Collection = Literal["events", "alerts"]

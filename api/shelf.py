@@ -14,7 +14,7 @@ from detectors.rulebook import revisions
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.loading import Loaded, load
 from detectors.sigma.ruleset import Library
-from pipeline.users import User
+from pipeline.identity.users import User
 
 
 class Shelf:

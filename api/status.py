@@ -9,12 +9,12 @@ from api.access import State, needs, noted
 from pipeline import clocks
 from pipeline.balance import balances, by_minute
 from pipeline.health import health
+from pipeline.identity.users import User
 from pipeline.ledger import KEEP_MINUTES
 from pipeline.messages import say
 from pipeline.metrics import metrics_text
 from pipeline.settings import Settings
 from pipeline.store import EVENTS
-from pipeline.users import User
 
 router = APIRouter(tags=["status"])
 _Reader = Annotated[User, Depends(needs("site.read"))]

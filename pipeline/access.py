@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from pipeline import rights, views
 from pipeline.audit import note
+from pipeline.identity import rights, views
+from pipeline.identity.permissions import checked
+from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
-from pipeline.permissions import checked
 from pipeline.settings import RESERVED_SOURCES, SOURCE_NAME
 from pipeline.state.tables import tokens
-from pipeline.views import EVERYTHING, Sight
 
 __all__ = ["API", "SOURCE", "Holder", "create_token", "digest", "holder_of", "note", "revoke_token", "stale_holder_of"]
 

@@ -4,9 +4,9 @@ import argparse
 import sys
 from typing import Any
 
+from pipeline.identity.permissions import FORMER
+from pipeline.identity.views import INDICES
 from pipeline.messages import say
-from pipeline.permissions import FORMER
-from pipeline.views import INDICES
 
 
 def add_view(parser: argparse.ArgumentParser) -> None:

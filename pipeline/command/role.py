@@ -5,13 +5,13 @@ import getpass
 
 from sqlalchemy import Engine, select
 
-from pipeline import permissions, rights, views
 from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.rights import add_view, told, view_of
 from pipeline.command.site import site_settings
+from pipeline.identity import permissions, rights, views
+from pipeline.identity.permissions import PERMISSIONS, ROLES
 from pipeline.messages import HaidangError, say
-from pipeline.permissions import PERMISSIONS, ROLES
 from pipeline.state import open_state
 from pipeline.state.tables import groups, roles
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.identity.users import any_user, create_user
 from pipeline.instance import instance_of
 from pipeline.logs import start_log
 from pipeline.messages import Unavailable, choose_language, say
@@ -20,7 +21,6 @@ from pipeline.settings import Settings, load_settings
 from pipeline.stage import STATE_AWAY, only_one, patiently
 from pipeline.state import open_state
 from pipeline.supervisor import STAGES, Child, Supervisor, details, stages_of
-from pipeline.users import any_user, create_user
 
 _LOOK_SECONDS = 0.1
 #: How long the stages may take until they are ready before the user is told which is not.

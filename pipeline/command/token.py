@@ -8,8 +8,8 @@ from pipeline.command import show
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
+from pipeline.identity.permissions import ROLES
 from pipeline.messages import HaidangError, say
-from pipeline.permissions import ROLES
 from pipeline.state import open_state
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from pipeline import rights, users, views
 from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
+from pipeline.identity import rights, users, views
+from pipeline.identity.permissions import ROLES
 from pipeline.messages import HaidangError, say
-from pipeline.permissions import ROLES
 from pipeline.settings import Access
 from pipeline.state import open_state
 

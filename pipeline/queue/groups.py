@@ -7,10 +7,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.event import from_micros
+from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, counts, grouping, risk
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alert_groups, alerts, group_history
-from pipeline.views import EVERYTHING, Sight
 
 #: By what groups are sorted: the riskiest first, the last ones first, the ones that came into the queue last.
 Sort = Literal["risk", "last", "opened"]

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Engine, select, update
 
 from pipeline.access import note as audit
+from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
 from pipeline.queue import (
     ACKNOWLEDGED,
@@ -28,7 +29,6 @@ from pipeline.queue import (
     grouping,
 )
 from pipeline.state.tables import alert_groups, alerts, group_history, outbox
-from pipeline.views import EVERYTHING, Sight
 
 #: What somebody may make of an alert, and which of it needs a note.
 CHANGES = (NEW, ACKNOWLEDGED, TRUE_POSITIVE, FALSE_POSITIVE)

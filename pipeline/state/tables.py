@@ -615,7 +615,7 @@ users = Table(
     Column("changed", Float, nullable=False, default=0.0, server_default="0"),  # the password
     Column("must_change", Boolean, nullable=False, default=False, server_default=false()),
     Column("seen", Float, nullable=False, default=0.0, server_default="0"),
-    Column("totp", Text),  # the second factor's secret, encrypted (`pipeline/second_factor.py`)
+    Column("totp", Text),  # the second factor's secret, encrypted (`pipeline/identity/second_factor.py`)
     Column("totp_new", Text),  # one of which no code was shown yet
     Column("totp_step", BigInteger, nullable=False, default=0, server_default="0"),  # of the last code
     Column("recovery", JSON(none_as_null=True)),  # SHA-256 of the recovery codes that are left

@@ -16,10 +16,11 @@ from sqlalchemy import Engine
 from api.app import make_app
 from api.searching import Searching
 from api.serve import configuration
-from pipeline import access, bus, store, users
+from pipeline import access, bus, store
 from pipeline.bus import open_bus
 from pipeline.event import Event, encode, event_id, format_time, to_micros
 from pipeline.frame import pack
+from pipeline.identity import users
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, Tally
 from pipeline.settings import Access, Api, Settings, Store

@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 
 from api.access import COOKIE
 from api.limits import Limit
+from pipeline.identity.passwords import checked
 from pipeline.messages import HaidangError
-from pipeline.passwords import checked
 from pipeline.settings import Access
 from pipeline.state.tables import audit, tokens
 

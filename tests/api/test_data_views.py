@@ -11,13 +11,14 @@ import pytest
 from sites import NOW, PASSWORD, Site, index, serving
 from sqlalchemy import Engine
 
-from pipeline import access, rights, users
+from pipeline import access
 from pipeline.event import Event, event_id, format_time, to_micros
+from pipeline.identity import rights, users
+from pipeline.identity.views import Sight, View, checked, read, sight
 from pipeline.ledger import IN, Tally
 from pipeline.queue import grouping
 from pipeline.settings import Settings
 from pipeline.state.tables import alerts, assets, c2_contacts
-from pipeline.views import Sight, View, checked, read, sight
 
 _SECRET = "bi-mat"
 

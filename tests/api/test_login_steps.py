@@ -11,8 +11,8 @@ import pytest
 from sites import PASSWORD, Site, serving
 from sqlalchemy import Engine, select, update
 
-from pipeline import second_factor
 from pipeline.event import Event
+from pipeline.identity import second_factor
 from pipeline.settings import Access, Settings, State
 from pipeline.state.tables import audit, password_history, sessions, users
 from tests.services.postgres import Postgres

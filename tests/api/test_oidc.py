@@ -19,7 +19,7 @@ from pydantic import SecretStr, ValidationError
 from sites import PASSWORD, Site, serving
 from sqlalchemy import select, update
 
-from pipeline import oidc
+from pipeline.identity import oidc
 from pipeline.messages import HaidangError, Unavailable
 from pipeline.settings import Access, Oidc, Settings
 from pipeline.state.tables import audit, users

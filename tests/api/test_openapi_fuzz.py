@@ -13,7 +13,7 @@ from sites import Site, day, serving
 from test_route_rights import RIGHTS
 
 from pipeline.audit import head_of
-from pipeline.permissions import ROLES
+from pipeline.identity.permissions import ROLES
 
 _LONG = os.environ.get("HAIDANG_NIGHTLY") == "1"
 _EXAMPLES = 200 if _LONG else 4

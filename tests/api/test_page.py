@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 from sites import NOW, PASSWORD, UGLY, Site
 from sqlalchemy import select, update
 
-from pipeline import second_factor
+from pipeline.identity import second_factor
 from pipeline.state.tables import audit, users
 
 pytestmark = pytest.mark.slow

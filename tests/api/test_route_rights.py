@@ -17,7 +17,7 @@ from api.access import Needs, current_user
 from api.app import make_app
 from api.searching import Searching
 from pipeline import store
-from pipeline.permissions import OF_EVENTS, PERMISSIONS, ROLES
+from pipeline.identity.permissions import OF_EVENTS, PERMISSIONS, ROLES
 from pipeline.state.tables import audit
 
 #: Routes for everybody, and for everybody who is logged in.

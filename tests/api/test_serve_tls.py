@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from sqlalchemy import select
 
-from pipeline import users
+from pipeline.identity import users
 from pipeline.messages import HaidangError
 from pipeline.settings import Api, Settings, Tls
 from pipeline.state import open_state

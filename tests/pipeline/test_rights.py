@@ -5,16 +5,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from pipeline import access, rights, users
+from pipeline import access
 from pipeline.audit import verify
 from pipeline.command import main
+from pipeline.identity import rights, users
+from pipeline.identity.permissions import ROLES
+from pipeline.identity.views import sight
 from pipeline.messages import HaidangError
-from pipeline.permissions import ROLES
 from pipeline.queue import life
 from pipeline.state import open_state
 from pipeline.state.tables import alerts, audit
 from pipeline.state.tables import users as accounts
-from pipeline.views import sight
 from response.queue import row, save
 
 

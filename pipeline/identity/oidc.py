@@ -22,8 +22,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from pipeline.identity.second_factor import cipher
 from pipeline.messages import HaidangError, Unavailable
-from pipeline.second_factor import cipher
 from pipeline.settings import Settings
 
 #: How long somebody has for the log-in at the provider, in seconds.

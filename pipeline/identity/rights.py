@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from pipeline import permissions, views
+from pipeline.identity import permissions, views
+from pipeline.identity.permissions import ROLES
+from pipeline.identity.views import Sight
 from pipeline.messages import HaidangError
-from pipeline.permissions import ROLES
 from pipeline.state import upsert
 from pipeline.state.tables import group_members, groups, roles, tokens, users
-from pipeline.views import Sight
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,19}")
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
-from pipeline import passwords, rights, second_factor
 from pipeline.access import digest, note
+from pipeline.identity import passwords, rights, second_factor
+from pipeline.identity.oidc import Person
+from pipeline.identity.users import User, create_person, set_password, set_role
 from pipeline.messages import HaidangError
-from pipeline.oidc import Person
 from pipeline.settings import Settings
 from pipeline.state.tables import sessions, users
-from pipeline.users import User, create_person, set_password, set_role
 
 #: The steps after the password.
 CODE, ENROL, PASSWORD = "code", "enrol", "password"

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from pipeline import passwords, rights, second_factor
+from pipeline.identity import passwords, rights, second_factor
+from pipeline.identity.oidc import Person
+from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
-from pipeline.oidc import Person
 from pipeline.settings import Access
 from pipeline.state.tables import group_members, sessions, users
-from pipeline.views import EVERYTHING, Sight
 
 _MAX_NAME = 100
 #: The hash of no password.
