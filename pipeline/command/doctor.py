@@ -17,6 +17,7 @@ from pipeline.command import show
 from pipeline.disk import Disk
 from pipeline.event import at_second
 from pipeline.health import health
+from pipeline.identity import users
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import (
     FilesSource,
@@ -174,7 +175,8 @@ def clock_synchronised() -> bool:
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    now = health(open_state(settings.data_dir, settings.state), settings)
+    engine = open_state(settings.data_dir, settings.state)
+    now = health(engine, settings)
     for name, stage in now["stages"].items():
         part = say("doctor.stage", name=name)
         if not stage["up"]:
@@ -191,6 +193,9 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield from _stage_faults(part, stage)
     yield from _canaries(now["canaries"])
     yield from _channels(now["channels"])
+    if bare := users.without_second_factor(engine):
+        what = say("doctor.no_second_factor", names=", ".join(bare[:5]))
+        yield Finding(ATTENTION, say("doctor.accounts"), what, say("doctor.set_second_factor"))
 
 
 def _channels(found: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from pipeline.identity import passwords, rights, second_factor
 from pipeline.identity.oidc import Person
+from pipeline.identity.permissions import ROLES
 from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
 from pipeline.settings import Access
@@ -28,6 +29,16 @@ class User:
     permissions: frozenset[str] = frozenset()
     sight: Sight = EVERYTHING
     session: str = ""
+
+
+def without_second_factor(engine: Engine) -> list[str]:
+    """Return who runs the site (may manage users) and logs in here by a password alone."""
+    managing = [name for name, given in ROLES.items() if "users.manage" in given]
+    query = select(users.c.name).where(
+        users.c.role.in_(managing), users.c.disabled.is_(False), users.c.totp.is_(None), users.c.issuer == ""
+    )
+    with engine.connect().execution_options(read_only=True) as connection:
+        return list(connection.scalars(query.order_by(users.c.name)))
 
 
 def any_user(engine: Engine) -> bool:

@@ -611,7 +611,7 @@ users = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("locked_until", Float, nullable=False, default=0),
     Column("disabled", Boolean, nullable=False, default=False),
-    Column("view", JSON(none_as_null=True)),  # pipeline.views; none: no limit
+    Column("view", JSON(none_as_null=True)),  # pipeline.identity.views; none: no limit
     Column("changed", Float, nullable=False, default=0.0, server_default="0"),  # the password
     Column("must_change", Boolean, nullable=False, default=False, server_default=false()),
     Column("seen", Float, nullable=False, default=0.0, server_default="0"),

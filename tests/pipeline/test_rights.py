@@ -124,3 +124,12 @@ def test_a_view_holds_for_changes_of_the_queue(engine: Engine) -> None:
     assert taken == ["a"]
     nothing = sight([{"indices": ["events"]}], [])
     assert life.change(engine, life.Fits(sight=nothing), "acknowledged", "", "an", "") == 0
+
+
+def test_who_runs_the_site_by_a_password_alone_is_named(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for name, role in (("chu", "admin"), ("phu", "admin"), ("xem", "analyst"), ("nghi", "admin")):
+            users.create_user(connection, name, role)
+        connection.execute(accounts.update().where(accounts.c.name == "phu").values(totp="x"))
+        connection.execute(accounts.update().where(accounts.c.name == "nghi").values(disabled=True))
+    assert users.without_second_factor(engine) == ["chu"]
