@@ -87,8 +87,8 @@ def corridor(tmp_path: Path) -> Iterator[Callable[..., Corridor]]:
     """Make corridors; they end with the test."""
     made: list[Corridor] = []
 
-    def make(**settings: Any) -> Corridor:
-        made.append(Corridor(tmp_path / f"site-{len(made)}", **settings))
+    def make(folder: Path | None = None, **settings: Any) -> Corridor:
+        made.append(Corridor(folder or tmp_path / f"site-{len(made)}", **settings))
         return made[-1]
 
     yield make
