@@ -193,10 +193,15 @@ def list_suppressions(state: State, _user: Annotated[User, Depends(needs("suppre
 
 
 @router.post("/suppressions", status_code=201)
-def suppress(request: Request, state: State, user: _Suppressor, wanted: Suppression) -> dict[str, str]:
-    """Keep alerts of a rule that have these fields out of the queue; they are stored and counted all the same."""
+def suppress(request: Request, state: State, user: _Suppressor, wanted: Suppression) -> dict[str, Any]:
+    """Keep alerts of a rule that have these fields out of the queue; they are stored and counted all the same.
+
+    `would_have`: how many of the last alerts (`of`) it would have kept out; none may mean that it is misspelt.
+    """
     who, where = user.name, address_of(request)
-    return {"id": suppressions.add(state, wanted.rule, wanted.where, wanted.reason, wanted.days, who, where)}
+    made = suppressions.add(state, wanted.rule, wanted.where, wanted.reason, wanted.days, who, where)
+    count, of = suppressions.would_have(state, made)
+    return {"id": made, "would_have": count, "of": of}
 
 
 @router.delete("/suppressions/{identifier}", status_code=204)

@@ -1,6 +1,7 @@
 """Case routes: what people put into cases enters; cases, their files and bundles leave."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
@@ -42,7 +43,8 @@ class Opening(Body):
 
 
 class Changing(Body):
-    """What is to change; `detected`, `notified` and `reported` are ISO 8601 moments or `now`."""
+    """What is to change; `detected`, `notified` and `reported` are ISO 8601 moments or `now`; null takes the
+    last two back."""
 
     title: Annotated[Text, Field(min_length=1, max_length=300)] | None = None
     level: Level | None = None
@@ -157,9 +159,9 @@ def one(request: Request, state: State, user: _Reader, case: Number) -> dict[str
 @router.patch("/{case}", status_code=204)
 def change(request: Request, state: State, user: _Changer, case: Number, changing: Changing) -> None:
     """Change what a case says of itself."""
-    changes = changing.model_dump(exclude_none=True)
+    changes = changing.model_dump(exclude_unset=True)
     for name in ("detected", "notified", "reported"):
-        if name in changes:
+        if changes.get(name) is not None:
             changes[name] = _moment(changes[name], name)
     life.change(state, case, changes, _by(request, user))
 
@@ -245,7 +247,10 @@ def file(request: Request, state: State, user: _Changer, case: Number, number: N
     with state.connect().execution_options(read_only=True) as connection:
         body, data = entries.file_of(connection, case, number)
     noted(request, user.name, "case_file_read", case=case, sha256=body["sha256"])
-    return _attached(data, f"case-{case}-{number}.bin", "application/octet-stream")
+    answer = _attached(data, f"case-{case}-{number}.bin", "application/octet-stream")
+    name = quote(body["name"] + ".bin", safe="")  # no system opens it by itself
+    answer.headers["Content-Disposition"] += f"; filename*=UTF-8''{name}"
+    return answer
 
 
 @router.get("/{case}/bundle")

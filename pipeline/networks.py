@@ -51,6 +51,20 @@ class Site:
         return LOCAL if self._local.has(address) or _LINK.has(address) else OUTSIDE
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address."""
+    return _read(text) is not None
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is a network (CIDR)."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _ranges(networks: Iterable[IPv4Network | IPv6Network]) -> tuple[list[int], list[int]]:
     found = sorted((int(each.network_address), int(each.broadcast_address)) for each in networks)
     return [first for first, _ in found], [last for _, last in found]

@@ -17,6 +17,7 @@ from pipeline.access import note as audit
 from pipeline.cases import ALERTS, CHANGE, EVENT, FILE, KINDS, NOTE, OBSERVABLE, OPEN, TASK, TLP
 from pipeline.event import Event, to_micros
 from pipeline.messages import HaidangError
+from pipeline.networks import is_address
 from pipeline.state import insert_new
 from pipeline.state.tables import case_entries, case_files, cases
 
@@ -86,6 +87,8 @@ def add_observable(engine: Engine, case: int, kind: str, value: str, tlp: str, n
     if tlp not in TLP:
         raise HaidangError("cases.no_tlp", value=tlp[:50], expected=", ".join(TLP))
     value = _text(value, "value")
+    if kind == "address" and not is_address(value):
+        raise HaidangError("cases.no_address", value=value[:100])
     with engine.connect().execution_options(read_only=True) as connection:
         known = observables(connection, case).get((kind, value))
     if known:
@@ -105,11 +108,11 @@ def observed(alert: Event) -> list[tuple[str, str]]:
     """Return the observables of an alert."""
     values = ((kind, alert.get(name)) for kind, names in _FIELDS.items() for name in names)
     single = ((kind, each) for kind, value in values for each in (value if isinstance(value, list) else [value]))
-    return list(dict.fromkeys((kind, each) for kind, each in single if isinstance(each, str) and _fits(each)))
+    return list(dict.fromkeys((kind, each) for kind, each in single if isinstance(each, str) and _fits(kind, each)))
 
 
-def _fits(value: str) -> bool:
-    return bool(value.strip()) and len(value) <= _MAX_LINE
+def _fits(kind: str, value: str) -> bool:
+    return bool(value.strip()) and len(value) <= _MAX_LINE and (kind != "address" or is_address(value))
 
 
 def add_events(engine: Engine, case: int, events: Sequence[Event], by: By) -> int:

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from pipeline.access import note as audit
 from pipeline.cases import ALERTS as ALERTS_KIND
@@ -16,7 +17,7 @@ from pipeline.messages import HaidangError, language
 from pipeline.queue import CLOSED as CLOSED_ALERTS
 from pipeline.queue import ESCALATED, grouping
 from pipeline.queue import life as queue
-from pipeline.state.tables import alert_groups, alerts, case_entries, cases
+from pipeline.state.tables import alert_groups, alerts, case_entries, cases, users
 
 _MAX_TITLE = 300
 _MAX_SUMMARY = 50_000
@@ -27,6 +28,8 @@ _MOST_OBSERVABLES = 200
 #: How far clocks of others may be ahead of ours, in seconds.
 _AHEAD_SECONDS = 86_400.0
 VERDICTS = CLOSED_ALERTS
+#: What was told, and may be taken back.
+_TAKEN_BACK = ("notified", "reported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def open_case(engine: Engine, wanted: Wanted, by: By) -> int:
     groups = queue.groups_of(engine, wanted.alerts) if wanted.alerts else []
     title = wanted.title.strip()
     if not title and not groups:
-        raise HaidangError("cases.empty", name="title")
+        raise HaidangError("cases.no_title")
     highest = max(groups, key=lambda group: group.severity, default=None)
     level = wanted.level or (highest.level if highest is not None and highest.level in LEVELS else "medium")
     moment = {"detected": wanted.detected} if wanted.detected is not None else {}
@@ -120,12 +123,13 @@ def _bring(engine: Engine, case: int, group: str, by: By) -> None:
 def change(engine: Engine, case: int, changes: Mapping[str, Any], by: By) -> None:
     """Change what a case says of itself: title, level, tlp, pap, owner, reportable, detected, notified, reported.
 
-    `notified` and `reported` are the moments (seconds since 1970) at which the law's notice and report were given.
+    `notified` and `reported` are the moments (seconds since 1970) at which the law's notice and report were given; None
+    takes them back.
 
     Raises:
         HaidangError: there is no such open case, or a value is none.
     """
-    values = {name: value for name, value in changes.items() if value is not None}
+    values = {name: value for name, value in changes.items() if value is not None or name in _TAKEN_BACK}
     _check(values)
     if not values:
         raise HaidangError("cases.nothing")
@@ -135,8 +139,36 @@ def change(engine: Engine, case: int, changes: Mapping[str, Any], by: By) -> Non
             raise HaidangError("cases.empty", name="title")
     with engine.begin() as connection:
         entries.writable(connection, case)
+        if values.get("owner"):
+            _known(connection, values["owner"])
+        row = connection.execute(select(cases).where(cases.c.id == case)).mappings().one()
+        _in_order({**row, **values})
         connection.execute(update(cases).where(cases.c.id == case).values(values))
         entries.change(connection, case, by, **values)
+
+
+def _known(connection: Connection, owner: str) -> None:
+    if connection.scalar(select(users.c.name).where(users.c.name == owner)) is None:
+        raise HaidangError("cases.no_owner", value=owner[:100])
+
+
+def _in_order(case: Mapping[str, Any]) -> None:
+    """Hold that nothing was told before it was detected.
+
+    Raises:
+        HaidangError: it was.
+    """
+    for name in _TAKEN_BACK:
+        if case[name] is not None and case[name] < case["detected"]:
+            when = {"value": _shown(case[name]), "detected": _shown(case["detected"])}
+            raise HaidangError("cases.too_early", name=name, **when)
+
+
+def _shown(moment: float) -> str:
+    try:
+        return datetime.fromtimestamp(moment).astimezone().isoformat(timespec="minutes")
+    except (ValueError, OverflowError, OSError):  # of no year that there is
+        return f"{moment:.0f}"
 
 
 def close(engine: Engine, case: int, verdict: str, summary: str, by: By) -> None:
@@ -168,7 +200,7 @@ def close(engine: Engine, case: int, verdict: str, summary: str, by: By) -> None
 
 
 def reopen(engine: Engine, case: int, reason: str, by: By) -> None:
-    """Open a closed case again.
+    """Open a closed case again; its groups of alerts are in it again, unless they are in another one by now.
 
     Raises:
         HaidangError: there is no such closed case, or no reason.
@@ -184,6 +216,14 @@ def reopen(engine: Engine, case: int, reason: str, by: By) -> None:
         if not found:
             raise HaidangError("cases.not_closed", case=case)
         entries.put(connection, case, CHANGE, {"status": OPEN, "reason": reason}, by)
+        grouping.lock(connection)
+        query = select(case_entries.c.body).where(case_entries.c.case_id == case, case_entries.c.kind == ALERTS_KIND)
+        wanted = {body["group"] for body in connection.scalars(query)}
+        free = alert_groups.c.id.in_(wanted) & alert_groups.c.case_id.in_((0, case))
+        groups = connection.scalars(select(alert_groups.c.id).where(free)).all()
+        connection.execute(update(alert_groups).where(alert_groups.c.id.in_(groups)).values(case_id=case))
+    if groups:
+        queue.escalate(engine, groups, case, by.who, by.address)
 
 
 def _detected(engine: Engine, groups: Sequence[Any]) -> float:
@@ -201,8 +241,8 @@ def _free(groups: Sequence[Any], case: int = 0) -> None:
 
 def _check(values: Mapping[str, Any]) -> None:
     for name in ("detected", "notified", "reported"):
-        if name in values and not EARLIEST.timestamp() <= values[name] <= time.time() + _AHEAD_SECONDS:
-            raise HaidangError("cases.no_time", value=f"{name} {values[name]:.0f}")
+        if values.get(name) is not None and not EARLIEST.timestamp() <= values[name] <= time.time() + _AHEAD_SECONDS:
+            raise HaidangError("cases.no_time", value=f"{name} {_shown(values[name])}")
     for name, allowed in (("level", LEVELS), ("tlp", TLP), ("pap", PAP)):
         if name in values and values[name] not in allowed:
             raise HaidangError(f"cases.no_{name}", value=str(values[name])[:50], expected=", ".join(allowed))

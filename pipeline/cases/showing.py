@@ -2,6 +2,8 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -10,7 +12,7 @@ from pipeline.cases import ALERTS, CHANGE, EVENT, FILE, KINDS, NOTE, OBSERVABLE,
 from pipeline.cases.clocks import clocks_of
 from pipeline.cases.markdown import to_html
 from pipeline.event import from_micros
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.settings import Cases
 from pipeline.state.tables import alert_groups, case_entries, cases
 
@@ -41,16 +43,13 @@ def one(connection: Connection, identifier: int, settings: Cases) -> dict[str, A
     row = connection.execute(select(cases).where(cases.c.id == identifier)).first()
     if row is None:
         raise HaidangError("cases.none", case=identifier)
-    groups = {
-        each.id: each
-        for each in connection.execute(select(alert_groups).where(alert_groups.c.case_id == identifier))
-    }  # fmt: skip
+    groups = _groups(connection, identifier)
     held: dict[str, list[dict[str, Any]]] = defaultdict(list)
     timeline = []
     query = select(case_entries).where(case_entries.c.case_id == identifier).order_by(case_entries.c.id)
     for entry in connection.execute(query):
         shown = _entry(entry)
-        if entry.kind == ALERTS and (group := groups.get(entry.body["group"])) is not None:
+        if entry.kind == ALERTS and (group := _group_of(groups, entry.body)) is not None:
             shown |= {"status": group.status, "level": group.level, "risk": group.risk, "last": from_micros(group.last)}
         if not entry.removed:
             held[entry.kind].append(shown)
@@ -63,6 +62,20 @@ def one(connection: Connection, identifier: int, settings: Cases) -> dict[str, A
         **_case(row, settings), **{_PLURALS[kind]: held[kind] for kind in KINDS if kind != CHANGE},
         "timeline": timeline,
     }  # fmt: skip
+
+
+def _groups(connection: Connection, case: int) -> list[Any]:
+    """Return the groups that the case holds or held."""
+    entries = select(case_entries.c.body).where(case_entries.c.case_id == case, case_entries.c.kind == ALERTS)
+    ids = {body["group"] for body in connection.scalars(entries)}
+    fits = (alert_groups.c.case_id == case) | alert_groups.c.id.in_(ids)
+    return list(connection.execute(select(alert_groups).where(fits)).all())
+
+
+def _group_of(groups: Sequence[Any], body: Mapping[str, Any]) -> Any:
+    """Return the group of an entry; where it has become one with another, that one."""
+    same = (group for group in groups if (group.rule_id, group.entity) == (body["rule.id"], body["entity"]))
+    return next((group for group in groups if group.id == body["group"]), None) or next(same, None)
 
 
 def _case(row: Any, settings: Cases) -> dict[str, Any]:
@@ -96,6 +109,17 @@ def _brief(entry: Any) -> str:
     if entry.kind == EVENT:
         return str(body.get("message") or body.get("event.action") or body.get("event.dataset") or "")[:300]
     if entry.kind == CHANGE:
-        return ", ".join(f"{name}: {value}" for name, value in body.items())[:1000]
+        return ", ".join(f"{say(f'cases.changed.{name}')}: {_said(name, body[name])}" for name in body)[:1000]
     name = {NOTE: "text", TASK: "title", OBSERVABLE: "value", FILE: "name"}[entry.kind]
     return str(body[name])[:300]
+
+
+def _said(name: str, value: Any) -> str:
+    """Return a value of a change as people read it."""
+    if value is None:
+        return say("cases.taken_back")
+    if name in ("detected", "notified", "reported"):
+        return datetime.fromtimestamp(value).astimezone().strftime("%d/%m/%Y %H:%M %z")
+    if isinstance(value, bool):
+        return say("cases.yes" if value else "cases.no")
+    return str(value)

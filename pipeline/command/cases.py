@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from sqlalchemy import Engine
 
-from pipeline.cases import LEVELS, bundle, entries, life, showing
+from pipeline.access import note as audit
+from pipeline.cases import LEVELS, PAP, TLP, bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.command import show
 from pipeline.command.site import site_settings
@@ -121,11 +122,15 @@ def _add_add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", help=say("command.cases.note"))
     parser.add_argument("--task", help=say("command.cases.task"))
     parser.add_argument("--file", type=Path, help=say("command.cases.file"))
+    parser.add_argument("--observable", metavar="KIND=VALUE", help=say("command.cases.observable"))
 
 
 def _add(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None:
-    if not (chosen.alerts or chosen.note or chosen.task or chosen.file):
+    if not (chosen.alerts or chosen.note or chosen.task or chosen.file or chosen.observable):
         raise HaidangError("cases.nothing")
+    if chosen.observable:
+        kind, _, value = chosen.observable.partition("=")
+        entries.add_observable(engine, chosen.case, kind, value, "amber", "", _by())
     if chosen.alerts:
         life.add_alerts(engine, chosen.case, chosen.alerts, _by())
     if chosen.note:
@@ -142,6 +147,64 @@ def _add(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None:
         entries.add_file(engine, chosen.case, chosen.file.name, data, limit, _by())
 
 
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", type=int, help=say("command.cases.number"))
+    parser.add_argument("--title", help=say("command.cases.title"))
+    parser.add_argument("--level", choices=LEVELS, help=say("command.cases.level"))
+    parser.add_argument("--tlp", choices=TLP, help=say("command.cases.tlp"))
+    parser.add_argument("--pap", choices=PAP, help=say("command.cases.pap"))
+    parser.add_argument("--owner", help=say("command.cases.owner"))
+    parser.add_argument("--reportable", choices=["yes", "no"], help=say("command.cases.reportable"))
+
+
+def _set(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
+    changes = {name: getattr(chosen, name) for name in ("title", "level", "tlp", "pap", "owner")}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if chosen.reportable:
+        changes["reportable"] = chosen.reportable == "yes"
+    life.change(engine, chosen.case, changes, _by())
+
+
+def _add_entry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", type=int, help=say("command.cases.number"))
+    parser.add_argument("entry", type=int, help=say("command.cases.entry"))
+
+
+def _add_done(parser: argparse.ArgumentParser) -> None:
+    _add_entry(parser)
+    parser.add_argument("--not-yet", action="store_true", help=say("command.cases.not_yet"))
+
+
+def _done(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
+    entries.set_task(engine, chosen.case, chosen.entry, not chosen.not_yet, None, _by())
+
+
+def _add_remove(parser: argparse.ArgumentParser) -> None:
+    _add_entry(parser)
+    parser.add_argument("--reason", required=True, help=say("command.queue.reason"))
+
+
+def _remove(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
+    entries.remove(engine, chosen.case, chosen.entry, chosen.reason, _by())
+
+
+def _add_get(parser: argparse.ArgumentParser) -> None:
+    _add_entry(parser)
+    parser.add_argument("--output", type=Path, required=True, help=say("command.cases.output"))
+
+
+def _get(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
+    with engine.connect().execution_options(read_only=True) as connection:
+        body, data = entries.file_of(connection, chosen.case, chosen.entry)
+    try:
+        with chosen.output.open("xb") as target:
+            target.write(data)
+    except OSError as error:
+        raise HaidangError("cases.no_file", file=chosen.output, fault=error.strerror or error) from error
+    with engine.begin() as connection:
+        audit(connection, _by().who, _by().address, "case_file_read", case=chosen.case, sha256=body["sha256"])
+
+
 def _add_mark(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", type=int, help=say("command.cases.number"))
     parser.add_argument("what", choices=["notified", "reported"], help=say("command.cases.what"))
@@ -150,7 +213,7 @@ def _add_mark(parser: argparse.ArgumentParser) -> None:
 
 def _mark(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
     try:
-        moment = parse_time(chosen.when).timestamp()
+        moment = None if chosen.when == "-" else parse_time(chosen.when).timestamp()
     except (ValueError, OverflowError) as error:
         raise HaidangError("cases.no_time", value=chosen.when[:50]) from error
     life.change(engine, chosen.case, {chosen.what: moment}, _by())
@@ -203,6 +266,10 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "show": (_add_show, _show),
     "open": (_add_open, _open),
     "add": (_add_add, _add),
+    "set": (_add_set, _set),
+    "done": (_add_done, _done),
+    "remove": (_add_remove, _remove),
+    "get": (_add_get, _get),
     "mark": (_add_mark, _mark),
     "close": (_add_close, _close),
     "reopen": (_add_reopen, _reopen),

@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
 from pipeline.queue import ACKNOWLEDGED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, life, suppressions
+from pipeline.queue.risk import POINTS
 from pipeline.state import open_state
 
 #: The actions that give alerts a status.
@@ -44,7 +46,7 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", help=say("command.queue.note"))
     parser.add_argument("--all", action="store_true", help=say("command.queue.all"))
     parser.add_argument("--rule", default="", help=say("command.alerts.rule"))
-    parser.add_argument("--level", default="", help=say("command.queue.level"))
+    parser.add_argument("--level", default="", choices=[*POINTS], help=say("command.queue.level"))
     parser.add_argument("--status", default="open", help=say("command.queue.status"))
     parser.add_argument("--from", dest="start", help=say("command.from"))
     parser.add_argument("--to", dest="end", help=say("command.to"))
@@ -74,7 +76,11 @@ def _suppress(chosen: argparse.Namespace, engine: Engine) -> int:
         if not is_there:
             raise HaidangError("suppressions.no_pair", value=each[:100])
         where[name] = value
-    show.line(suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, getpass.getuser(), "command"))
+    made = suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, getpass.getuser(), "command")
+    show.line(made)
+    count, of = suppressions.would_have(engine, made)
+    words = {"count": show.number(count), "of": show.number(of)}
+    sys.stderr.write(say("command.queue.would_have" if count else "command.queue.would_have_none", **words) + "\n")
     return 0
 
 

@@ -20,7 +20,7 @@ _MOST_PARTS = 4
 def add_list(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `list`."""
     parser.add_argument("--rule", default="", help=say("command.alerts.rule"))
-    parser.add_argument("--level", default="", help=say("command.queue.level"))
+    parser.add_argument("--level", default="", choices=[*risk.POINTS], help=say("command.queue.level"))
     parser.add_argument("--status", default="open", help=say("command.queue.status"))
     parser.add_argument("--entity", default="", help=say("command.queue.entity"))
     parser.add_argument("--owner", default="", help=say("command.queue.owner"))
@@ -36,7 +36,7 @@ def list_groups(chosen: argparse.Namespace, connection: Connection, _settings: S
     since, until = (micros(each) if each else None for each in (chosen.start, chosen.end))
     found = groups.page(connection, groups.Asked(
         life.statuses_of(chosen.status), chosen.level, chosen.rule, chosen.entity, chosen.owner, since, until,
-        chosen.sort, max(0, chosen.limit),
+        chosen.sort, _count(chosen.limit),
     ))  # fmt: skip
     if chosen.json:
         for each in found["groups"]:
@@ -86,7 +86,12 @@ def show_group(chosen: argparse.Namespace, connection: Connection, _settings: Se
     heads = _heads(("time", "what", "by", "from", "alerts", "note"))
     show.table(say("command.queue.history"), heads, history, right=(4,))
     newest = [
-        (show.local_time(each["@timestamp"]), show.level(each["rule.level"]), each["alert.status"], each["event.id"])
+        (
+            show.local_time(each["@timestamp"]),
+            show.level(each["rule.level"]),
+            say(f"queue.status.{each['alert.status']}"),
+            each["event.id"],
+        )
         for each in found["alerts"]
     ]
     show.table(say("command.queue.newest"), _heads(("time", "level", "status", "id")), newest)
@@ -100,7 +105,7 @@ def add_entities(parser: argparse.ArgumentParser) -> None:
 
 def list_entities(chosen: argparse.Namespace, connection: Connection, _settings: Settings) -> None:
     """Print the entities with the highest risk of the last 24 hours."""
-    found = risk.highest(connection, time.time_ns() // 1000, max(1, chosen.limit))
+    found = risk.highest(connection, time.time_ns() // 1000, _count(chosen.limit))
     told = [groups.shown_risk(entity, each) for entity, each in found]
     if chosen.json:
         for each in told:
@@ -138,6 +143,17 @@ def show_budget(chosen: argparse.Namespace, connection: Connection, settings: Se
     show.line(say("command.queue.spent", day=day.strftime("%d/%m/%Y"), **words))
 
 
+def _count(limit: int) -> int:
+    """Return a number of rows.
+
+    Raises:
+        HaidangError: it is none.
+    """
+    if limit < 0:
+        raise HaidangError("queue.no_limit", value=limit)
+    return limit
+
+
 def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         show.number(group["risk"]), show.level(group["level"]), show.rule_name(group), group["entity"],
@@ -146,13 +162,14 @@ def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _status(group: Mapping[str, Any]) -> str:
-    return f"{group['status']} ({group['owner']})" if group["owner"] else str(group["status"])
+    status = say(f"queue.status.{group['status']}")
+    return f"{status} ({group['owner']})" if group["owner"] else status
 
 
 def _print_risks(found: list[dict[str, Any]]) -> None:
     rows = [
         (show.number(each["risk"]), each["entity"], ", ".join(each["tactics"]),
-         "; ".join(f"{part['rule']} ×{part['alerts']}: {part['points']}" for part in each["parts"][:_MOST_PARTS]))
+         "; ".join(f"{part['rule.name']} ×{part['alerts']}: {part['points']}" for part in each["parts"][:_MOST_PARTS]))
         for each in found
     ]  # fmt: skip
     show.table(say("command.queue.risks"), _heads(("risk", "entity", "tactics", "made_of")), rows, right=(0,))

@@ -87,7 +87,7 @@ def message(
     """Return the row of a message about an alert."""
     return new_row(
         message_id(kind, channel, row["id"]), kind, channel, now,
-        level=row["level"], alert=row["id"], thread=str(row.get("group_id") or row["id"])[:24], route=route,
+        level=row["level"], alert=row["id"], thread=_thread(row), route=route,
         body={"minutes": wait_minutes} if wait_minutes else {}, due=now + wait_minutes * 60,
     )  # fmt: skip
 
@@ -99,6 +99,12 @@ def new_row(identifier: str, kind: str, channel: str, now: float, **more: Any) -
         "thread": "", "digest": "", "route": "", "body": {}, "created": now, "due": now, "planned": now,
         "attempts": 0, "tried": 0.0, "ended": 0.0, "answer": "", **more,
     }  # fmt: skip
+
+
+def _thread(row: Mapping[str, Any]) -> str:
+    """Return what the messages about the same have in common: the case, else the group."""
+    case = row.get("case_id") or row["document"].get("alert.case")
+    return f"case-{case}"[:24] if isinstance(case, int) else str(row.get("group_id") or row["id"])[:24]
 
 
 def takes(route: Route, alert: Event, source: str, here: datetime) -> bool:

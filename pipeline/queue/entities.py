@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.event import Event
 
-HOST, USER, ADDRESS, PART = "host", "user", "address", "part"
+HOST, USER, ADDRESS, PART = KINDS = ("host", "user", "address", "part")
 #: The field that shows an entity of each kind in events and alerts.
 FIELDS = {HOST: "host.name", USER: "user.name", ADDRESS: "source.ip"}
 #: Rules about traffic: the host that tells of it is a sensor, or a firewall.

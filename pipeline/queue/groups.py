@@ -8,7 +8,9 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipeline.event import from_micros
 from pipeline.identity.views import EVERYTHING, Sight
+from pipeline.messages import HaidangError
 from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, counts, grouping, risk
+from pipeline.queue.entities import KINDS
 from pipeline.queue.showing import shown
 from pipeline.state.tables import alert_groups, alerts, group_history
 
@@ -49,6 +51,8 @@ class Asked:
             is_id = connection.scalar(select(columns.id).where(columns.rule_id == self.rule).limit(1)) is not None
             found.append(columns.rule_id == self.rule if is_id else columns.rule_name == self.rule)
         if self.entity:
+            if self.entity.partition(":")[0] not in KINDS or not self.entity.partition(":")[2]:
+                raise HaidangError("queue.no_entity", value=self.entity[:100], expected=", ".join(KINDS))
             found.append(columns.entity == self.entity)
         if self.owner:
             found.append(columns.owner == self.owner)
@@ -114,7 +118,14 @@ def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> d
 def shown_risk(entity: str, found: risk.Risk) -> dict[str, Any]:
     """Return a risk as answers have it."""
     parts = [
-        {"rule": part.rule, "alerts": part.alerts, "points": part.points, "group": part.group, "tactics": part.tactics}
+        {
+            "rule": part.rule,
+            "rule.name": part.name,
+            "alerts": part.alerts,
+            "points": part.points,
+            "group": part.group,
+            "tactics": part.tactics,
+        }
         for part in found.parts
     ]
     return {"entity": entity, "risk": found.score, "tactics": found.tactics, "parts": parts}

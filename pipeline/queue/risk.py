@@ -39,6 +39,7 @@ class Part:
     """What one rule gives."""
 
     rule: str
+    name: str
     alerts: int
     points: int
     tactics: tuple[str, ...]
@@ -94,7 +95,7 @@ def risks(
     query = (
         select(
             columns.entity, columns.hour, columns.rule_id, columns.group_id, columns.points, columns.alerts,
-            columns.tactics, alert_groups.c.status,
+            columns.tactics, alert_groups.c.status, alert_groups.c.rule_name,
         )
         .outerjoin(alert_groups, alert_groups.c.id == columns.group_id)
         .where(
@@ -103,9 +104,9 @@ def risks(
         )
     )  # fmt: skip
     held: dict[str, dict[str, _Tally]] = {}
-    for entity, hour, rule, group, points, alerts, tactics, status in connection.execute(query).all():
+    for entity, hour, rule, group, points, alerts, tactics, status, name in connection.execute(query).all():
         if hours[entity] - HOURS < hour <= hours[entity] and statuses.get(group, status) != FALSE_POSITIVE:
-            tally = held.setdefault(entity, {}).setdefault(rule, _Tally())
+            tally = held.setdefault(entity, {}).setdefault(rule, _Tally(name or rule))
             tally.add(hour, group, points, alerts, tactics)
     return {entity: _risk(held[entity]) if entity in held else NONE for entity in moments}
 
@@ -113,9 +114,10 @@ def risks(
 class _Tally:
     """What one rule says about one entity."""
 
-    __slots__ = ("alerts", "group", "hour", "points", "tactics")
+    __slots__ = ("alerts", "group", "hour", "name", "points", "tactics")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.hour = self.points = self.alerts = -1
         self.group = self.tactics = ""
 
@@ -140,7 +142,7 @@ def alert_of(entity: str, risk: Risk, moment: int, observer: str) -> Event:
         "tactics": ", ".join(risk.tactics) or "-",
     }  # fmt: skip
     made = told_alert("queue.entity_risk", entity, str(moment // _HOUR // 24), observer, "high", **values)
-    matches = [{"selection": "risk", "field": part.rule, "value": part.points} for part in risk.parts[:20]]
+    matches = [{"selection": "risk", "field": part.name, "value": part.points} for part in risk.parts[:20]]
     return {
         **made, "@timestamp": from_micros(moment), FIELDS[kind]: name, "alert.risk": risk.score,
         "alert.matches": matches, "tags": [f"attack.{tactic}" for tactic in risk.tactics],
@@ -166,13 +168,10 @@ def _by_score(item: tuple[str, Risk]) -> tuple[int, str]:
 
 
 def _risk(held: Mapping[str, _Tally]) -> Risk:
-    parts = [
-        Part(
-            rule, tally.alerts, round(tally.points * (1 + math.log10(tally.alerts))), tuple(tally.tactics.split()),
-            tally.group,
-        )
-        for rule, tally in held.items()
-    ]  # fmt: skip
+    parts = []
+    for rule, tally in held.items():
+        points = round(tally.points * (1 + math.log10(tally.alerts)))
+        parts.append(Part(rule, tally.name, tally.alerts, points, tuple(tally.tactics.split()), tally.group))
     parts.sort(key=lambda part: (-part.points, part.rule))
     tactics = tuple(sorted({tactic for part in parts for tactic in part.tactics}))
     total = sum(part.points for part in parts) * (1 + _FOR_A_TACTIC * max(0, len(tactics) - 1))

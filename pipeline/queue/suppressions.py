@@ -14,7 +14,8 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from pipeline.access import note as audit
 from pipeline.event import Event, event_id
 from pipeline.messages import HaidangError
-from pipeline.state.tables import suppressions
+from pipeline.networks import is_address, is_network
+from pipeline.state.tables import alerts, suppressions
 
 #: Days until one ends: by default, and at the most.
 DAYS, MOST_DAYS = 90, 400
@@ -22,6 +23,8 @@ _MOST = 1000
 _MOST_FIELDS = 20
 _MAX_TEXT = 300
 _DAY = 86_400.0
+#: The last alerts on which a new suppression is tried: one that fits none of them may be misspelt.
+_LOOK_BACK = 2000
 
 
 def add(engine: Engine, rule: str, where: Mapping[str, str], reason: str, days: float, who: str, address: str) -> str:
@@ -41,6 +44,9 @@ def add(engine: Engine, rule: str, where: Mapping[str, str], reason: str, days: 
         raise HaidangError("suppressions.no_end", value=days, limit=MOST_DAYS)
     if len(wanted) > _MOST_FIELDS or not all(wanted) or not all(wanted.values()):
         raise HaidangError("suppressions.no_field", limit=_MOST_FIELDS)
+    for name, value in wanted.items():
+        if name.endswith(".ip") and "*" not in value and not (is_address(value) or is_network(value)):
+            raise HaidangError("suppressions.no_address", name=name, value=value)
     now = time.time()
     identifier = event_id("suppression", rule, repr(sorted(wanted.items())), repr(now))
     made = {
@@ -63,6 +69,15 @@ def add(engine: Engine, rule: str, where: Mapping[str, str], reason: str, days: 
             days=days,
         )
     return identifier
+
+
+def would_have(engine: Engine, identifier: str) -> tuple[int, int]:
+    """Return how many of the last alerts a suppression would have kept out, and of how many."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        held = connection.execute(select(suppressions).where(suppressions.c.id == identifier)).all()
+        query = select(alerts.c.document).order_by(alerts.c.time.desc()).limit(_LOOK_BACK)
+        documents = connection.scalars(query).all()
+    return sum(1 for document in documents if which(held, document)), len(documents)
 
 
 def remove(engine: Engine, identifier: str, who: str, address: str) -> None:

@@ -39,12 +39,16 @@ def test_a_case_is_opened_filled_and_closed(own: Site, both: tuple[httpx.Client,
     back = analyst.get(f"{place}/files/{sent['number']}")
     assert (back.content, back.headers["content-type"]) == (content, "application/octet-stream")
     assert back.headers["content-disposition"].startswith("attachment")
+    assert "b.exe.bin" in back.headers["content-disposition"]
+    assert "\n" not in back.headers["content-disposition"]
     assert looking.get(f"{place}/files/{sent['number']}").status_code == 403
     assert analyst.delete(f"{place}/entries/{number}", params={"reason": "sai"}).status_code == 204
     assert analyst.delete(f"{place}/entries/{number}", params={"reason": "sai"}).status_code == 404
-    assert analyst.patch(place, json={"level": "low", "notified": "now", "owner": "v"}).status_code == 204
+    assert analyst.patch(place, json={"level": "low", "owner": "chu"}).status_code == 400
+    own.user("chu")
+    assert analyst.patch(place, json={"level": "low", "notified": "now", "owner": "chu"}).status_code == 204
     told = looking.get(place).json()
-    assert (told["level"], told["owner"], told["clocks"][0]["state"]) == ("low", "v", "done")
+    assert (told["level"], told["owner"], told["clocks"][0]["state"]) == ("low", "chu", "done")
     assert "<script" not in told["notes"][0]["html"]
     assert [each["done"] for each in told["tasks"]][-1] is True
     sent = analyst.get(f"{place}/bundle")

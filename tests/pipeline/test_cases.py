@@ -16,6 +16,7 @@ from pipeline.cases.entries import By
 from pipeline.cases.markdown import to_html
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event, event_id, from_micros
+from pipeline.identity.users import create_user
 from pipeline.messages import HaidangError
 from pipeline.queue import life as queue
 from pipeline.settings import Cases, Settings
@@ -82,6 +83,8 @@ def test_a_case_from_its_alerts_to_its_end(engine: Engine) -> None:
     entries.set_task(engine, case, task, True, None, AN)
     wrong = entries.add_note(engine, case, "ở nhầm chỗ", AN)
     entries.remove(engine, case, wrong, "nhầm", AN)
+    with engine.begin() as connection:
+        create_user(connection, "bình", "analyst")
     life.change(engine, case, {"level": "critical", "owner": "bình", "notified": time.time()}, AN)
     told = seen(engine, case)
     assert (told["level"], told["owner"]) == ("critical", "bình")
@@ -99,7 +102,10 @@ def test_a_case_from_its_alerts_to_its_end(engine: Engine) -> None:
     raised(engine, alert(5))
     assert statuses(engine)[4] == ("new", "", "")
     life.reopen(engine, case, "it came back", AN)
-    assert seen(engine, case)["status"] == "open"
+    again = seen(engine, case)
+    assert (again["status"], [each["status"] for each in again["alerts"]]) == ("open", ["escalated", "escalated"])
+    raised(engine, alert(6))
+    assert statuses(engine)[5][:2] == ("escalated", "an")
     assert {"case_opened", "case_changed", "alerts_changed"} == set(actions(engine))
 
 
@@ -139,6 +145,8 @@ def test_the_laws_clocks_warn_and_are_late(engine: Engine, tmp_path: Path) -> No
         assert connection.scalars(select(deliveries.c.thread)).all() == [f"case-{case}"]
     life.change(engine, case, {"reported": now + 7200}, AN)
     assert told(99) == []
+    life.change(engine, case, {"reported": None}, AN)
+    assert [rule for rule, _ in told(99)] == ["report_late"]
     late = SimpleNamespace(reportable=True, detected=0.0, notified=90_000.0, reported=None)
     assert [clock.state for clock in clocks.clocks_of(late, 100_000, SETTINGS)] == ["done_late", "running"]
 
@@ -225,6 +233,9 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(engine: Engine) -> N
         lambda: life.open_case(engine, life.Wanted("x", alerts=["nowhere"]), AN),
         lambda: life.change(engine, case, {}, AN),
         lambda: life.change(engine, case, {"detected": -1e12}, AN),
+        lambda: life.change(engine, case, {"notified": time.time() - 86_400}, AN),  # before it was detected
+        lambda: life.change(engine, case, {"owner": "nobody"}, AN),
+        lambda: entries.add_observable(engine, case, "address", "999.9.9.9", "amber", "", AN),
         lambda: life.change(engine, 999, {"title": "x"}, AN),
         lambda: life.close(engine, case, "maybe", "x", AN),
         lambda: life.reopen(engine, case, "x", AN),

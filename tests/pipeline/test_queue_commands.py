@@ -1,6 +1,7 @@
 """`haidang queue` and `haidang cases` as a person types them, from the first look to the bundle that leaves."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,13 @@ def test_the_queue_is_looked_at_and_worked_off(site: Site) -> None:
     wrong = site.run("queue", "show", "nowhere")
     assert (wrong.returncode, "haidang queue list" in wrong.stderr) == (2, True)
     assert site.run("queue", "budget", "--day", "gestern").returncode == 2
+    for wrong_filter in (("--level", "extreme"), ("--entity", "foo"), ("--limit", "-1")):
+        assert site.run("queue", "list", *wrong_filter).returncode == 2
+    made = site.run("queue", "suppress", "r1", "--reason", "x")
+    assert (made.returncode, "3 of the last 4" in made.stderr) == (0, True)
+    assert "fits none" in site.run("queue", "suppress", "nosuchrule", "--reason", "x").stderr
+    bad = ("queue", "suppress", "r1", "--where", "source.ip=999.1.1.1/99", "--reason", "x")
+    assert site.run(*bad).returncode == 2
 
 
 def test_a_case_goes_from_its_alerts_to_a_bundle(site: Site, tmp_path: Path) -> None:
@@ -70,8 +78,23 @@ def test_a_case_goes_from_its_alerts_to_a_bundle(site: Site, tmp_path: Path) -> 
     for text in ("Rule r1: pc-1", "mau.bin", "*ghi chú*", "TLP:AMBER", "notice"):
         assert text in shown
     assert [task["title"] for task in site.json("cases", "show", "1")[0]["tasks"]] == ["Hỏi ai đã làm.", "Gọi"]
-    assert site.run("cases", "mark", "1", "notified", "2026-11-24T10:00").returncode == 0
-    assert site.run("cases", "mark", "1", "notified", "soon").returncode == 2
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    assert site.run("cases", "mark", "1", "notified", now).returncode == 0
+    assert site.run("cases", "mark", "1", "notified", "-").returncode == 0
+    for wrong in ("soon", "2001-01-01"):
+        assert site.run("cases", "mark", "1", "notified", wrong).returncode == 2
+    assert site.run("cases", "set", "1", "--tlp", "red", "--reportable", "no").returncode == 0
+    assert site.run("cases", "add", "1", "--observable", "domain=evil.example").returncode == 0
+    case = site.json("cases", "show", "1")[0]
+    assert (case["tlp"], case["clocks"]) == ("red", [])
+    task, file = case["tasks"][1]["number"], case["files"][0]["number"]
+    assert site.run("cases", "done", "1", str(task)).returncode == 0
+    assert site.run("cases", "get", "1", str(file), "--output", str(tmp_path / "back")).returncode == 0
+    assert (tmp_path / "back").read_bytes() == b"\0MZ"
+    observed = next(each["number"] for each in case["observables"] if each["value"] == "evil.example")
+    assert site.run("cases", "remove", "1", str(observed), "--reason", "wrong").returncode == 0
+    case = site.json("cases", "show", "1")[0]
+    assert (case["tasks"][1]["done"], "evil.example" in str(case["observables"])) == (True, False)
     bundle = tmp_path / "case.zip"
     exported = site.run("cases", "export", "1", "--output", str(bundle))
     digest = re.search(r"[0-9a-f]{64}", exported.stdout)
