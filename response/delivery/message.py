@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, TEST
 from pipeline.event import Event, parse_time
@@ -121,7 +122,9 @@ class Message:
             return "-"
 
     def address(self) -> str:
-        """Return where people find the alert: the page's list of its level."""
+        """Return where people find it: the page opens an alert, and lists those of a digest by their highest level."""
+        if self.kind != DIGEST:
+            return f"{self.link.rstrip('/')}/#alert/{quote(self.alerts[0]['event.id'], safe='')}"
         level = f"&level={self.level}" if self.level in LEVELS else ""
         return f"{self.link.rstrip('/')}/#view=alerts{level}"
 

@@ -199,6 +199,29 @@ def test_an_alert_opens_with_its_reasons_and_escape_returns_to_the_row(opened: O
     expect(page.locator("#view-alerts tbody tr").nth(1)).to_be_focused()
 
 
+def test_the_link_of_a_message_opens_its_alert_also_after_a_log_in(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tu-thu")
+    with site.client(site.token("tu-thu-doc", "viewer")) as client:
+        identifier = client.get("/api/v1/alerts", params={"limit": 1}).json()["alerts"][0]["event.id"]
+    page.goto(f"{site.address}/#alert/{identifier}")
+    page.reload()  # as from a mail: a page of its own
+    opened.log_in("tu-thu")
+    expect(page.locator("#sheet")).to_contain_text(identifier)
+    page.keyboard.press("Escape")
+    expect(page.locator("#sheet")).to_have_count(0)
+    assert identifier not in page.url
+    page.go_back()
+    expect(page.locator("#sheet")).to_contain_text(identifier)
+    page.goto(f"{site.address}/#alert/khong-co")
+    expect(page.locator("#sheet .fault")).to_contain_text("khong-co")
+    page.keyboard.press("Escape")
+    page.click("#view-alerts tbody tr >> nth=1")
+    expect(page.locator("#sheet")).to_be_visible()
+    page.reload()
+    expect(page.locator("#sheet h2")).to_have_text("Rule of level high")
+
+
 def test_a_search_shows_events_over_time_and_its_address_can_be_shared(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("tim-kiem")

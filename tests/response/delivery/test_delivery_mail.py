@@ -59,7 +59,7 @@ def test_a_mail_arrives_in_vietnamese_as_text_and_html(corridor: Callable[..., C
     assert html is not None
     assert "Việc cần làm trước: Hỏi người dùng <ngay>" in text.get_content()
     assert "Thời điểm: 24/11/2026 12:17:44 +0700" in text.get_content()
-    assert "https://haidang.example.gov.vn/#view=alerts&level=high" in text.get_content()
+    assert f"https://haidang.example.gov.vn/#alert/{alert(1)['event.id']}" in text.get_content()
     assert "&lt;ngay&gt;" in html.get_content()
     assert "<ngay>" not in html.get_content()
     assert box.logins  # and only after STARTTLS, which the server demands
