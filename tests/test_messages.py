@@ -28,7 +28,7 @@ _BUILT = {
     "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
     "command.queue.{}": r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
-    "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend)",
+    "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
     "show.level.{}": r"show\.level\.\w+",

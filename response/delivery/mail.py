@@ -74,8 +74,8 @@ class Mail(Sender):
             return Outcome("failed", told, left={"to": later})
         if len(refused) == len(to):
             return Outcome("refused", told)
-        said = say("delivery.mailed", count=len(to) - len(refused))
-        return Outcome("sent", f"{said} {told}".strip())
+        said = say("delivery.mailed", addresses=", ".join(address for address in to if address not in refused))
+        return Outcome("sent", f"{said}. {say('delivery.not_mailed', told=told)}" if refused else said)
 
     def _connect(self) -> "_Smtp":
         if self._server is not None and (self._mails >= _MAILS_A_CONNECTION or not is_open(self._server.sock)):

@@ -225,12 +225,12 @@ def test_what_channels_name_and_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_no_secret_of_a_channel_is_shown(tmp_path: Path) -> None:
     hook = {
-        "name": "h", "kind": "webhook", "url": "https://example.vn/geheim", "token": "geheim", "secrets": ["geheim"],
+        "name": "h", "kind": "webhook", "url": "https://example.vn:8443/geheim", "token": "geheim", "secrets": ["geheim"],
     }  # fmt: skip
     mail = {"name": "m", **MAIL, "username": "x", "password": "geheim"}
     made = Settings.model_validate({"data_dir": tmp_path, "channels": [hook, mail]})
     assert "geheim" not in repr(made)
     assert "geheim" not in made.model_dump_json()
     assert [place_of(channel) for channel in made.channels] == [
-        "cloudevents (example.vn)", "c@d.vn (127.0.0.1:587, starttls)",
+        "cloudevents (example.vn:8443)", "c@d.vn (127.0.0.1:587, starttls)",
     ]  # fmt: skip

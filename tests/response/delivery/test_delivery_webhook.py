@@ -127,7 +127,7 @@ def test_a_receiver_that_is_gone_for_good_leaves_dead_letters_that_can_be_sent_a
     (dead,) = made.ended()
     assert (dead["status"], dead["answer"]) == (DEAD, "HTTP 410 <b>moved</b>  X: y")
     receiver.usual = answers(200)
-    assert book.resend(made.engine, [], True, "", "admin", "command") == 1
+    assert book.resend(made.engine, ["soc"], [], True, "", "admin", "command") == 1
     (sent,) = made.ended()
     assert (sent["id"], sent["status"]) == (dead["id"], SENT)
 
