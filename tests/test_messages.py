@@ -31,6 +31,7 @@ _BUILT = {
     "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
+    "delivery.field.{}": r"delivery\.field\.\w+",
     "show.level.{}": r"show\.level\.\w+",
     "queue.head.{}": r"queue\.head\.\w+",
     "command.cases.{}": r"command\.cases\.(list|show|open|add|mark|close|reopen|export)",

@@ -10,6 +10,8 @@ const LEDGER_MS = 30000;
 const PAGE = 50;
 const WINDOW = 10000; // as the API's: from + size
 const SENDING_MINUTES = 15;
+/** Problems that are shown unasked. */
+const PROBLEMS = 3;
 const LEVELS = ["critical", "high", "medium", "low", "informational"];
 const RANGES = ["15m", "1h", "24h", "7d", "30d", "all", "chosen"];
 const VIEWS = ["alerts", "events", "sources"];
@@ -528,7 +530,17 @@ function drawStatus(day, sources, health) {
   if (status.dataset.text !== text) status.replaceChildren(...rich(text));
   status.dataset.text = text;
   status.className = health.problems.length || urgent || (lasting.length && !sending) ? "attention" : senders.length ? "good" : "";
-  byId("problems").replaceChildren(...problemsOf(health).map((sentence) => make("li", {}, rich(sentence))));
+  drawProblems(problemsOf(health).map((sentence) => make("li", {}, rich(sentence))));
+}
+
+/** Show the first problems, and the others when they are asked for. */
+function drawProblems(items) {
+  const unfolded = byId("problems").querySelector("details")?.open ?? false;
+  const held = Boolean(document.activeElement?.closest("#problems details"));
+  const [first, others] = [items.slice(0, PROBLEMS), items.slice(PROBLEMS)];
+  const more = others.length ? make("li", { class: "more" }, make("details", { open: unfolded }, make("summary", {}, say("problems.more", { count: number(others.length) })), make("ul", {}, others))) : null;
+  byId("problems").replaceChildren(...first, ...(more ? [more] : []));
+  if (held) byId("problems").querySelector("summary")?.focus({ preventScroll: true });
 }
 
 function problemsOf(health) {

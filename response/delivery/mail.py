@@ -7,7 +7,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -177,7 +177,7 @@ def mail_of(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:
     mail["Subject"] = one_line(message.title(), _LONGEST_SUBJECT)
     mail["From"] = Address("Hải Đăng", addr_spec=sender)
     mail["To"] = [Address(addr_spec=address) for address in to]
-    mail["Date"] = format_datetime(datetime.fromtimestamp(message.row.created).astimezone())
+    mail["Date"] = format_datetime(datetime.fromtimestamp(message.row.created, UTC).astimezone(message.zone))
     mail["Message-ID"] = f"<{message.id}@{domain}>"
     if message.row.thread:
         root = f"<{message.row.thread}.group@{domain}>"

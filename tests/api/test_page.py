@@ -333,6 +333,28 @@ def test_a_lost_connection_is_said_and_what_is_known_stays(opened: Opened, site:
     opened.faults.clear()  # Chromium's own words about the connection
 
 
+def test_many_problems_bury_nothing(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("nhieu-loi")
+    page.route("**/api/v1/health", _with_problems)
+    opened.log_in("nhieu-loi")
+    expect(page.locator("#problems > li")).to_have_count(4)
+    expect(page.locator("#problems summary")).to_have_text("Thêm 4 vấn đề")
+    expect(page.locator("#problems details li").first).to_be_hidden()
+    page.click("#problems summary")
+    expect(page.locator("#problems details li")).to_have_count(4)
+    with page.expect_response("**/api/v1/health", timeout=15_000):
+        pass
+    expect(page.locator("#problems details li").last).to_be_visible()
+
+
+def _with_problems(route: Route) -> None:
+    answer = route.fetch()
+    body = answer.json()
+    body["problems"] = [{"what": "messages_dead", "channel": f"k{number}", "count": number} for number in range(7)]
+    route.fulfill(response=answer, json=body)
+
+
 def _with_more(route: Route) -> None:
     answer = route.fetch()
     body = answer.json()

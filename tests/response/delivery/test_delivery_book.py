@@ -2,17 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from pipeline.command import demo
 from pipeline.delivery import DEAD, HEARTBEAT, SENT, WAITING, book, watching
 from pipeline.delivery.book import Gathering, Outcome
 from pipeline.health import health
 from pipeline.instance import instance_of
 from pipeline.messages import HaidangError
+from pipeline.own_alerts import told_alert
+from pipeline.queue import budget
 from pipeline.settings import State as StateSettings
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import audit, deliveries, stages
@@ -228,6 +232,20 @@ def test_a_channel_that_is_no_more_is_no_fault_and_its_messages_are_given_up_by_
     assert sorted(each["status"] for each in made.receipts()) == ["dropped", "dropped", SENT]
     with made.engine.connect() as connection:
         assert list(connection.scalars(select(audit.c.action))) == ["messages_dropped", "messages_dropped"]
+
+
+def test_alerts_about_channels_take_nothing_of_the_budget_and_the_demo_counts_no_test(
+    site: Callable[..., Corridor],
+) -> None:
+    made = site()
+    before = time.time() - 1
+    about = [told_alert(f"delivery.{key}", "mail", "1", "may-thu", channel="mail", count=1, minutes=1, reason="-")
+             for key in ("notify_test", "channel_failing", "message_dead")]  # fmt: skip
+    made.raise_alerts(alert(1), *about)
+    assert demo._count_alerts(made.engine, before) == 3
+    with made.engine.connect() as connection:
+        spent = budget.spent(connection, datetime.now().astimezone().date(), made.settings.queue)
+    assert (spent["came"], [rule["rule.id"] for rule in spent["rules"]]) == (1, ["behaviour.port_scan"])
 
 
 def test_old_receipts_go_and_what_was_never_sent_stays(site: Callable[..., Corridor]) -> None:
