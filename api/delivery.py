@@ -54,10 +54,15 @@ def list_messages(
 
 @router.post("/resend")
 def resend(request: Request, state: State, user: _Changer, again: Again) -> dict[str, int]:
-    """Send messages again, under their own ids."""
+    """Send messages again, under their own ids; those of channels that are no more stay as they are."""
+    settings: Settings = request.app.state.settings
+    names = [channel.name for channel in settings.channels]
     if bool(again.ids) == again.all:
         raise HaidangError("delivery.which")
-    return {"messages": book.resend(state, again.ids, again.all, again.channel, user.name, address_of(request))}
+    if again.channel and again.channel not in names:
+        raise HaidangError("delivery.no_channel", name=again.channel, known=", ".join(names) or "-")
+    count = book.resend(state, names, again.ids, again.all, again.channel, user.name, address_of(request))
+    return {"messages": count}
 
 
 @router.post("/channels/{name}/test", status_code=202)

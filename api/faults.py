@@ -42,7 +42,7 @@ _STATUSES = {
     "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,
     "cases.too_long": 413, "cases.no_room": 413, "cases.full": 413,
     "delivery.no_channel": 404, "delivery.no_message": 404, "delivery.waits_already": 409,
-    "delivery.not_running": 503, "queue.no_alert": 404, "suppressions.none": 404,
+    "delivery.of_gone_channel": 409, "delivery.not_running": 503, "queue.no_alert": 404, "suppressions.none": 404,
     "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
     "devices.list_too_many": 413,
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,

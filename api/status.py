@@ -64,12 +64,17 @@ def settings_now(request: Request, user: Annotated[User, Depends(needs("settings
 
 @router.get("/health")
 def health_now(request: Request, state: State, user: _Reader) -> dict[str, Any]:
-    """Return what works and what does not; with a data view, without what is said of others' sources and alerts."""
+    """Return what works and what does not; with a data view, without what is said of others' sources and alerts.
+
+    Channels, and why one fails, are for who has `delivery.read` and no data view."""
     found = health(state, request.app.state.settings)
     problems = [each for each in found["problems"] if "source" not in each or _shows(user, each["source"])]
     told = {**found, "problems": problems}
     if user.sight.is_limited():
         del told["queue"]
+    if user.sight.is_limited() or "delivery.read" not in user.permissions:
+        del told["channels"]
+        told["problems"] = [_without_reason(each) for each in problems]
     return told
 
 
@@ -79,6 +84,11 @@ def metrics(request: Request, state: State, user: _Reader) -> Response:
     if user.sight.is_limited():
         raise HTTPException(403, say("api.not_in_view", permission="site.read"))
     return Response(metrics_text(state, request.app.state.settings), media_type="text/plain; version=0.0.4")
+
+
+def _without_reason(problem: dict[str, Any]) -> dict[str, Any]:
+    """Return a problem; of a channel without what its receiver said, which may hold paths and the site's inside."""
+    return {**problem, "error": say("api.reason_of_channel")} if problem["what"] == "channel_failing" else problem
 
 
 def _shows(user: User, source: str) -> bool:

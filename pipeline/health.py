@@ -95,6 +95,8 @@ def _of_canaries(flown: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _of_channels(fared: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for channel in fared:
+        if not channel["set"]:  # what is left of one that is in the settings no more
+            continue
         if channel["failures"]:
             yield {"what": "channel_failing", **{name: channel[name] for name in ("channel", "waiting", "error")}}
         if channel["dead"]:

@@ -8,13 +8,14 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pipeline.messages import say
+from pipeline.delivery.files import program_of, scripts_of, template_of, templates_of
+from pipeline.messages import HaidangError, say
 from pipeline.settings import (
     FilesSource,
     HttpSource,
@@ -184,16 +185,32 @@ def _channel(place: str, channel: Channel, settings: Settings) -> Iterator[str]:
         if path is not None and not _is_there(path, file=True):
             yield _fault(f"{place}.{name}", str(path), "settings.want_file")
     if isinstance(channel, WebhookChannel) and channel.template is not None:
-        folder = settings.data_dir / "templates"
-        if not _is_there(folder / channel.template, file=True):
+        folder = templates_of(settings)
+        if not _is_given(template_of, folder, str(channel.template)):
             yield _fault(f"{place}.template", str(channel.template), "settings.want_template_file", folder=folder)
     if isinstance(channel, ScriptChannel):
-        folder = settings.delivery.scripts or settings.data_dir / "scripts"
-        file = folder / channel.program
-        if not _is_there(file, file=True) or not os.access(file, os.X_OK):
+        folder = scripts_of(settings)
+        if not _is_given(program_of, folder, channel.program, _our_user(settings)):
             yield _fault(f"{place}.program", channel.program, "settings.want_script", folder=folder)
         if channel.user and channel.user not in {each.pw_name for each in pwd.getpwall()}:
             yield _fault(f"{place}.user", channel.user, "settings.want_user")
+
+
+def _is_given(asked: Callable[..., Path], *arguments: Any) -> bool:
+    """Whether a file may be used, as those judge who will use it."""
+    try:
+        asked(*arguments)
+    except HaidangError:
+        return False
+    return True
+
+
+def _our_user(settings: Settings) -> int:
+    """Return whom the stages run as: the owner of the data directory, since the check may be root's."""
+    try:
+        return settings.data_dir.stat().st_uid
+    except OSError:
+        return os.geteuid()
 
 
 def _socket(place: str, path: Path) -> Iterator[str]:

@@ -10,6 +10,8 @@ const LEDGER_MS = 30000;
 const PAGE = 50;
 const WINDOW = 10000; // as the API's: from + size
 const SENDING_MINUTES = 15;
+/** Problems that are shown unasked. */
+const PROBLEMS = 3;
 const LEVELS = ["critical", "high", "medium", "low", "informational"];
 const RANGES = ["15m", "1h", "24h", "7d", "30d", "all", "chosen"];
 const VIEWS = ["alerts", "events", "sources"];
@@ -22,8 +24,9 @@ const OWN = new Set(["alerts", "haidang"]);
 // What comes once: nobody waits for more of it.
 const ONCE = /^(import|demo(-.*)?)$/;
 
-// What the address bar holds: view, q (the query), time (a range, or from~to), level.
-const state = { view: "alerts", q: "", time: "24h", level: "" };
+// What the address bar holds: view, q (the query), time (a range, or from~to), level, alert (the one that is open).
+// Messages lead to `#alert/ID`.
+const state = { view: "alerts", q: "", time: "24h", level: "", alert: "" };
 const parts = {};
 let shown = { alerts: [], total: 0, newest: "" };
 let events = { hits: [], total: 0 };
@@ -34,11 +37,13 @@ let timer = 0;
 const byId = (id) => document.getElementById(id);
 
 function readAddress() {
-  const given = new URLSearchParams(location.hash.slice(1));
+  const [, linked] = /^#alert\/(.+)$/.exec(location.hash) ?? [];
+  const given = new URLSearchParams(linked ? { alert: linked } : location.hash.slice(1));
   state.view = VIEWS.includes(given.get("view")) ? given.get("view") : "alerts";
   state.q = given.get("q") ?? "";
   state.time = RANGES.includes(given.get("time")) || /^.+~.*$/.test(given.get("time") ?? "") ? given.get("time") : "24h";
   state.level = LEVELS.includes(given.get("level")) ? given.get("level") : "";
+  state.alert = given.get("alert") ?? "";
 }
 
 function writeAddress() {
@@ -82,7 +87,7 @@ function showLogIn() {
     make("label", {}, say("name"), make("input", { name: "name", autocomplete: "username", required: true, maxlength: 100, autofocus: true })),
     make("label", {}, say("password"), make("input", { name: "password", type: "password", autocomplete: "current-password", required: true, maxlength: 1000 })),
     button,
-    provider ? make("a", { href: "/api/v1/login/oidc", class: "provider" }, say("log_in.provider", { provider })) : null,
+    provider ? make("a", { href: "/api/v1/login/oidc", class: "provider", onclick: keepAddress }, say("log_in.provider", { provider })) : null,
     fault,
     make("p", { class: "quiet" }, rich(say("log_in.help"))),
     make("a", { href: otherLanguage(), hreflang: language === "vi" ? "en" : "vi" }, say("other_language")),
@@ -95,6 +100,17 @@ async function logIn(form, button, fault) {
   await attempt(form, button, fault, async () => {
     await goOn(await ask("/login", { name: form.elements.name.value, password: form.elements.password.value }));
   });
+}
+
+/** Keep the fragment over the way to the provider and back, which loses it. */
+function keepAddress() {
+  sessionStorage.setItem("address", location.hash);
+}
+
+function takeUpAddress() {
+  const kept = sessionStorage.getItem("address");
+  sessionStorage.removeItem("address");
+  if (kept && !location.hash) history.replaceState(null, "", kept);
 }
 
 /** Do what a form is for; a refusal is shown in it. */
@@ -311,8 +327,25 @@ function drawAlerts() {
 }
 
 async function openAlert(identifier) {
-  const alert = await ask(`/alerts/${encodeURIComponent(identifier)}`).catch(trouble);
-  if (alert) sheet.showAlert(alert);
+  try {
+    sheet.showAlert(await ask(`/alerts/${encodeURIComponent(identifier)}`));
+  } catch (error) {
+    if (error.status !== 404) return trouble(error);
+    sheet.showMissing(identifier);
+  }
+  return noteAlert(identifier);
+}
+
+function openEvent(event) {
+  sheet.showEvent(event);
+  noteAlert("");
+}
+
+/** Let the address say which alert is open. */
+function noteAlert(identifier) {
+  if (state.alert === identifier) return;
+  state.alert = identifier;
+  writeAddress();
 }
 
 // ---------------------------------------------------------------- events
@@ -361,7 +394,7 @@ async function moreEvents() {
 }
 
 function drawEvents() {
-  const rows = events.hits.map(({ _source: event }) => line(() => sheet.showEvent(event), [
+  const rows = events.hits.map(({ _source: event }) => line(() => openEvent(event), [
     ["time", time(event["@timestamp"])],
     ["host", plain(event["host.name"] ?? event["source.ip"] ?? "")],
     ["kind", plain(event["event.dataset"] ?? "")],
@@ -497,7 +530,17 @@ function drawStatus(day, sources, health) {
   if (status.dataset.text !== text) status.replaceChildren(...rich(text));
   status.dataset.text = text;
   status.className = health.problems.length || urgent || (lasting.length && !sending) ? "attention" : senders.length ? "good" : "";
-  byId("problems").replaceChildren(...problemsOf(health).map((sentence) => make("li", {}, rich(sentence))));
+  drawProblems(problemsOf(health).map((sentence) => make("li", {}, rich(sentence))));
+}
+
+/** Show the first problems, and the others when they are asked for. */
+function drawProblems(items) {
+  const unfolded = byId("problems").querySelector("details")?.open ?? false;
+  const held = Boolean(document.activeElement?.closest("#problems details"));
+  const [first, others] = [items.slice(0, PROBLEMS), items.slice(PROBLEMS)];
+  const more = others.length ? make("li", { class: "more" }, make("details", { open: unfolded }, make("summary", {}, say("problems.more", { count: number(others.length) })), make("ul", {}, others))) : null;
+  byId("problems").replaceChildren(...first, ...(more ? [more] : []));
+  if (held) byId("problems").querySelector("summary")?.focus({ preventScroll: true });
 }
 
 function problemsOf(health) {
@@ -574,7 +617,7 @@ function showFault(error) {
 
 function onKey(event) {
   if (event.key === "Escape") {
-    if (sheet.isOpen()) sheet.close();
+    if (sheet.isOpen()) sheet.dismiss();
     else event.target.blur?.();
     return;
   }
@@ -598,23 +641,32 @@ async function start(name) {
   const me = await ask("/me").catch(() => null);
   if (!me) return showLogIn();
   may = new Set(me.permissions);
+  takeUpAddress();
   readAddress();
   if (!allowed(state.view)) state.view = VIEWS.find(allowed) ?? "alerts";
   showFrame(name);
   sheet.whenAsked(addTerm);
+  sheet.whenDismissed(() => noteAlert(""));
   clearInterval(timer);
   timer = setInterval(refresh, REFRESH_MS);
-  return show();
+  return showAddressed();
+}
+
+/** Show what the address says, with the alert that it names. */
+async function showAddressed() {
+  await show();
+  if (state.alert && byId("status")) await openAlert(state.alert);
 }
 
 /** Ask for the events that also fit this term. */
 function addTerm(term) {
   const query = /\bOR\b|\|\|/.test(state.q) ? `(${state.q})` : state.q;
   sheet.close();
+  state.alert = "";
   search(query ? `${query} AND ${term}` : term);
 }
 
-addEventListener("popstate", () => { if (byId("query")) { readAddress(); sheet.close(); show(); } });
+addEventListener("popstate", () => { if (byId("query")) { readAddress(); sheet.close(); showAddressed(); } });
 addEventListener("keydown", onKey);
 if (user === null) showLogIn();
 else start(user);

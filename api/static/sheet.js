@@ -8,10 +8,16 @@ const ELSEWHERE = new Set(["event.original", "alert.evidence", "alert.matches"])
 
 let opener = null;
 let onQuery = () => {};
+let onDismissed = () => {};
 
 /** Say what happens when somebody asks for the events with (or without) a value: `onQuery(text)`. */
 export function whenAsked(listener) {
   onQuery = listener;
+}
+
+/** Say what happens when somebody closes the sheet. */
+export function whenDismissed(listener) {
+  onDismissed = listener;
 }
 
 export function isOpen() {
@@ -25,12 +31,18 @@ export function close() {
   opener = null;
 }
 
+/** Close it because somebody wants that. */
+export function dismiss() {
+  close();
+  onDismissed();
+}
+
 function open(title, ...content) {
   const came = opener ?? document.activeElement;
   document.getElementById("sheet")?.remove();
   opener = came;
   const heading = make("h2", { tabindex: "-1" }, title);
-  const button = make("button", { class: "close", type: "button", title: "Esc", "aria-label": say("close"), onclick: close }, "✕");
+  const button = make("button", { class: "close", type: "button", title: "Esc", "aria-label": say("close"), onclick: dismiss }, "✕");
   const sheet = make("aside", { id: "sheet", role: "dialog", "aria-label": plain(title) }, make("header", {}, heading, button), ...content);
   document.body.append(sheet);
   document.body.classList.add("with-sheet");
@@ -57,6 +69,11 @@ export function showAlert(alert) {
     make("h3", {}, say("alert.fields")),
     fields(alert),
   );
+}
+
+/** Say that an alert that was asked for is not there. */
+export function showMissing(identifier) {
+  open(say("alert.missing"), make("p", { class: "fault", role: "alert" }, say("alert.missing_why", { id: plain(identifier) })));
 }
 
 /** Show one event: the line as it came, and its fields. */

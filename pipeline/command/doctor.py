@@ -200,6 +200,8 @@ def _services(settings: Settings) -> Iterator[Finding]:
 
 def _channels(found: list[dict[str, Any]]) -> Iterator[Finding]:
     for row in found:
+        if not row["set"]:
+            continue
         part = say("doctor.channel", name=row["channel"])
         if row["failures"]:
             what = say("doctor.channel_failing", **{name: row[name] for name in ("failures", "waiting", "error")})
@@ -207,7 +209,9 @@ def _channels(found: list[dict[str, Any]]) -> Iterator[Finding]:
         else:
             yield Finding(GOOD, part, say("doctor.channel_good", sent=row["sent"], waiting=row["waiting"]))
         if row["dead"]:
-            yield Finding(ATTENTION, part, say("doctor.channel_dead", dead=row["dead"]), say("doctor.resend"))
+            yield Finding(
+                ATTENTION, part, say("doctor.channel_dead", dead=row["dead"]), say("doctor.resend", name=row["channel"])
+            )
 
 
 def _canaries(found: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -50,13 +50,15 @@ def _channels(chosen: argparse.Namespace, settings: Settings, _engine: Engine) -
 
 
 def _status(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
-    found = book.standing(engine, [channel.name for channel in settings.channels])
+    found = book.standing(engine, _names(settings))
     heads = ("channel", "waiting", "oldest", "sent", "dead", "succeeded", "failures", "error")
     rows = [{**each, **{name: _time(each[name]) for name in ("oldest", "succeeded")}} for each in found]
+    for row in rows:
+        row["error"] = row["error"] if row["set"] else say("command.notify.removed", channel=row["channel"])
     _print(chosen, found if chosen.json else rows, heads, right=(1, 3, 4, 6))
     if missing := testing.not_running(engine):
         sys.stderr.write(str(HaidangError("delivery.not_running", stages=", ".join(missing))) + "\n")
-    return 1 if any(each["dead"] or each["failures"] for each in found) else 0
+    return 1 if any(each["set"] and (each["dead"] or each["failures"]) for each in found) else 0
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +69,8 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 
-def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _list(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    _refuse_unknown(chosen.channel, book.known_channels(engine, _names(settings)))
     found = book.listed(engine, chosen.channel, chosen.status, chosen.alert, max(chosen.limit, 0))
     _print_receipts(chosen, found)
     return 0
@@ -79,24 +82,46 @@ def _add_dead(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 
-def _dead(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _dead(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    _refuse_unknown(chosen.channel, book.known_channels(engine, _names(settings)))
     found = book.listed(engine, chosen.channel, DEAD, "", max(chosen.limit, 0))
     _print_receipts(chosen, found)
     return 1 if found else 0
 
 
-def _add_resend(parser: argparse.ArgumentParser) -> None:
+def _add_chosen(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="*", help=say("command.notify.id"))
     parser.add_argument("--all", action="store_true", help=say("command.notify.all"))
     parser.add_argument("--channel", default="", help=say("command.notify.only_channel"))
 
 
-def _resend(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _resend(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    names = _names(settings)
+    _refuse_unknown(chosen.channel, names)
+    return _change(chosen, names, engine, book.resend, "command.notify.resent")
+
+
+def _drop(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    names = _names(settings)
+    _refuse_unknown(chosen.channel, book.known_channels(engine, names))
+    return _change(chosen, names, engine, book.drop, "command.notify.dropped")
+
+
+def _change(chosen: argparse.Namespace, names: list[str], engine: Engine, change: Callable[..., int], key: str) -> int:
     if bool(chosen.id) == chosen.all:
         raise HaidangError("delivery.which")
-    count = book.resend(engine, chosen.id, chosen.all, chosen.channel, getpass.getuser(), "command")
-    show.line(say("command.notify.resent", count=show.number(count)))
+    count = change(engine, names, chosen.id, chosen.all, chosen.channel, getpass.getuser(), "command")
+    show.line(say(key, count=show.number(count)))
     return 0
+
+
+def _names(settings: Settings) -> list[str]:
+    return [channel.name for channel in settings.channels]
+
+
+def _refuse_unknown(channel: str, known: list[str]) -> None:
+    if channel and channel not in known:
+        raise HaidangError("delivery.no_channel", name=channel[:100], known=", ".join(known) or "-")
 
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
@@ -144,8 +169,8 @@ def place_of(channel: Any) -> str:
         case WebhookChannel():
             from urllib.parse import urlsplit
 
-            host = urlsplit(channel.url.get_secret_value()).hostname if channel.url.get_secret_value() else None
-            return f"{channel.shape} ({host or channel.url_file or '-'})"
+            place = urlsplit(channel.url.get_secret_value()).netloc.rpartition("@")[2]
+            return f"{channel.shape} ({place or channel.url_file or '-'})"
         case ScriptChannel():
             return channel.program
         case SyslogChannel():
@@ -184,5 +209,6 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "test": (_add_test, _test),
     "list": (_add_list, _list),
     "dead": (_add_dead, _dead),
-    "resend": (_add_resend, _resend),
+    "resend": (_add_chosen, _resend),
+    "drop": (_add_chosen, _drop),
 }

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, bindparam, delete, func, or_, select, update
 
 from pipeline.access import note as audit
 from pipeline.delivery import ALERT, DEAD, DIGEST, DROPPED, HEARTBEAT, JOINED, SENT, WAITING
@@ -260,35 +260,92 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def resend(engine: Engine, ids: Sequence[str], every: bool, channel: str, who: str, address: str) -> int:
+def resend(
+    engine: Engine, names: Sequence[str], ids: Sequence[str], every: bool, channel: str, who: str, address: str
+) -> int:
     """Let messages be sent again under their own id: those named, or all that are dead; return how many.
 
+    `names` are the channels of the settings: what was for another one stays as it is.
+
     Raises:
-        HaidangError: one of them is not there, or has not ended yet.
+        HaidangError: one of them is not there, has not ended yet, or is for a channel that is no more.
     """
     columns, now = deliveries.c, time.time()
     with engine.begin() as connection:
         if every:
-            dead = [columns.status == DEAD, columns.digest == "", *([columns.channel == channel] if channel else [])]
-            ids = list(connection.scalars(select(columns.id).where(*dead)))
-        found: dict[str, None] = {}
-        for identifier in ids:
-            row = connection.execute(select(deliveries).where(columns.id == identifier)).first() if not every else None
-            if not every and row is None:
-                raise HaidangError("delivery.no_message", id=identifier[:100])
-            if row is not None and row.status in (WAITING, JOINED):
-                raise HaidangError("delivery.waits_already", id=identifier[:100])
-            found[(row.digest if row is not None else "") or identifier] = None
-        chosen = list(found)
+            chosen = _dead(connection, channel, columns.channel.in_(names))
+        else:
+            rows = [_named(connection, identifier) for identifier in ids]
+            for row in rows:
+                if row.status in (WAITING, JOINED):
+                    raise HaidangError("delivery.waits_already", id=row.id)
+                if row.channel not in names:
+                    raise HaidangError("delivery.of_gone_channel", id=row.id, channel=row.channel)
+            chosen = list(dict.fromkeys(row.digest or row.id for row in rows))
         again = {"status": WAITING, "due": now, "planned": now, "attempts": 0, "ended": 0.0}
-        for start in range(0, len(chosen), _PART):
-            part = chosen[start : start + _PART]
-            connection.execute(update(deliveries).where(columns.id.in_(part)).values(again))
-            connection.execute(update(deliveries).where(columns.digest.in_(part)).values(status=JOINED, ended=0.0))
+        _change(connection, chosen, again, {"status": JOINED, "ended": 0.0})
         if chosen:
             told = {"count": len(chosen), "messages": chosen[:100], "channel": channel}
             audit(connection, who, address, "messages_resent", **told)
     return len(chosen)
+
+
+def drop(
+    engine: Engine, names: Sequence[str], ids: Sequence[str], every: bool, channel: str, who: str, address: str
+) -> int:
+    """Give messages up: those named, or all that are dead, and all that wait for channels that are no more; return how
+    many. `names` are the channels of the settings.
+
+    Raises:
+        HaidangError: one of them is not there, or is neither.
+    """
+    columns = deliveries.c
+    with engine.begin() as connection:
+        if every:
+            waits = and_(columns.status == WAITING, columns.channel.not_in(names))
+            chosen = _dead(connection, channel, or_(columns.status == DEAD, waits), (DEAD, WAITING))
+        else:
+            rows = [_named(connection, identifier) for identifier in ids]
+            for row in rows:
+                if row.status != DEAD and (row.channel in names or row.status not in (WAITING, JOINED)):
+                    raise HaidangError("delivery.not_dead", id=row.id, status=row.status)
+            chosen = list(dict.fromkeys(row.digest or row.id for row in rows))
+        ended = {"status": DROPPED, "ended": time.time()}
+        _change(connection, chosen, ended, ended)
+        if chosen:
+            told = {"count": len(chosen), "messages": chosen[:100], "channel": channel}
+            audit(connection, who, address, "messages_dropped", **told)
+    return len(chosen)
+
+
+def known_channels(engine: Engine, names: Sequence[str]) -> list[str]:
+    """Return the channels of the settings, then those that are no more but have messages."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return [*names, *sorted(set(connection.scalars(select(deliveries.c.channel).distinct())) - set(names))]
+
+
+def _dead(
+    connection: Connection, channel: str, fits: ColumnElement[bool], statuses: Sequence[str] = (DEAD,)
+) -> list[str]:
+    columns = deliveries.c
+    of_it = [columns.channel == channel] if channel else []
+    query = select(columns.id).where(columns.status.in_(statuses), columns.digest == "", fits, *of_it)
+    return list(connection.scalars(query))
+
+
+def _named(connection: Connection, identifier: str) -> Any:
+    row = connection.execute(select(deliveries).where(deliveries.c.id == identifier)).first()
+    if row is None:
+        raise HaidangError("delivery.no_message", id=identifier[:100])
+    return row
+
+
+def _change(connection: Connection, ids: Sequence[str], values: dict[str, Any], of_parts: dict[str, Any]) -> None:
+    """Change messages, and the parts of those that are digests."""
+    for start in range(0, len(ids), _PART):
+        part = ids[start : start + _PART]
+        connection.execute(update(deliveries).where(deliveries.c.id.in_(part)).values(values))
+        connection.execute(update(deliveries).where(deliveries.c.digest.in_(part)).values(of_parts))
 
 
 def drop_of_others(connection: Connection, names: Sequence[str], before: float, why: str) -> None:

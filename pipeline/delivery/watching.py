@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, or_, select, update
@@ -110,8 +110,8 @@ def facts_of(connection: Connection, settings: Settings, now: float) -> dict[str
     failing = select(channels.c.name).where(channels.c.failures > 0, channels.c.succeeded < late)
     return {
         "observer": settings.observer,
-        "since": datetime.fromtimestamp(since, zone).strftime("%d/%m/%Y %H:%M"),
-        "until": datetime.fromtimestamp(now, zone).strftime("%d/%m/%Y %H:%M"),
+        "since": _written(since, zone),
+        "until": _written(now, zone),
         "alerts": connection.scalar(select(func.count()).select_from(alerts).where(alerts.c.created >= since)),
         "open": connection.scalar(select(func.count()).select_from(alerts).where(alerts.c.status.in_(OPEN))),
         "sent": messages.get(SENT, 0), "waiting": messages.get(WAITING, 0), "dead": messages.get(DEAD, 0),
@@ -120,3 +120,7 @@ def facts_of(connection: Connection, settings: Settings, now: float) -> dict[str
         "silent": sorted({row.stage for row in _silent(connection, settings, 0.0, now)}),
         "dead_letters": connection.scalar(select(func.count()).select_from(dead_letters)),
     }  # fmt: skip
+
+
+def _written(seconds: float, zone: tzinfo | None) -> str:
+    return datetime.fromtimestamp(seconds, UTC).astimezone(zone).strftime("%d/%m/%Y %H:%M %z")

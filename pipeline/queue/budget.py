@@ -1,6 +1,7 @@
 """The alert budget: how many groups came into the queue on a day, how many people can look into, what went past it.
 
-A group counts when it comes, when it comes back, and when it grows worse: each time somebody has to look.
+A group counts when it comes, when it comes back, and when it grows worse: each time somebody has to look. Alerts about
+channels do not count.
 """
 
 from datetime import date, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, func, select
 
+from pipeline.delivery import RULES_OF_CHANNELS
 from pipeline.queue.grouping import OPENED, RAISED, REOPENED
 from pipeline.settings import Queue
 from pipeline.state.tables import alert_groups, group_history
@@ -28,7 +30,7 @@ def spent(connection: Connection, day: date, settings: Queue) -> dict[str, Any]:
             columns.group_id,
             func.row_number().over(order_by=(columns.time, columns.id)).label("place"),
         )
-        .where(columns.action.in_((OPENED, REOPENED, RAISED)))
+        .where(columns.action.in_((OPENED, REOPENED, RAISED)), columns.rule_id.not_in(RULES_OF_CHANNELS))
         .where(columns.time >= start.timestamp(), columns.time < end.timestamp())
         .subquery()
     )

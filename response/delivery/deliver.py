@@ -8,13 +8,14 @@ from sqlalchemy import Connection
 
 from pipeline import shares
 from pipeline.delivery import book, watching
+from pipeline.delivery.files import scripts_of, templates_of
 from pipeline.logs import log
 from pipeline.messages import say
 from pipeline.settings import Settings
 from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.stage import Stage
 from response.delivery.mail import Mail
-from response.delivery.script import Script, scripts_of
+from response.delivery.script import Script
 from response.delivery.sender import Sender, Watchdog
 from response.delivery.syslog import Syslog
 from response.delivery.webhook import Webhook
@@ -129,7 +130,7 @@ def sender_of(settings: Settings, channel: Channel, watchdog: Watchdog) -> Sende
         case EmailChannel():
             return Mail(channel, watchdog)
         case WebhookChannel():
-            return Webhook(channel, source, settings.data_dir / "templates", watchdog)
+            return Webhook(channel, source, templates_of(settings), watchdog)
         case SyslogChannel():
             return Syslog(channel, settings.observer, watchdog)
         case ScriptChannel():

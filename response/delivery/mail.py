@@ -7,7 +7,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -74,8 +74,8 @@ class Mail(Sender):
             return Outcome("failed", told, left={"to": later})
         if len(refused) == len(to):
             return Outcome("refused", told)
-        said = say("delivery.mailed", count=len(to) - len(refused))
-        return Outcome("sent", f"{said} {told}".strip())
+        said = say("delivery.mailed", addresses=", ".join(address for address in to if address not in refused))
+        return Outcome("sent", f"{said}. {say('delivery.not_mailed', told=told)}" if refused else said)
 
     def _connect(self) -> "_Smtp":
         if self._server is not None and (self._mails >= _MAILS_A_CONNECTION or not is_open(self._server.sock)):
@@ -177,7 +177,7 @@ def mail_of(message: Message, sender: str, to: Sequence[str]) -> EmailMessage:
     mail["Subject"] = one_line(message.title(), _LONGEST_SUBJECT)
     mail["From"] = Address("Hải Đăng", addr_spec=sender)
     mail["To"] = [Address(addr_spec=address) for address in to]
-    mail["Date"] = format_datetime(datetime.fromtimestamp(message.row.created).astimezone())
+    mail["Date"] = format_datetime(datetime.fromtimestamp(message.row.created, UTC).astimezone(message.zone))
     mail["Message-ID"] = f"<{message.id}@{domain}>"
     if message.row.thread:
         root = f"<{message.row.thread}.group@{domain}>"

@@ -7,13 +7,15 @@ than was meant. Escaping for HTML, JSON and the like is the channel's.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote
 
 from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, TEST
 from pipeline.event import Event, parse_time
 from pipeline.messages import say
+from pipeline.own_alerts import DATASET
 from pipeline.settings_delivery import LEVELS
 
 #: Alerts that a digest names one by one; the others are counted by rule.
@@ -72,7 +74,7 @@ class Message:
             return say("delivery.digest_title", level=level, count=len(self.alerts))
         alert = self.alerts[0]
         rule = one_line(spoken(alert, "rule.name", self.language))
-        about = next((one_line(alert[name]) for name in _FIELDS if alert.get(name)), "")
+        about = next(iter(whom(alert)), "")
         text = say("delivery.title", level=level, rule=rule, about=about) if about else f"[{level}] {rule}"
         marks = {ESCALATION: "delivery.title_escalated", TEST: "delivery.title_test"}
         return f"{say(marks[self.kind])} {text}" if self.kind in marks else text
@@ -100,18 +102,22 @@ class Message:
             lines += ["", say("delivery.first_steps", steps=one_line(steps, _LONGEST_TEXT))]
         if self.link:
             lines += ["", say("delivery.look", link=self.address())]
-        return lines
+        footer = say("delivery.footer", alert=one_line(alert["event.id"]), rule=one_line(alert["rule.id"]))
+        return [*lines, "", footer]
 
     def fields(self, alert: Event) -> list[tuple[str, str]]:
-        """Return who, where and when, each with its name."""
+        """Return when, where and who, each with its name in the channel's language."""
         found = [
             (say("delivery.time"), self.time(alert)),
             (say("delivery.level"), level_name(alert.get("rule.level", ""))),
-            *((name, one_line(alert[name])) for name in _FIELDS if alert.get(name)),
+            (say("delivery.rule"), one_line(spoken(alert, "rule.name", self.language) or alert["rule.id"])),
         ]
+        if about := own_about(alert):
+            found.append((say("delivery.about"), about))
+        found += [(say(f"delivery.field.{name.replace('.', '_')}"), value) for name, value in named(alert)]
         if alert.get("alert.count", 1) != 1:
             found.append((say("delivery.events"), one_line(alert["alert.count"])))
-        return [*found, (say("delivery.rule"), one_line(alert["rule.id"])), ("ID", one_line(alert["event.id"]))]
+        return found
 
     def time(self, alert: Event) -> str:
         """Write when it was, in the site's zone."""
@@ -121,7 +127,9 @@ class Message:
             return "-"
 
     def address(self) -> str:
-        """Return where people find the alert: the page's list of its level."""
+        """Return where people find it: the page opens an alert, and lists those of a digest by their highest level."""
+        if self.kind != DIGEST:
+            return f"{self.link.rstrip('/')}/#alert/{quote(self.alerts[0]['event.id'], safe='')}"
         level = f"&level={self.level}" if self.level in LEVELS else ""
         return f"{self.link.rstrip('/')}/#view=alerts{level}"
 
@@ -130,7 +138,7 @@ class Message:
         lines = [say("delivery.is_digest", count=len(ordered)), ""]
         for alert in ordered[:_NAMED]:
             rule = one_line(spoken(alert, "rule.name", self.language))
-            about = ", ".join(one_line(alert[name]) for name in _FIELDS[:5] if alert.get(name))
+            about = ", ".join(whom(alert)[:5])
             lines.append(f"[{level_name(alert['rule.level']).upper()}] {self.time(alert)} {rule} {about}".rstrip())
         counted = Counter(one_line(spoken(alert, "rule.name", self.language)) for alert in ordered[_NAMED:])
         lines += [say("delivery.more_of", count=count, rule=rule) for rule, count in counted.most_common()]
@@ -155,6 +163,27 @@ def heartbeat_lines(facts: Mapping[str, Any]) -> list[str]:
         say("delivery.heartbeat_stages", stages=silent),
         say("delivery.heartbeat_letters", count=facts.get("dead_letters", 0)),
     ]  # fmt: skip
+
+
+def whom(alert: Event) -> list[str]:
+    """Return which machines, people and addresses an alert is about; of our own alerts first which channel, source or
+    stage."""
+    values = [value for _, value in named(alert)]
+    about = own_about(alert)
+    return [about, *values] if about else values
+
+
+def named(alert: Event) -> list[tuple[str, str]]:
+    """Return the same with the names of their fields, as an alert has them."""
+    return [(name, one_line(alert[name])) for name in _FIELDS if alert.get(name)]
+
+
+def own_about(alert: Event) -> str:
+    """Return what an alert of ours about Hải Đăng itself is about (`pipeline.own_alerts`)."""
+    matches = alert.get("alert.matches")
+    if alert.get("event.dataset") != DATASET or not isinstance(matches, list) or not matches:
+        return ""
+    return one_line(matches[0].get("value") or "") if isinstance(matches[0], dict) else ""
 
 
 def for_programs(alert: Event) -> Event:
@@ -183,8 +212,3 @@ def one_line(value: Any, most: int = _LONGEST_VALUE) -> str:
 
 def _rank(level: str) -> int:
     return LEVELS.index(level) if level in LEVELS else len(LEVELS)
-
-
-def moment(seconds: float, zone: tzinfo | None = None) -> str:
-    """Write a moment in the site's zone."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone(zone).strftime("%d/%m/%Y %H:%M")

@@ -16,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.messages import say
+from pipeline.delivery.files import template_of
+from pipeline.messages import HaidangError, say
 from response.delivery.sender import Stopped
 
 #: Seconds that one rendering may take, of its own time and by the clock; bytes of memory; bytes that it may make.
@@ -64,12 +65,10 @@ class Renderer:
             self._process = None
 
     def _file(self) -> Path:
-        """Return the template's file: it must lie in the folder of templates."""
-        folder = self._folder.resolve()
-        file = (folder / self._name).resolve()
-        if not file.is_relative_to(folder) or not file.is_file():
-            raise Stopped(say("delivery.no_template", file=self._name, folder=folder))
-        return file
+        try:
+            return template_of(self._folder, self._name)
+        except HaidangError as error:
+            raise Stopped(str(error)) from error
 
     def _ask(self, process: "subprocess.Popen[bytes]", line: bytes) -> str:
         assert process.stdin is not None and process.stdout is not None
@@ -104,11 +103,22 @@ def _start(file: Path) -> "subprocess.Popen[bytes]":
 
 def main(file: Path) -> None:
     """Answer each line of the standard input with what the template makes of it."""
+    from jinja2 import ChainableUndefined, Undefined
+    from jinja2.exceptions import SecurityError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Sandbox(ImmutableSandboxedEnvironment):
+        """A sandbox in which what is forbidden is a fault, and not merely undefined."""
+
+        def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+            """Refuse it."""
+            raise SecurityError(f"{attribute!r} of {type(obj).__name__} is not for templates")
 
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    environment = ImmutableSandboxedEnvironment(autoescape=False)  # it makes JSON or text: `|tojson` escapes
+    # It makes JSON or text: `|tojson` escapes. What an alert does not have is nothing, and null in JSON.
+    environment = Sandbox(autoescape=False, undefined=ChainableUndefined)
+    environment.policies["json.dumps_kwargs"] = {"default": _null}
     fault, template = "", None
     try:
         template = environment.from_string(file.read_bytes()[:_LONGEST_TEMPLATE].decode())
@@ -125,6 +135,14 @@ def main(file: Path) -> None:
                 answer = {"fault": f"{type(error).__name__}: {error}"[:500]}
         sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _null(value: Any) -> None:
+    """Return null for what is not defined, where JSON is written."""
+    from jinja2 import Undefined
+
+    if not isinstance(value, Undefined):
+        raise TypeError(f"{type(value).__name__} is no value of JSON")
 
 
 def _allow_more_time() -> None:

@@ -12,7 +12,6 @@ import pwd
 import resource
 import selectors
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,8 @@ import orjson
 
 from pipeline.delivery import DIGEST, HEARTBEAT
 from pipeline.delivery.book import Outcome
-from pipeline.messages import say, speaking
-from pipeline.settings import Settings
+from pipeline.delivery.files import program_of
+from pipeline.messages import HaidangError, say, speaking
 from pipeline.settings_delivery import ScriptChannel
 from response.delivery.message import Message, for_programs, one_line
 from response.delivery.sender import Sender, Stopped
@@ -42,31 +41,6 @@ _KILL_SECONDS, _KILL_ROUNDS = 5.0, 10
 _MARK = "MESSAGE_ID"
 
 
-def scripts_of(settings: Settings) -> Path:
-    """Return the only folder from which programs are run."""
-    return settings.delivery.scripts or settings.data_dir / "scripts"
-
-
-def program_of(folder: Path, name: str) -> Path:
-    """Return a program's file.
-
-    Raises:
-        Stopped: it is not there, leads out of the folder, or somebody else could change it.
-    """
-    file = folder / name
-    try:
-        found = file.resolve(strict=True)
-        if found.parent != folder.resolve(strict=True) or file.name != name:
-            raise Stopped(say("delivery.script_outside", file=file))
-        about = found.stat()
-    except OSError as error:
-        raise Stopped(say("delivery.no_script", file=file, fault=error.strerror or error)) from error
-    owned = about.st_uid in (0, os.geteuid())
-    if not stat.S_ISREG(about.st_mode) or not about.st_mode & 0o111 or about.st_mode & 0o022 or not owned:
-        raise Stopped(say("delivery.script_open", file=file))
-    return found
-
-
 class Script(Sender):
     """One program."""
 
@@ -76,7 +50,10 @@ class Script(Sender):
 
     def send(self, messages: Sequence[Message]) -> Iterator[Outcome]:
         """Run the program for each message, some at once."""
-        program = program_of(self._folder, self._channel.program)
+        try:
+            program = program_of(self._folder, self._channel.program, os.geteuid())
+        except HaidangError as error:
+            raise Stopped(str(error)) from error
         user = user_of(self._channel.user)
         inputs = [(message, _input_of(message)) for message in messages]
         running = [self._threads.submit(self._outcome, program, user, message, data) for message, data in inputs]

@@ -23,7 +23,7 @@ from pipeline.delivery.book import Outcome
 from pipeline.event import Event, at_second, parse_time
 from pipeline.messages import say
 from pipeline.settings_delivery import SyslogChannel
-from response.delivery.message import Message, one_line
+from response.delivery.message import Message, named, one_line
 from response.delivery.posting import tls_context
 from response.delivery.sender import Sender, Watchdog, cut_off, failed, is_open
 
@@ -146,7 +146,11 @@ def _text(message: Message, room: int) -> bytes:
     if message.kind == HEARTBEAT:
         parts += [line for line in message.lines() if line]
     else:
-        parts += [f"{name}={value}" for name, value in message.fields(message.alerts[0])]
+        alert = message.alerts[0]
+        parts += [f"{name}={value}" for name, value in named(alert)]
+        parts += [
+            f"{name}={alert[name]}" for name in ("@timestamp", "alert.count", "rule.id", "event.id") if name in alert
+        ]
     return _cut(" ".join(one_line(part) for part in parts), room)
 
 

@@ -10,6 +10,7 @@ from sites import Site, serving
 from sqlalchemy import Engine
 
 from pipeline.bus import open_bus
+from pipeline.delivery import book
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event
 from pipeline.settings import Settings
@@ -80,8 +81,22 @@ def test_receipts_are_read_by_analysts_and_sent_again_by_who_leads(own: Site) ->
         assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).json() == {"messages": 1}
         assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).status_code == 409
         assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "other"}).json() == {"messages": 2}
+        assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "nope"}).status_code == 404
         assert analyst.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"] == []
         assert analyst.get("/api/v1/delivery/messages", params={"status": "odd"}).status_code == 422
+
+
+def test_why_a_channel_fails_is_for_who_reads_delivery(own: Site) -> None:
+    with own.engine.begin() as connection:
+        rows = [queue.row(alert(1), "syslog")]
+        queue.save(connection, rows, routing=Routing(own.settings))
+        book.note_channel(connection, "other", failures=3, error="/etc/haidang/scripts/no: no such file")
+    for role, sees in (("viewer", False), ("analyst", True)):
+        with own.client(own.token(role, role)) as client:
+            answer = client.get("/api/v1/health")
+        assert ("/etc/haidang" in answer.text, "channels" in answer.json()) == (sees, sees)
+        (problem,) = [each for each in answer.json()["problems"] if each["what"] == "channel_failing"]
+        assert (problem["channel"], problem["waiting"]) == ("other", 1)
 
 
 def test_a_test_says_what_does_not_run_and_what_is_not_there(own: Site) -> None:

@@ -199,6 +199,29 @@ def test_an_alert_opens_with_its_reasons_and_escape_returns_to_the_row(opened: O
     expect(page.locator("#view-alerts tbody tr").nth(1)).to_be_focused()
 
 
+def test_the_link_of_a_message_opens_its_alert_also_after_a_log_in(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tu-thu")
+    with site.client(site.token("tu-thu-doc", "viewer")) as client:
+        identifier = client.get("/api/v1/alerts", params={"limit": 1}).json()["alerts"][0]["event.id"]
+    page.goto(f"{site.address}/#alert/{identifier}")
+    page.reload()  # as from a mail: a page of its own
+    opened.log_in("tu-thu")
+    expect(page.locator("#sheet")).to_contain_text(identifier)
+    page.keyboard.press("Escape")
+    expect(page.locator("#sheet")).to_have_count(0)
+    assert identifier not in page.url
+    page.go_back()
+    expect(page.locator("#sheet")).to_contain_text(identifier)
+    page.goto(f"{site.address}/#alert/khong-co")
+    expect(page.locator("#sheet .fault")).to_contain_text("khong-co")
+    page.keyboard.press("Escape")
+    page.click("#view-alerts tbody tr >> nth=1")
+    expect(page.locator("#sheet")).to_be_visible()
+    page.reload()
+    expect(page.locator("#sheet h2")).to_have_text("Rule of level high")
+
+
 def test_a_search_shows_events_over_time_and_its_address_can_be_shared(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("tim-kiem")
@@ -308,6 +331,28 @@ def test_a_lost_connection_is_said_and_what_is_known_stays(opened: Opened, site:
     page.unroute_all()
     expect(page.locator("#offline")).to_be_hidden(timeout=15_000)
     opened.faults.clear()  # Chromium's own words about the connection
+
+
+def test_many_problems_bury_nothing(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("nhieu-loi")
+    page.route("**/api/v1/health", _with_problems)
+    opened.log_in("nhieu-loi")
+    expect(page.locator("#problems > li")).to_have_count(4)
+    expect(page.locator("#problems summary")).to_have_text("Thêm 4 vấn đề")
+    expect(page.locator("#problems details li").first).to_be_hidden()
+    page.click("#problems summary")
+    expect(page.locator("#problems details li")).to_have_count(4)
+    with page.expect_response("**/api/v1/health", timeout=15_000):
+        pass
+    expect(page.locator("#problems details li").last).to_be_visible()
+
+
+def _with_problems(route: Route) -> None:
+    answer = route.fetch()
+    body = answer.json()
+    body["problems"] = [{"what": "messages_dead", "channel": f"k{number}", "count": number} for number in range(7)]
+    route.fulfill(response=answer, json=body)
 
 
 def _with_more(route: Route) -> None:

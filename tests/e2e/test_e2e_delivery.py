@@ -52,6 +52,9 @@ def test_from_an_attack_to_a_receipt_and_from_a_dead_letter_to_another_try(
     failed = site.run("notify", "test", "bad", check=False)
     assert (failed.returncode, "never" in failed.stdout) == (1, True)
     assert site.run("notify", "test", "gone", check=False).stderr.startswith("There is no channel 'gone'")
+    for asked in (("list",), ("dead",), ("resend", "--all"), ("drop", "--all")):
+        unknown = site.run("notify", *asked, "--channel", "gone", check=False)
+        assert (unknown.returncode, "There is no channel 'gone'" in unknown.stderr) == (2, True)
     report = eventually(lambda: [each for each in _receipts(site, "--status", "sent") if each["kind"] == "heartbeat"])
     assert report[0]["body"]["observer"] == "may-thu"
 

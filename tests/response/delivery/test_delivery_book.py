@@ -2,16 +2,21 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
 
+from pipeline.command import demo
 from pipeline.delivery import DEAD, HEARTBEAT, SENT, WAITING, book, watching
 from pipeline.delivery.book import Gathering, Outcome
+from pipeline.health import health
 from pipeline.instance import instance_of
 from pipeline.messages import HaidangError
+from pipeline.own_alerts import told_alert
+from pipeline.queue import budget
 from pipeline.settings import State as StateSettings
 from pipeline.state import open_state, upsert
 from pipeline.state.tables import audit, deliveries, stages
@@ -120,7 +125,7 @@ def test_quiet_hours_hold_what_is_not_urgent_and_a_digest_takes_what_it_may(site
     note(made.engine, [(digest, Outcome("refused", "too large"))], now)
     assert sum(each["status"] == DEAD for each in made.receipts()) == 3
     part = next(each for each in made.receipts() if each["digest"])
-    assert book.resend(made.engine, [part["id"]], False, "", "admin", "10.0.0.1") == 1
+    assert book.resend(made.engine, ["mail"], [part["id"]], False, "", "admin", "10.0.0.1") == 1
     assert digest.id in {row.id for row in due(made.engine, time.time() + 1)}
     assert {each["status"] for each in made.receipts() if each["digest"]} == {"joined"}
 
@@ -134,11 +139,11 @@ def test_dead_letters_are_sent_again_under_their_own_ids_and_that_is_audited(sit
     assert len(rows) == 1000
     assert book.standing(made.engine, ["mail"])[0]["dead"] == 1000
     with pytest.raises(HaidangError, match="no message"):
-        book.resend(made.engine, ["msg_x"], False, "", "admin", "command")
+        book.resend(made.engine, ["mail"], ["msg_x"], False, "", "admin", "command")
     with pytest.raises(HaidangError, match="waits already"):
-        book.resend(made.engine, [made.receipts(status=WAITING)[0]["id"]], False, "", "admin", "command")
-    assert book.resend(made.engine, [], True, "other", "admin", "command") == 0
-    assert book.resend(made.engine, [], True, "", "admin", "command") == 1000
+        book.resend(made.engine, ["mail"], [made.receipts(status=WAITING)[0]["id"]], False, "", "admin", "command")
+    assert book.resend(made.engine, ["mail"], [], True, "other", "admin", "command") == 0
+    assert book.resend(made.engine, ["mail"], [], True, "", "admin", "command") == 1000
     assert {each["status"] for each in made.receipts()} == {WAITING}
     with made.engine.connect() as connection:
         written = connection.execute(select(audit.c.action, audit.c.detail)).all()
@@ -181,7 +186,7 @@ def test_what_has_waited_for_days_for_a_channel_that_takes_nothing_is_dead(site:
         with made.engine.begin() as connection:
             book.expire(connection, "mail", before, now, "away")
         assert len(made.receipts(status=DEAD)) == dead
-    assert book.resend(made.engine, [], True, "mail", "admin", "command") == 2
+    assert book.resend(made.engine, ["mail"], [], True, "mail", "admin", "command") == 2
     assert sorted(each["status"] for each in made.receipts()) == ["joined"] * 30 + [WAITING] * 2
 
 
@@ -197,6 +202,50 @@ def test_messages_of_a_channel_that_is_no_more_are_let_go_after_a_while(site: Ca
         with made.engine.begin() as connection:
             book.drop_of_others(connection, names, before, "gone")
         assert made.receipts()[0]["status"] == status
+
+
+def test_a_channel_that_is_no_more_is_no_fault_and_its_messages_are_given_up_by_who_wants_it(
+    site: Callable[..., Corridor],
+) -> None:
+    made = site()
+    made.raise_alerts(*(alert(number) for number in range(3)))
+    rows, now = due(made.engine, time.time()), time.time()
+    note(made.engine, [(rows[0], Outcome("refused", "no")), (rows[1], Outcome("sent"))], now)
+    with made.engine.begin() as connection:
+        book.note_channel(connection, "mail", failures=5, error="away")
+    assert {each["what"] for each in health(made.engine, made.settings)["problems"]} == {
+        "channel_failing", "messages_dead",
+    }  # fmt: skip
+    bare = made.settings.model_copy(update={"channels": [], "routes": []})
+    now_ = health(made.engine, bare)
+    assert (now_["problems"], [each["set"] for each in now_["channels"]]) == ([], [False])
+
+    assert book.resend(made.engine, [], [], True, "", "admin", "command") == 0
+    with pytest.raises(HaidangError, match="not in the settings"):
+        book.resend(made.engine, [], [rows[0].id], False, "", "admin", "command")
+    with pytest.raises(HaidangError, match="is waiting"):
+        book.drop(made.engine, ["mail"], [rows[2].id], False, "", "admin", "command")
+    assert book.known_channels(made.engine, ["other"]) == ["other", "mail"]
+    assert book.drop(made.engine, ["mail"], [], True, "other", "admin", "command") == 0
+    assert book.drop(made.engine, ["mail"], [rows[0].id], False, "", "admin", "command") == 1
+    assert book.drop(made.engine, ["other"], [], True, "", "admin", "command") == 1
+    assert sorted(each["status"] for each in made.receipts()) == ["dropped", "dropped", SENT]
+    with made.engine.connect() as connection:
+        assert list(connection.scalars(select(audit.c.action))) == ["messages_dropped", "messages_dropped"]
+
+
+def test_alerts_about_channels_take_nothing_of_the_budget_and_the_demo_counts_no_test(
+    site: Callable[..., Corridor],
+) -> None:
+    made = site()
+    before = time.time() - 1
+    about = [told_alert(f"delivery.{key}", "mail", "1", "may-thu", channel="mail", count=1, minutes=1, reason="-")
+             for key in ("notify_test", "channel_failing", "message_dead")]  # fmt: skip
+    made.raise_alerts(alert(1), *about)
+    assert demo._count_alerts(made.engine, before) == 3
+    with made.engine.connect() as connection:
+        spent = budget.spent(connection, datetime.now().astimezone().date(), made.settings.queue)
+    assert (spent["came"], [rule["rule.id"] for rule in spent["rules"]]) == (1, ["behaviour.port_scan"])
 
 
 def test_old_receipts_go_and_what_was_never_sent_stays(site: Callable[..., Corridor]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.delivery import DEAD, DIGEST, JOINED, SENT, WAITING
+from pipeline.own_alerts import told_alert
 from pipeline.settings import Settings
 from tests.conftest import eventually
 from tests.response.delivery.conftest import Corridor, alert
@@ -59,10 +60,26 @@ def test_a_mail_arrives_in_vietnamese_as_text_and_html(corridor: Callable[..., C
     assert html is not None
     assert "Việc cần làm trước: Hỏi người dùng <ngay>" in text.get_content()
     assert "Thời điểm: 24/11/2026 12:17:44 +0700" in text.get_content()
-    assert "https://haidang.example.gov.vn/#view=alerts&level=high" in text.get_content()
+    assert f"https://haidang.example.gov.vn/#alert/{alert(1)['event.id']}" in text.get_content()
+    assert "Luật: Quét cổng 1" in text.get_content()
+    assert "Địa chỉ nguồn: 10.0.5.20" in text.get_content()
+    assert "source.ip" not in text.get_content() + html.get_content()
+    assert text.get_content().strip().endswith(f"Mã cảnh báo {alert(1)['event.id']}, luật behaviour.port_scan")
+    assert mail["Date"].endswith("+0700")
     assert "&lt;ngay&gt;" in html.get_content()
     assert "<ngay>" not in html.get_content()
     assert box.logins  # and only after STARTTLS, which the server demands
+
+
+def test_the_subject_says_which_channel_source_or_stage_is_meant(
+    corridor: Callable[..., Corridor], box: Mailbox
+) -> None:
+    made = site(corridor, box)
+    told = {"stage": "store", "machine": "may-2", "minutes": 6}
+    made.raise_alerts(told_alert("delivery.stage_silent", "store@may-2", "1", "may-thu", "high", **told))
+    made.run()
+    assert made.ended()[0]["status"] == SENT
+    assert box.mails[0][1]["Subject"] == "[HIGH] A stage is silent: store@may-2"
 
 
 def test_nothing_from_logs_becomes_a_header_or_markup(corridor: Callable[..., Corridor], box: Mailbox) -> None:

@@ -223,14 +223,38 @@ def test_what_channels_name_and_is_not_there_is_told(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("wrong", ["writable", "link", "good"])
+def test_what_would_be_refused_at_a_sending_is_told_before(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "scripts").mkdir()
+    program, template = tmp_path / "scripts" / "run.sh", tmp_path / "templates" / "mine.j2"
+    for file in (program, template, tmp_path / "haidang.toml"):
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o777 if wrong == "writable" else 0o755)
+    if wrong == "link":
+        program.unlink()
+        program.symlink_to("/bin/sh")
+    hook = {"kind": "webhook", "url": "https://example.vn/", "shape": "template"}
+    told = {
+        "data_dir": tmp_path, "sources": [],
+        "channels": [
+            {"name": "a", **hook, "template": "mine.j2" if wrong == "good" else "../haidang.toml"},
+            {"name": "b", "kind": "script", "program": "run.sh"},
+        ],
+    }  # fmt: skip
+    found = faults(Settings.model_validate(told))
+    places = [each.partition(" ")[0] for each in found]
+    assert places == ([] if wrong == "good" else ["channels.0.template", "channels.1.program"])
+
+
 def test_no_secret_of_a_channel_is_shown(tmp_path: Path) -> None:
     hook = {
-        "name": "h", "kind": "webhook", "url": "https://example.vn/geheim", "token": "geheim", "secrets": ["geheim"],
+        "name": "h", "kind": "webhook", "url": "https://example.vn:8443/geheim", "token": "geheim", "secrets": ["geheim"],
     }  # fmt: skip
     mail = {"name": "m", **MAIL, "username": "x", "password": "geheim"}
     made = Settings.model_validate({"data_dir": tmp_path, "channels": [hook, mail]})
     assert "geheim" not in repr(made)
     assert "geheim" not in made.model_dump_json()
     assert [place_of(channel) for channel in made.channels] == [
-        "cloudevents (example.vn)", "c@d.vn (127.0.0.1:587, starttls)",
+        "cloudevents (example.vn:8443)", "c@d.vn (127.0.0.1:587, starttls)",
     ]  # fmt: skip

@@ -1,6 +1,8 @@
 """Webhooks to a real HTTPS receiver: who sent it can be proved, and nothing of ours can be reached by it."""
 
 import base64
+import json
+import re
 import socket
 import threading
 import time
@@ -14,12 +16,15 @@ from sqlalchemy import update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from pipeline.delivery import DEAD, SENT, WAITING, book
+from pipeline.own_alerts import told_alert
 from pipeline.state.tables import alerts, deliveries
+from response.delivery.rendering import Renderer
 from tests.conftest import eventually
 from tests.response.delivery.conftest import Corridor, alert
 from tests.services.receiver import Handler, Receiver, Request, answers, receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+_DOCS = Path(__file__).parents[3] / "docs" / "delivery.md"
 _LOOPBACK = ["127.0.0.0/8", "::1/128"]
 
 
@@ -127,7 +132,7 @@ def test_a_receiver_that_is_gone_for_good_leaves_dead_letters_that_can_be_sent_a
     (dead,) = made.ended()
     assert (dead["status"], dead["answer"]) == (DEAD, "HTTP 410 <b>moved</b>  X: y")
     receiver.usual = answers(200)
-    assert book.resend(made.engine, [], True, "", "admin", "command") == 1
+    assert book.resend(made.engine, ["soc"], [], True, "", "admin", "command") == 1
     (sent,) = made.ended()
     assert (sent["id"], sent["status"]) == (dead["id"], SENT)
 
@@ -274,6 +279,21 @@ def test_a_template_of_ones_own_makes_the_body(site: Callable[..., Corridor], re
     assert made.ended()[0]["status"] == SENT
     assert receiver.requests[0].body.decode() == "high|[HIGH] Port scan 1: 10.0.5.20|10.0.5.20"
     assert receiver.requests[0].headers["content-type"] == "text/plain"
+
+
+def test_every_template_of_the_docs_renders_what_has_no_address(tmp_path: Path) -> None:
+    documented = re.findall(r"```\n(\{.*?\{\{.*?)\n```", _DOCS.read_text("utf-8"), re.DOTALL)
+    assert documented
+    test = told_alert("delivery.notify_test", "soc", "1", "may-thu", "informational", channel="soc")
+    for told in ([test], [alert(1)], []):
+        for number, text in enumerate([*documented, '{"a": "{{ alerts[0].b.c }}", "d": {{ nothing|tojson }}}']):
+            (tmp_path / f"{number}.j2").write_text(text)
+            renderer = Renderer(tmp_path, f"{number}.j2")
+            made = json.loads(renderer.render({"title": 'T"', "alerts": told}))
+            renderer.close()
+            assert made in (
+                {"summary": "T\"", "ip": "10.0.5.20" if told == [alert(1)] else None}, {"a": "", "d": None},
+            )  # fmt: skip
 
 
 @pytest.mark.parametrize(
