@@ -36,7 +36,8 @@ _MENDABLE = (
 #: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
-    "user.unknown": 404, "user.exists": 409, "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
+    "user.unknown": 404, "user.exists": 409, "user.name_taken": 409, "user.last_manager": 409,
+    "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
     "oidc.not_begun": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404,
     "rights.in_use": 409, "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
     "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,

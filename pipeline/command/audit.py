@@ -1,7 +1,6 @@
 """`haidang audit verify|list|export`: who did what; whether a row of it was changed, taken out or cut off."""
 
 import argparse
-import getpass
 from typing import Any
 
 from sqlalchemy import ColumnElement
@@ -9,6 +8,7 @@ from sqlalchemy import ColumnElement
 from pipeline import audit
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
@@ -49,7 +49,7 @@ def run(chosen: argparse.Namespace) -> int:
     else:
         with engine.begin() as connection:
             asked = {name: value for name in ("who", "what", "start", "end") if (value := getattr(chosen, name))}
-            note(connection, getpass.getuser(), "command", "audit_export", **asked)
+            note(connection, person(), "command", "audit_export", **asked)
         rows = audit.all_rows(engine, fits)  # type: ignore[assignment]  # one after the other, however many
     for row in rows:
         show.json_line(row)
@@ -79,13 +79,17 @@ def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
 def _tell(found: audit.Verdict, logged: int, as_json: bool) -> None:
     if as_json:
         told = {"rows": found.rows, "head": found.head, "broken": found.broken, "cut": found.cut, "lost": found.lost}
-        show.json_line({**told, "heads_in_log": logged})
+        show.json_line({**told, "unguarded": found.unguarded, "gone": found.gone, "heads_in_log": logged})
         return
+    if found.gone:
+        show.line(say("audit.gone", table=", ".join(found.gone)))
     if found.broken is not None:
         show.line(say("audit.broken", row=found.broken, rows=found.rows))
     if found.cut:
         show.line(say("audit.cut", rows=found.rows))
     for digest in found.lost:
         show.line(say("audit.lost", head=digest))
+    if found.unguarded:
+        show.line(say("audit.unguarded", triggers=", ".join(found.unguarded)))
     if found.whole:
         show.line(say("audit.whole", rows=found.rows, head=found.head, logged=logged))

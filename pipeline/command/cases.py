@@ -1,7 +1,6 @@
 """`haidang cases ACTION`: cases are listed, shown, opened, written to, closed, exported; a bundle is verified."""
 
 import argparse
-import getpass
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +10,7 @@ from sqlalchemy import Engine
 from pipeline.cases import LEVELS, bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import parse_time
 from pipeline.messages import HaidangError, say
@@ -193,7 +193,7 @@ def _export(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None
 
 
 def _by() -> By:
-    return By(getpass.getuser(), "command")
+    return By(person(), "command")
 
 
 _Add: TypeAlias = Callable[[argparse.ArgumentParser], None]

@@ -1,7 +1,6 @@
 """`haidang queue ACTION`: what waits, and what becomes of alerts: taken, judged, given back, kept out of the queue."""
 
 import argparse
-import getpass
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypeAlias
@@ -9,6 +8,7 @@ from typing import TypeAlias
 from sqlalchemy import Engine
 
 from pipeline.command import queue_pages, show
+from pipeline.command.person import person
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
@@ -55,7 +55,7 @@ def _change(chosen: argparse.Namespace, engine: Engine) -> int:
         raise HaidangError("queue.which")
     since, until = (micros(each) if each else None for each in (chosen.start, chosen.end))
     fits = life.Fits(chosen.alerts, chosen.level, chosen.rule, life.statuses_of(chosen.status), since, until)
-    count = life.change(engine, fits, _GIVEN[chosen.action], chosen.note, getpass.getuser(), "command")
+    count = life.change(engine, fits, _GIVEN[chosen.action], chosen.note, person(), "command")
     show.line(say("command.queue.changed", count=show.number(count)))
     return 0
 
@@ -74,7 +74,7 @@ def _suppress(chosen: argparse.Namespace, engine: Engine) -> int:
         if not is_there:
             raise HaidangError("suppressions.no_pair", value=each[:100])
         where[name] = value
-    show.line(suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, getpass.getuser(), "command"))
+    show.line(suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, person(), "command"))
     return 0
 
 
@@ -83,7 +83,7 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _unsuppress(chosen: argparse.Namespace, engine: Engine) -> int:
-    suppressions.remove(engine, chosen.id, getpass.getuser(), "command")
+    suppressions.remove(engine, chosen.id, person(), "command")
     return 0
 
 

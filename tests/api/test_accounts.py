@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pyotp
@@ -288,3 +289,20 @@ def test_passwords_that_are_tried_first_are_refused(password: str, words: str) -
 )
 def test_other_passwords_may_be_chosen(password: str) -> None:
     assert checked(password, "an", Access()) == password
+
+
+def test_the_last_manager_a_strangers_letters_and_a_token_beyond_its_role_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "alone", lambda _settings, _engine: []) as site:
+        site.user("chief", "admin")
+        with site.client(site.token("boss", "admin")) as boss:
+            for change in ({"role": "viewer"}, {"disabled": True}):
+                answer = boss.patch("/api/v1/users/chief", json=change)
+                assert (answer.status_code, "give another one the role first" in answer.text) == (409, True)
+            for name, status in (("\u0430dmin", 400), ("../x", 400), ("CHIEF", 409), ("boss", 409)):
+                assert boss.post("/api/v1/users", json={"name": name, "role": "viewer"}).status_code == status
+            token = {"name": "p", "role": "viewer", "permissions": ["users.manage"]}
+            assert boss.post("/api/v1/tokens", json=token).status_code == 400
+            assert boss.post("/api/v1/tokens", json={"name": "Chief", "role": "viewer"}).status_code == 409
+            assert boss.put("/api/v1/roles/empty", json={}).status_code == 400
+            assert boss.post("/api/v1/users", json={"name": "deputy", "role": "admin"}).status_code == 201
+            assert boss.patch("/api/v1/users/chief", json={"role": "viewer"}).status_code == 204
