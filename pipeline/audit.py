@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from pipeline.state.tables import audit, audit_head
 
 #: The hash before the first row.
 START = "0" * 64
+SETTINGS_CHANGED = "settings_changed"
 _HEAD = 1
 _CONTENT = ("id", "time", "who", "address", "action", "detail")
 _ROWS_AT_ONCE = 1000
@@ -73,6 +75,20 @@ def note(connection: Connection, who: str, address: str, action: str, **detail: 
     })  # fmt: skip
 
 
+def note_settings(engine: Engine, file: Path) -> None:
+    """Note the hash of a settings file where it is not the one that was noted last; what is in it is kept nowhere."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        content = b""
+    digest = hashlib.sha256(content).hexdigest()
+    last = select(audit.c.detail).where(audit.c.action == SETTINGS_CHANGED).order_by(audit.c.id.desc()).limit(1)
+    with engine.begin() as connection:
+        before = (connection.scalar(last) or {}).get("digest")
+        if before != digest:
+            note(connection, "haidang", "start", SETTINGS_CHANGED, file=str(file), digest=digest, before=before)
+
+
 def digest_of(previous: str, row: dict[str, Any]) -> str:
     """Return the hash of a row that follows another."""
     content = [row[name] for name in _CONTENT]
@@ -121,9 +137,9 @@ def listed(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int) -> l
         return [_row_of(row) for row in connection.execute(query)]
 
 
-def all_rows(engine: Engine, fits: Sequence[ColumnElement[bool]]) -> Iterator[dict[str, Any]]:
-    """Yield all rows that fit, the oldest first."""
-    query = select(audit).where(*fits).order_by(audit.c.id)
+def all_rows(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield all rows that fit, or the first of them, the oldest first."""
+    query = select(audit).where(*fits).order_by(audit.c.id).limit(limit)
     with engine.connect().execution_options(read_only=True) as connection:
         for row in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
             yield _row_of(row)

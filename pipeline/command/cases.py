@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Engine
 
+from pipeline.access import note
 from pipeline.cases import LEVELS, bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.command import show
@@ -83,6 +84,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _show(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None:
     with engine.connect().execution_options(read_only=True) as connection:
         case = showing.one(connection, chosen.case, settings)
+    with engine.begin() as connection:
+        note(connection, person(), "command", "case_read", case=chosen.case)
     if chosen.json:
         show.json_line(case)
         return

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Engine
 
+from pipeline.access import note
 from pipeline.command import queue_pages, show
 from pipeline.command.person import person
 from pipeline.command.search import micros
@@ -15,6 +16,8 @@ from pipeline.messages import HaidangError, say
 from pipeline.queue import ACKNOWLEDGED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, life, suppressions
 from pipeline.state import open_state
 
+#: What the audit says of a look at it.
+_ASKED = ("group", "rule", "level", "status", "entity", "owner", "start", "end", "limit")
 #: The actions that give alerts a status.
 _GIVEN = {"take": ACKNOWLEDGED, "true": TRUE_POSITIVE, "false": FALSE_POSITIVE, "reopen": NEW}
 
@@ -33,6 +36,10 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings()
     if chosen.action in queue_pages.ACTIONS:
         engine = open_state(settings.data_dir, settings.state)
+        if chosen.action in ("list", "show"):  # both show alerts; who looked is in the audit
+            shown = {name: value for name, value in vars(chosen).items() if name in _ASKED and value}
+            with engine.begin() as connection:
+                note(connection, person(), "command", f"queue_{chosen.action}", **shown)
         with engine.connect().execution_options(read_only=True) as connection:
             queue_pages.ACTIONS[chosen.action][1](chosen, connection, settings)
         return 0

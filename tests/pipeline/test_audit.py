@@ -14,7 +14,7 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from pipeline import access
-from pipeline.audit import START, head_of, note, verify
+from pipeline.audit import START, head_of, note, note_settings, verify
 from pipeline.command import main
 from pipeline.logs import remembered
 from pipeline.settings import State
@@ -271,3 +271,32 @@ def test_a_guard_that_is_gone_and_a_table_that_is_gone_are_said(
     if embedded:
         assert main(["audit", "verify"]) == 1
         assert "no table audit" in capsys.readouterr().out
+
+
+def test_a_changed_settings_file_is_noted_once_by_its_hash_alone(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "haidang.toml"
+    for content in ("", "", 'language = "vi"', 'language = "vi"', 'secret = "x"'):
+        file.write_text(content)
+        note_settings(engine, file)
+    with engine.connect() as connection:
+        details = connection.scalars(select(audit.c.detail).order_by(audit.c.id)).all()
+    assert [each["before"] for each in details] == [None, *(each["digest"] for each in details[:-1])]
+    assert len(details) == 3
+    assert "secret" not in str(details)
+
+
+def test_looks_at_the_queue_are_in_the_audit_and_an_export_ends_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    engine = open_state(tmp_path)
+    assert main(["queue", "list", "--level", "high"]) == 0
+    assert main(["queue", "show", "none"]) == 2
+    capsys.readouterr()
+    assert main(["audit", "export", "--limit", "2"]) == 0
+    rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    engine.dispose()
+    assert [(each["action"], each["detail"].get("level")) for each in rows] == [
+        ("queue_list", "high"),
+        ("queue_show", None),
+    ]
