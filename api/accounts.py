@@ -113,7 +113,7 @@ def add_user(request: Request, state: State, user: UserManager, new: NewUser) ->
 @router.patch("/users/{name}", status_code=204)
 def change_user(request: Request, state: State, user: UserManager, name: _Name, change: UserChange) -> None:
     """Change role, groups or view, shut out or let in again; it holds at once."""
-    with state.begin() as connection:
+    with state.begin() as connection, rights.keeping_a_manager(connection):
         _may_touch(connection, user, name)
         if change.role is not None:
             _may_give(connection, user, rights.known_role(connection, change.role))
@@ -178,7 +178,7 @@ def list_roles(state: State, _user: UserManager) -> dict[str, Any]:
 @router.put("/roles/{name}", status_code=204)
 def put_role(request: Request, state: State, user: UserManager, name: _Name, given: Rights) -> None:
     """Make a role of the site's own, or change it."""
-    with state.begin() as connection:
+    with state.begin() as connection, rights.keeping_a_manager(connection):
         _may_have(user, given.permissions)
         rights.set_role(connection, name, given.permissions, given.view.model_dump())
         _note(connection, request, user, "role_set", role=name, **given.model_dump(exclude_none=True))
@@ -195,7 +195,7 @@ def delete_role(request: Request, state: State, user: UserManager, name: _Name) 
 @router.put("/groups/{name}", status_code=204)
 def put_group(request: Request, state: State, user: UserManager, name: _Name, given: Rights) -> None:
     """Make a group, or change it."""
-    with state.begin() as connection:
+    with state.begin() as connection, rights.keeping_a_manager(connection):
         _may_have(user, given.permissions)
         rights.set_group(connection, name, given.permissions, given.view.model_dump())
         _note(connection, request, user, "group_set", group=name, **given.model_dump(exclude_none=True))

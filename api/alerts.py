@@ -146,12 +146,13 @@ def list_groups(
 
 
 @router.get("/groups/{identifier}")
-def group(identifier: str, state: State, user: _Reader) -> dict[str, Any]:
+def group(identifier: str, request: Request, state: State, user: _Reader) -> dict[str, Any]:
     """Return a group with its newest alerts, its history, and what the risk of its entity is made of."""
     with state.connect().execution_options(read_only=True) as connection:
         found = groups.one(connection, identifier, user.sight)
     if found is None:
         raise HTTPException(404, say("api.no_group", id=identifier[:200]))
+    noted(request, user.name, "alert_group_read", group=identifier)
     return found
 
 

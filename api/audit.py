@@ -55,11 +55,13 @@ async def verify(
     request: Request, state: State, _user: Auditor, head: Annotated[str, Query(max_length=64)] = ""
 ) -> Response:
     """Look at the whole chain; `broken` is the first row that does not follow from the one before it, `cut` says that
-    rows are missing at its end, `lost` has `head` where no row's hash is that."""
+    rows are missing at its end, `lost` has `head` where no row's hash is that, `unguarded` names triggers
+    and `gone` tables of the database that are no longer there."""
 
     def work() -> dict[str, Any]:
         found = audit.verify(state, [head] if head else [])
         told = {"rows": found.rows, "head": found.head, "broken": found.broken, "cut": found.cut}
-        return {"whole": found.whole, **told, "lost": list(found.lost)}
+        absent = {"lost": found.lost, "unguarded": found.unguarded, "gone": found.gone}
+        return {"whole": found.whole, **told, **{name: list(values) for name, values in absent.items()}}
 
     return await searching_of(request).answer(work)

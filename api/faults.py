@@ -21,11 +21,29 @@ _SENTENCES = {
     "int_type": "api.want_int",
     "greater_than_equal": "api.want_ge",
     "less_than_equal": "api.want_le",
+    "greater_than": "api.want_gt",
+    "less_than": "api.want_lt",
+    "float_parsing": "api.want_number",
+    "float_type": "api.want_number",
+    "finite_number": "api.want_number",
+    "bool_parsing": "api.want_bool",
+    "bool_type": "api.want_bool",
+    "list_type": "api.want_list",
+    "too_short": "api.want_more",
+    "too_long": "api.want_fewer",
+    "date_type": "api.want_date",
+    "date_parsing": "api.want_date",
+    "date_from_datetime_parsing": "api.want_date",
+    "date_from_datetime_inexact": "api.want_date",
     "string_type": "api.want_text",
+    "string_too_short": "api.want_longer",
+    "extra_forbidden": "api.unknown_field",
     "string_too_long": "api.want_shorter",
     "dict_type": "api.want_object",
     "model_attributes_type": "api.want_object",
 }
+#: Where a fault has the limit that was not kept.
+_LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "expected")
 #: Faults of things that are named and not there.
 _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
@@ -36,8 +54,9 @@ _MENDABLE = (
 #: The answers to these; any other one is 400.
 _STATUSES = {
     **{f"rulebook.no_{name}": 404 for name in _NOT_THERE},
-    "user.unknown": 404, "user.exists": 409, "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
-    "oidc.not_begun": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404,
+    "user.unknown": 404, "user.exists": 409, "user.name_taken": 409, "user.last_manager": 409,
+    "user.no_session": 404, "user.no_step": 401, "oidc.not_set": 404,
+    "oidc.not_begun": 401, "oidc.refused": 401, "oidc.bad_token": 401, "oidc.no_role": 403, "rights.none": 404,
     "rights.in_use": 409, "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
     "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,
     "cases.too_long": 413, "cases.no_room": 413, "cases.full": 413,
@@ -95,7 +114,9 @@ def _sentence(fault: dict[str, Any]) -> str:
     """Name the place and what is expected there; never the value, which may be a password."""
     place = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
     context = fault.get("ctx", {})
-    limit = next((context[name] for name in ("ge", "le", "max_length", "expected") if name in context), "")
+    limit = str(next((context[name] for name in _LIMITS if name in context), ""))
+    if "expected" in context:  # pydantic's own list: 'a', 'b' or 'c'
+        limit = limit.replace("' or '", f"' {say('api.or')} '")
     return say(_SENTENCES.get(fault["type"], "api.invalid"), place=place[:100], limit=limit)
 
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, HTTPException, Request, Response
 from pydantic import BaseModel, Field
 
 from api.access import Anyone, State, address_of, cookie_of, limit_of, secret_of
-from pipeline.identity import logins
+from pipeline.identity import logins, second_factor
 from pipeline.identity.logins import Entered, LoginRefused
 from pipeline.identity.passwords import MAX_PASSWORD
 from pipeline.messages import say
@@ -132,10 +132,18 @@ def log_out(request: Request, response: Response, state: State, user: Anyone) ->
 
 
 @router.get("/me")
-def me(user: Anyone) -> dict[str, Any]:
-    """Return who is logged in, what they may do, and whether a data view hides something from them."""
+def me(user: Anyone, state: State) -> dict[str, Any]:
+    """Return who is logged in, what they may do, whether a data view hides something from them, and whether a second
+    factor is set up."""
     limited = user.sight.is_limited()
-    return {"name": user.name, "role": user.role, "permissions": sorted(user.permissions), "limited": limited}
+    factor = bool(user.session) and second_factor.is_set(state, user.name)
+    return {
+        "name": user.name,
+        "role": user.role,
+        "permissions": sorted(user.permissions),
+        "limited": limited,
+        "second_factor": factor,
+    }
 
 
 def _settings(request: Request) -> Settings:

@@ -4,7 +4,7 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import fastapi_offline
 from fastapi import APIRouter, Depends, Query, Request
@@ -12,6 +12,7 @@ from fastapi.exceptions import HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from api.access import Anyone, current_user, user_of
+from api.oidc import REFUSED
 from pipeline.messages import LANGUAGES, catalogue, language, say
 
 router = APIRouter(include_in_schema=False)
@@ -34,10 +35,14 @@ def overview(request: Request, lang: Annotated[str, Query(max_length=10)] = "") 
         "words": words,
         "user": user.name if user else None,
         "provider": urlsplit(provider).netloc,
+        "refused": unquote(request.cookies.get(REFUSED, ""))[:1000],
     }
     # In a data block `<` could end the script element; as an escape it cannot.
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    return HTMLResponse(_overview().replace("{{language}}", spoken).replace("{{data}}", text))
+    response = HTMLResponse(_overview().replace("{{language}}", spoken).replace("{{data}}", text))
+    if data["refused"]:
+        response.delete_cookie(REFUSED, httponly=True, samesite="lax", secure=request.url.scheme == "https")
+    return response
 
 
 @router.get("/static/{name}")

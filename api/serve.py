@@ -12,10 +12,11 @@ from fastapi import FastAPI
 from api.app import make_app
 from api.searching import Searching
 from pipeline import store
-from pipeline.audit import head_of
+from pipeline.audit import head_of, note_settings
 from pipeline.listener import tcp_listener
 from pipeline.logs import log
 from pipeline.messages import HaidangError
+from pipeline.settings_file import settings_file
 from pipeline.stage import HEARTBEAT_SECONDS, STATE_AWAY, Stage
 from pipeline.tls import Served, api_certificate, is_served
 
@@ -61,6 +62,7 @@ async def _serve(stage: Stage) -> None:
         trust = {"fingerprint": served.fingerprint(), "authority": str(served.authority or served.certificate)}
         detail |= trust
         log("api").info("serves", address=detail["address"], **trust)
+    await asyncio.to_thread(_tell_settings, stage)
     told = 0.0
     while not stage.stopping.is_set() and not serving.done():
         await asyncio.to_thread(lambda: stage.beat(detail=detail, now=True))
@@ -75,6 +77,13 @@ async def _serve(stage: Stage) -> None:
     await serving
     searching.close()
     reader.close()
+
+
+def _tell_settings(stage: Stage) -> None:
+    """Note in the audit that the settings file is another one than at the last start; only its hash, for it may have
+    passwords. Where there is none, the hash is that of nothing."""
+    with suppress(*STATE_AWAY):
+        note_settings(stage.engine, settings_file())
 
 
 def _tell_head(stage: Stage) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import getpass
 import secrets
 import sqlite3
 import sys
@@ -25,6 +24,7 @@ from pipeline.access import note
 from pipeline.balance import balances
 from pipeline.bus import Bus, SlowDown, open_bus
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.disk import disk_of
 from pipeline.event import decode
 from pipeline.frame import pack
@@ -94,7 +94,7 @@ def run(chosen: argparse.Namespace) -> int:
     with engine.begin() as connection:
         note(
             connection,
-            getpass.getuser(),
+            person(),
             "command",
             "import",
             files=[str(path) for path in paths[:100]],

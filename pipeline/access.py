@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select, update
 
 from pipeline.audit import note
-from pipeline.identity import rights, views
+from pipeline.identity import names, rights, views
 from pipeline.identity.permissions import checked
 from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
@@ -58,7 +58,8 @@ def create_token(
     `view` narrows what is seen with it, `permissions` what of the role's may be done; after `days` it is useless.
 
     Raises:
-        HaidangError: there is a token of this name, the name cannot be a source's, or the role or view is none.
+        HaidangError: there is a token of this name, the name cannot be a source's or passes for another's,
+            the role or view is none, or a permission is not the role's.
     """
     role = rights.known_role(connection, role) if kind == API else role
     if kind == SOURCE and (not re.fullmatch(SOURCE_NAME, name) or name in RESERVED_SOURCES):
@@ -66,14 +67,25 @@ def create_token(
     known = connection.execute(select(tokens.c.revoked).where(tokens.c.name == name)).first()
     if known is not None:
         raise HaidangError("token.exists", name=name)
+    names.check_free(connection, name)
+    given = None if permissions is None else checked(permissions)
+    if given is not None and kind == API:
+        _check_within_role(connection, role, given)
     secret = _PREFIX + secrets.token_urlsafe(32)
     row = {"name": name, "digest": digest(secret), "kind": kind, "role": role, "created": time.time(), "revoked": False}
     row |= {
-        "view": views.checked(view or {}), "permissions": None if permissions is None else checked(permissions),
+        "view": views.checked(view or {}), "permissions": given,
         "expires": None if days is None else time.time() + days * 86_400, "creator": creator[:100],
     }  # fmt: skip
     connection.execute(tokens.insert(), row)
     return secret
+
+
+def _check_within_role(connection: Connection, role: str, given: Iterable[str]) -> None:
+    """Refuse permissions that a role does not have: the token would not have them either, whatever its row says."""
+    of_role, _ = rights.rights_of(connection, role, None, [])
+    if beyond := [name for name in given if name not in of_role]:
+        raise HaidangError("token.beyond_role", permission=beyond[0], role=role)
 
 
 def revoke_token(connection: Connection, name: str) -> None:

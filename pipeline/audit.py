@@ -9,38 +9,51 @@ import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, event, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, event, inspect, select, text, update
 
 from pipeline.state import insert_new
 from pipeline.state.tables import audit, audit_head
 
 #: The hash before the first row.
 START = "0" * 64
+SETTINGS_CHANGED = "settings_changed"
 _HEAD = 1
 _CONTENT = ("id", "time", "who", "address", "action", "detail")
 _ROWS_AT_ONCE = 1000
+#: What refuses changes and deletions in the database itself (migration 0015).
+_TRIGGERS = {"sqlite": ("audit_no_update", "audit_no_delete"), "postgresql": ("audit_no_change", "audit_no_truncate")}
+#: Those that are there and work: on PostgreSQL they can be switched off (`D`), too.
+_THERE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'audit'::regclass AND tgenabled <> 'D'",
+}
 _waiting: WeakKeyDictionary[Connection, list[dict[str, Any]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a look at the whole chain has found; `broken` is the first row that does not follow from the one before,
-    `lost` the remembered hashes that no row has, `cut` says that rows are missing at the end."""
+    `lost` the remembered hashes that no row has, `cut` says that rows are missing at the end, `unguarded`
+    names the triggers that are gone with which the database refuses to change rows,
+    `gone` tables that are not there at all."""
 
     rows: int
     head: str
     broken: int | None = None
     cut: bool = False
     lost: tuple[str, ...] = ()
+    unguarded: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether nothing is wrong."""
-        return self.broken is None and not self.cut and not self.lost
+        return self.broken is None and not (self.cut or self.lost or self.unguarded or self.gone)
 
 
 def note(connection: Connection, who: str, address: str, action: str, **detail: object) -> None:
@@ -62,6 +75,20 @@ def note(connection: Connection, who: str, address: str, action: str, **detail: 
     })  # fmt: skip
 
 
+def note_settings(engine: Engine, file: Path) -> None:
+    """Note the hash of a settings file where it is not the one that was noted last; what is in it is kept nowhere."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        content = b""
+    digest = hashlib.sha256(content).hexdigest()
+    last = select(audit.c.detail).where(audit.c.action == SETTINGS_CHANGED).order_by(audit.c.id.desc()).limit(1)
+    with engine.begin() as connection:
+        before = (connection.scalar(last) or {}).get("digest")
+        if before != digest:
+            note(connection, "haidang", "start", SETTINGS_CHANGED, file=str(file), digest=digest, before=before)
+
+
 def digest_of(previous: str, row: dict[str, Any]) -> str:
     """Return the hash of a row that follows another."""
     content = [row[name] for name in _CONTENT]
@@ -76,10 +103,14 @@ def head_of(engine: Engine) -> tuple[int, str]:
 
 
 def verify(engine: Engine, heads: Iterable[str] = ()) -> Verdict:
-    """Look at every row; `heads` are hashes that were the last one's at some time."""
+    """Look at every row, and whether the database still guards them; `heads` are hashes that were the last one's at
+    some time."""
     left = set(heads) - {START}
     count, number, digest = 0, 0, START
     with engine.connect().execution_options(read_only=True) as connection:
+        if gone := [table.name for table in (audit, audit_head) if not inspect(connection).has_table(table.name)]:
+            return Verdict(0, START, gone=tuple(gone))
+        unguarded = _unguarded(connection)
         head = connection.execute(select(audit_head)).first()
         query = select(audit).order_by(audit.c.id)
         with connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}) as rows:
@@ -87,11 +118,16 @@ def verify(engine: Engine, heads: Iterable[str] = ()) -> Verdict:
                 number = row["id"]
                 expected = digest_of(digest, row)
                 if row["digest"] != expected:
-                    return Verdict(count, digest, broken=number)
+                    return Verdict(count, digest, broken=number, unguarded=unguarded)
                 count, digest = count + 1, expected
                 left.discard(digest)
     cut = (head.row, head.digest) != (number, digest) if head else count > 0
-    return Verdict(count, digest, cut=cut, lost=tuple(sorted(left)))
+    return Verdict(count, digest, cut=cut, lost=tuple(sorted(left)), unguarded=unguarded)
+
+
+def _unguarded(connection: Connection) -> tuple[str, ...]:
+    there = set(connection.scalars(text(_THERE[connection.dialect.name])))
+    return tuple(name for name in _TRIGGERS[connection.dialect.name] if name not in there)
 
 
 def listed(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int) -> list[dict[str, Any]]:
@@ -101,9 +137,9 @@ def listed(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int) -> l
         return [_row_of(row) for row in connection.execute(query)]
 
 
-def all_rows(engine: Engine, fits: Sequence[ColumnElement[bool]]) -> Iterator[dict[str, Any]]:
-    """Yield all rows that fit, the oldest first."""
-    query = select(audit).where(*fits).order_by(audit.c.id)
+def all_rows(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield all rows that fit, or the first of them, the oldest first."""
+    query = select(audit).where(*fits).order_by(audit.c.id).limit(limit)
     with engine.connect().execution_options(read_only=True) as connection:
         for row in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
             yield _row_of(row)
@@ -134,6 +170,6 @@ def _forget(connection: Connection) -> None:
     _waiting.get(connection, []).clear()
 
 
-def _plain(text: str) -> str:
+def _plain(name: str) -> str:
     """Return a name as every database can keep it."""
-    return text.replace("\x00", "\ufffd")[:100]
+    return name.replace("\x00", "\ufffd")[:100]

@@ -79,7 +79,7 @@ class Watch:
         self._verified = time.monotonic()
         if found.whole:
             return []
-        occasion = f"{found.broken} {found.cut} {' '.join(found.lost)}"
+        occasion = f"{found.broken} {found.cut} {' '.join((*found.lost, *found.unguarded, *found.gone))}"
         return [told_alert("audit.tampered", "audit", occasion, settings.observer, "critical", rows=found.rows)]
 
     def _alerts(self, connection: Connection, since: float) -> list[Event]:

@@ -1,7 +1,6 @@
 """`haidang devices …`: the inventory is shown, corrected, filled from a list; files are looked through for devices."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from detectors.behaviours import kind_of
 from detectors.devices.inventory import Inventory
 from detectors.devices.sightings import sightings
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.devices import changes
 from pipeline.devices.book import Book, Known, Units, open_book
@@ -106,7 +106,7 @@ def _set(chosen: argparse.Namespace) -> int:
     said = {name: getattr(chosen, name) for name in changes.SAID if getattr(chosen, name) is not None}
     settings = site_settings(must_be_there=False)
     engine = open_state(settings.data_dir, settings.state)
-    known = changes.change(engine, Units(settings.devices.units), chosen.device, said, getpass.getuser(), "command")
+    known = changes.change(engine, Units(settings.devices.units), chosen.device, said, person(), "command")
     _table([known])
     return 0
 
@@ -114,7 +114,7 @@ def _set(chosen: argparse.Namespace) -> int:
 def _unset(chosen: argparse.Namespace) -> int:
     settings = site_settings()
     engine = open_state(settings.data_dir, settings.state)
-    key = changes.take_back(engine, Units(settings.devices.units), chosen.device, getpass.getuser(), "command")
+    key = changes.take_back(engine, Units(settings.devices.units), chosen.device, person(), "command")
     show.line(say("command.devices.unset_done", device=key))
     return 0
 
@@ -130,7 +130,7 @@ def _import(chosen: argparse.Namespace) -> int:
         raise HaidangError("devices.list_unreadable", file=chosen.file, fault=error.strerror or error) from error
     settings = site_settings(must_be_there=False)
     engine = open_state(settings.data_dir, settings.state)
-    count = changes.take_list(engine, said, getpass.getuser(), "command", str(chosen.file))
+    count = changes.take_list(engine, said, person(), "command", str(chosen.file))
     for text in wrong[:20]:
         sys.stderr.write(show.plain(text) + "\n")
     show.line(say("command.devices.imported", count=count, wrong=len(wrong)))

@@ -1,7 +1,6 @@
 """`haidang indicators …`: what is looked for is shown, added, brought in and refreshed; stored events are searched."""
 
 import argparse
-import getpass
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from detectors.indicators.formats import FORMATS, Defaults
 from detectors.indicators.indicator import KINDS, THREATS, TLPS, of_line
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import at_second
 from pipeline.logs import unlogged
@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
     """Run one of them."""
     settings = site_settings(must_be_there=False)
     engine = open_state(settings.data_dir, settings.state)
-    return _COMMANDS[chosen.action][1](chosen, _Site(settings, engine, (getpass.getuser(), "command")))
+    return _COMMANDS[chosen.action][1](chosen, _Site(settings, engine, (person(), "command")))
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -13,10 +13,10 @@ export class Refused extends Error {
 }
 
 /** `byItself`: nobody did anything, so that this keeps no session open. */
-export async function ask(path, body, byItself = false) {
+export async function ask(path, body, byItself = false, method = "POST") {
   const options = { headers: { "Accept-Language": language }, credentials: "same-origin" };
   if (body !== undefined) {
-    options.method = "POST";
+    options.method = method;
     options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }

@@ -3,7 +3,7 @@
 import { Refused, ask, withParameters } from "/static/asking.js";
 import { histogram, intervalOf } from "/static/chart.js";
 import * as sheet from "/static/sheet.js";
-import { duration, known, language, make, moment, number, plain, provider, rich, say, severity, spoken, time, user } from "/static/words.js";
+import { duration, known, language, make, moment, number, plain, provider, refused, rich, say, severity, spoken, time, user } from "/static/words.js";
 
 const REFRESH_MS = 5000;
 const LEDGER_MS = 30000;
@@ -73,10 +73,10 @@ function isoOf(local) {
 
 // ---------------------------------------------------------------- log-in
 
-function showLogIn() {
+function showLogIn(why = "") {
   clearInterval(timer);
   sheet.close();
-  const fault = make("p", { class: "fault", role: "alert" });
+  const fault = make("p", { class: "fault", role: "alert" }, plain(why));
   const button = make("button", { type: "submit", class: "main" }, say("log_in"));
   const form = make(
     "form",
@@ -133,7 +133,7 @@ async function goOn(session) {
   if (session.recovery_codes?.length) return showRecoveryCodes(session);
   if (session.next === "code") return showStep("code", "code.help", [codeField()], (form) => ask("/login/code", { code: form.elements.code.value }));
   if (session.next === "enrol") return showEnrolment(await ask("/login/second-factor", {}));
-  if (session.next === "password") return showStep("new_password", "new_password.help", [passwordField("password", "new_password"), passwordField("again", "repeat_password")], choosePassword);
+  if (session.next === "password") return showStep("new_password", "new_password.help", [passwordField("password", "new_password"), passwordField("again", "repeat_password")], choosePassword, "change_password");
   return start(session.name);
 }
 
@@ -158,7 +158,9 @@ const codeField = () => make("label", {}, say("code"), make("input", { name: "co
 const passwordField = (name, label, fill = "new-password") => make("label", {}, say(label), make("input", { name, type: "password", autocomplete: fill, required: true, maxlength: 1000 }));
 
 /** Show what somebody may change of their own account. */
-function showAccount(name) {
+async function showAccount(name) {
+  const me = await ask("/me").catch(trouble);
+  if (!me) return;
   clearInterval(timer);
   sheet.close();
   const change = async (form) => {
@@ -166,9 +168,15 @@ function showAccount(name) {
     await ask("/me/password", { current: form.elements.current.value, password: form.elements.password.value });
     return { name, next: "" };
   };
-  const form = showStep("account", "account.help", [passwordField("current", "current_password", "current-password"), passwordField("password", "new_password"), passwordField("again", "repeat_password")], change);
+  const form = showStep("account", "account.help", [passwordField("current", "current_password", "current-password"), passwordField("password", "new_password"), passwordField("again", "repeat_password")], change, "change_password");
   const enrol = make("button", { type: "button", id: "enrol", onclick: () => attempt(form, enrol, form.querySelector(".fault"), () => setUpFactor(form, name)) }, say("enrol"));
-  form.append(enrol, make("button", { type: "button", onclick: () => start(name) }, say("back")));
+  const remove = make("button", { type: "button", id: "remove-factor", onclick: () => attempt(form, remove, form.querySelector(".fault"), () => removeFactor(form, name)) }, say("remove_factor"));
+  form.append(...(me.second_factor ? [make("p", { id: "factor-on" }, say("factor_on")), remove] : [enrol]), make("button", { type: "button", id: "leave", onclick: () => start(name) }, say("back")));
+}
+
+async function removeFactor(form, name) {
+  await ask("/me/second-factor", { current: form.elements.current.value }, false, "DELETE");
+  return showAccount(name);
 }
 
 async function setUpFactor(form, name) {
@@ -179,9 +187,9 @@ async function setUpFactor(form, name) {
   });
 }
 
-function showStep(title, help, fields, work) {
+function showStep(title, help, fields, work, doing = "go_on") {
   const fault = make("p", { class: "fault", role: "alert" });
-  const button = make("button", { type: "submit", class: "main" }, say("go_on"));
+  const button = make("button", { type: "submit", class: "main" }, say(doing));
   const form = make("form", { id: "log-in-step", onsubmit: (event) => { event.preventDefault(); attempt(form, button, fault, async () => goOn(await work(form))); } },
     make("h1", {}, say(title)), make("p", { class: "quiet" }, say(help)), ...fields, button, fault);
   document.body.replaceChildren(make("main", { class: "log-in" }, form));
@@ -618,6 +626,7 @@ function showFault(error) {
 function onKey(event) {
   if (event.key === "Escape") {
     if (sheet.isOpen()) sheet.dismiss();
+    else if (byId("leave")) byId("leave").click();
     else event.target.blur?.();
     return;
   }
@@ -668,5 +677,5 @@ function addTerm(term) {
 
 addEventListener("popstate", () => { if (byId("query")) { readAddress(); sheet.close(); showAddressed(); } });
 addEventListener("keydown", onKey);
-if (user === null) showLogIn();
+if (user === null) showLogIn(refused);
 else start(user);

@@ -6,6 +6,8 @@ export const language = data.language;
 /** Who is logged in, as the server knew when it sent the page; null for nobody. */
 export const user = data.user;
 export const provider = data.provider;
+/** Why the log-in at the provider was refused, where that was just so. */
+export const refused = data.refused;
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const numbers = new Intl.NumberFormat(language === "vi" ? "vi-VN" : "en-US");
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });

@@ -1,13 +1,13 @@
 """`haidang alerts`: the queue's rows leave, newest first."""
 
 import argparse
-import getpass
 from typing import Any
 
 from sqlalchemy import select
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.search import time_filter
 from pipeline.command.site import site_settings
 from pipeline.messages import say
@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     with engine.begin() as connection:
         asked = {"rule": chosen.rule, "status": chosen.status, "from": chosen.start, "to": chosen.end, "limit": limit}
-        note(connection, getpass.getuser(), "command", "alerts_read", **asked)
+        note(connection, person(), "command", "alerts_read", **asked)
     with engine.connect().execution_options(read_only=True, stream_results=True) as connection:
         found = (seen(row) for row in connection.execute(query.limit(limit)))
         if chosen.json:

@@ -1,7 +1,6 @@
 """`haidang backup`: a site enters, running or not, one file leaves from which it can be restored elsewhere."""
 
 import argparse
-import getpass
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from pipeline.access import note
 from pipeline.backup.make import back_up
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.messages import say
 from pipeline.state import open_state
@@ -35,7 +35,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     made = back_up(settings, engine, chosen.file, chosen.events)
     with engine.begin() as connection:
-        note(connection, getpass.getuser(), "command", "backup", file=str(made.file), events=chosen.events)
+        note(connection, person(), "command", "backup", file=str(made.file), events=chosen.events)
     engine.dispose()
     seconds = round(time.monotonic() - started, 2)
     if chosen.json:

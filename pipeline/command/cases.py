@@ -1,17 +1,17 @@
 """`haidang cases ACTION`: cases are listed, shown, opened, written to, closed, exported; a bundle is verified."""
 
 import argparse
-import getpass
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from sqlalchemy import Engine
 
-from pipeline.access import note as audit
+from pipeline.access import note
 from pipeline.cases import LEVELS, PAP, TLP, bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import parse_time
 from pipeline.messages import HaidangError, say
@@ -84,6 +84,8 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _show(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None:
     with engine.connect().execution_options(read_only=True) as connection:
         case = showing.one(connection, chosen.case, settings)
+    with engine.begin() as connection:
+        note(connection, person(), "command", "case_read", case=chosen.case)
     if chosen.json:
         show.json_line(case)
         return
@@ -202,7 +204,7 @@ def _get(chosen: argparse.Namespace, engine: Engine, _settings: Cases) -> None:
     except OSError as error:
         raise HaidangError("cases.no_file", file=chosen.output, fault=error.strerror or error) from error
     with engine.begin() as connection:
-        audit(connection, _by().who, _by().address, "case_file_read", case=chosen.case, sha256=body["sha256"])
+        note(connection, _by().who, _by().address, "case_file_read", case=chosen.case, sha256=body["sha256"])
 
 
 def _add_mark(parser: argparse.ArgumentParser) -> None:
@@ -256,7 +258,7 @@ def _export(chosen: argparse.Namespace, engine: Engine, settings: Cases) -> None
 
 
 def _by() -> By:
-    return By(getpass.getuser(), "command")
+    return By(person(), "command")
 
 
 _Add: TypeAlias = Callable[[argparse.ArgumentParser], None]

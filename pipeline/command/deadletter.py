@@ -2,7 +2,6 @@
 
 import argparse
 import base64
-import getpass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from pipeline import deadletters
 from pipeline.access import note
 from pipeline.bus import open_bus
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
@@ -38,7 +38,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         with engine.begin() as connection:
-            note(connection, getpass.getuser(), "command", "deadletter_list", source=chosen.source, limit=chosen.limit)
+            note(connection, person(), "command", "deadletter_list", source=chosen.source, limit=chosen.limit)
         _list(chosen, engine)
         return 0
     if not (chosen.id or chosen.all or chosen.source or chosen.reason):
@@ -46,7 +46,7 @@ def run(chosen: argparse.Namespace) -> int:
     letters = deadletters.listed(engine, chosen.id, chosen.source, chosen.reason)
     done = _retry(settings, engine, letters) if chosen.action == "retry" else deadletters.drop(engine, letters)
     with engine.begin() as connection:
-        note(connection, getpass.getuser(), "command", f"deadletter_{chosen.action}", letters=done)
+        note(connection, person(), "command", f"deadletter_{chosen.action}", letters=done)
     show.line(say(f"command.deadletter.{chosen.action}_done", count=show.number(done)))
     missing = set(chosen.id) - {letter["id"] for letter in letters}
     if missing:

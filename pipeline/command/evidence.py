@@ -1,7 +1,6 @@
 """`haidang evidence ALERT`: the packets of an alert leave, as capture files or taken apart by scapy."""
 
 import argparse
-import getpass
 import io
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
 from pipeline.evidence import captures_of
@@ -36,7 +36,7 @@ def run(chosen: argparse.Namespace) -> int:
     if not captures:
         raise HaidangError("evidence.none", alert=chosen.alert[:100])
     with engine.begin() as connection:
-        note(connection, getpass.getuser(), "command", "evidence_read", alert=chosen.alert)
+        note(connection, person(), "command", "evidence_read", alert=chosen.alert)
     for number, (interface, data) in enumerate(captures.items()):
         if chosen.output:
             path = chosen.output if not number else chosen.output.with_stem(f"{chosen.output.stem}-{interface}")

@@ -1,7 +1,6 @@
 """`haidang notify ACTION`: channels, whether they work, what was sent, and what must be sent again."""
 
 import argparse
-import getpass
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.bus import open_bus
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.delivery import DEAD, SENT, STATUSES, WAITING, book, testing
 from pipeline.event import format_time
@@ -110,7 +110,7 @@ def _drop(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int
 def _change(chosen: argparse.Namespace, names: list[str], engine: Engine, change: Callable[..., int], key: str) -> int:
     if bool(chosen.id) == chosen.all:
         raise HaidangError("delivery.which")
-    count = change(engine, names, chosen.id, chosen.all, chosen.channel, getpass.getuser(), "command")
+    count = change(engine, names, chosen.id, chosen.all, chosen.channel, person(), "command")
     show.line(say(key, count=show.number(count)))
     return 0
 
@@ -151,7 +151,7 @@ def _test(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int
         sys.stdout.flush()  # fmt: skip
     if last is not None and last["status"] == WAITING:  # else the stage has put it away
         note = say("delivery.was_test", channel=chosen.channel)
-        testing.put_away(engine, alert, note, getpass.getuser(), "command")
+        testing.put_away(engine, alert, note, person(), "command")
     if chosen.json:
         show.json_line(last or {"id": message, "status": "missing"})
     elif last is None:

@@ -1,7 +1,6 @@
 """`haidang queue ACTION`: what waits, and what becomes of alerts: taken, judged, given back, kept out of the queue."""
 
 import argparse
-import getpass
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -9,7 +8,9 @@ from typing import TypeAlias
 
 from sqlalchemy import Engine
 
+from pipeline.access import note
 from pipeline.command import queue_pages, show
+from pipeline.command.person import person
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
@@ -17,6 +18,8 @@ from pipeline.queue import ACKNOWLEDGED, FALSE_POSITIVE, NEW, TRUE_POSITIVE, lif
 from pipeline.queue.risk import POINTS
 from pipeline.state import open_state
 
+#: What the audit says of a look at it.
+_ASKED = ("group", "rule", "level", "status", "entity", "owner", "start", "end", "limit")
 #: The actions that give alerts a status.
 _GIVEN = {"take": ACKNOWLEDGED, "true": TRUE_POSITIVE, "false": FALSE_POSITIVE, "reopen": NEW}
 
@@ -35,6 +38,10 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings()
     if chosen.action in queue_pages.ACTIONS:
         engine = open_state(settings.data_dir, settings.state)
+        if chosen.action in ("list", "show"):  # both show alerts; who looked is in the audit
+            shown = {name: value for name, value in vars(chosen).items() if name in _ASKED and value}
+            with engine.begin() as connection:
+                note(connection, person(), "command", f"queue_{chosen.action}", **shown)
         with engine.connect().execution_options(read_only=True) as connection:
             queue_pages.ACTIONS[chosen.action][1](chosen, connection, settings)
         return 0
@@ -57,7 +64,7 @@ def _change(chosen: argparse.Namespace, engine: Engine) -> int:
         raise HaidangError("queue.which")
     since, until = (micros(each) if each else None for each in (chosen.start, chosen.end))
     fits = life.Fits(chosen.alerts, chosen.level, chosen.rule, life.statuses_of(chosen.status), since, until)
-    count = life.change(engine, fits, _GIVEN[chosen.action], chosen.note, getpass.getuser(), "command")
+    count = life.change(engine, fits, _GIVEN[chosen.action], chosen.note, person(), "command")
     show.line(say("command.queue.changed", count=show.number(count)))
     return 0
 
@@ -76,7 +83,7 @@ def _suppress(chosen: argparse.Namespace, engine: Engine) -> int:
         if not is_there:
             raise HaidangError("suppressions.no_pair", value=each[:100])
         where[name] = value
-    made = suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, getpass.getuser(), "command")
+    made = suppressions.add(engine, chosen.rule, where, chosen.reason, chosen.days, person(), "command")
     show.line(made)
     count, of = suppressions.would_have(engine, made)
     words = {"count": show.number(count), "of": show.number(of)}
@@ -89,7 +96,7 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _unsuppress(chosen: argparse.Namespace, engine: Engine) -> int:
-    suppressions.remove(engine, chosen.id, getpass.getuser(), "command")
+    suppressions.remove(engine, chosen.id, person(), "command")
     return 0
 
 

@@ -1,7 +1,6 @@
 """`haidang restore`: a backup enters, a site in an empty data directory leaves, ready to be started."""
 
 import argparse
-import getpass
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pipeline.backup import Header
 from pipeline.backup.archive import Contents
 from pipeline.backup.restore import Restored, check, restore
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.messages import say
 from pipeline.settings import default_data_dir, load_settings
 from pipeline.state import open_state
@@ -42,7 +42,7 @@ def _note(file: Path, header: Header) -> None:
     engine = open_state(settings.data_dir, settings.state)
     with engine.begin() as connection:
         told = {"file": str(file), "of": header.instance, "time": header.time}
-        note(connection, getpass.getuser(), "command", "restore", **told)
+        note(connection, person(), "command", "restore", **told)
     engine.dispose()
 
 

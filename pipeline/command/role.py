@@ -1,12 +1,12 @@
 """`haidang role list|set|remove`: roles of the site's own, and groups of users, with what they may do and see."""
 
 import argparse
-import getpass
 
 from sqlalchemy import Engine, select
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.rights import add_view, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.identity import permissions, rights, views
@@ -36,15 +36,15 @@ def run(chosen: argparse.Namespace) -> int:
     if not chosen.name:
         raise HaidangError("command.role.no_name")
     what = "group" if chosen.group else "role"
-    with engine.begin() as connection:
+    with engine.begin() as connection, rights.keeping_a_manager(connection):
         if chosen.action == "remove":
             (rights.remove_group if chosen.group else rights.remove_role)(connection, chosen.name)
-            note(connection, getpass.getuser(), "command", f"{what}_remove", **{what: chosen.name})
+            note(connection, person(), "command", f"{what}_remove", **{what: chosen.name})
             return 0
         given, view = permissions.checked(chosen.permission), views.checked(view_of(chosen))
         (rights.set_group if chosen.group else rights.set_role)(connection, chosen.name, given, view or {})
         told_of = {what: chosen.name, "permissions": given, "view": view}
-        note(connection, getpass.getuser(), "command", f"{what}_set", **told_of)
+        note(connection, person(), "command", f"{what}_set", **told_of)
     return 0
 
 

@@ -1,13 +1,13 @@
 """`haidang search QUERY`: a query text enters, events leave."""
 
 import argparse
-import getpass
 import re
 from typing import Any
 
 from pipeline import store
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
 from pipeline.state import open_state
@@ -38,7 +38,7 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     with engine.begin() as connection:
         told = {"search": chosen.query[:2000], "from": chosen.start, "to": chosen.end}
-        note(connection, getpass.getuser(), "command", "search", **told, shown=len(answer["hits"]["hits"]))
+        note(connection, person(), "command", "search", **told, shown=len(answer["hits"]["hits"]))
     engine.dispose()
     total, hits = answer["hits"]["total"]["value"], answer["hits"]["hits"]
     if chosen.count:

@@ -1,10 +1,10 @@
 """`haidang token create|revoke|list`: tokens of senders and of programs that read the API."""
 
 import argparse
-import getpass
 
 from pipeline.access import API, SOURCE, create_token, listed, note, revoke_token
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
     if not chosen.name:
         raise HaidangError("command.token.no_name")
     with engine.begin() as connection:
-        note(connection, getpass.getuser(), "command", f"token_{chosen.action}", token=chosen.name)
+        note(connection, person(), "command", f"token_{chosen.action}", token=chosen.name)
         if chosen.action == "revoke":
             revoke_token(connection, chosen.name)
             return 0
@@ -48,7 +48,7 @@ def run(chosen: argparse.Namespace) -> int:
         kind = API if chosen.api else SOURCE
         days = (chosen.days or settings.access.token_days) if kind == API else chosen.days
         given = chosen.permission or None
-        who = getpass.getuser()
+        who = person()
         secret = create_token(connection, chosen.name, kind, chosen.api or "", view_of(chosen), given, days, who)
     show.line(secret)
     return 0

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.person import person
 from pipeline.command.rights import add_view, tell_former, told, view_of
 from pipeline.command.site import site_settings
 from pipeline.event import from_micros
@@ -42,10 +43,10 @@ def run(chosen: argparse.Namespace) -> int:
         raise HaidangError("command.user.no_name")
     asked = chosen.action in ("add", "password") and chosen.ask
     password = getpass.getpass(say("command.user.prompt")) if asked else None
-    with engine.begin() as connection:
+    with engine.begin() as connection, rights.keeping_a_manager(connection):
         made, changed = _change(connection, chosen, password, settings.access)
         action = f"user_{chosen.action.replace('-', '_')}"
-        note(connection, getpass.getuser(), "command", action, user=chosen.name, **changed)
+        note(connection, person(), "command", action, user=chosen.name, **changed)
     if made and password is None:
         sys.stdout.write(say("command.user.made", name=chosen.name, password=made) + "\n")
     return 0

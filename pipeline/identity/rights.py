@@ -2,18 +2,20 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from pipeline.identity import permissions, views
+from pipeline.identity import names, permissions, views
 from pipeline.identity.permissions import ROLES
 from pipeline.identity.views import Sight
 from pipeline.messages import HaidangError
 from pipeline.state import upsert
 from pipeline.state.tables import group_members, groups, roles, tokens, users
 
+_MANAGES = "users.manage"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,19}")
 
 
@@ -35,6 +37,34 @@ def rights_of(connection: Connection, role: str, user: str | None, own: Sequence
     return given.intersection(permissions.PERMISSIONS), views.sight([view, *own], [row.view for row in joined])
 
 
+def managers(connection: Connection) -> set[str]:
+    """Return who may manage users, by role or group, and is not disabled."""
+
+    def managing(table: Any) -> list[str]:
+        return [row.name for row in connection.execute(select(table)) if _MANAGES in row.permissions]
+
+    by_role = [*(name for name, given in ROLES.items() if _MANAGES in given), *managing(roles)]
+    by_group = select(group_members.c.user).where(group_members.c.group.in_(managing(groups)))
+    query = select(users.c.name).where(users.c.role.in_(by_role) | users.c.name.in_(by_group))
+    return set(connection.scalars(query.where(users.c.disabled.is_(False))))
+
+
+@contextmanager
+def keeping_a_manager(connection: Connection) -> Iterator[None]:
+    """Refuse what is done within the block where nobody who may manage users would be left by it.
+
+    Two that take the right from each other at the same time come one after the other.
+
+    Raises:
+        HaidangError: nobody would be left.
+    """
+    names.lock(connection)
+    before = managers(connection)
+    yield
+    if before and not managers(connection):
+        raise HaidangError("user.last_manager", name=", ".join(sorted(before))[:200])
+
+
 def known_role(connection: Connection, name: str) -> str:
     """Return the name of a role as it is now.
 
@@ -52,11 +82,14 @@ def set_role(connection: Connection, name: str, given: Iterable[str], view: Mapp
     """Make a role of the site's own, or change it.
 
     Raises:
-        HaidangError: a name that is ours or none, a permission or view that is none.
+        HaidangError: a name that is ours or none, a permission or view that is none, or no permission at all.
     """
     if not _NAME.fullmatch(name) or name in ROLES or name in permissions.FORMER:
         raise HaidangError("rights.bad_name", name=name[:100], taken=", ".join((*ROLES, *permissions.FORMER)))
+    given = permissions.checked(given)
     _set(connection, roles, name, given, view)
+    if not given:
+        raise HaidangError("rights.no_permissions", name=name)
 
 
 def set_group(connection: Connection, name: str, given: Iterable[str], view: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyotp
 import segno
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Engine, select, update
 
 from pipeline.access import digest
 from pipeline.messages import HaidangError
@@ -32,6 +32,12 @@ _STEPS = (0, -1, 1)
 _STEP_SECONDS = 30
 #: So random that a plain digest of them is kept (ASVS 5.0 6.5.2 asks for 112 bits).
 _RECOVERY_CODES, _RECOVERY_BYTES = 10, 15
+
+
+def is_set(engine: Engine, user: str) -> bool:
+    """Say whether a user has a second factor that counts."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return connection.scalar(select(users.c.totp).where(users.c.name == user)) is not None
 
 
 def begin(connection: Connection, settings: Settings, name: str) -> dict[str, str]:

@@ -7,15 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from pipeline.identity import passwords, rights, second_factor
+from pipeline.identity import names, passwords, rights, second_factor
 from pipeline.identity.oidc import Person
-from pipeline.identity.permissions import ROLES
 from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
 from pipeline.settings import Access
 from pipeline.state.tables import group_members, sessions, users
 
-_MAX_NAME = 100
 #: The hash of no password.
 _NO_HASH = "-"
 
@@ -33,12 +31,10 @@ class User:
 
 def without_second_factor(engine: Engine) -> list[str]:
     """Return who runs the site (may manage users) and logs in here by a password alone."""
-    managing = [name for name, given in ROLES.items() if "users.manage" in given]
-    query = select(users.c.name).where(
-        users.c.role.in_(managing), users.c.disabled.is_(False), users.c.totp.is_(None), users.c.issuer == ""
-    )
+    bare = select(users.c.name).where(users.c.totp.is_(None), users.c.issuer == "").order_by(users.c.name)
     with engine.connect().execution_options(read_only=True) as connection:
-        return list(connection.scalars(query.order_by(users.c.name)))
+        managing = rights.managers(connection)
+        return [name for name in connection.scalars(bare) if name in managing]
 
 
 def any_user(engine: Engine) -> bool:
@@ -61,11 +57,10 @@ def create_user(
     Raises:
         HaidangError: the name is taken or none, the role unknown, or the password may not be chosen.
     """
-    if not 0 < len(name) <= _MAX_NAME or not name.isprintable() or name != name.strip():
-        raise HaidangError("user.bad_name", name=name[:_MAX_NAME], most=_MAX_NAME)
     role = rights.known_role(connection, role)
-    if connection.execute(select(users.c.name).where(users.c.name == name)).first():
+    if connection.execute(select(users.c.name).where(users.c.name == name.replace("\x00", ""))).first():
         raise HaidangError("user.exists", name=name)
+    names.check_free(connection, name)
     chosen = passwords.checked(password, name, policy) if password is not None else passwords.random_password()
     now = time.time()
     row = {
@@ -168,7 +163,7 @@ def known(connection: Connection, name: str) -> Any:
     """
     row = connection.execute(select(users).where(users.c.name == name.replace("\x00", ""))).first()
     if row is None:
-        raise HaidangError("user.unknown", name=name[:_MAX_NAME])
+        raise HaidangError("user.unknown", name=name[: names.MAX_NAME])
     return row
 
 

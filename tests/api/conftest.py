@@ -1,5 +1,6 @@
 """One site for all tests of the API, and a client that may read it."""
 
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,9 +21,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture
-def viewer(site: Site, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
+def viewer(site: Site) -> Iterator[httpx.Client]:
     """A client that may read."""
-    with site.client(site.token(f"viewer {request.node.name}", "viewer")) as client:
+    with site.client(site.token(f"viewer-{secrets.token_hex(6)}", "viewer")) as client:
         yield client
 
 

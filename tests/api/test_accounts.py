@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pyotp
@@ -288,3 +289,48 @@ def test_passwords_that_are_tried_first_are_refused(password: str, words: str) -
 )
 def test_other_passwords_may_be_chosen(password: str) -> None:
     assert checked(password, "an", Access()) == password
+
+
+def test_the_last_manager_a_strangers_letters_and_a_token_beyond_its_role_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path / "alone", lambda _settings, _engine: []) as site:
+        site.user("chief", "admin")
+        with site.client(site.token("boss", "admin")) as boss:
+            for change in ({"role": "viewer"}, {"disabled": True}):
+                answer = boss.patch("/api/v1/users/chief", json=change)
+                assert (answer.status_code, "give another one the role first" in answer.text) == (409, True)
+            for name, status in (("\u0430dmin", 400), ("../x", 400), ("CHIEF", 409), ("boss", 409)):
+                assert boss.post("/api/v1/users", json={"name": name, "role": "viewer"}).status_code == status
+            token = {"name": "p", "role": "viewer", "permissions": ["users.manage"]}
+            assert boss.post("/api/v1/tokens", json=token).status_code == 400
+            assert boss.post("/api/v1/tokens", json={"name": "Chief", "role": "viewer"}).status_code == 409
+            assert boss.put("/api/v1/roles/empty", json={}).status_code == 400
+            assert boss.post("/api/v1/users", json={"name": "deputy", "role": "admin"}).status_code == 201
+            assert boss.patch("/api/v1/users/chief", json={"role": "viewer"}).status_code == 204
+
+
+def test_a_browser_that_the_provider_refuses_is_at_the_log_in_with_the_reason_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "refused", lambda _settings, _engine: []) as site, site.client() as browser:
+        asked = {"params": {"error": "access_denied"}, "headers": {"Accept": "text/html"}}
+        answer = browser.get("/api/v1/login/oidc/back", **asked)  # type: ignore[arg-type]
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert "refused the log-in: access_denied" in browser.get("/").text
+        assert "access_denied" not in browser.get("/").text
+        plain = browser.get("/api/v1/login/oidc/back", params={"error": "access_denied"})
+        assert plain.status_code == 401
+
+
+def test_a_refused_body_says_what_is_expected_in_the_language_of_who_asks(site: Site, boss: httpx.Client) -> None:
+    def said(path: str, body: object, language: str = "en") -> str:
+        answer = boss.post(path, json=body, headers={"Accept-Language": language})
+        assert answer.status_code == 422
+        return str(answer.json()["detail"])
+
+    token = {"name": "p", "role": "viewer"}
+    assert said("/api/v1/login/code", {"code": "1"}) == "code: at least 6 characters."
+    assert said("/api/v1/tokens", {**token, "days": 0}) == "days: expected more than 0.0."
+    assert said("/api/v1/tokens", {**token, "days": "soon"}) == "days: expected a number."
+    assert said("/api/v1/tokens", {**token, "day": 1}) == "day: there is no such field here."
+    changes = {"status": "new", "ids": []}
+    assert said("/api/v1/alerts/changes", changes) == "ids: expected at least 1 entries."
+    assert " hoặc 'false_positive'" in said("/api/v1/alerts/changes", {**changes, "ids": ["a"], "status": "x"}, "vi")
+    assert boss.get("/api/v1/alerts/budget?day=x").json()["detail"] == "day: expected a date such as 2026-11-24."

@@ -185,7 +185,7 @@ def test_groups_of_elsewhere_are_not_there_nor_counted_and_risk_is_not_told(spli
     assert (told["total"], told["levels"], sum(told["statuses"].values())) == (2, {"high": 2}, 2)
     assert {group["risk"] for group in told["groups"]} == {None}
     assert _SECRET not in str(told)
-    with split.client(split.token(f"groups {time.time_ns()}", "viewer")) as client:
+    with split.client(split.token(f"groups-{time.time_ns()}", "viewer")) as client:
         everything = client.get("/api/v1/alerts/groups", params={"status": "all"}).json()
         assert everything["total"] == 4
     hidden = {group["id"] for group in everything["groups"]} - {group["id"] for group in told["groups"]}
@@ -204,7 +204,7 @@ def test_alerts_of_elsewhere_cannot_be_changed(split: Site, limited: Seen) -> No
     refused = limited.post("/alerts/changes", {"status": "acknowledged", "ids": [hidden]})
     assert refused.status_code == 404
     limited.post("/alerts/changes", {"status": "acknowledged", "fits": {"status": "all"}})
-    with split.client(split.token(f"all {time.time_ns()}", "viewer")) as client:
+    with split.client(split.token(f"all-{time.time_ns()}", "viewer")) as client:
         assert client.get(f"/api/v1/alerts/{hidden}").json()["alert.status"] == "new"
         assert client.get(f"/api/v1/alerts/{event_id('view alert', 0)}").json()["alert.status"] == "acknowledged"
     limited.post("/alerts/changes", {"status": "new", "fits": {"status": "all"}})
@@ -245,12 +245,12 @@ def test_an_index_that_is_not_in_view_is_empty(split: Site) -> None:
 
 
 def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
-    name = f"seen {time.time_ns()}"
+    name = f"seen-{time.time_ns()}"
     with split.client(split.token(name, "analyst")) as client:
         client.get("/api/v1/search/events", params={"q": "user.name:an"})
         client.get(f"/api/v1/events/{split.events[0]['event.id']}")
         client.get(f"/api/v1/alerts/{event_id('view alert', 0)}")
-    with split.client(split.token(f"auditor {name}", "auditor")) as client:
+    with split.client(split.token(f"auditor-{name}", "auditor")) as client:
         rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"]
         assert [row["action"] for row in rows] == ["alert_read", "event_read", "search"]
         assert "user.name:an" in rows[2]["detail"]["search"]

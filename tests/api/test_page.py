@@ -142,11 +142,23 @@ def test_one_changes_the_password_and_sets_a_second_factor_up_on_the_page(opened
     expect(page.locator(".codes li")).to_have_count(10)
     page.click("button.main")
     expect(page.locator("#counts button")).to_have_count(5)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.click("#account")  # is there on a telephone, too
+    expect(page.locator("#factor-on")).to_be_visible()
+    expect(page.locator("#enrol")).to_have_count(0)
+    page.fill("input[name=current]", "bốn từ không dính nhau")
+    page.click("#remove-factor")
+    expect(page.locator("#enrol")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#counts button")).to_have_count(5)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
     with site.engine.connect() as connection:
         actions = list(
             connection.scalars(select(audit.c.action).where(audit.c.who == "tai-khoan").order_by(audit.c.id))
         )
-    assert [each for each in actions if each != "login"] == ["proof_failed", "password_changed", "second_factor_set"]
+    assert [each for each in actions if each != "login"] == [
+        "proof_failed", "password_changed", "second_factor_set", "second_factor_removed",
+    ]  # fmt: skip
 
 
 def test_who_may_see_no_alerts_is_told_so_and_asks_for_none(opened: Opened, site: Site) -> None:

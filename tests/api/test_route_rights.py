@@ -139,7 +139,7 @@ def test_routes_on_events_that_know_no_views_refuse_whoever_has_one(asked: dict[
 
 def test_every_role_gets_what_its_permissions_say_and_403_for_the_rest(site: Site) -> None:
     for role, given in ROLES.items():
-        with site.client(site.token(f"rights of {role}", role)) as client:
+        with site.client(site.token(f"rights-of-{role}", role)) as client:
             for route, wanted in RIGHTS.items():
                 status = _ask(client, route)
                 if not set(wanted.split()) <= given:
@@ -154,7 +154,7 @@ def test_whoever_has_a_view_is_refused_where_it_cannot_be_kept(site: Site) -> No
     with site.engine.begin() as connection:
         from pipeline import access
 
-        secret = access.create_token(connection, "limited everywhere", access.API, "admin", {"sources": ["syslog"]})
+        secret = access.create_token(connection, "limited-everywhere", access.API, "admin", {"sources": ["syslog"]})
     with site.client(secret) as client:
         for route, wanted in RIGHTS.items():
             of_events = set(wanted.split()) & set(OF_EVENTS)
@@ -165,23 +165,23 @@ def test_whoever_has_a_view_is_refused_where_it_cannot_be_kept(site: Site) -> No
 
 
 def test_a_refusal_is_in_the_audit_with_what_was_lacking(site: Site) -> None:
-    with site.client(site.token("refused once", "auditor")) as client:
+    with site.client(site.token("refused-once", "auditor")) as client:
         assert client.get("/api/v1/alerts").status_code == 403
     with site.engine.connect().execution_options(read_only=True) as connection:
-        row = connection.execute(select(audit).where(audit.c.who == "refused once")).one()
+        row = connection.execute(select(audit).where(audit.c.who == "refused-once")).one()
     assert (row.action, row.detail["needs"], row.detail["path"]) == ("denied", "alerts.read", "/api/v1/alerts")
 
 
 def test_a_token_that_is_taken_back_is_told_in_the_audit(site: Site) -> None:
     from pipeline import access
 
-    secret = site.token("taken back", "viewer")
+    secret = site.token("taken-back", "viewer")
     with site.engine.begin() as connection:
-        access.revoke_token(connection, "taken back")
+        access.revoke_token(connection, "taken-back")
     with site.client(secret) as client:
         assert client.get("/api/v1/me").status_code == 401
     with site.engine.connect().execution_options(read_only=True) as connection:
-        assert connection.scalar(select(audit.c.action).where(audit.c.who == "taken back")) == "denied"
+        assert connection.scalar(select(audit.c.action).where(audit.c.who == "taken-back")) == "denied"
 
 
 def test_roles_hold_what_they_are_for() -> None:

@@ -1,5 +1,9 @@
 """The audit's chain: whatever is changed, taken out, put in or cut off is found; on both databases."""
 
+import os
+import pwd
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from sqlalchemy import Engine, delete, insert, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 from pipeline import access
-from pipeline.audit import START, head_of, note, verify
+from pipeline.audit import START, head_of, note, note_settings, verify
 from pipeline.command import main
 from pipeline.logs import remembered
 from pipeline.settings import State
@@ -100,7 +104,7 @@ def test_a_cut_end_shows_by_the_head_and_by_a_hash_that_was_kept(engine: Engine)
     assert verify(engine).cut
     with engine.begin() as connection:  # and whoever cuts it off sets the head right
         connection.execute(update(audit_head).values(row=4, digest=heads[3]))
-    assert verify(engine).whole
+    assert not verify(engine).cut
     found = verify(engine, [heads[1], heads[5]])
     assert (found.whole, found.lost) == (False, (heads[5],))
 
@@ -228,3 +232,71 @@ def test_many_rows_of_one_transaction_are_sealed_and_looked_at(tmp_path: Path) -
             access.note(connection, "an", "10.0.0.1", "search", number=number)
     assert verify(engine).rows == 20_000
     engine.dispose()
+
+
+def test_a_command_is_of_who_called_sudo_and_of_nobody_by_a_forged_name(tmp_path: Path) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    by_sudo = "minh" if os.geteuid() < 1000 else me
+    for given, expected in (({"SUDO_USER": "minh"}, by_sudo), ({"LOGNAME": "minh", "USER": "minh"}, me)):
+        clean = {name: value for name, value in os.environ.items() if name != "SUDO_USER"}
+        environment = {**clean, "HAIDANG_DATA_DIR": str(tmp_path / expected), **given}
+        subprocess.run(
+            [str(Path(sys.executable).parent / "haidang"), "token", "create", "gate"], env=environment, check=True
+        )
+        engine = open_state(tmp_path / expected)
+        with engine.connect() as connection:
+            assert connection.scalars(select(audit.c.who)).all() == [expected]
+        engine.dispose()
+
+
+def test_a_guard_that_is_gone_and_a_table_that_is_gone_are_said(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    embedded = engine.dialect.name == "sqlite"
+    _written(engine, 2)
+    if not embedded:  # switched off is gone, too
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE audit DISABLE TRIGGER audit_no_change"))
+        assert verify(engine).unguarded == ("audit_no_change",)
+    _unguarded(engine)
+    found = verify(engine)
+    assert (found.unguarded, found.broken, found.whole) == (_TRIGGERS[engine.dialect.name], None, False)
+    if embedded:
+        assert main(["audit", "verify"]) == 1
+        assert f"({', '.join(found.unguarded)})" in capsys.readouterr().out
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE audit"))
+    assert (verify(engine).gone, verify(engine).whole) == (("audit",), False)
+    if embedded:
+        assert main(["audit", "verify"]) == 1
+        assert "no table audit" in capsys.readouterr().out
+
+
+def test_a_changed_settings_file_is_noted_once_by_its_hash_alone(engine: Engine, tmp_path: Path) -> None:
+    file = tmp_path / "haidang.toml"
+    for content in ("", "", 'language = "vi"', 'language = "vi"', 'secret = "x"'):
+        file.write_text(content)
+        note_settings(engine, file)
+    with engine.connect() as connection:
+        details = connection.scalars(select(audit.c.detail).order_by(audit.c.id)).all()
+    assert [each["before"] for each in details] == [None, *(each["digest"] for each in details[:-1])]
+    assert len(details) == 3
+    assert "secret" not in str(details)
+
+
+def test_looks_at_the_queue_are_in_the_audit_and_an_export_ends_where_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(tmp_path))
+    engine = open_state(tmp_path)
+    assert main(["queue", "list", "--level", "high"]) == 0
+    assert main(["queue", "show", "none"]) == 2
+    capsys.readouterr()
+    assert main(["audit", "export", "--limit", "2"]) == 0
+    rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    engine.dispose()
+    assert [(each["action"], each["detail"].get("level")) for each in rows] == [
+        ("queue_list", "high"),
+        ("queue_show", None),
+    ]

@@ -4,13 +4,13 @@ Each file beside this one has `COMMANDS`: the name of a subcommand, what declare
 """
 
 import argparse
-import getpass
 import os
 from collections.abc import Callable, Mapping
 
 from collectors.decoders.pasted import decode_pasted
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.updating import AUTOMATIC_VARIABLE
+from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.messages import say
 from pipeline.state import open_state
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace) -> int:
     settings = site_settings(must_be_there=False)
     engine = open_state(settings.data_dir, settings.state)
     automatic = bool(os.environ.get(AUTOMATIC_VARIABLE))
-    who = ("haidang", "automatic") if automatic else (getpass.getuser(), "command")
+    who = ("haidang", "automatic") if automatic else (person(), "command")
     return _COMMANDS[chosen.action][1](
         chosen, OnSite(settings, engine, Rulebook(engine, settings, *who, read_line=decode_pasted))
     )
