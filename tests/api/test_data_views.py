@@ -108,7 +108,7 @@ VIEWS = {"source": {"sources": ["vpn"]}, "unit": {"units": ["so-a"]}, "both": {"
 @pytest.fixture(params=[*VIEWS, "role", "group", "user"])
 def limited(split: Site, request: pytest.FixtureRequest) -> Iterator[Seen]:
     """Somebody who may see the one unit, by their token, role, group or account."""
-    name = f"{request.param} {request.node.name}"
+    name = f"{request.param}-{time.time_ns()}"
     short = f"v{abs(hash(name)) % 10**12}"
     with split.engine.begin() as connection:
         if request.param in VIEWS:
