@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from argon2 import PasswordHasher
 
 from detectors.sigma import RuleSet
+from pipeline.identity import passwords
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 T = TypeVar("T")
@@ -33,6 +35,12 @@ def eventually(found: Callable[[], T], seconds: float = 15.0, pause: float = 0.1
         assert time.monotonic() < deadline, f"still {answer!r} after {seconds} s"
         time.sleep(pause)
     return answer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cheap_passwords() -> None:
+    """In the tests' own process a password is hashed with little work: they make thousands; commands do all of it."""
+    passwords._hasher = PasswordHasher(time_cost=1, memory_cost=256, parallelism=1)
 
 
 @pytest.fixture(scope="session")

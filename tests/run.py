@@ -1,8 +1,8 @@
 """All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
 
-The fast tests run in two processes side by side: those that compute (with the few slow ones among them, for which there
-is time meanwhile), and those that talk to others and look at the clock. So do the slow ones: those of a whole site, and the
-others. What each says is printed when it has ended.
+The fast tests run in three processes side by side: those that compute (with the few slow ones among them, for which
+there is time meanwhile), those of the API and of what is sent, and the rest, which talk to others and look at the clock.
+The slow ones run in two: those of a whole site, and the others. What each says is printed when it has ended.
 """
 
 import os
@@ -20,14 +20,24 @@ _COMPUTING = (
     "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
     "tests/test_docs.py", "tests/test_messages.py", "tests/test_detection_quality.py",
 )  # fmt: skip
+#: Those of the API and of what is sent.
+_ANSWERING = ("tests/api", "tests/response")
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
+_THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
 #: Tests of a whole running site.
 _WHOLE = "tests/e2e"
 #: The commands of a step run side by side.
 _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
     ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"]]),
-    ("tests", [[*_PYTEST, *_COMPUTING], [*_PYTEST, "-m", "not slow", *_OTHERS]]),
+    (
+        "tests",
+        [
+            [*_PYTEST, *_COMPUTING],
+            [*_PYTEST, "-m", "not slow", *_ANSWERING],
+            [*_PYTEST, "-m", "not slow", *_THE_REST],
+        ],
+    ),
     ("slow tests", [[*_PYTEST, "-m", "slow", _WHOLE], [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_WHOLE}"]]),
 )
 

@@ -1,13 +1,22 @@
-"""`haidang queue` and `haidang cases` as a person types them, from the first look to the bundle that leaves."""
+"""`haidang queue` and `haidang cases`, from the first look to the bundle that leaves.
 
+The commands run in this process: `test_commands.py` has what only a process of its own can show.
+"""
+
+import json
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from test_commands import STEER, Site
+from test_commands import STEER
 
+from pipeline.command import main
 from pipeline.event import Event, event_id, from_micros
+from pipeline.messages import choose_language
 from pipeline.state import open_state
 from response.queue import row, save
 
@@ -15,10 +24,52 @@ from response.queue import row, save
 START = 1_795_478_400_000_000
 
 
+@dataclass
+class Done:
+    """What a command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Site:
+    """A data directory and the command on it."""
+
+    data_dir: Path
+    _monkeypatch: pytest.MonkeyPatch
+    _output: pytest.CaptureFixture[str]
+
+    def run(self, *arguments: str, language: str = "en") -> Done:
+        """Run a command."""
+        self._monkeypatch.setenv("HAIDANG_DATA_DIR", str(self.data_dir))
+        self._monkeypatch.setenv("HAIDANG_LANGUAGE", language)
+        self._output.readouterr()
+        try:
+            status = main(list(arguments))
+        except SystemExit as ended:  # argparse's own way
+            status = int(ended.code or 0)
+        return Done(status, *self._output.readouterr())
+
+    def json(self, *arguments: str) -> list[Any]:
+        """Run a command with `--json` and read every line."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def make_site(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[Path], Site]]:
+    """Make sites."""
+    yield lambda folder: Site(folder, monkeypatch, capfd)
+    choose_language("en")
+
+
+@pytest.fixture
+def site(tmp_path: Path, make_site: Callable[[Path], Site]) -> Site:
     """A site with two groups of alerts, one of them with what steers a terminal."""
-    made = Site(tmp_path / "site")
+    made = make_site(tmp_path / "site")
     engine = open_state(made.data_dir)
     with engine.begin() as connection:
         save(connection, [row(_alert(number, "r1", "pc-1"), "test") for number in range(3)])
@@ -67,7 +118,7 @@ def test_the_queue_is_looked_at_and_worked_off(site: Site) -> None:
     assert site.run(*bad).returncode == 2
 
 
-def test_a_case_goes_from_its_alerts_to_a_bundle(site: Site, tmp_path: Path) -> None:
+def test_a_case_goes_from_its_alerts_to_a_bundle(site: Site, tmp_path: Path, make_site: Callable[[Path], Site]) -> None:
     group = site.json("queue", "list")[0]["id"]
     assert site.run("cases", "list").stdout.startswith("There is no such case")
     assert site.run("cases", "open", group, language="vi").stdout == "Đã mở vụ việc 1.\n"
@@ -100,7 +151,7 @@ def test_a_case_goes_from_its_alerts_to_a_bundle(site: Site, tmp_path: Path) -> 
     digest = re.search(r"[0-9a-f]{64}", exported.stdout)
     assert digest is not None
     assert site.run("cases", "export", "1", "--output", str(bundle)).returncode == 2
-    nowhere = Site(tmp_path / "another machine")
+    nowhere = make_site(tmp_path / "another machine")
     checked = nowhere.run("cases", "verify", str(bundle))
     assert (checked.returncode, digest[0] in checked.stdout) == (0, True)
     assert not nowhere.data_dir.exists()
