@@ -24,8 +24,17 @@ _COMPUTING = (
 _ANSWERING = ("tests/api", "tests/response")
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
-#: Tests of a whole running site.
+#: Tests of a whole running site; some of them run beside the other slow ones, so that both take as long.
 _WHOLE = "tests/e2e"
+_BESIDE = ("tests/e2e/test_e2e_services.py", "tests/e2e/test_e2e_indicators.py")
+
+
+def _whole_but(places: Sequence[str]) -> list[str]:
+    """Return the files of `_WHOLE` but these."""
+    found = sorted(f"{_WHOLE}/{path.name}" for path in (Path(__file__).parent / "e2e").glob("test_*.py"))
+    return [place for place in found if place not in places]
+
+
 #: The commands of a step run side by side.
 _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
@@ -38,7 +47,13 @@ _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
             [*_PYTEST, "-m", "not slow", *_THE_REST],
         ],
     ),
-    ("slow tests", [[*_PYTEST, "-m", "slow", _WHOLE], [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_WHOLE}"]]),
+    (
+        "slow tests",
+        [
+            [*_PYTEST, "-m", "slow", _WHOLE, *(f"--ignore={place}" for place in _BESIDE)],
+            [*_PYTEST, "-m", "slow", *_OTHERS, *(f"--ignore={place}" for place in _whole_but(_BESIDE))],
+        ],
+    ),
 )
 
 
