@@ -27,6 +27,8 @@ _LOOK_AT = 200
 _MOST_OBSERVABLES = 200
 #: How far clocks of others may be ahead of ours, in seconds.
 _AHEAD_SECONDS = 86_400.0
+#: People name moments by the minute, in seconds.
+_MINUTE = 60.0
 VERDICTS = CLOSED_ALERTS
 #: What was told, and may be taken back.
 _TAKEN_BACK = ("notified", "reported")
@@ -159,7 +161,7 @@ def _in_order(case: Mapping[str, Any]) -> None:
         HaidangError: it was.
     """
     for name in _TAKEN_BACK:
-        if case[name] is not None and case[name] < case["detected"]:
+        if case[name] is not None and case[name] < case["detected"] - _MINUTE:
             when = {"value": _shown(case[name]), "detected": _shown(case["detected"])}
             raise HaidangError("cases.too_early", name=name, **when)
 
