@@ -8,6 +8,7 @@ import io
 import re
 import time
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,11 @@ _MANIFEST = "manifest.json"
 #: Alerts of a case that a bundle has, the newest; the manifest says when there were more.
 _MOST_ALERTS = 10_000
 _MAX_BYTES = 4_000_000_000
+#: What reading a zip file that somebody has changed may raise.
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError,
+    NotImplementedError,
+)  # fmt: skip
 _MAX_MEMBERS = 100_000
 _CHUNK = 1_000_000
 
@@ -92,7 +98,7 @@ def verify(source: Path | IO[bytes]) -> tuple[dict[str, Any], str]:
                     raise HaidangError("cases.bundle_extra", name=name[:200])
                 if name not in infos or _digest(bundle, name) != listed[name]["sha256"]:
                     raise HaidangError("cases.bundle_differs", name=name[:200])
-    except (zipfile.BadZipFile, KeyError, TypeError, orjson.JSONDecodeError, OSError, EOFError, RuntimeError) as error:
+    except _DAMAGES as error:
         raise HaidangError("cases.no_bundle", fault=str(error) or repr(error)) from error
     return manifest, hashlib.sha256(data).hexdigest()
 
