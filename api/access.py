@@ -136,10 +136,6 @@ def needs(permission: str, views: bool = False) -> Needs:
 
 
 Anyone = Annotated[User, Depends(current_user)]
-#: For routes that show, change and set what the queue has, without a word on data views: who has one is refused.
-Viewer = Annotated[User, Depends(needs("alerts.read"))]
-Analyst = Annotated[User, Depends(needs("alerts.change"))]
-Administrator = Annotated[User, Depends(needs("settings.change"))]
 RuleReader = Annotated[User, Depends(needs("rules.read"))]
 RuleChanger = Annotated[User, Depends(needs("rules.change"))]
 RuleManager = Annotated[User, Depends(needs("rules.manage"))]

@@ -11,7 +11,6 @@ import gzip
 import io
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -31,6 +30,7 @@ from detectors.indicators.indicator import (
     reference,
     word,
 )
+from pipeline.archives import NO_ARCHIVE
 from pipeline.event import parse_time
 from pipeline.messages import HaidangError
 
@@ -176,10 +176,7 @@ def unpacked(data: bytes, file: str = "") -> bytes:
                 first = next(item for item in archive.infolist() if not item.is_dir())
                 with archive.open(first) as member:
                     data = member.read(MAX_BYTES + 1)
-    except (
-        OSError, EOFError, zlib.error, zstandard.ZstdError, zipfile.BadZipFile, StopIteration, RuntimeError,
-        NotImplementedError, ValueError,
-    ) as error:  # fmt: skip
+    except (*NO_ARCHIVE, StopIteration) as error:
         raise HaidangError("indicators.damaged", source=file or "-", fault=error) from error
     if len(data) > MAX_BYTES:
         raise HaidangError("indicators.too_large", source=file or "-", limit=MAX_BYTES // 1_000_000)

@@ -5,12 +5,9 @@ Nothing is unpacked to the disk, and no name in an archive is used as a path of 
 
 import gzip
 import io
-import lzma
 import re
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,6 +18,7 @@ import zstandard
 from detectors.https import HttpsFault, get
 from detectors.reading import read_bounded
 from detectors.sigma.documents import MAX_FILE, SUFFIXES
+from pipeline.archives import NO_ARCHIVE
 from pipeline.messages import HaidangError
 
 #: Files of one pack, and bytes of all of them.
@@ -35,11 +33,6 @@ _VERSION, _LICENCES = "version.txt", ("license", "license.md", "license.txt", "l
 #: Folders of SigmaHQ's repository that hold rules in use; beside them lie rules that are deprecated or unsupported.
 _RULE_FOLDERS = re.compile(r"rules(-[a-z-]+)?")
 _ZSTD, _GZIP, _ZIP, _ZIP_ENTRY = b"\x28\xb5\x2f\xfd", b"\x1f\x8b", b"PK\x03\x04", b"PK\x01\x02"
-#: What Python's readers of archives raise for bytes that are none, or that they cannot unpack (a password, a method).
-_NO_ARCHIVE = (
-    zipfile.BadZipFile, tarfile.TarError, zstandard.ZstdError, zlib.error, lzma.LZMAError, EOFError, OSError,
-    NotImplementedError, RuntimeError, ValueError, struct.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +88,7 @@ def members(data: bytes, source: str) -> Iterator[tuple[str, bytes | None]]:
     """
     try:
         yield from _zip(data, source) if data.startswith(_ZIP) else _tar(data, source)
-    except _NO_ARCHIVE as error:
+    except NO_ARCHIVE as error:
         raise HaidangError("rulebook.no_archive", source=source, fault=error) from error
 
 

@@ -8,7 +8,6 @@ import io
 import re
 import time
 import zipfile
-import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +15,7 @@ import orjson
 from sqlalchemy import Engine, select
 
 from pipeline.access import note as audit
+from pipeline.archives import NO_ARCHIVE
 from pipeline.cases import showing
 from pipeline.cases.entries import By, file_of
 from pipeline.event import from_micros
@@ -28,11 +28,6 @@ _MANIFEST = "manifest.json"
 #: Alerts of a case that a bundle has, the newest; the manifest says when there were more.
 _MOST_ALERTS = 10_000
 _MAX_BYTES = 4_000_000_000
-#: What reading a zip file that somebody has changed may raise.
-_DAMAGES = (
-    zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, OSError, EOFError, RuntimeError,
-    NotImplementedError,
-)  # fmt: skip
 _MAX_MEMBERS = 100_000
 _CHUNK = 1_000_000
 
@@ -98,7 +93,7 @@ def verify(source: Path | IO[bytes]) -> tuple[dict[str, Any], str]:
                     raise HaidangError("cases.bundle_extra", name=name[:200])
                 if name not in infos or _digest(bundle, name) != listed[name]["sha256"]:
                     raise HaidangError("cases.bundle_differs", name=name[:200])
-    except _DAMAGES as error:
+    except (*NO_ARCHIVE, KeyError, TypeError) as error:
         raise HaidangError("cases.no_bundle", fault=str(error) or repr(error)) from error
     return manifest, hashlib.sha256(data).hexdigest()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from pipeline.command import show
 from pipeline.command.search import micros
 from pipeline.messages import HaidangError, say
-from pipeline.queue import budget, grouping, groups, life, risk
+from pipeline.queue import budget, groups, life, risk
 from pipeline.settings import Settings
 
 _MOST_PARTS = 4
@@ -188,5 +188,3 @@ ACTIONS: Mapping[
     "entities": (add_entities, list_entities),
     "budget": (add_budget, show_budget),
 }
-#: What `queue.did.…` has words for.
-DID = (grouping.OPENED, grouping.REOPENED, grouping.RAISED, *grouping.STATUSES)
