@@ -26,8 +26,9 @@ STATUSES = (NEW, ACKNOWLEDGED, ESCALATED, TRUE_POSITIVE, FALSE_POSITIVE)
 #: What the pipeline writes into a group's history: it came, came back, or grew worse while somebody worked on it.
 OPENED, REOPENED, RAISED = "opened", "reopened", "raised"
 _HOUR = 3_600_000_000
-#: Alerts that are put into groups together, when those of an older version are.
-_PART = 500
+#: Alerts that are put into groups together, when those of an older version are: as many as the stage saves at once, so
+#: that it goes on without a pause as long as there are more.
+_PART = 2000
 
 Row = dict[str, Any]
 
