@@ -6,6 +6,7 @@ ends, everything that it started is killed.
 """
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
@@ -35,6 +36,8 @@ _KEPT_OUTPUT = 2000
 _OPEN_FILES, _FILE_BYTES = 256, 100_000_000
 #: Exit statuses by which a program says what is to become of the message (sysexits.h).
 _REFUSED, _AGAIN = 65, 75
+#: Sets the bounds of a program; of util-linux, which every Linux system has.
+_PRLIMIT = "/usr/bin/prlimit"
 #: How long a program may take to end after it was killed, in seconds; how often what it started is looked for.
 _KILL_SECONDS, _KILL_ROUNDS = 5.0, 10
 #: The variable that says which message a program is run for.
@@ -131,9 +134,12 @@ def run(
     if user is not None:
         groups = [each.gr_gid for each in grp.getgrall() if user.pw_name in each.gr_mem]
         more = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+    with program.open("rb") as file:
+        if not file.read(4).startswith((b"#!", b"\x7fELF")):  # else a shell would take it for its own
+            raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC))
     process = subprocess.Popen(  # noqa: S603 - a program of the one folder, without arguments
-        [str(program)], env=environment, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: _bound(channel), **more,  # noqa: PLW1509
+        [*_bounded(channel), str(program)], env=environment, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, **more,
     )  # fmt: skip
     try:
         output, late = _talk(process, data, channel.timeout_seconds)
@@ -142,18 +148,23 @@ def run(
     return process.returncode, output, late
 
 
-def _bound(channel: ScriptChannel) -> None:
-    """In the child, before the program: bounds that it cannot lift."""
+def _bounded(channel: ScriptChannel) -> list[str]:
+    """Return the program that sets bounds, which what it becomes cannot lift (prlimit(1)).
+
+    Not `preexec_fn`: what runs between fork and exec may wait for ever for a lock that another thread held.
+    """
     memory, seconds = channel.memory_mb * 1_000_000, int(channel.timeout_seconds) + 1
     bounds = {
-        resource.RLIMIT_AS: memory, resource.RLIMIT_CPU: seconds, resource.RLIMIT_NOFILE: _OPEN_FILES,
-        resource.RLIMIT_FSIZE: _FILE_BYTES, resource.RLIMIT_CORE: 0, resource.RLIMIT_NPROC: channel.processes,
+        "as": (resource.RLIMIT_AS, memory), "cpu": (resource.RLIMIT_CPU, seconds), "core": (resource.RLIMIT_CORE, 0),
+        "nofile": (resource.RLIMIT_NOFILE, _OPEN_FILES), "fsize": (resource.RLIMIT_FSIZE, _FILE_BYTES),
+        "nproc": (resource.RLIMIT_NPROC, channel.processes),
     }  # fmt: skip
-    for kind, most in bounds.items():
-        hard = resource.getrlimit(kind)[1]
-        limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (limit, limit))
-    os.umask(0o077)
+    return [_PRLIMIT, *(f"--{name}={_lower(kind, most)}" for name, (kind, most) in bounds.items())]
+
+
+def _lower(kind: int, most: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 def _talk(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) -> tuple[bytes, bool]:

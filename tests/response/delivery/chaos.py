@@ -66,7 +66,7 @@ each = "alert"
 _RATE, _TOGETHER = 40, 4
 #: The share of kills that meet the stage at its work, and not at its start.
 _AT_WORK = 0.8
-_END_SECONDS, _START_SECONDS = 240.0, 1.5
+_START_SECONDS, _END_SECONDS = 60.0, 240.0
 
 
 @dataclass
@@ -134,25 +134,41 @@ def chaos(folder: Path, kills: int, seed: int, state: str = "", disturb: Callabl
             for _ in range(kills):
                 with _stage(settings.data_dir) as process:
                     if chance.random() < _AT_WORK:
-                        eventually(lambda pid=process.pid: _is_ready(engine, pid), 30, 0.02)  # type: ignore[misc]
+                        eventually(lambda pid=process.pid: _is_ready(engine, pid), _START_SECONDS, 0.02)  # type: ignore[misc]
                     time.sleep(chance.uniform(0, 1.0))
                     process.send_signal(signal.SIGKILL)
         finally:
             ended.set()
             entering.join()
-        with _stage(settings.data_dir):
-            time.sleep(_START_SECONDS)
+        with _stage(settings.data_dir) as process:
+            # a stage that ends because its state is away while it starts is for the supervisor to start again
+            eventually(lambda: _is_ready(engine, process.pid), _START_SECONDS)
+            time.sleep(chance.uniform(0, 1.0))
             disturb()
-            waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status != SENT)
-
-            def left() -> int:
-                with engine.connect() as connection:
-                    return connection.scalar(waiting) or 0
-
-            eventually(lambda: not left(), _END_SECONDS, 0.3)
-            result.not_sent = left()
+            _wait_for_end(process, engine)
+            result.not_sent = _left(engine)
         _count(result, settings, receiver, box)
     return result
+
+
+def _wait_for_end(process: "subprocess.Popen[bytes]", engine: Engine) -> None:
+    """Wait until all is sent; fail with what is left, and let the stage say where each of its threads is."""
+    try:
+        eventually(lambda: process.poll() is not None or not _left(engine), _END_SECONDS, 0.3)
+    except AssertionError as error:
+        process.send_signal(signal.SIGABRT)
+        columns = deliveries.c
+        which = (columns.channel, columns.kind, columns.status, columns.attempts, columns.answer)
+        with engine.connect() as connection:
+            left = connection.execute(select(*which, func.count()).where(columns.status != SENT).group_by(*which)).all()
+        raise AssertionError(f"left after {_END_SECONDS} s: {left[:10]}") from error
+    assert process.poll() is None, f"the stage ended by itself with {process.returncode}"
+
+
+def _left(engine: Engine) -> int:
+    with engine.connect() as connection:
+        query = select(func.count()).select_from(deliveries).where(deliveries.c.status != SENT)
+        return connection.scalar(query) or 0
 
 
 def _is_ready(engine: Engine, pid: int) -> bool:
@@ -196,7 +212,7 @@ def _site(folder: Path, receiver: Receiver, box: Mailbox, state: str) -> Setting
 @contextmanager
 def _stage(data_dir: Path) -> Iterator["subprocess.Popen[bytes]"]:
     environment = {**os.environ, "HAIDANG_DATA_DIR": str(data_dir)}
-    process = subprocess.Popen([sys.executable, "-m", "response.delivery"], env=environment)
+    process = subprocess.Popen([sys.executable, "-X", "faulthandler", "-m", "response.delivery"], env=environment)
     try:
         yield process
     finally:
