@@ -11,6 +11,7 @@ from api import (
     alerts,
     audit,
     cases,
+    console,
     delivery,
     devices,
     indicators,
@@ -52,6 +53,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
+    app.include_router(console.router)  # the last, for its screens are any path
     app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
     answer_faults(app)
     return app

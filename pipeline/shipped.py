@@ -7,7 +7,17 @@ SHIPPED = Path("haidang")
 
 
 def shipped_rules() -> Path:
-    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
+    """Return the folder of the rules that we ship."""
+    return _shipped("rules", "rules")
+
+
+def shipped_console() -> Path:
+    """Return the folder of the built console; empty in a checkout where nobody has built it."""
+    return _shipped("dashboards/console/dist", "console")
+
+
+def _shipped(checkout: str, wheel: str) -> Path:
+    """Return a folder: beside the packages in a checkout, as data in a wheel."""
     root = Path(__file__).parents[1]
-    checkout = root / "rules"
-    return checkout if checkout.is_dir() else root / "haidang_data" / "rules"
+    data = root / "haidang_data" / wheel
+    return data if data.is_dir() else root / checkout
