@@ -40,6 +40,7 @@ const WORK: readonly Screen[] = [
   { name: "overview", needs: "", icon: "activity", letter: "o", shows: screen(() => import("./screens/overview")) },
   { name: "queue", needs: "alerts.read", icon: "queue", letter: "q", shows: screen(() => import("./screens/queue")) },
   { name: "hunt", needs: "events.read", icon: "search", letter: "h", shows: screen(() => import("./screens/hunt")) },
+  { name: "dashboards", needs: "events.read", icon: "dashboard", letter: "d", shows: screen(() => import("./screens/dashboards")) },
   { name: "alert", needs: "alerts.read", icon: "alert", letter: "", shows: screen(() => import("./screens/alert")), hidden: true },
   { name: "entity", needs: "events.read", icon: "user", letter: "", shows: screen(() => import("./screens/entity")), hidden: true },
   { name: "account", needs: "", icon: "account", letter: "", shows: screen(() => import("./screens/account")), hidden: true },
