@@ -11,6 +11,7 @@ from pipeline.logs import log
 from pipeline.messages import HaidangError, Unavailable, say
 from pipeline.stage import STATE_AWAY
 from pipeline.store import SearchError
+from pipeline.store.query_string import QueryFault
 
 #: Kinds of Pydantic's faults and our sentences for them; any other one is `api.invalid`.
 _SENTENCES = {
@@ -81,10 +82,15 @@ def answer_faults(app: FastAPI) -> None:
 
 
 async def _search(_request: Request, error: Exception) -> JSONResponse:
-    """A fault in a query text has a `position` (characters from 0) and a `reason`."""
-    body = {"detail": str(error), "position": getattr(error, "position", None)}
-    reason = getattr(error, "reason", None)
-    return JSONResponse(body if reason is None else {**body, "reason": reason}, 400)
+    return JSONResponse(told(error), 400)
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """Return what is said of a search that cannot be done: of a fault in a query text also its `position` there
+    (characters from 0) and the `reason`."""
+    if isinstance(error, QueryFault):
+        return {"detail": str(error), "position": error.position, "reason": error.reason}
+    return {"detail": str(error)}
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
 from api.access import needs, noted
+from api.faults import told
 from api.searching import Searching
 from pipeline import store
 from pipeline.event import Event
 from pipeline.identity.users import User
 from pipeline.messages import say
+from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.request import MAX_WINDOW
 
@@ -62,6 +64,16 @@ async def search_text(
     filters = [{"range": {q.TIME: bounds}}] if bounds else []
     body = {"query": {"bool": {"must": [{"query_string": {"query": text}}], "filter": filters}}, "size": size}
     return await searching_of(request).answer(lambda: _found(request, user, collection, body))
+
+
+@router.get("/query/check")
+def check(_user: Reader, text: Annotated[str, Query(alias="q", max_length=100_000)] = "") -> dict[str, Any]:
+    """Say whether a query text can be understood, or else where not, as a search would; nothing is searched."""
+    try:
+        q.parse_query({"query_string": {"query": text}})
+    except SearchError as error:
+        return {"good": False, **told(error)}
+    return {"good": True}
 
 
 @router.get("/events/{identifier}")
