@@ -98,6 +98,13 @@ def current_user(request: Request, _shown: Annotated[object, Depends(_bearer)] =
     return user
 
 
+def person(user: User) -> str:
+    """Return the name of somebody with a session. Answers 400 for a token, which is no person's."""
+    if not user.session:
+        raise HTTPException(400, say("api.no_person"))
+    return user.name
+
+
 def limit_of(limit: Limit, name: str) -> None:
     """Count a request. Answers 429 with `Retry-After` for one too many."""
     if wait := limit.take(name):

@@ -19,6 +19,7 @@ from api import (
     pages,
     rule_packs,
     rules,
+    saved,
     search,
     status,
 )
@@ -47,11 +48,12 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, oidc, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
+        login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
+        status,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
-    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
+    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))
     answer_faults(app)
     return app

@@ -8,6 +8,15 @@ SHIPPED = Path("haidang")
 
 def shipped_rules() -> Path:
     """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
+    return _shipped("rules", "rules")
+
+
+def shipped_dashboards() -> Path:
+    """Return the folder of the dashboards that we ship."""
+    return _shipped("dashboards/ready", "dashboards")
+
+
+def _shipped(in_checkout: str, in_wheel: str) -> Path:
     root = Path(__file__).parents[1]
-    checkout = root / "rules"
-    return checkout if checkout.is_dir() else root / "haidang_data" / "rules"
+    checkout = root / in_checkout
+    return checkout if checkout.is_dir() else root / "haidang_data" / in_wheel

@@ -57,6 +57,11 @@ class Site:
         with self.engine.begin() as connection:
             users.create_user(connection, name, role, PASSWORD)
 
+    def log_in(self, name: str) -> str:
+        """Return a new session of a user with `PASSWORD`."""
+        with self.client() as client:
+            return str(client.post("/api/v1/login", json={"name": name, "password": PASSWORD}).json()["token"])
+
     def token(self, name: str, role: str) -> str:
         """Return a new token that reads the API."""
         with self.engine.begin() as connection:
