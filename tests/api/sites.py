@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from sqlalchemy import Engine
 
 from api.app import make_app
 from api.searching import Searching
-from api.serve import configuration
+from api.serve import Server, configuration
 from pipeline import access, bus, store
 from pipeline.bus import open_bus
 from pipeline.event import Event, encode, event_id, format_time, to_micros
@@ -88,7 +87,7 @@ class _Serving:
         self._reader = store.open_reader(folder, self._settings.store)
         self._searching = Searching()
         self._app = make_app(self._settings, self._engine, self._reader, self._searching)
-        self._server = uvicorn.Server(configuration(self._app))
+        self._server = Server(configuration(self._app))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
