@@ -13,6 +13,7 @@ from api import (
     cases,
     delivery,
     devices,
+    export,
     indicators,
     live,
     login,
@@ -47,11 +48,12 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.requests = Limit(settings.access.requests_per_minute)
     app.state.log_ins = Limit(settings.access.logins_per_minute)
     app.state.live = live.Live(lambda: marks.look(engine, settings))
+    app.state.exports = export.Exports()
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status, live,
+        status, live, export,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

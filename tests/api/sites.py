@@ -115,9 +115,14 @@ def index(settings: Settings, engine: Engine, events: list[Event], copies: Seque
     stage = Stage("store", settings, engine, queue)
     reader = store.open_reader(settings.data_dir, settings.store)
     running = threading.Thread(target=index_topics, args=(stage,))
+
+    def there(collection: str) -> int:
+        return int(reader.search(collection, {"size": 0})["hits"]["total"]["value"])
+
+    wanted = [(name, there(name) + len(more)) for name, more in ((store.EVENTS, events), (store.ALERTS, copies))]
     running.start()
-    for collection, wanted in ((store.EVENTS, events), (store.ALERTS, copies)):
-        while reader.search(collection, {"size": 0})["hits"]["total"]["value"] < len(wanted):
+    for collection, count in wanted:
+        while there(collection) < count:
             assert running.is_alive()
             time.sleep(0.02)
     stage.stopping.set()
