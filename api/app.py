@@ -19,6 +19,7 @@ from api import (
     login,
     oidc,
     pages,
+    processes,
     rule_packs,
     rules,
     saved,
@@ -53,7 +54,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status, live, export,
+        status, live, export, processes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
