@@ -23,6 +23,8 @@ from pipeline.messages import say
 COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"
 #: What a page sends with requests that it makes by itself: they do not keep a session open.
 BY_ITSELF = "x-haidang-by-itself"
+#: What a page asks for by itself where it can send no header (`EventSource`).
+_ALWAYS_BY_ITSELF = "/api/v1/live"
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 #: A secret is never longer than this; what is, is no secret of ours.
 _SECRET_LENGTH = 200
@@ -78,7 +80,7 @@ def user_of(request: Request) -> User | None:
     if not secret:
         return None
     engine = engine_of(request)
-    used = BY_ITSELF not in request.headers
+    used = BY_ITSELF not in request.headers and request.url.path != _ALWAYS_BY_ITSELF
     user = logins.user_of(engine, secret, request.app.state.settings, used)
     if user is None:
         holder = access.holder_of(engine, secret)
@@ -96,6 +98,13 @@ def current_user(request: Request, _shown: Annotated[object, Depends(_bearer)] =
         raise HTTPException(401, say("api.who"), {"WWW-Authenticate": "Bearer"})
     limit_of(request.app.state.requests, user.name)
     return user
+
+
+def person(user: User) -> str:
+    """Return the name of somebody with a session. Answers 400 for a token, which is no person's."""
+    if not user.session:
+        raise HTTPException(400, say("api.no_person"))
+    return user.name
 
 
 def limit_of(limit: Limit, name: str) -> None:

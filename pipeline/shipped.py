@@ -11,6 +11,11 @@ def shipped_rules() -> Path:
     return _shipped("rules", "rules")
 
 
+def shipped_dashboards() -> Path:
+    """Return the folder of the dashboards that we ship."""
+    return _shipped("dashboards/ready", "dashboards")
+
+
 def shipped_console() -> Path:
     """Return the folder of the built console; empty in a checkout where nobody has built it."""
     return _shipped("dashboards/console/dist", "console")
