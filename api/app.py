@@ -13,6 +13,7 @@ from api import (
     cases,
     delivery,
     devices,
+    fields,
     indicators,
     login,
     oidc,
@@ -47,7 +48,8 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, oidc, accounts, search, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit, status,
+        login, oidc, accounts, search, fields, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
+        status,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

@@ -21,6 +21,10 @@ ALERTS = "alerts"
 CANARIES = "canaries"
 
 
+#: Types of fields: times, values compared as texts (truth values too), numbers, and lines searched by their words.
+DATE, KEYWORD, NUMBER, TEXT = "date", "keyword", "number", "text"
+
+
 class SearchError(HaidangError):
     """A request that the store cannot answer; nothing is wrong with the store."""
 
@@ -45,6 +49,13 @@ class Index(NamedTuple):
     name: str
     latest: int
     size: int
+
+
+class Field(NamedTuple):
+    """A field that some event has, and the type of its values; where they are of several types, that of its name."""
+
+    name: str
+    type: str
 
 
 class Writer(Protocol):
@@ -91,6 +102,9 @@ class Reader(Protocol):
         Raises:
             SearchError: as `search`.
         """
+
+    def fields(self, collection: str) -> list[Field]:
+        """Return every field that the collection knows, by name; one that only deleted events had may be among them."""
 
     def close(self) -> None:
         """Release files."""

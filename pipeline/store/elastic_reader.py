@@ -10,12 +10,13 @@ from elasticsearch import ApiError
 
 from pipeline.event import Event
 from pipeline.settings import Store
-from pipeline.store import ALERTS, SearchError
+from pipeline.store import ALERTS, Field, SearchError
 from pipeline.store import elastic_aggregate as aggregate
 from pipeline.store import query as q
 from pipeline.store.elastic_client import answers, connect
 from pipeline.store.elastic_query import translate
-from pipeline.store.elastic_schema import LINE, TIME
+from pipeline.store.elastic_schema import LINE, TIME, field_of
+from pipeline.store.fields import listed
 from pipeline.store.request import parse_request
 
 _BAD_REQUEST = 400
@@ -78,6 +79,21 @@ class ElasticReader:
         finally:
             with suppress(ApiError, TransportError):  # it goes by itself
                 self._client.close_point_in_time(id=view)
+
+    def fields(self, collection: str) -> list[Field]:
+        index = self._index(collection)
+        told = self._answer(
+            lambda: self._client.field_caps(
+                index=index, fields="*", filters="-metadata,-parent", include_empty_fields=False,
+                ignore_unavailable=True, allow_no_indices=True,
+            )
+        )  # fmt: skip
+        found: dict[str, set[str]] = {}
+        for column in told["fields"]:
+            field = field_of(column)
+            if field is not None:
+                found.setdefault(field[0], set()).add(field[1])
+        return listed(found)
 
     def close(self) -> None:
         self._client.close()

@@ -12,12 +12,14 @@ from typing import Any
 import tantivy
 
 from pipeline.event import Event
-from pipeline.store import SearchError
+from pipeline.store import Field, SearchError
 from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
 from pipeline.store.days import covers
+from pipeline.store.fields import listed
 from pipeline.store.request import Order, Request, only, parse_order, parse_request
 from pipeline.store.tantivy_aggregate import Aggregator
+from pipeline.store.tantivy_fields import FieldNames
 from pipeline.store.tantivy_kinds import Kinds
 from pipeline.store.tantivy_part import Part
 from pipeline.store.tantivy_schema import blocks_path, kinds_path, open_index
@@ -36,6 +38,7 @@ class TantivyReader:
         self._folder = folder
         self._open: dict[Path, _Open] = {}
         self._lock = threading.Lock()
+        self._names = FieldNames()
 
     def search(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
@@ -76,6 +79,9 @@ class TantivyReader:
                     yield from _merged([part.lines(condition) for part in parts])
                 except ValueError as error:
                     raise SearchError("search.refused", reason=error) from error
+
+    def fields(self, collection: str) -> list[Field]:
+        return listed(self._names.of(self._folder / collection))
 
     def close(self) -> None:
         with self._lock:

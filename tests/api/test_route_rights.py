@@ -34,7 +34,7 @@ LOGGED_IN = {
 #: What each route asks for; `/api/v1` left out.
 RIGHTS = {
     "POST /search/{collection}": "events.read", "GET /search/{collection}": "events.read",
-    "GET /events/{identifier}": "events.read",
+    "GET /events/{identifier}": "events.read", "GET /fields": "events.read",
     "GET /alerts/groups": "alerts.read", "GET /alerts/groups/{identifier}": "alerts.read",
     "GET /alerts/entities": "alerts.read", "GET /alerts/budget": "alerts.read",
     "GET /delivery/channels": "delivery.read", "GET /delivery/messages": "delivery.read",
@@ -82,7 +82,7 @@ RIGHTS = {
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {
-    "POST /search/{collection}", "GET /search/{collection}", "GET /events/{identifier}", "GET /alerts",
+    "POST /search/{collection}", "GET /search/{collection}", "GET /events/{identifier}", "GET /fields", "GET /alerts",
     "GET /alerts/groups", "GET /alerts/groups/{identifier}",
     "POST /alerts/changes", "GET /alerts/{identifier}", "GET /devices", "GET /devices/one", "GET /c2",
     "GET /rules/{identifier}/explain/{event}",

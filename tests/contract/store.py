@@ -345,6 +345,26 @@ class StoreContract:
         ]
         assert [bucket["doc_count"] for bucket in buckets[1]["time"]["buckets"]] == [2]
 
+    def test_every_field_is_known_with_its_type(self, writer: Writer, reader: Reader) -> None:
+        always = {("@timestamp", "date"), ("event.id", "keyword"), ("message", "text"), ("event.original", "text")}
+        assert set(reader.fields(EVENTS)) == always
+        kinds = event(9, event__kind="event", event__dataset="test", event__code="4624", labels__source="a")
+        put(
+            writer, *SAMPLE, kinds, event(10, source__port="443", host__name=7, deep={"er": {"still": [1, {"x": "y"}]}})
+        )
+        assert reader.fields(EVENTS) == sorted(reader.fields(EVENTS))
+        assert set(reader.fields(EVENTS)) - always == {
+            ("user.name", "keyword"), ("source.ip", "keyword"), ("source.port", "number"), ("host.name", "keyword"),
+            ("event.category", "keyword"), ("ok", "keyword"), ("event.code", "keyword"), ("n", "number"), ("ratio", "number"),
+            ("winlog.event_data.Image", "keyword"), ("event.kind", "keyword"), ("event.dataset", "keyword"),
+            ("labels.source", "keyword"), ("deep.er.still", "number"), ("deep.er.still.x", "keyword"),
+        }  # fmt: skip
+        many = {f"field.of.a.thousand.number_{number}": "x" * (number % 30) for number in range(1_000)}
+        put(writer, {**event(11), **many}, {**event(12), "@timestamp": "2019-01-01T00:00:00Z", "b" * 300: 1})
+        names = {field.name for field in reader.fields(EVENTS)}
+        assert names >= {*many, "b" * 300, "user.name"}
+        assert set(reader.fields(ALERTS)) == always
+
     @pytest.mark.parametrize(
         "body",
         [
