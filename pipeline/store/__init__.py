@@ -17,6 +17,8 @@ from pipeline.store.document import Document
 #: The two collections: events by the day they happened, alerts as the queue holds them.
 EVENTS = "events"
 ALERTS = "alerts"
+#: Both of them: what `Reader.search` looks at together.
+BOTH = f"{EVENTS},{ALERTS}"
 #: Where canaries are written; no search looks there.
 CANARIES = "canaries"
 
@@ -84,7 +86,7 @@ class Reader(Protocol):
     """A reading end; any number of them. Sees the last commit."""
 
     def search(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer a search body with Elasticsearch's response JSON.
+        """Answer a search body with Elasticsearch's response JSON; `collection` may be `BOTH`.
 
         Raises:
             SearchError: the body is not of the subset; the text says where and what is expected.
