@@ -15,6 +15,7 @@ from api import (
     delivery,
     devices,
     export,
+    fields,
     indicators,
     live,
     login,
@@ -54,8 +55,8 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status, live, export, processes,
+        login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
+        audit, status, live, export, processes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
