@@ -5,13 +5,20 @@ import { language, t } from "./words";
 /** What the server did not answer; `status` 0: it could not be reached. `position`: the character of a query's fault. */
 export class Refused extends Error {
   constructor(readonly status: number, readonly body: { detail?: unknown; position?: number; reason?: string } = {}) {
-    super(typeof body.detail === "string" ? body.detail : t(status === 0 ? "fault.away" : "fault.answer", { status }));
+    super(saidIn(body.detail) || t(status === 0 ? "fault.away" : "fault.answer", { status }));
   }
 
   /** Whether it may be otherwise in a moment, without anybody doing anything. */
   get passes(): boolean {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
+}
+
+/** Return what an answer says of its fault: a sentence, or one for each value that does not fit. */
+function saidIn(detail: unknown): string {
+  if (typeof detail === "string") return detail;
+  if (!Array.isArray(detail)) return "";
+  return detail.map(({ loc = [], msg = "" }: { loc?: unknown[]; msg?: string }) => `${loc.slice(1).join(".")}: ${msg}`).slice(0, 5).join("\n");
 }
 
 type Values = Record<string, string | number | boolean | null | undefined>;

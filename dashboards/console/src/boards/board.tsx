@@ -7,7 +7,7 @@ import { Icon } from "../parts/icon";
 import { Item, MenuButton } from "../parts/popover";
 import { go } from "../address";
 import { t } from "../words";
-import { COLUMNS, filled, type Board, type Panel } from "./model";
+import { COLUMNS, filled, said, type Board, type Panel } from "./model";
 import { PanelBody } from "./panel";
 
 interface Shared { board: Board; turn: number }
@@ -70,7 +70,7 @@ export function BoardEdit({ board, turn, onChange, onEdit, edited }: EditProps) 
 
 function PanelHead({ panel, board, children }: { panel: Panel; board: Board; children?: ComponentChildren }) {
   const open = () => go("hunt", { q: filled(panel.query, board.variables), index: panel.index, ...(panel.fields[0] && panel.kind !== "points" ? { group: panel.fields[0] } : {}) });
-  return <header class="panel-head"><h3 class="clip" title={panel.title}>{panel.title}</h3>
-    <span class="line">{children ?? (panel.kind !== "text" && <MenuButton kind="plain small" icon="more" label={t("board.panel_menu")}>{() => <Item icon="search" says={t("board.open_in_hunt")} run={open} />}</MenuButton>)}</span>
+  return <header class="panel-head"><h3 class="clip" title={said(panel.title)}>{said(panel.title)}</h3>
+    <span class="line">{children ?? (panel.kind !== "text" && panel.index !== "c2" && <MenuButton kind="plain small" icon="more" label={t("board.panel_menu")}>{() => <Item icon="search" says={t("board.open_in_hunt")} run={open} />}</MenuButton>)}</span>
   </header>;
 }

@@ -26,6 +26,14 @@ const HITS = 500;
 const MEASURE = "measure";
 const BARS = 120;
 
+/** The API's counts of contacts with C2 servers. */
+export interface Contacts { all: { devices: number; contacts: number }; groups: { group: string; devices: number; contacts: number }[] }
+
+/** Return what a panel shows of contacts with C2 servers: devices, each once. */
+export function contactsOf(found: Contacts, nameOf: (group: string) => string): Data {
+  return { ...NOTHING, value: found.all.devices, total: found.all.devices, cells: found.groups.map(({ group, devices }) => ({ keys: [nameOf(group)], value: devices })) };
+}
+
 export const NOTHING: Data = { times: [], widthMs: 0, series: [], cells: [], value: null, before: null, hits: [], total: 0 };
 
 /** Return the body of a panel's search; null for one that asks for nothing, or whose fields are not chosen yet. */

@@ -1,12 +1,11 @@
 // A drawing by ECharts, which is loaded when the first one is shown.
 
 import { useEffect, useRef } from "preact/hooks";
-import { plain } from "../format";
 import { language } from "../words";
 import { colours } from "./colours";
 import type { Data } from "./data";
 import { optionsOf, pressedOf, type Pressed } from "./options";
-import type { Panel } from "./model";
+import { said, type Panel } from "./model";
 
 interface Chart { setOption: (option: object, whole: boolean) => void; resize: () => void; dispose: () => void; on: (event: "click", then: (event: { name?: string }) => void) => void }
 
@@ -44,7 +43,7 @@ export function Drawing({ panel, data, onPress, onOpen }: Props) {
     };
   }, []);
   useEffect(() => chart.current?.setOption(optionsOf(panel, data, now), true), [panel, data, now]);
-  return <div class="drawing" ref={box} role="img" aria-label={`${plain(panel.title)}: ${inWords(data)}`} />;
+  return <div class="drawing" ref={box} role="img" aria-label={`${said(panel.title)}: ${inWords(data)}`} />;
 }
 
 /** The numbers of a drawing for those who do not see it. */

@@ -1,7 +1,7 @@
 // What a dashboard is: panels, each a query, a kind of chart and fields; variables; a time range. Stored and exchanged as
 // this JSON (version 1).
 
-import type { Key } from "../words";
+import { language, type Key } from "../words";
 
 export const KINDS = [
   "line", "area", "bar", "stacked", "pie", "heatmap", "table", "number", "gauge", "treemap", "sankey", "graph", "tilemap", "points", "timeline", "top", "text",
@@ -10,6 +10,11 @@ export type Kind = (typeof KINDS)[number];
 
 export const METRICS = ["count", "cardinality", "sum", "avg", "max", "min"] as const;
 export type Metric = (typeof METRICS)[number];
+
+export type Index = "events" | "alerts" | "c2";
+
+/** By what contacts with C2 servers are counted. */
+export const C2_BY = ["kind", "family", "unit", "day", "week", "month", "device"] as const;
 
 export interface Options {
   /** What is measured; of all but the count, of `metric_field`. */
@@ -21,21 +26,27 @@ export interface Options {
   unit?: "" | "bytes" | "seconds" | "percent";
   /** The end of a gauge's scale. */
   most?: number;
-  text?: string;
+  text?: Words;
   /** A map that the site has uploaded, by its id. */
   map?: string;
 }
 
+/** A text, or of dashboards that come with us one for each language. */
+export type Words = string | { vi: string; en: string };
+
+export const said = (words: Words): string => (typeof words === "string" ? words : words[language]);
+
 export interface Panel {
   id: string;
-  title: string;
+  title: Words;
   kind: Kind;
   x: number;
   y: number;
   w: number;
   h: number;
   query: string;
-  index: "events" | "alerts";
+  /** What is searched; `c2` are the counts of devices that spoke with C2 servers, by the word in the first field. */
+  index: Index;
   fields: string[];
   options: Options;
 }

@@ -1,7 +1,7 @@
 // How a panel's numbers are drawn: data and the page's colours enter, ECharts' options leave. Tooltips are drawn, not HTML:
 // a value of an event is never parsed.
 
-import { clockAt, number, plain, short, tick } from "../format";
+import { clockAt, percent, plain, short, tick } from "../format";
 import { t } from "../words";
 import type { Cell, Data } from "./data";
 import { write } from "./measure";
@@ -12,6 +12,7 @@ export interface Colours { text: string; quiet: string; line: string; surface: s
 /** What pressing a part of the drawing asks for: values of the panel's fields, in their order. */
 export interface Pressed { values: string[]; from?: number; to?: number }
 
+const FONT = "'Be Vietnam Pro', sans-serif";
 const NAME_LENGTH = 28;
 const cut = (text: string): string => (text.length > NAME_LENGTH ? `${text.slice(0, NAME_LENGTH - 1)}…` : text);
 
@@ -27,7 +28,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
     },
   };
   const shared = {
-    animation: false, color: colours.series, textStyle: { color: colours.text, fontFamily: "inherit", fontSize: 12 }, tooltip,
+    animation: false, color: colours.series, textStyle: { color: colours.text, fontFamily: FONT, fontSize: 12 }, tooltip,
     grid: { left: 8, right: 16, top: 16, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },
   };
   const values = { type: "value", min: 0, axisLabel: { color: colours.quiet, formatter: (value: number) => says(value) }, splitLine: { lineStyle: { color: colours.line } } };
@@ -44,14 +45,17 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
         series: data.series.map(({ name, values: each }) => ({ type: "bar", stack: "all", name, data: each, barCategoryGap: "12%" })),
       };
     case "pie":
-      return { ...shared, series: [{ type: "pie", radius: ["42%", "72%"], center: ["50%", "50%"], data: data.cells.map((cell) => ({ name: keyOf(cell), value: cell.value })), itemStyle: { borderColor: colours.surface, borderWidth: 2 }, label: { color: colours.text, formatter: ({ name, percent }: { name: string; percent: number }) => `${cut(plain(name))} ${number(Math.round(percent))} %` } }] };
+      return {
+        ...shared, legend: { type: "scroll", orient: "vertical", left: "52%", top: "middle", icon: "circle", textStyle: { color: colours.text }, formatter: (name: string) => `${cut(plain(name))}  ${percent((data.cells.find((cell) => keyOf(cell) === name)?.value ?? 0) / Math.max(1, data.cells.reduce((sum, { value }) => sum + value, 0)))}` },
+        series: [{ type: "pie", radius: ["48%", "80%"], center: ["26%", "50%"], data: data.cells.map((cell) => ({ name: keyOf(cell), value: cell.value })), itemStyle: { borderColor: colours.surface, borderWidth: 2 }, label: { show: false } }],
+      };
     case "heatmap": {
       const rows = [...new Set(data.cells.map(({ keys }) => keys[0] ?? ""))], columns = [...new Set(data.cells.map(({ keys }) => keys[1] ?? ""))];
       if (data.times.length) columns.sort((one, other) => Number(one) - Number(other));
       const most = Math.max(1, ...data.cells.map(({ value }) => value));
       return {
         ...shared, grid: { ...shared.grid, bottom: 40 }, xAxis: names(columns, data.times.length ? { axisLabel: { color: colours.quiet, hideOverlap: true, formatter: (time: string) => tick(Number(time), span) } } : {}), yAxis: names(rows, { inverse: true }),
-        visualMap: { min: 0, max: most, orient: "horizontal", left: "center", bottom: 0, itemHeight: 96, itemWidth: 10, textStyle: { color: colours.quiet }, formatter: (value: number) => short(Math.round(value)), inRange: { color: [colours.surface, colours.accent] } },
+        visualMap: { min: 0, max: most, orient: "horizontal", left: "center", bottom: 0, itemHeight: 96, itemWidth: 10, textStyle: { color: colours.quiet }, formatter: (value: number) => short(Math.round(value)), inRange: { color: [`${colours.accent}26`, colours.accent] } },
         series: [{ type: "heatmap", data: data.cells.filter(({ value }) => value).map(({ keys, value }) => [columns.indexOf(keys[1] ?? ""), rows.indexOf(keys[0] ?? ""), value]) }],
       };
     }
@@ -60,7 +64,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
       return { ...shared, series: [{ type: "gauge", max: most, radius: "92%", center: ["50%", "58%"], progress: { show: true, width: 14, itemStyle: { color: colours.accent } }, axisLine: { lineStyle: { width: 14, color: [[1, colours.line]] } }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { color: colours.quiet, distance: 20, formatter: (value: number) => (value === 0 || value === most ? says(value) : "") }, pointer: { show: false }, detail: { offsetCenter: [0, 0], color: colours.text, fontSize: 28, formatter: (value: number) => says(value) }, data: [{ value: data.value ?? 0 }] }] };
     }
     case "treemap":
-      return { ...shared, series: [{ type: "treemap", roam: false, nodeClick: false, breadcrumb: { show: false }, width: "100%", height: "100%", itemStyle: { borderColor: colours.surface }, upperLabel: { show: Boolean(panel.fields[1]), height: 20, color: colours.text, backgroundColor: "transparent" }, label: { formatter: ({ name, value }: { name: string; value: number }) => `${cut(plain(name))}\n${says(value)}` }, levels: [{ itemStyle: { borderWidth: 0, gapWidth: 2 } }, { itemStyle: { gapWidth: 1, borderWidth: 2 }, colorSaturation: [0.35, 0.6] }], data: nested(data.cells) }] };
+      return { ...shared, series: [{ type: "treemap", roam: false, nodeClick: false, breadcrumb: { show: false }, width: "100%", height: "100%", itemStyle: { borderColor: colours.surface }, upperLabel: { show: Boolean(panel.fields[1]), height: 20, color: colours.text, backgroundColor: colours.surface, formatter: ({ name }: { name: string }) => cut(plain(name)) }, label: { color: colours.surface, lineHeight: 16, overflow: "truncate", formatter: ({ name, value }: { name: string; value: number }) => `${cut(plain(name))}\n${says(value)}` }, levels: [{ itemStyle: { borderWidth: 0, gapWidth: 2 } }, { itemStyle: { gapWidth: 1, borderWidth: 2 }, colorSaturation: [0.35, 0.6] }], data: nested(data.cells) }] };
     case "sankey": {
       const links = data.cells.flatMap(({ keys, value }) => keys.slice(1).map((key, place) => ({ source: `${place}\u0000${keys[place]}`, target: `${place + 1}\u0000${key}`, value })));
       const joined = [...Map.groupBy(links, ({ source, target }) => `${source}\u0001${target}`).values()].map((same) => ({ ...(same[0] as (typeof links)[number]), value: same.reduce((sum, { value }) => sum + value, 0) }));

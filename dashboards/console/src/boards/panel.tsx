@@ -3,19 +3,20 @@
 import { lazy, Suspense } from "preact/compat";
 import { go, place, type Chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
+import { ask, withValues } from "../api";
 import { percent, plain } from "../format";
 import { marks } from "../live";
 import { Fault, Share, When } from "../parts/marks";
 import { Value } from "../parts/value";
 import { clause, narrowed } from "../query";
-import { chooseSpan, range } from "../range";
+import { bounds, chooseSpan, range } from "../range";
 import { search } from "../search";
-import { rich, t } from "../words";
+import { rich, t, word } from "../words";
 import { summaryOf } from "../screens/hunt";
-import { bodyBefore, bodyOf, dataOf, isEmpty, type Data } from "./data";
+import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, type Contacts, type Data } from "./data";
 import { Drawing } from "./drawing";
 import { write } from "./measure";
-import { filled, type Panel, type Variable } from "./model";
+import { filled, said, type Panel, type Variable } from "./model";
 import type { Pressed } from "./options";
 import { Points } from "./points";
 import { Tiles } from "./tiles";
@@ -28,22 +29,28 @@ interface Props { panel: Panel; variables: readonly Variable[]; turn: number }
 
 export function PanelBody({ panel, variables, turn }: Props) {
   const query = filled(panel.query, variables);
-  const body = bodyOf(panel, query);
+  const { index } = panel;
+  const body = index === "c2" ? {} : bodyOf(panel, query);
   const asked = JSON.stringify([panel.kind, panel.fields, panel.options, query, panel.index, range.value, place.value.chosen.unit ?? "", turn]);
   const answer = useAnswer(body ? asked : null, async (signal, byItself) => {
+    if (index === "c2") {
+      const by = panel.fields[0] ?? "kind";
+      const contacts = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), { signal, byItself });
+      return { data: contactsOf(contacts, (group) => (by === "kind" ? word("device", group) : group)), at: Date.now() };
+    }
     const before = bodyBefore(panel, query);
-    const [found, earlier] = await Promise.all([search(bodyOf(panel, query) ?? {}, signal, byItself, panel.index), before ? search(before, signal, byItself, panel.index) : null]);
+    const [found, earlier] = await Promise.all([search(bodyOf(panel, query) ?? {}, signal, byItself, index), before ? search(before, signal, byItself, index) : null]);
     return { data: dataOf(panel, found, earlier), at: Date.now() };
   });
   useChange(marks.queue, () => { if (panel.index === "alerts" && Date.now() - (answer.value?.at ?? 0) > QUIET_MS) answer.again(true); });
-  if (panel.kind === "text") return <div class="wrap">{rich(panel.options.text ?? "")}</div>;
+  if (panel.kind === "text") return <div class="wrap">{rich(said(panel.options.text ?? ""))}</div>;
   if (!body) return <p class="quiet">{t("board.choose_fields")}</p>;
   if (answer.fault) return <Fault of={answer.fault} />;
   if (!answer.value) return <p class="quiet small" role="status">{t("loading")}</p>;
   const { data } = answer.value;
   if (isEmpty(panel, data)) return <p class="quiet nothing">{t("board.no_data")}</p>;
-  const press = ({ values, from, to }: Pressed) => drill(panel, query, values, from, to);
-  const open = (id: string) => go("hunt", { q: query, index: panel.index, event: id });
+  const press = ({ values, from, to }: Pressed) => (index === "c2" ? go("network") : drill(panel, query, values, from, to));
+  const open = (id: string) => go("hunt", { q: query, index, event: id });
   return <div class={`fill ${answer.waits ? "waits" : ""}`}><Kind panel={panel} data={data} onPress={press} onOpen={open} /></div>;
 }
 
@@ -60,7 +67,7 @@ function Kind({ panel, data, onPress, onOpen }: KindProps) {
   const says = (value: number) => write(value, panel.options);
   switch (panel.kind) {
     case "line": case "area":
-      return <Suspense fallback={null}><Lines times={data.times} series={data.series} area={panel.kind === "area"} write={says} onSpan={chooseSpan} label={panel.title} /></Suspense>;
+      return <Suspense fallback={null}><Lines times={data.times} series={data.series} area={panel.kind === "area"} write={says} onSpan={chooseSpan} label={said(panel.title)} /></Suspense>;
     case "number":
       return <Single panel={panel} data={data} onPress={onPress} />;
     case "top":

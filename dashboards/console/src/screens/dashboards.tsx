@@ -48,13 +48,13 @@ function All() {
   return <>
     <header><h1>{t("screen.dashboards")}</h1>
       <input type="search" class="narrow" placeholder={t("board.find")} aria-label={t("board.find")} value={wanted.value} onInput={(event) => (wanted.value = event.currentTarget.value)} />
-      {may("saved.change") && <><button type="button" onClick={take}><Icon name="import" />{t("board.import")}</button><button type="button" class="main" onClick={create}><Icon name="plus" />{t("board.new")}</button></>}
+      {may("events.read") && <><button type="button" onClick={take}><Icon name="import" />{t("board.import")}</button><button type="button" class="main" onClick={create}><Icon name="plus" />{t("board.new")}</button></>}
     </header>
     <Shown of={answer}>{({ saved }) => {
       const found = saved.filter((each) => folded(`${nameOf(each)} ${each.description}`).includes(folded(wanted.value)));
       return found.length ? <div class="cards">{found.map((each) => <a key={each.id} class="card board-card" href={addressOf("dashboards", {}, each.id)}>
         <h2>{nameOf(each)}</h2><p class="quiet small">{typeof each.description === "string" ? each.description : (each.description as Record<string, string>)[language]}</p>
-        <p class="line small quiet">{each.ready ? <Tag kind="accent">{t("board.ready")}</Tag> : <><span>{each.owner}</span><When at={each.changed} short /></>}{each.shared !== "private" && !each.ready && <Tag>{t("board.shared")}</Tag>}</p>
+        <p class="line small quiet">{each.ready ? <Tag kind="accent">{t("board.ready")}</Tag> : <><span>{each.owner}</span><When at={each.changed * 1000} short /></>}{each.shared !== "private" && !each.ready && <Tag>{t("board.shared")}</Tag>}</p>
       </a>)}</div> : <Empty says={t("board.none")} next={t("board.none.next")} />;
     }}</Shown>
   </>;
@@ -129,9 +129,9 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
         </> : <>
           <MenuButton kind="" icon="refresh" says={board.value.refresh ? t("board.every", { seconds: board.value.refresh }) : t("board.refresh_off")} label={t("board.refresh")}>{() => REFRESHES.map((seconds) => <Item key={seconds} says={seconds ? t("board.every", { seconds }) : t("board.refresh_off")} checked={board.value.refresh === seconds} run={() => set({ refresh: seconds })} />)}</MenuButton>
           <button type="button" onClick={() => void root.current?.requestFullscreen()}><Icon name="maximize" />{t("board.wall")}</button>
-          {mine && !of.ready && may("saved.change") && <button type="button" onClick={() => adjust({ edit: "on" })}><Icon name="edit" />{t("board.edit")}</button>}
+          {mine && !of.ready && may("events.read") && <button type="button" onClick={() => adjust({ edit: "on" })}><Icon name="edit" />{t("board.edit")}</button>}
           <MenuButton icon="more" label={t("more")}>{() => <>
-            {may("saved.change") && <Item icon="copy" says={t("board.copy")} run={() => void attempt(copy)} />}
+            {may("events.read") && <Item icon="copy" says={t("board.copy")} run={() => void attempt(copy)} />}
             <Item icon="download" says={t("board.export")} run={file} />
             <Item icon="print" says={t("board.print")} run={() => setTimeout(() => print(), 100)} />
             {mine && !of.ready && may("saved.share") && <Item icon="share" says={t("board.share")} run={() => askSharing(of, answer)} />}

@@ -18,7 +18,8 @@ export interface Saved<B = Record<string, string>> {
   owner: string;
   shared: "private" | "everyone" | string[];
   revision: number;
-  changed: string;
+  /** Seconds since 1970. */
+  changed: number;
   changed_by: string;
   ready: boolean;
 }
@@ -50,7 +51,7 @@ export function SavedMenu({ kind, body, onOpen }: Props) {
       {saved.map((each) => <Item key={each.id} says={<>{String(each.name)} <span class="small quiet">{each.owner === person.value?.name ? "" : each.owner}</span></>} run={() => onOpen(each.body)} />)}
       {saved.length === 0 && <div class="says quiet small">{t("saved.none")}</div>}
       <hr />
-      {may("saved.change") && <Item icon="save" says={t(`saved.save.${kind}`)} run={save} />}
+      {may("events.read") && <Item icon="save" says={t(`saved.save.${kind}`)} run={save} />}
       {saved.filter(({ owner }) => owner === person.value?.name || may("saved.manage")).map((each) => <Item key={each.id} icon="remove" says={t("saved.remove", { name: String(each.name) })} run={() => remove(each)} />)}
     </>}
   </MenuButton>;
