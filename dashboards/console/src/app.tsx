@@ -73,7 +73,34 @@ const WORK: readonly Screen[] = [
   },
 ];
 
-const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [["rail.work", WORK]];
+const ASSETS: readonly Screen[] = [
+  {
+    name: "network",
+    needs: "devices.read",
+    icon: "network",
+    letter: "n",
+    shows: screen(() => import("./screens/network")),
+  },
+  {
+    name: "devices",
+    needs: "devices.read",
+    icon: "device",
+    letter: "v",
+    shows: screen(() => import("./screens/devices")),
+  },
+  {
+    name: "indicators",
+    needs: "indicators.read",
+    icon: "target",
+    letter: "i",
+    shows: screen(() => import("./screens/indicators")),
+  },
+];
+
+const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
+  ["rail.work", WORK],
+  ["rail.assets", ASSETS],
+];
 const SCREENS = GROUPS.flatMap(([, screens]) => screens);
 
 export function App() {
