@@ -22,7 +22,7 @@ import { countsOverTime, queryOf, search, WINDOW, type Hit } from "../search";
 import { may } from "../session";
 import { folded, t } from "../words";
 import { EventSheet } from "./event_sheet";
-import { SavedMenu } from "./saved_menu";
+import { SavedMenu } from "../parts/saved";
 
 const USUAL_COLUMNS = ["host.name", "event.dataset", "message"];
 const INDEXES = ["events", "alerts"] as const;
