@@ -26,6 +26,9 @@ from api import (
     search,
     status,
 )
+from api import (
+    settings as settings_routes,
+)
 from api.access import same_site
 from api.faults import answer_faults
 from api.guard import Guard
@@ -54,7 +57,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status, live, export, processes,
+        status, live, export, processes, settings_routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

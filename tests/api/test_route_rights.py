@@ -84,7 +84,10 @@ RIGHTS = {
     "DELETE /tokens/{name}": "tokens.manage",
     "GET /audit": "audit.read", "GET /audit/verify": "audit.read",
     "GET /sources": "site.read", "GET /sources/clocks": "site.read", "GET /sources/{source}/minutes": "site.read",
-    "GET /settings": "settings.read", "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /settings": "settings.read",
+    "GET /settings/file": "settings.change", "PUT /settings/file": "settings.change",
+    "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
+    "GET /health": "site.read", "GET /metrics": "site.read",
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {
