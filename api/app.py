@@ -11,9 +11,11 @@ from api import (
     alerts,
     audit,
     cases,
+    console,
     delivery,
     devices,
     export,
+    fields,
     indicators,
     live,
     login,
@@ -56,12 +58,13 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, oidc, accounts, search, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status, live, export, processes, settings_routes,
+        login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
+        audit, status, live, export, processes, settings_routes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(pages.router)
+    app.include_router(console.router)  # the last, for its screens are any path
     app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))
     answer_faults(app)
     return app

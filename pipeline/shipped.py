@@ -7,7 +7,7 @@ SHIPPED = Path("haidang")
 
 
 def shipped_rules() -> Path:
-    """Return the folder of the rules that we ship: beside the packages in a checkout, as data in a wheel."""
+    """Return the folder of the rules that we ship."""
     return _shipped("rules", "rules")
 
 
@@ -16,7 +16,13 @@ def shipped_dashboards() -> Path:
     return _shipped("dashboards/ready", "dashboards")
 
 
-def _shipped(in_checkout: str, in_wheel: str) -> Path:
+def shipped_console() -> Path:
+    """Return the folder of the built console; empty in a checkout where nobody has built it."""
+    return _shipped("dashboards/console/dist", "console")
+
+
+def _shipped(checkout: str, wheel: str) -> Path:
+    """Return a folder: beside the packages in a checkout, as data in a wheel."""
     root = Path(__file__).parents[1]
-    checkout = root / in_checkout
-    return checkout if checkout.is_dir() else root / "haidang_data" / in_wheel
+    data = root / "haidang_data" / wheel
+    return data if data.is_dir() else root / checkout

@@ -17,8 +17,14 @@ from pipeline.store.document import Document
 #: The two collections: events by the day they happened, alerts as the queue holds them.
 EVENTS = "events"
 ALERTS = "alerts"
+#: Both of them: what `Reader.search` looks at together.
+BOTH = f"{EVENTS},{ALERTS}"
 #: Where canaries are written; no search looks there.
 CANARIES = "canaries"
+
+
+#: Types of fields: times, values compared as texts (truth values too), numbers, and lines searched by their words.
+DATE, KEYWORD, NUMBER, TEXT = "date", "keyword", "number", "text"
 
 
 class SearchError(HaidangError):
@@ -47,6 +53,13 @@ class Index(NamedTuple):
     size: int
 
 
+class Field(NamedTuple):
+    """A field that some event has, and the type of its values; where they are of several types, that of its name."""
+
+    name: str
+    type: str
+
+
 class Writer(Protocol):
     """The one writing end. What was added is searchable after `commit`, and only then safe."""
 
@@ -73,7 +86,7 @@ class Reader(Protocol):
     """A reading end; any number of them. Sees the last commit."""
 
     def search(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Answer a search body with Elasticsearch's response JSON.
+        """Answer a search body with Elasticsearch's response JSON; `collection` may be `BOTH`.
 
         Raises:
             SearchError: the body is not of the subset; the text says where and what is expected.
@@ -91,6 +104,9 @@ class Reader(Protocol):
         Raises:
             SearchError: as `search`.
         """
+
+    def fields(self, collection: str) -> list[Field]:
+        """Return every field that the collection knows, by name; one that only deleted events had may be among them."""
 
     def close(self) -> None:
         """Release files."""

@@ -5,17 +5,26 @@ together here; each aggregation is named by its place in the list and the number
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import orjson
 
-from pipeline.event import from_micros
+from pipeline.event import Event
 from pipeline.store import query as q
-from pipeline.store.aggregations import MAX_BUCKETS, Aggregation, order_buckets, percents
+from pipeline.store.aggregations import (
+    MAX_BUCKETS,
+    Aggregation,
+    extended,
+    key_text,
+    order_buckets,
+    percents,
+    top_metrics,
+)
 from pipeline.store.elastic_query import translate
 from pipeline.store.elastic_schema import LINE, TIME, columns_of
-from pipeline.store.request import only, parse_order
+from pipeline.store.request import hits_of, of_top_hits, parse_order
 
 Json = dict[str, Any]
 _OF_NUMBERS = frozenset(("avg", "sum", "min", "max", "stats"))
@@ -43,10 +52,10 @@ def read(aggregations: Sequence[Aggregation], answer: Json) -> Json:
     return found
 
 
-def hit(raw: Json, fields: tuple[str, ...] | None, order: Sequence[str]) -> Json:
-    """Return a hit as ours: the event out of its line."""
-    event = orjson.loads(raw["_source"][LINE])
-    return {"_id": event["event.id"], "_source": only(event, fields), "sort": [event.get(name) for name in order]}
+def event_of(raw: Json) -> Event:
+    """Return the event of a hit, out of its line."""
+    event: Event = orjson.loads(raw["_source"][LINE])
+    return event
 
 
 def sort(field: str, descending: bool) -> list[Json]:
@@ -102,11 +111,21 @@ def _missing(agg: Aggregation) -> list[Json | None]:
 
 def _top_hits(agg: Aggregation) -> list[Json | None]:
     order = [key for item in parse_order(agg.options.get("sort")) for key in sort(item.field, item.descending)]
-    return [{"top_hits": {"size": agg.options.get("size", 3), "from": agg.options.get("from", 0), "sort": order}}]
+    size, start = agg.options.get("size", 3), agg.options.get("from", 0)
+    return [{"top_hits": {"size": size, "from": start, "sort": order, "_source": [LINE]}}]
+
+
+def _top_metrics(agg: Aggregation) -> list[Json | None]:
+    return _top_hits(replace(agg, options={"size": 1, **agg.options}))
+
+
+def _extended(agg: Aggregation) -> list[Json | None]:
+    return [{"extended_stats": {"field": columns_of(agg.field)[1]}}]
 
 
 def _date_histogram(agg: Aggregation) -> list[Json | None]:
-    options = {name: value for name, value in agg.options.items() if name not in ("format", "extended_bounds")}
+    ours = ("format", "extended_bounds", "missing", "order")
+    options = {name: value for name, value in agg.options.items() if name not in ours}
     bounds = agg.options.get("extended_bounds") or {}
     if bounds:
         options["extended_bounds"] = {name: q.moment(value, name) // 1000 for name, value in bounds.items()}
@@ -171,6 +190,8 @@ def _order(agg: Aggregation) -> Any:
             return rule
         place, below = places[name]
         part = part or (below.kind if below.kind in _OF_NUMBERS - {"stats"} else "")
+        if below.kind == "percentiles":
+            return {f"{place}p0[{part}]": how}
         return {f"{place}p0" + (f".{part}" if part else ""): how}
 
     return [renamed(rule) for rule in order] if isinstance(order, list) else renamed(order)
@@ -179,7 +200,8 @@ def _order(agg: Aggregation) -> Any:
 _PARTS = {
     **dict.fromkeys(_OF_NUMBERS, _of_numbers),
     "value_count": _count, "cardinality": _cardinality, "percentiles": _percentiles, "filters": _filters,
-    "filter": _filter, "missing": _missing, "top_hits": _top_hits, "date_histogram": _date_histogram,
+    "filter": _filter, "missing": _missing, "top_hits": _top_hits, "top_metrics": _top_metrics,
+    "extended_stats": _extended, "date_histogram": _date_histogram,
     "histogram": _histogram, "range": _range, "terms": _terms, "multi_terms": _multi_terms,
 }  # fmt: skip
 
@@ -190,6 +212,12 @@ def _read_number(agg: Aggregation, parts: Parts) -> Json:
     raw = parts[0] or {"count": 0, "sum": 0.0}
     stats = {name: raw.get(name) for name in _STATS}
     return stats if agg.kind == "stats" else {"value": stats[agg.kind]}
+
+
+def _read_extended(agg: Aggregation, parts: Parts) -> Json:
+    raw = parts[0] or {"count": 0, "sum": 0.0}
+    stats = {name: raw.get(name) for name in (*_STATS, "sum_of_squares")}
+    return extended(stats, float(agg.options.get("sigma", 2.0)))
 
 
 def _read_sum(_agg: Aggregation, parts: Parts) -> Json:
@@ -213,8 +241,12 @@ def _read_filters(agg: Aggregation, parts: Parts) -> Json:
 
 def _read_top_hits(agg: Aggregation, parts: Parts) -> Json:
     raw: Json = parts[0]["hits"] if parts[0] else {"total": {"value": 0, "relation": "eq"}, "hits": []}
-    order = [item.field for item in parse_order(agg.options.get("sort"))]
-    return {"hits": {"total": raw["total"], "hits": [hit(item, None, order) for item in raw["hits"]]}}
+    found = [("", event_of(item)) for item in raw["hits"]]
+    return {"hits": {"total": raw["total"], "hits": hits_of(of_top_hits(agg.options, q.All()), found, 0)}}
+
+
+def _read_top_metrics(agg: Aggregation, parts: Parts) -> Json:
+    return {"top": top_metrics(agg.options, _read_top_hits(agg, parts)["hits"]["hits"])}
 
 
 def _read_ranges(agg: Aggregation, parts: Parts) -> Json:
@@ -234,7 +266,7 @@ def _read_buckets(agg: Aggregation, parts: Parts) -> Json:
     for raw in parts[0]["buckets"] if parts[0] else []:
         bucket = {"key": raw["key"], **_read_one(agg, [raw])}
         if agg.kind == "date_histogram":
-            bucket["key_as_string"] = from_micros(raw["key"] * 1000)
+            bucket["key_as_string"] = key_text(agg.options, raw["key"] * 1000)
         buckets.append(bucket)
     return {"buckets": buckets}
 
@@ -281,6 +313,7 @@ def _key(key: Any) -> Any:
 _READERS = {
     **dict.fromkeys(_OF_NUMBERS, _read_number),
     "value_count": _read_sum, "cardinality": _read_sum, "percentiles": _read_percentiles, "filters": _read_filters,
-    "filter": _read_one, "missing": _read_one, "top_hits": _read_top_hits, "range": _read_ranges,
+    "filter": _read_one, "missing": _read_one, "top_hits": _read_top_hits, "top_metrics": _read_top_metrics,
+    "extended_stats": _read_extended, "range": _read_ranges,
     "terms": _read_terms, "multi_terms": _read_multi_terms,
 }  # fmt: skip

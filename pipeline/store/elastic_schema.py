@@ -10,7 +10,6 @@ document's type.
 """
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
@@ -18,15 +17,15 @@ from typing import Any
 import orjson
 
 from pipeline.event import event_id, to_micros
+from pipeline.store import KEYWORD, NUMBER
 from pipeline.store.document import Document
+from pipeline.store.fields import NUMERIC, leaves
 from pipeline.store.folding import folded, words
 
 #: Our own fields in a document.
 LINE, TIME, RECEIVED, EXACT, WORDS = "~line", "~time", "~received", "~exact", "~text"
 #: What stands between a field's name and its value in a term: for texts, other values, and addresses (`sortable`).
 TEXT, OTHER, ADDRESS = "\x1f", "\x1e", "\x1d"
-#: Fields whose own column holds numbers; every other field's holds texts. By the last part of an ECS name.
-_NUMERIC = re.compile(r"(^|\.)(port|pid|bytes|packets|status_code|severity|duration|size|count)$")
 _OF_TEXTS, _OF_NUMBERS = "~text", "~number"
 #: Lucene's longest word here, and its longest term in bytes.
 _LONGEST_WORD, _LONGEST_TERM = 255, 32_000
@@ -94,8 +93,16 @@ def body(document: Document, made: set[str]) -> bytes:
 
 @lru_cache(maxsize=10_000)
 def columns_of(field: str) -> tuple[str, str]:
-    """Return the columns of a field's texts and of its numbers."""
-    return (field + _OF_TEXTS, field) if _NUMERIC.search(field) else (field, field + _OF_NUMBERS)
+    """Return the columns of a field's texts and of its numbers: that of its nature has its own name."""
+    return (field + _OF_TEXTS, field) if NUMERIC.search(field) else (field, field + _OF_NUMBERS)
+
+
+def field_of(column: str) -> tuple[str, str] | None:
+    """Return the field of a column, and the type of what the column holds; None for a column of our own."""
+    for suffix, kind in ((_OF_TEXTS, KEYWORD), (_OF_NUMBERS, NUMBER)):
+        if column.endswith(suffix) and column != suffix:
+            return column.removesuffix(suffix), kind
+    return None if column.startswith("~") else (column, NUMBER if NUMERIC.search(column) else KEYWORD)
 
 
 def term_of(field: str, kind: str, text: str) -> str:
@@ -145,7 +152,7 @@ def _indexed(fields: dict[str, Any], made: set[str]) -> tuple[dict[str, Any], se
     columns: dict[str, Any] = {}
     terms: set[str] = set()
     for name, value in fields.items():
-        for path, item in _leaves(name, value) if isinstance(value, (list, dict)) else ((name, value),):
+        for path, item in leaves(name, value) if isinstance(value, (list, dict)) else ((name, value),):
             if item is None:
                 continue
             is_text = isinstance(item, str)
@@ -182,18 +189,6 @@ def _received(ingested: Any, otherwise: int) -> int:
         return to_micros(ingested)
     except (ValueError, TypeError, AttributeError):
         return otherwise
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each value below `value` with the name of its field; a list stands for its elements."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _leaves(f"{path}.{name}", inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(path, inner)
-    else:
-        yield path, value
 
 
 def _terms_of_text(path: str, value: str) -> tuple[str, ...]:

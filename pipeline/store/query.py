@@ -7,10 +7,12 @@ ignores case and diacritics; `term` on an address field takes a CIDR block.
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from ipaddress import ip_network
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipeline.event import to_micros
 from pipeline.store import SearchError
@@ -206,14 +208,45 @@ _NOW = re.compile(r"now(?:([+-])(\d{1,6})([smhdw]))?")
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
+#: Milliseconds as a text: Elasticsearch takes one of more than four digits for them, and four for a year.
+_MILLIS = re.compile(r"-?\d{5,15}(\.\d{1,3})?")
+#: What `format` of a range may say of its bounds; several are parted by `||`.
+_MILLIS_FORMAT, _SECONDS_FORMAT = "epoch_millis", "epoch_second"
+_FORMATS = (
+    _MILLIS_FORMAT, _SECONDS_FORMAT, "strict_date_optional_time", "strict_date_optional_time_nanos",
+    "date_optional_time", "date_time", "strict_date_time",
+)  # fmt: skip
+
+
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name, such as Asia/Ho_Chi_Minh, or its distance from UTC, such as +07:00.
+
+    Raises:
+        SearchError: there is none.
+    """
+    if name in ("UTC", "utc", "Z"):
+        return UTC
+    try:
+        if name[:1] in ("+", "-"):
+            return datetime.strptime(name, "%z").tzinfo or UTC
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SearchError("search.unknown_zone", value=name[:100]) from error
+
+
 def moment(value: Any, place: str) -> int:
     """Return a time as microseconds since 1970: ISO 8601 text, `now`, `now-15m` (s m h d w), or milliseconds.
 
     Raises:
         SearchError: it is neither.
     """
+    if isinstance(value, str) and _MILLIS.fullmatch(value):
+        value = float(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value * 1000)
+        try:
+            return round(value * 1000)
+        except (ValueError, OverflowError) as error:
+            raise SearchError("search.not_a_time", place=place, value=_short(value)) from error
     relative = _NOW.fullmatch(str(value))
     if relative:
         sign, count, unit = relative.groups()
@@ -241,25 +274,68 @@ def _range(content: Any, limits: _Limits) -> Condition:
     if not isinstance(content, dict) or len(content) != 1 or not isinstance(next(iter(content.values())), dict):
         raise SearchError("search.one_field", place=limits.place, value=_short(content))
     ((name, bounds),) = content.items()
-    unknown = set(bounds) - {"gt", "gte", "lt", "lte", "format", "time_zone", "boost"}
-    if unknown:
-        raise SearchError(
-            "search.unknown_key", place=f"{limits.place}.{name}", value=sorted(unknown)[0], known="gt, gte, lt, lte"
-        )
+    known = {"gt", "gte", "lt", "lte", "from", "to", "format", "time_zone", "boost"}
+    _known_keys(bounds, known, f"{limits.place}.{name}")
     for value in bounds.values():
         if value is not None:
             _scalar(value, limits)
-    low, high = bounds.get("gte", bounds.get("gt")), bounds.get("lte", bounds.get("lt"))
+    if name == TIME:
+        bounds = _in_format(bounds, limits.place)
+    low = bounds.get("gte", bounds.get("gt", bounds.get("from")))
+    high = bounds.get("lte", bounds.get("lt", bounds.get("to")))
     return within(name, low, high, "gt" not in bounds, "lt" not in bounds, limits.place)
+
+
+def _in_format(bounds: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return bounds of a time as `moment` reads them, from what `format` and `time_zone` say of them."""
+    formats = str(bounds.get("format") or "").split("||")
+    if formats != [""] and (unknown := set(formats) - set(_FORMATS)):
+        value = sorted(unknown)[0][:100]
+        raise SearchError("search.unknown_key", place=f"{place}.format", value=value, known=", ".join(_FORMATS))
+    zone = zone_of(str(bounds["time_zone"])) if bounds.get("time_zone") else None
+    told = {name: value for name, value in bounds.items() if name not in ("format", "time_zone", "boost")}
+    if formats == [_SECONDS_FORMAT]:
+        told = {name: _seconds(value, place) for name, value in told.items()}
+    elif zone is not None:
+        told = {name: _local(value, zone) for name, value in told.items()}
+    return told
+
+
+def _seconds(value: Any, place: str) -> Any:
+    try:
+        return None if value is None else float(value) * 1000
+    except (ValueError, OverflowError) as error:
+        raise SearchError("search.not_a_time", place=place, value=_short(value)) from error
+
+
+def _local(value: Any, zone: tzinfo) -> Any:
+    """Return an ISO 8601 text without a distance from UTC as one with the zone's."""
+    try:
+        read = datetime.fromisoformat(value) if isinstance(value, str) and not _MILLIS.fullmatch(value) else None
+    except ValueError:
+        return value
+    return value if read is None or read.tzinfo else read.replace(tzinfo=zone).isoformat()
+
+
+def _known_keys(content: dict[str, Any], known: Iterable[str], place: str) -> None:
+    for key in content:
+        if key not in known:
+            raise SearchError("search.unknown_key", place=place, value=str(key)[:100], known=", ".join(sorted(known)))
 
 
 def within(name: str, low: Any, high: Any, include_low: bool, include_high: bool, place: str) -> Condition:
     """Return the condition that `name` lies between two bounds; of `@timestamp` they are times."""
     if name == TIME:
-        low = None if low is None else moment(low, place) + (0 if include_low else 1)
-        high = None if high is None else moment(high, place) - (0 if include_high else 1)
+        low = None if low is None else moment(low, place) + (0 if include_low else 1 + _rest(low))
+        high = None if high is None else moment(high, place) + (_rest(high) if include_high else -1)
         return Within(TIME, low, high)
     return Within(name, low, high, include_low, include_high)
+
+
+def _rest(value: Any) -> int:
+    """Return the microseconds after its first that a bound in whole milliseconds stands for."""
+    whole = isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdigit() and len(value) > 4)
+    return 999 if whole else 0
 
 
 def _exists(content: Any, limits: _Limits) -> Condition:
@@ -313,12 +389,9 @@ def _match_phrase(content: Any, limits: _Limits) -> Condition:
 
 
 def _bool(content: Any, limits: _Limits) -> Condition:
-    known = ("must", "filter", "should", "must_not", "minimum_should_match", "boost")
     if not isinstance(content, dict):
         raise SearchError("search.want_object", place=limits.place, value=_short(content))
-    for key in content:
-        if key not in known:
-            raise SearchError("search.unknown_key", place=limits.place, value=key, known=", ".join(known))
+    _known_keys(content, ("must", "filter", "should", "must_not", "minimum_should_match", "boost"), limits.place)
     must = tuple(_clauses(content, "must", limits)) + tuple(_clauses(content, "filter", limits))
     should = tuple(_clauses(content, "should", limits))
     must_not = tuple(_clauses(content, "must_not", limits))
@@ -336,12 +409,24 @@ def _clauses(content: dict[str, Any], name: str, limits: _Limits) -> Iterator[Co
         limits.leave()
 
 
+#: Options of a query text that change nothing here, or say what is so anyway.
+_TEXT_OPTIONS = frozenset((
+    "query", "analyze_wildcard", "allow_leading_wildcard", "lenient", "boost", "default_operator", "default_field",
+    "fields",
+))  # fmt: skip
+
+
 def _query_string(content: Any, limits: _Limits) -> Condition:
     from pipeline.store.query_string import parse_text
 
     text = content.get("query") if isinstance(content, dict) else None
     if not isinstance(text, str):
         raise SearchError("search.missing", place=limits.place, name="query")
+    _known_keys(content, _TEXT_OPTIONS, limits.place)
+    for name, good in (("default_operator", ("AND", "and")), ("default_field", ("*",)), ("fields", (["*"],))):
+        if name in content and content[name] not in good:
+            value = _short(content[name])
+            raise SearchError("search.unknown_key", place=f"{limits.place}.{name}", value=value, known=str(good[0]))
     return parse_text(text)
 
 

@@ -9,23 +9,25 @@ kinds' numbers is told by their values (`_name`) and merged like the answer of a
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pipeline.event import from_micros
 from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.aggregations import (
     MAX_BUCKETS,
     Aggregation,
     calendar_unit,
+    extended,
     fixed_micros,
+    key_text,
     merge_stats,
     order_buckets,
     percents,
+    top_metrics,
 )
+from pipeline.store.request import Request, of_top_hits
 from pipeline.store.tantivy_kinds import MOST_KINDS, Kinds
 from pipeline.store.tantivy_part import Part
 from pipeline.store.tantivy_schema import column
@@ -42,11 +44,14 @@ _NATIVE = {
     "min",
     "max",
     "stats",
+    "extended_stats",
     "value_count",
 }
 #: These only for one index: their answers cannot be added up.
 _NATIVE_ALONE = {"cardinality", "percentiles"}
-_STATS = ("avg", "sum", "min", "max", "stats")
+_STATS = ("avg", "sum", "min", "max", "stats", "extended_stats")
+#: Tantivy orders by no number of theirs.
+_NO_ORDER = frozenset(("cardinality", "percentiles", "extended_stats"))
 #: After an aggregation's name: the same by the kinds' numbers.
 _BY_KIND = "\0by kind"
 #: Buckets that are ordered by a number that only a search in each of them tells.
@@ -54,7 +59,7 @@ _MOST_ORDERED = 5_000
 #: Steps of the scale on which percentiles of several indexes are read: an error of 0.01 % of the range.
 _PERCENTILE_STEPS = 10_000
 
-TopHits = Callable[[q.Condition, dict[str, Any]], dict[str, Any]]
+TopHits = Callable[[Request], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ class Aggregator:
                 agg.kind == "terms" and "missing" not in agg.options and _add_up(agg.below)
             ) or agg.kind == "value_count"
         elif _ordering(agg):
-            able = able and not any(self._by_kind(below) for below in agg.below if below.name in _ordering(agg))
+            by = [below for below in agg.below if below.name in _ordering(agg)]
+            able = able and not any(self._by_kind(below) or below.kind in _NO_ORDER for below in by)
         return able and all(self._is_native(below) for below in agg.below)
 
     def _by_kind(self, agg: Aggregation) -> bool:
@@ -130,7 +136,10 @@ class Aggregator:
             listed = isinstance(agg.options["filters"], list)
             return {"buckets": list(named.values()) if listed else named}
         if agg.kind == "top_hits":
-            return {"hits": self.top_hits(condition, agg.options)["hits"]}
+            return {"hits": self.top_hits(of_top_hits(agg.options, condition))["hits"]}
+        if agg.kind == "top_metrics":
+            hits = self.top_hits(of_top_hits(agg.options, condition, 1))["hits"]["hits"]
+            return {"top": top_metrics(agg.options, hits)}
         if agg.kind == "cardinality":
             return {"value": len(self._distinct(agg.field, condition))}
         if agg.kind == "percentiles":
@@ -140,7 +149,7 @@ class Aggregator:
         if agg.kind == "value_count":
             return dict(self._native([agg], condition)[agg.name])
         ordering = _ordering(agg)
-        options = {**agg.options, "order": {"_key": "asc"}, "size": _MOST_ORDERED} if ordering else agg.options
+        options = {**agg.options, "order": [{"_key": "asc"}], "size": _MOST_ORDERED} if ordering else agg.options
         answer = self._alone(Aggregation(agg.name, agg.kind, options), condition)
         if ordering and answer["sum_other_doc_count"]:
             raise SearchError("search.too_many_buckets", place=agg.name, limit=_MOST_ORDERED)
@@ -184,10 +193,13 @@ class Aggregator:
 
     def _calendar(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         spread = self._native([Aggregation("a", "stats", {"field": q.TIME})], condition)["a"]
-        if not spread["count"]:
+        bounds = agg.options.get("extended_bounds") or {} if not int(agg.options.get("min_doc_count", 0)) else {}
+        moments = [int(spread[name] * 1000) for name in ("min", "max") if spread["count"]]
+        moments += [q.moment(bounds[name], f"extended_bounds.{name}") for name in ("min", "max") if name in bounds]
+        if not moments:
             return {"buckets": []}
-        zone = _zone(agg.options.get("time_zone", "UTC"))
-        low, high = int(spread["min"] * 1000), int(spread["max"] * 1000)
+        zone = q.zone_of(agg.options.get("time_zone", "UTC"))
+        low, high = min(moments), max(moments)
         edges = _calendar_edges(low, high, str(calendar_unit(agg.options)), zone)
         ranges = [{"from": low, "to": high} for low, high in pairwise(edges)]
         counted = Aggregation("a", "range", {"field": q.TIME, "ranges": ranges})
@@ -199,7 +211,12 @@ class Aggregator:
             inside = q.Combined(must=(condition, q.Within(q.TIME, start, int(bucket["to"]) - 1)))
             below = self.run(agg.below, inside) if agg.below else {}
             buckets.append(
-                {"key": start // 1000, "key_as_string": from_micros(start), "doc_count": bucket["doc_count"], **below}
+                {
+                    "key": start // 1000,
+                    "key_as_string": key_text(agg.options, start),
+                    "doc_count": bucket["doc_count"],
+                    **below,
+                }
             )
         return {"buckets": buckets}
 
@@ -208,7 +225,7 @@ def _native_body(agg: Aggregation, many: bool, below: dict[str, Any]) -> dict[st
     options = dict(agg.options)
     kind = agg.kind
     if kind in _STATS:
-        return {"stats": {"field": column(agg.field)}}
+        return {"extended_stats" if kind == "extended_stats" else "stats": {"field": column(agg.field)}}
     if kind == "date_histogram":
         interval = fixed_micros(options["fixed_interval"])
         body: dict[str, Any] = {
@@ -224,7 +241,8 @@ def _native_body(agg: Aggregation, many: bool, below: dict[str, Any]) -> dict[st
         if "min_doc_count" in options:  # of several answers, each may have fewer
             body["min_doc_count"] = min(options["min_doc_count"], 1) if many else options["min_doc_count"]
         size = int(options.get("size", 10))
-        body["size"] = min(size * 3 + 50, MAX_BUCKETS) if many else size
+        more = many or len(options.get("order", ())) > 1
+        body["size"] = min(size * 3 + 50, MAX_BUCKETS) if more else size
         if "order" in options:
             body["order"] = _native_order(agg)
         if kind == "terms":
@@ -240,15 +258,11 @@ def _native_body(agg: Aggregation, many: bool, below: dict[str, Any]) -> dict[st
     return {kind: body, "aggs": below} if below else {kind: body}
 
 
-def _native_order(agg: Aggregation) -> Any:
-    """Return the order with the names that the numbers below have in Tantivy, where each of them is a `stats`."""
-    order = agg.options["order"]
+def _native_order(agg: Aggregation) -> dict[str, str]:
+    """Return the first rule (Tantivy takes no more) with the name that the number has there: each is of a `stats`."""
+    ((path, direction),) = agg.options["order"][0].items()
     kinds = {below.name: below.kind for below in agg.below}
-
-    def renamed(rule: dict[str, str]) -> dict[str, str]:
-        return {f"{path}.{kinds[path]}" if kinds.get(path) in _STATS else path: how for path, how in rule.items()}
-
-    return [renamed(rule) for rule in order] if isinstance(order, list) else renamed(order)
+    return {f"{path}.{kinds[path]}" if kinds.get(path) in _STATS else path: direction}
 
 
 def _fields(agg: Aggregation) -> list[str]:
@@ -352,6 +366,8 @@ def _merge(agg: Aggregation, parts: list[dict[str, Any]]) -> dict[str, Any]:
         stats = merge_stats(parts) if parts else {"count": 0, "sum": 0.0, "min": None, "max": None, "avg": None}
         if agg.field == q.TIME:
             stats = {name: value / 1000 if name != "count" and value else value for name, value in stats.items()}
+        if agg.kind == "extended_stats":
+            return extended(stats, float(agg.options.get("sigma", 2.0)))
         return stats if agg.kind == "stats" else {"value": stats[agg.kind]}
     if agg.kind == "value_count":
         return {"value": sum(part["value"] for part in parts)}
@@ -420,7 +436,7 @@ def _finish_histogram(agg: Aggregation, buckets: list[dict[str, Any]]) -> list[d
     if time:
         for bucket in buckets:
             micros = round(bucket["key"])
-            bucket.update(key=micros // 1000, key_as_string=from_micros(micros))
+            bucket.update(key=micros // 1000, key_as_string=key_text(agg.options, micros))
     return buckets
 
 
@@ -488,19 +504,8 @@ def _offset(options: dict[str, Any]) -> int:
     zone = options.get("time_zone")
     if zone is None:
         return moved
-    away = datetime.now(_zone(zone)).utcoffset() or timedelta()
+    away = datetime.now(q.zone_of(zone)).utcoffset() or timedelta()
     return moved - int(away.total_seconds()) * 1_000_000
-
-
-def _zone(name: str) -> Any:
-    if name in ("UTC", "Z"):
-        return UTC
-    try:
-        if name[:1] in "+-":
-            return datetime.strptime(name, "%z").tzinfo
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise SearchError("search.unknown_zone", value=name) from error
 
 
 def _calendar_edges(low: int, high: int, unit: str, zone: Any) -> list[int]:

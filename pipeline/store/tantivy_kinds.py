@@ -103,6 +103,11 @@ class Kinds:
         return {bucket["key"] for bucket in self._searcher.aggregate(tantivy.Query.all_query(), body)["a"]["buckets"]}
 
 
+def names_of_kinds(path: Path) -> set[str]:
+    """Return the fields that the combinations of a file have."""
+    return {name for line in _whole_lines(path).splitlines() for name in orjson.loads(line)}
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 

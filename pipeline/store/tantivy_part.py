@@ -26,11 +26,12 @@ _LINES = 2_000
 class Part:
     """What a search asks of one index."""
 
-    def __init__(self, index: tantivy.Index, blocks: BlockReader, kinds: Kinds) -> None:
+    def __init__(self, index: tantivy.Index, blocks: BlockReader, kinds: Kinds, collection: str) -> None:
         self._searcher = index.searcher()
         self._blocks = blocks
         self._query = IndexQuery(index, self._searcher, kinds.fitting)
         self.kinds = kinds
+        self.collection = collection
         self.events = self._searcher.num_docs
 
     def count(self, condition: q.Condition) -> int:

@@ -12,17 +12,20 @@ from typing import Any
 import tantivy
 
 from pipeline.event import Event
-from pipeline.store import SearchError
+from pipeline.store import Field, SearchError
 from pipeline.store import query as q
 from pipeline.store.blocks import BlockReader
 from pipeline.store.days import covers
-from pipeline.store.request import Order, Request, only, parse_order, parse_request
+from pipeline.store.fields import listed
+from pipeline.store.pipelines import add
+from pipeline.store.request import Order, Request, hits_of, parse_request, skipped_before
 from pipeline.store.tantivy_aggregate import Aggregator
+from pipeline.store.tantivy_fields import FieldNames
 from pipeline.store.tantivy_kinds import Kinds
 from pipeline.store.tantivy_part import Part
 from pipeline.store.tantivy_schema import blocks_path, kinds_path, open_index
 
-_Row = tuple[tuple[Any, ...], Event]
+_Row = tuple[tuple[Any, ...], str, Event]
 #: Lines that leave together, where several indexes are read at once.
 _TOGETHER = 2_000
 #: What an index may hold that is not cut by time, in microseconds since 1970.
@@ -36,6 +39,7 @@ class TantivyReader:
         self._folder = folder
         self._open: dict[Path, _Open] = {}
         self._lock = threading.Lock()
+        self._names = FieldNames()
 
     def search(self, collection: str, body: dict[str, Any]) -> dict[str, Any]:
         started = time.perf_counter()
@@ -45,8 +49,9 @@ class TantivyReader:
             try:
                 answer = _hits(parts, request)
                 if request.aggregations:
-                    aggregator = Aggregator(parts, lambda condition, options: _top_hits(parts, condition, options))
+                    aggregator = Aggregator(parts, lambda request: _hits(parts, request))
                     answer["aggregations"] = aggregator.run(request.aggregations, request.condition)
+                    add(request.aggregations, answer["aggregations"])
             except ValueError as error:  # Tantivy's own refusals
                 raise SearchError("search.refused", reason=error) from error
             except BaseException as error:
@@ -72,11 +77,14 @@ class TantivyReader:
                     except OSError:  # being made, or just expired
                         continue
                     open_ones.enter_context(closing(opened.blocks))
-                    parts.append(Part(opened.index, opened.blocks, opened.kinds))
+                    parts.append(Part(opened.index, opened.blocks, opened.kinds, collection))
                 try:
                     yield from _merged([part.lines(condition, newest) for part in parts], newest)
                 except ValueError as error:
                     raise SearchError("search.refused", reason=error) from error
+
+    def fields(self, collection: str) -> list[Field]:
+        return listed(self._names.of(self._folder / collection))
 
     def close(self) -> None:
         with self._lock:
@@ -87,12 +95,13 @@ class TantivyReader:
     def _parts(self, collection: str, span: tuple[int | None, int | None]) -> list[Part]:
         """Return the indexes that may hold events of the span, newest first, each as of its last commit."""
         parts = []
-        for path in sorted(_within(self._folder / collection, span), reverse=True):
-            opened = self._opened(path)
-            if opened is not None:
-                part = Part(opened.index, opened.blocks, opened.kinds)
-                if part.events:
-                    parts.append(part)
+        for name in collection.split(","):
+            for path in sorted(_within(self._folder / name, span), reverse=True):
+                opened = self._opened(path)
+                if opened is not None:
+                    part = Part(opened.index, opened.blocks, opened.kinds, name)
+                    if part.events:
+                        parts.append(part)
         return parts
 
     def _opened(self, path: Path) -> "_Open | None":
@@ -172,32 +181,27 @@ class _Open:
 
 def _hits(parts: Sequence[Part], request: Request) -> dict[str, Any]:
     wanted = request.offset + request.size
-    total = 0
+    total, condition = 0, request.page
     rows: list[_Row] = []
     by_time = len(request.order) == 1 and request.order[0].field == q.TIME
     for part in parts:
-        if not wanted:
+        if not wanted or not by_time or request.after is not None:
             total += part.count(request.condition)
+        if not wanted:
             continue
         if by_time:
-            count, events = part.newest(request.condition, wanted, request.order[0].descending)
+            count, events = part.newest(condition, wanted, request.order[0].descending)
+            total += count if request.after is None else 0
         else:
-            count = part.count(request.condition)
-            events = part.ordered(request.condition, wanted, request.order)
-        total += count
-        rows += [(tuple(event.get(item.field) for item in request.order), event) for event in events]
+            events = part.ordered(condition, wanted, request.order)
+        rows += [(tuple(event.get(item.field) for item in request.order), part.collection, event) for event in events]
     for number, order in reversed(list(enumerate(request.order))):
         rows = _sorted(rows, number, order)
-    hits = [
-        {"_id": event["event.id"], "_source": only(event, request.fields), "sort": list(sort)}
-        for sort, event in rows[request.offset : wanted]
-    ]
-    return {"hits": {"total": {"value": total, "relation": "eq"}, "hits": hits}}
-
-
-def _top_hits(parts: Sequence[Part], condition: q.Condition, options: dict[str, Any]) -> dict[str, Any]:
-    size, offset = int(options.get("size", 3)), int(options.get("from", 0))
-    return _hits(parts, Request(condition, size, offset, parse_order(options.get("sort")), (), None))
+    found = [(collection, event) for _, collection, event in rows[request.offset : wanted]]
+    skipped = 0
+    if found:
+        skipped = skipped_before(request, found[0][1], lambda fits: sum(part.count(fits) for part in parts))
+    return {"hits": {"total": {"value": total, "relation": "eq"}, "hits": hits_of(request, found, skipped)}}
 
 
 def _sorted(rows: list[_Row], number: int, order: Order) -> list[_Row]:

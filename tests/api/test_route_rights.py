@@ -36,6 +36,7 @@ LOGGED_IN = {
 RIGHTS = {
     "POST /search/{collection}": "events.read", "GET /search/{collection}": "events.read",
     "GET /events/{identifier}": "events.read", "GET /query/check": "events.read",
+    "GET /fields": "events.read",
     "GET /events/{identifier}/processes": "events.read",
     "GET /export/{collection}": "events.export", "POST /export/{collection}": "events.export",
     "GET /saved": "events.read", "POST /saved": "events.read", "GET /saved/{identifier}": "events.read",
@@ -92,6 +93,7 @@ RIGHTS = {
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {
     "POST /search/{collection}", "GET /search/{collection}", "GET /events/{identifier}", "GET /query/check",
+    "GET /fields",
     "GET /export/{collection}", "POST /export/{collection}",
     "GET /saved", "POST /saved", "GET /events/{identifier}/processes", "GET /saved/{identifier}", "PUT /saved/{identifier}", "DELETE /saved/{identifier}",
     "GET /saved/{identifier}/history", "GET /alerts",

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from pipeline.event import Event, encode, event_id
-from pipeline.store import ALERTS, EVENTS, Reader, SearchError, Writer
+from pipeline.store import ALERTS, BOTH, EVENTS, Reader, SearchError, Writer
 from pipeline.store.document import document
 
 Body = dict[str, Any]
@@ -355,6 +355,197 @@ class StoreContract:
         ]
         assert [bucket["doc_count"] for bucket in buckets[1]["time"]["buckets"]] == [2]
 
+    def test_every_field_is_known_with_its_type(self, writer: Writer, reader: Reader) -> None:
+        always = {("@timestamp", "date"), ("event.id", "keyword"), ("message", "text"), ("event.original", "text")}
+        assert set(reader.fields(EVENTS)) == always
+        kinds = event(9, event__kind="event", event__dataset="test", event__code="4624", labels__source="a")
+        put(
+            writer, *SAMPLE, kinds, event(10, source__port="443", host__name=7, deep={"er": {"still": [1, {"x": "y"}]}})
+        )
+        assert reader.fields(EVENTS) == sorted(reader.fields(EVENTS))
+        assert set(reader.fields(EVENTS)) - always == {
+            ("user.name", "keyword"), ("source.ip", "keyword"), ("source.port", "number"), ("host.name", "keyword"),
+            ("event.category", "keyword"), ("ok", "keyword"), ("event.code", "keyword"), ("n", "number"), ("ratio", "number"),
+            ("winlog.event_data.Image", "keyword"), ("event.kind", "keyword"), ("event.dataset", "keyword"),
+            ("labels.source", "keyword"), ("deep.er.still", "number"), ("deep.er.still.x", "keyword"),
+        }  # fmt: skip
+        many = {f"field.of.a.thousand.number_{number}": "x" * (number % 30) for number in range(1_000)}
+        put(writer, {**event(11), **many}, {**event(12), "@timestamp": "2019-01-01T00:00:00Z", "b" * 300: 1})
+        names = {field.name for field in reader.fields(EVENTS)}
+        assert names >= {*many, "b" * 300, "user.name"}
+        assert set(reader.fields(ALERTS)) == always
+
+    @pytest.mark.parametrize("direction", ["asc", "desc"])
+    def test_pages_after_a_hit_hold_every_event_once(self, writer: Writer, reader: Reader, direction: str) -> None:
+        many = [{**event(number // 9, n=number), "event.id": event_id("page", number)} for number in range(60)]
+        many += [{**event(0, n=60 + number), "@timestamp": f"2026-11-2{number}T01:02:03.{number}00001Z",
+                  "event.id": event_id("days", number)} for number in range(5)]  # fmt: skip
+        put(writer, *many)
+        body: Body = {
+            "size": 7, "sort": {"@timestamp": {"order": direction, "unmapped_type": "boolean"}, "_doc": {"order": direction}},
+            "aggs": {"all": {"value_count": {"field": "n"}}},
+        }  # fmt: skip
+        found: list[Body] = []
+        while hits := reader.search(EVENTS, body)["hits"]["hits"]:
+            answer = reader.search(EVENTS, body)
+            assert (answer["hits"]["total"]["value"], answer["aggregations"]["all"]["value"]) == (65, 65)
+            found += hits
+            body = {**body, "search_after": hits[-1]["sort"]}
+        assert sorted(hit["_source"]["n"] for hit in found) == list(range(65))
+        times = [hit["_source"]["@timestamp"] for hit in found]
+        assert times == sorted(times, reverse=direction == "desc")
+        assert len({tuple(hit["sort"]) for hit in found}) == 65
+        del body["search_after"]
+        third = reader.search(EVENTS, {**body, "from": 14, "size": 7})["hits"]["hits"]  # begins within a moment
+        assert [hit["sort"] for hit in third] == [hit["sort"] for hit in found[14:21]]
+
+    def test_a_time_is_sorted_by_its_milliseconds(self, writer: Writer, reader: Reader) -> None:
+        put(writer, event(0, n=0), {**event(1, n=1), "@timestamp": "2026-11-24T12:00:01.000250Z"})
+        hits = reader.search(EVENTS, {"sort": [{"@timestamp": "asc"}, "n"]})["hits"]["hits"]
+        assert [hit["sort"] for hit in hits] == [[1795521600000, 0], [1795521601000.25, 1]]
+
+    def test_values_beside_the_event(self, writer: Writer, reader: Reader) -> None:
+        put(writer, SAMPLE[0])
+        asked = {
+            "docvalue_fields": ["@timestamp", "source.port"], "script_fields": {}, "highlight": {"fields": {"*": {}}},
+            "fields": [{"field": "event.*"}, {"field": "@timestamp", "format": "epoch_millis"}], "_source": {"excludes": ["source.*", "message"]},
+        }  # fmt: skip
+        (hit,) = reader.search(EVENTS, asked)["hits"]["hits"]
+        assert hit["fields"] == {
+            "@timestamp": ["2026-11-24T12:00:00.000Z"], "source.port": [22],
+            "event.category": ["authentication"], "event.id": [SAMPLE[0]["event.id"]],
+        }  # fmt: skip
+        assert set(hit["_source"]) == {"@timestamp", "event.id", "n", "user.name", "host.name", "event.category", "ok"}
+        assert hit["_index"] == EVENTS
+
+    def test_events_and_alerts_are_searched_together(self, writer: Writer, reader: Reader) -> None:
+        put(writer, event(1, n=1), event(3, n=3))
+        put(writer, event(2, n=2), collection=ALERTS)
+        answer = reader.search(BOTH, {"aggs": {"a": {"sum": {"field": "n"}}}})
+        assert [(hit["_index"], hit["_source"]["n"]) for hit in answer["hits"]["hits"]] == [
+            (EVENTS, 3), (ALERTS, 2), (EVENTS, 1),
+        ]  # fmt: skip
+        assert answer["aggregations"]["a"]["value"] == 6.0
+
+    def test_bounds_in_milliseconds_hold_the_whole_of_them(self, writer: Writer, reader: Reader) -> None:
+        put(writer, event(0, n=0), {**event(1, n=1), "@timestamp": "2026-11-24T12:00:01.000250Z"}, event(2, n=2))
+        for low, high, form in (
+            (1795521600000, 1795521601000, "epoch_millis"), ("1795521600000", "1795521601000", "epoch_millis"),
+            (1795521600, 1795521601.0005, "epoch_second"), ("2026-11-24T12:00:00Z", "2026-11-24T12:00:01.0005Z", "strict_date_optional_time"),
+        ):  # fmt: skip
+            assert numbers(reader, {"range": {"@timestamp": {"gte": low, "lte": high, "format": form}}}) == {0, 1}
+            assert numbers(reader, {"range": {"@timestamp": {"from": low, "to": high, "format": form}}}) == {0, 1}
+        assert numbers(reader, {"range": {"@timestamp": {"gt": 1795521601000}}}) == {2}
+        assert numbers(reader, {"range": {"@timestamp": {"lt": "1795521601000"}}}) == {0}
+        local = {"gte": "2026-11-24T19:00:02", "time_zone": "Asia/Ho_Chi_Minh"}
+        assert numbers(reader, {"range": {"@timestamp": local}}) == {2}
+
+    @pytest.mark.parametrize(
+        ("options", "first", "count"),
+        [
+            ({"fixed_interval": "1800000ms", "format": "epoch_millis"}, (1795521600000, "1795521600000"), 3),
+            ({"fixed_interval": "30m", "format": "yyyy-MM-dd HH:mm", "time_zone": "+07:00"}, (1795521600000, "2026-11-24 19:00"), 3),
+            ({"fixed_interval": "1h", "extended_bounds": {"min": 1795510800000, "max": "1795528800000"}}, (1795510800000, "2026-11-24T09:00:00.000Z"), 6),
+            ({"calendar_interval": "1d", "extended_bounds": {"min": 1795348800000, "max": 1795608000000}, "time_zone": "+07:00"},
+             (1795280400000, "2026-11-21T17:00:00.000Z"), 4),
+            ({"calendar_interval": "1d", "min_doc_count": 1, "missing": "x", "order": {"_key": "asc"}}, (1795478400000, "2026-11-24T00:00:00.000Z"), 1),
+        ],
+    )  # fmt: skip
+    def test_buckets_of_time_reach_to_their_bounds_and_are_written_as_asked(
+        self, writer: Writer, reader: Reader, options: Body, first: tuple[int, str], count: int
+    ) -> None:
+        put(writer, *SAMPLE)
+        asked = {"aggs": {"a": {"date_histogram": {"field": "@timestamp", **options}}}}
+        buckets = reader.search(EVENTS, asked)["aggregations"]["a"]["buckets"]
+        assert (buckets[0]["key"], buckets[0]["key_as_string"]) == first
+        assert len(buckets) == count
+        assert sum(bucket["doc_count"] for bucket in buckets) == 5
+
+    def test_extended_stats_and_top_metrics(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE, {**event(9, n=7, host__name="web"), "@timestamp": "2026-11-20T00:00:00Z"})
+        below = {
+            "spread": {"extended_stats": {"field": "n", "sigma": 1}},
+            "last": {
+                "top_metrics": {"metrics": [{"field": "n"}, {"field": "user.name"}], "sort": [{"@timestamp": "desc"}]}
+            },
+        }
+        body = {
+            "aggs": {"a": {"terms": {"field": "host.name", "order": {"spread[std_deviation]": "desc"}}, "aggs": below}}
+        }
+        web, db, mail = reader.search(EVENTS, body)["aggregations"]["a"]["buckets"]
+        assert (web["key"], db["key"], mail["key"]) == ("web", "db", "mail")
+        told = web["spread"]
+        assert (told["count"], told["min"], told["max"], told["sum"], told["sum_of_squares"]) == (
+            3,
+            0.0,
+            7.0,
+            8.0,
+            50.0,
+        )
+        assert told["variance"] == pytest.approx(86 / 9)
+        assert told["std_deviation_sampling"] == pytest.approx((86 / 6) ** 0.5)
+        assert told["std_deviation_bounds"]["upper"] == pytest.approx(8 / 3 + (86 / 9) ** 0.5)
+        assert mail["spread"]["std_deviation_sampling"] is None
+        assert web["last"]["top"] == [{"sort": [1795521601000], "metrics": {"n": 1, "user.name": "Nguyễn Văn Đăng"}}]
+        nothing = reader.search(EVENTS, {"aggs": {"a": {"extended_stats": {"field": "nothing"}}}})["aggregations"]["a"]
+        assert (
+            nothing["count"],
+            nothing["avg"],
+            nothing["std_deviation"],
+            nothing["std_deviation_bounds"]["lower"],
+        ) == (0, None, None, None)
+
+    @pytest.mark.parametrize(
+        ("order", "below", "expected"),
+        [
+            ({"x": "desc"}, {"cardinality": {"field": "user.name"}}, ["web", "db", "mail"]),
+            ({"x[50.0]": "asc"}, {"percentiles": {"field": "n", "percents": ["25", "50"]}}, ["web", "db", "mail"]),
+            ({"x.50": "desc"}, {"percentiles": {"field": "n", "percents": [50]}}, ["mail", "db", "web"]),
+            ([{"_count": "asc"}, {"_term": "desc"}], {"avg": {"field": "n"}}, ["mail", "web", "db"]),
+        ],
+    )
+    def test_terms_are_ordered_by_any_number(
+        self, writer: Writer, reader: Reader, order: Any, below: Body, expected: list[str]
+    ) -> None:
+        put(writer, *SAMPLE)
+        body = {"aggs": {"a": {"terms": {"field": "host.name", "order": order}, "aggs": {"x": below}}}}
+        buckets = reader.search(EVENTS, body)["aggregations"]["a"]["buckets"]
+        assert [bucket["key"] for bucket in buckets] == expected
+
+    def test_numbers_made_of_buckets(self, writer: Writer, reader: Reader) -> None:
+        put(writer, *SAMPLE, {**event(9, n=10), "@timestamp": "2026-11-24T15:00:00Z"})
+        pipelines = {
+            "n": {"sum": {"field": "n"}},
+            "grows": {"derivative": {"buckets_path": "n"}},
+            "more": {"derivative": {"buckets_path": "_count", "gap_policy": "skip"}},
+            "all": {"cumulative_sum": {"buckets_path": "_count"}},
+            "before": {"serial_diff": {"buckets_path": "_count", "lag": "2"}},
+            "smooth": {
+                "moving_fn": {"buckets_path": "_count", "window": 2, "script": "MovingFunctions.unweightedAvg(values)"}
+            },
+            "each": {
+                "bucket_script": {
+                    "buckets_path": {"a": "n", "b": "_count"},
+                    "script": {"source": "params.a / (params.b - 1) * -2 + 0.5"},
+                }
+            },
+            "again": {"derivative": {"buckets_path": "more"}},
+        }
+        body = {"aggs": {"t": {"date_histogram": {"field": "@timestamp", "fixed_interval": "1h"}, "aggs": pipelines}}}
+        first, second, third, fourth = reader.search(EVENTS, body)["aggregations"]["t"]["buckets"]
+        assert [bucket["doc_count"] for bucket in (first, second, third, fourth)] == [4, 1, 0, 1]
+
+        def told(name: str) -> list[Any]:
+            return [bucket[name]["value"] if name in bucket else "-" for bucket in (first, second, third, fourth)]
+
+        assert told("grows") == ["-", -2.0, None, None]
+        assert told("more") == ["-", -3.0, -1.0, 1.0]
+        assert told("again") == ["-", "-", None, None]
+        assert told("all") == [4.0, 5.0, 5.0, 6.0]
+        assert told("before") == ["-", "-", -4.0, 0.0]
+        assert told("smooth") == [None, 4.0, 2.5, 0.5]
+        assert told("each") == [6 / 3 * -2 + 0.5, None, "-", None]
+
     @pytest.mark.parametrize(
         "body",
         [
@@ -378,6 +569,68 @@ class StoreContract:
             {"aggs": {"a": {"date_histogram": {"field": "@timestamp", "fixed_interval": "soon"}}}},
             {"aggs": {"a": {"date_histogram": {"field": "other", "fixed_interval": "1h"}}}},
             {"aggs": {"a": {"avg": {"field": "x"}, "aggs": {"b": {"avg": {"field": "y"}}}}}},
+            {"aggs": {"a": {"terms": {"field": "message"}}}},
+            {"aggs": {"a": {"terms": {"field": "x", "order": {"b": "asc"}}}}},
+            {"aggs": {"a": {"terms": {"field": "x", "order": {"b": "asc"}}, "aggs": {"b": {"stats": {"field": "y"}}}}}},
+            {"aggs": {"a": {"percentiles": {"field": "x", "percents": ["a"]}}}},
+            {"aggs": {"a": {"percentiles": {"field": "x", "percents": [101]}}}},
+            {"aggs": {"a": {"date_histogram": {"field": "@timestamp", "fixed_interval": "1h", "format": "QQQ"}}}},
+            {"aggs": {"a": {"derivative": {"buckets_path": "b"}}}},
+            {"aggs": {"a": {"terms": {"field": "x"}, "aggs": {"b": {"derivative": {"buckets_path": "_count"}}}}}},
+            {
+                "aggs": {
+                    "a": {
+                        "histogram": {"field": "x", "interval": 1},
+                        "aggs": {"b": {"derivative": {"buckets_path": "c"}}},
+                    }
+                }
+            },
+            {
+                "aggs": {
+                    "a": {
+                        "histogram": {"field": "x", "interval": 1},
+                        "aggs": {"b": {"derivative": {"buckets_path": "b"}}},
+                    }
+                }
+            },
+            {
+                "aggs": {
+                    "a": {
+                        "histogram": {"field": "x", "interval": 1},
+                        "aggs": {"b": {"moving_avg": {"buckets_path": "_count"}}},
+                    }
+                }
+            },
+            {
+                "aggs": {
+                    "a": {
+                        "terms": {"field": "x"},
+                        "aggs": {
+                            "b": {"bucket_script": {"buckets_path": {"c": "_count"}, "script": "Math.exp(params.c)"}}
+                        },
+                    }
+                }
+            },
+            {
+                "aggs": {
+                    "a": {
+                        "terms": {"field": "x"},
+                        "aggs": {"b": {"bucket_script": {"buckets_path": {"c": "_count"}, "script": "params.d"}}},
+                    }
+                }
+            },
+            {"script_fields": {"a": {"script": "1"}}},
+            {"sort": {"a": {"order": "asc", "mode": "min"}}},
+            {"sort": ["@timestamp"], "search_after": [1]},
+            {"sort": ["@timestamp", "_doc"], "search_after": ["x", 1]},
+            {"sort": ["@timestamp", "_doc"], "search_after": [1, 2], "from": 3},
+            {"sort": ["@timestamp", "_doc"], "search_after": [1, 10_000]},
+            {"fields": [{"field": "@timestamp", "format": "QQQ"}]},
+            {"_source": {"some": 1}},
+            {"query": {"range": {"@timestamp": {"gte": 1, "format": "basic_week_date"}}}},
+            {"query": {"range": {"@timestamp": {"gte": "2026-11-24T00:00:00", "time_zone": "Mars/Phobos"}}}},
+            {"query": {"query_string": {"query": "a", "default_operator": "OR"}}},
+            {"query": {"query_string": {"query": "a", "fuzziness": 1}}},
         ],
     )
     def test_what_is_not_of_the_subset_is_refused_with_its_place(self, reader: Reader, body: Body) -> None:
