@@ -140,7 +140,8 @@ def _looked_at(settings: Settings, text: str, before: str) -> tuple[Settings | N
     try:
         whole = texts.restored(text, before)
     except HaidangError as error:
-        return None, [{"line": texts.line_of_toml(text, str(error)), "text": str(error)}], []
+        line = texts.line_of_toml(text, str(error)) or texts.line_of_fault(text, str(error))
+        return None, [{"line": line, "text": str(error)}], []
     try:
         new, found = _read(whole)
     except HaidangError as error:

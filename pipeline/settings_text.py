@@ -28,6 +28,8 @@ _KEY = re.compile(r"([\w.-]+)\s*=")
 #: What a comment is hidden for: a setting that was taken out, and its value.
 _NAMED = re.compile(r"(password|token|secrets?|url|key)\s*[=:]", re.IGNORECASE)
 _SOUNDS = re.compile(r"passw|pasw|passphrase|token|secret|api_?key", re.IGNORECASE)
+#: What says to whom a secret is shown, and how openly.
+_ADDRESSES = ("kind", "host", "port", "url", "urls", "servers", "issuer", "security")
 #: A secret that is shorter is not looked for in comments: any word may be it.
 _TELLING = 6
 
@@ -54,12 +56,15 @@ def restored(text: str, before: str) -> str:
     """Return a text with the secrets of the text that was there before in the places of `[secret N]`.
 
     Raises:
-        HaidangError: it is no TOML, or names a secret that is not there, or one in the place of what is none.
+        HaidangError: it is no TOML, or names a secret that is not there, one in the place of what is none, or one that
+            would be shown to another receiver than before.
     """
-    for place, value in _texts(_parsed(text)):
+    new = _parsed(text)
+    for place, value in _texts(new):
         if (found := _SHOWN.search(value)) and not (found.group() == value and _is_secret(place)):
             raise HaidangError("settings.secret_elsewhere", place=place, value=found.group())
     kept = _kept(before) if _SHOWN.search(text) else []
+    _check_receivers(new, _parsed(hidden(before)) if kept else {})
 
     def back(found: re.Match[str]) -> str:
         named = _SHOWN.search(found.group())
@@ -113,6 +118,32 @@ def _kept(text: str) -> list[str]:
         if is_kept:
             found[literal] = None
     return list(found)
+
+
+def _check_receivers(new: dict[str, Any], before: dict[str, Any]) -> None:
+    """Refuse a secret that was not written anew beside another address: whoever may change settings does not thereby
+    get to know what they do not."""
+    known = list(_beside_secrets(before))
+    for place, secret, receiver in _beside_secrets(new):
+        if (secret, receiver) not in [(each, there) for _, each, there in known] and secret in {
+            each for _, each, _ in known
+        }:
+            raise HaidangError("settings.secret_moved", place=place, value=secret)
+
+
+def _beside_secrets(value: Any, place: str = "") -> Iterator[tuple[str, str, list[Any]]]:
+    """Yield the place of each `[secret N]`, itself, and the address that stands in the same section."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _beside_secrets(each, place)
+    elif isinstance(value, dict):
+        receiver = [value.get(name) for name in _ADDRESSES]
+        for name, each in value.items():
+            inner = f"{place}.{name}".lstrip(".")
+            for text in each if isinstance(each, list) else [each]:
+                if isinstance(text, str) and _SHOWN.fullmatch(text):
+                    yield inner, text, receiver
+            yield from _beside_secrets(each, inner)
 
 
 def _is_secret(place: str) -> bool:

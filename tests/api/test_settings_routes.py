@@ -68,14 +68,16 @@ def test_the_file_is_shown_without_secrets_and_with_what_overrides_it(admin: htt
 
 def test_a_text_is_looked_at_with_lines_and_what_it_would_change(admin: httpx.Client, file: Path) -> None:
     shown = _now(admin)["text"]
-    bad = f'{shown.replace("400", "0")}kind = "paper"\n[api]\nprot = 1\n'
+    bad = f"{shown.replace('400', '0')}memory_mb = 1\n[api]\nprot = 1\n"
     told = admin.post("/api/v1/settings/check", json={"text": bad}).json()
     assert told["good"] is False
     assert sorted((each["line"], each["text"].split(" ")[0]) for each in told["problems"]) == [
-        (6, "store.retention_days"), (7, "store.kind"), (9, "api.prot:"),
+        (6, "store.retention_days"), (7, "store.memory_mb"), (9, "api.prot:"),
     ]  # fmt: skip
     broken = admin.post("/api/v1/settings/check", json={"text": "a = 1\nb = ["}).json()
     assert [each["line"] for each in broken["problems"]] == [2]
+    moved = admin.post("/api/v1/settings/check", json={"text": shown + 'urls = ["http://evil.example"]\n'}).json()
+    assert [(each["line"], each["text"].split(" ")[0]) for each in moved["problems"]] == [(5, "store.password:")]
     wanted = shown.replace("400", "500").replace('"[secret 1]"', '"another"') + "[api]\nport = 1\n"
     told = admin.post("/api/v1/settings/check", json={"text": wanted}).json()
     assert told == {

@@ -85,6 +85,26 @@ def test_a_secret_is_taken_nowhere_else(text: str, key: str) -> None:
     assert caught.value.key == key
 
 
+def test_a_secret_that_is_not_written_anew_goes_to_nobody_else() -> None:
+    mail = '[[channels]]\nname = "mail"\nkind = "mail"\nhost = "mx.tinh.vn"\npassword = "{}"\n'
+    hook = '[[channels]]\nname = "hook"\nkind = "webhook"\nurl = "{}"\ntoken = "{}"\n'
+    before = mail.format("p1") + hook.format("https://ours.vn/x", "t1")
+    shown = hidden(before)
+    assert restored(shown, before) == before
+    for moved in (
+        shown.replace("mx.tinh.vn", "evil.example"), shown.replace('kind = "mail"', 'kind = "kafka"'),
+        shown.replace('url = "[secret 2]"', 'url = "https://evil.example"'),
+        hook.format("https://evil.example", "[secret 1]"), "[store]\nurls = []\npassword = '[secret 1]'",
+    ):  # fmt: skip
+        with pytest.raises(HaidangError) as caught:
+            restored(moved, before)
+        assert caught.value.key == "settings.secret_moved"
+    renamed = shown.replace('name = "mail"', 'name = "thư"')
+    assert restored(renamed, before) == before.replace('name = "mail"', 'name = "thư"')
+    anew = shown.replace("mx.tinh.vn", "mx2.tinh.vn").replace('password = "[secret 1]"', 'password = "p2"')
+    assert tomllib.loads(restored(anew, before))["channels"][0]["password"] == "p2"
+
+
 @given(value=st.text(min_size=1), quote=st.sampled_from(["basic", "several", "literal"]))
 def test_whatever_a_password_is_it_is_hidden_and_comes_back(value: str, quote: str) -> None:
     escaped = "".join(f"\\U{ord(letter):08x}" for letter in value if not "\ud800" <= letter <= "\udfff")
