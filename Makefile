@@ -9,10 +9,10 @@ run: .venv/run dashboards/console/dist/index.html ## install and start everythin
 	@$(BIN)/haidang run
 test: .venv/dev dashboards/console/dist/index.html ## check and test everything (installs what the tests need)
 	@$(BIN)/python -m tests.needs && $(BIN)/python tests/run.py
-check: .venv/dev         ## style, types, import layers only
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
-format: .venv/dev        ## put the code into its style
-	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+check: .venv/dev dashboards/console/node_modules ## style, types, import layers only
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(NPM) run --silent check
+format: .venv/dev dashboards/console/node_modules ## put the code into its style
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(NPM) run --silent format
 nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of other random input; a million inputs for each decoder and the sensor
 	@$(BIN)/python -m tests.fuzz
 	@$(BIN)/python -m tests.fuzz_packets

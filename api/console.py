@@ -5,7 +5,7 @@ What the page shows comes from the API, so without a log-in it shows the log-in 
 
 import json
 import re
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -29,14 +29,16 @@ _TYPES = {
 }  # fmt: skip
 #: Codings of the build (RFC 9110 section 8.4.1), the smaller one first.
 _CODINGS = {"br": ".br", "gzip": ".gz"}
+#: What the build calls its files: no folder, and none that is hidden.
+_NAME = re.compile(r"\w[\w.-]{0,200}")
 _ZONE = Path("/etc/localtime")
 
 
 @router.get("/assets/{name}")
 def asset(name: str, request: Request) -> FileResponse:
     """Return one of the console's files."""
-    path = _assets().get(name)
-    if path is None:
+    path = shipped_console() / "assets" / name
+    if not _NAME.fullmatch(name) or path.suffix not in _TYPES or not path.is_file():
         raise HTTPException(404, say("api.no_page", path=f"/assets/{name[:200]}"))
     headers = {"Cache-Control": _FOR_EVER, "Vary": "Accept-Encoding"}
     taken = re.findall(r"[\w-]+", request.headers.get("accept-encoding", "")[:200])
@@ -81,13 +83,15 @@ def _zone_name(chosen: str) -> str:
     return str(_ZONE.resolve()).partition("/zoneinfo/")[2]
 
 
-@cache
 def _page() -> str | None:
     path = shipped_console() / "index.html"
-    return path.read_text("utf-8") if path.exists() else None
+    try:
+        return _text(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
 
 
-@cache
-def _assets() -> dict[str, Path]:
-    folder = shipped_console() / "assets"
-    return {path.name: path for path in folder.iterdir() if path.suffix in _TYPES} if folder.is_dir() else {}
+@lru_cache(1)
+def _text(path: Path, _changed: int) -> str:
+    """Return the page, read again where it was built again."""
+    return path.read_text("utf-8")

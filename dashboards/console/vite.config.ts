@@ -18,7 +18,10 @@ function compressed(): Plugin {
       const folder = join(import.meta.dirname, OUT, "assets");
       for (const name of readdirSync(folder).filter((each) => TEXT.test(each))) {
         const content = readFileSync(join(folder, name));
-        writeFileSync(join(folder, `${name}.br`), brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }));
+        writeFileSync(
+          join(folder, `${name}.br`),
+          brotliCompressSync(content, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+        );
         writeFileSync(join(folder, `${name}.gz`), gzipSync(content, { level: 9 }));
       }
     },

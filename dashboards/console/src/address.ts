@@ -20,7 +20,11 @@ function read(): Place {
   const [, screen = "", ...rest] = location.pathname.split("/");
   const linked = /^#alert\/(.+)$/.exec(location.hash); // as messages name an alert
   if (linked?.[1]) return { screen: "alert", rest: decodeURIComponent(linked[1]), chosen: {} };
-  return { screen: screen || "overview", rest: rest.map(decodeURIComponent).join("/"), chosen: Object.fromEntries(new URLSearchParams(location.search)) };
+  return {
+    screen: screen || "overview",
+    rest: rest.map(decodeURIComponent).join("/"),
+    chosen: Object.fromEntries(new URLSearchParams(location.search)),
+  };
 }
 
 export const place = signal<Place>(read());
@@ -32,7 +36,9 @@ addEventListener("popstate", () => (place.value = read()));
 export function addressOf(screen: string, values: Chosen = {}, rest = ""): string {
   const carried = Object.fromEntries(CARRIED.map((name) => [name, place.value.chosen[name] ?? ""]));
   const given = Object.entries({ ...carried, ...values }).filter(([, value]) => value !== "");
-  const path = [screen === "overview" ? "" : screen, ...(rest ? rest.split("/") : [])].map(encodeURIComponent).join("/");
+  const path = [screen === "overview" ? "" : screen, ...(rest ? rest.split("/") : [])]
+    .map(encodeURIComponent)
+    .join("/");
   return `/${path}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
 }
 
@@ -57,9 +63,17 @@ function show(address: string, noted: boolean): void {
 /** Let links to our own screens change the place without loading the page again. */
 export function followLinks(): void {
   document.addEventListener("click", (event) => {
-    if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey)
+      return;
     const link = (event.target as Element | null)?.closest?.("a");
-    if (!link || link.origin !== location.origin || link.target || link.hasAttribute("download") || link.hasAttribute("data-load")) return;
+    if (
+      !link ||
+      link.origin !== location.origin ||
+      link.target ||
+      link.hasAttribute("download") ||
+      link.hasAttribute("data-load")
+    )
+      return;
     event.preventDefault();
     show(link.pathname + link.search, true);
   });

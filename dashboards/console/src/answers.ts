@@ -24,7 +24,10 @@ export const away = signal(0);
  * Ask whenever `key` changes. `load` gets a signal that ends when the answer is not wanted any more, and whether nobody
  * asked for it. Where `key` is null nothing is asked.
  */
-export function useAnswer<T>(key: string | null, load: (until: AbortSignal, byItself: boolean) => Promise<T>): Answer<T> {
+export function useAnswer<T>(
+  key: string | null,
+  load: (until: AbortSignal, byItself: boolean) => Promise<T>,
+): Answer<T> {
   const state = useSignal<Omit<Answer<T>, "again">>({ value: null, fault: null, waits: key !== null });
   const asking = useRef<{ stop: AbortController; timer: number; failures: number } | null>(null);
   const latest = useRef(load);

@@ -4,7 +4,10 @@ import { language, t } from "./words";
 
 /** What the server did not answer; `status` 0: it could not be reached. `position`: the character of a query's fault. */
 export class Refused extends Error {
-  constructor(readonly status: number, readonly body: { detail?: unknown; position?: number; reason?: string } = {}) {
+  constructor(
+    readonly status: number,
+    readonly body: { detail?: unknown; position?: number; reason?: string } = {},
+  ) {
     super(saidIn(body.detail) || t(status === 0 ? "fault.away" : "fault.answer", { status }));
   }
 
@@ -18,7 +21,10 @@ export class Refused extends Error {
 function saidIn(detail: unknown): string {
   if (typeof detail === "string") return detail;
   if (!Array.isArray(detail)) return "";
-  return detail.map(({ loc = [], msg = "" }: { loc?: unknown[]; msg?: string }) => `${loc.slice(1).join(".")}: ${msg}`).slice(0, 5).join("\n");
+  return detail
+    .map(({ loc = [], msg = "" }: { loc?: unknown[]; msg?: string }) => `${loc.slice(1).join(".")}: ${msg}`)
+    .slice(0, 5)
+    .join("\n");
 }
 
 type Values = Record<string, string | number | boolean | null | undefined>;
@@ -46,7 +52,10 @@ export async function ask<T>(path: string, asking: Asking = {}): Promise<T> {
 }
 
 /** Ask for what is no JSON, such as an export. */
-export async function send(path: string, { method = "GET", body, byItself = false, signal }: Asking = {}): Promise<Response> {
+export async function send(
+  path: string,
+  { method = "GET", body, byItself = false, signal }: Asking = {},
+): Promise<Response> {
   const headers: Record<string, string> = { "Accept-Language": language };
   const isRaw = body instanceof Blob;
   if (body !== undefined) headers["Content-Type"] = isRaw ? "application/octet-stream" : "application/json";
@@ -54,7 +63,10 @@ export async function send(path: string, { method = "GET", body, byItself = fals
   let response: Response;
   try {
     response = await fetch(`/api/v1${path}`, {
-      method, headers, credentials: "same-origin", signal: signal ?? null,
+      method,
+      headers,
+      credentials: "same-origin",
+      signal: signal ?? null,
       body: body === undefined ? null : isRaw ? body : JSON.stringify(body),
     });
   } catch (error) {

@@ -13,8 +13,14 @@ const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 export const zone = isZone(boot.zone) ? boot.zone : Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const parts = new Intl.DateTimeFormat("en-GB", {
-  timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit",
-  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+  timeZone: zone,
+  year: "numeric",
+  month: "2-digit",
+  day: "2-digit",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
 });
 
 function isZone(name: string): boolean {
@@ -36,7 +42,14 @@ export function short(value: number): string {
   return t("number.billions", { count: tenths.format(value / 1e9) });
 }
 
-export interface Clock { year: string; month: string; day: string; hour: string; minute: string; second: string }
+export interface Clock {
+  year: string;
+  month: string;
+  day: string;
+  hour: string;
+  minute: string;
+  second: string;
+}
 
 /** Return what calendar and clock of the site's zone show at a moment. */
 export function clockAt(value: string | number | Date): Clock | null {
@@ -64,7 +77,12 @@ export function tick(value: number, spanMs: number): string {
   return `${at.day}/${at.month}/${at.year}`;
 }
 
-const STEPS: readonly [number, Intl.RelativeTimeFormatUnit][] = [[86_400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+const STEPS: readonly [number, Intl.RelativeTimeFormatUnit][] = [
+  [86_400, "day"],
+  [3600, "hour"],
+  [60, "minute"],
+  [1, "second"],
+];
 
 /** Write how long ago a moment was, or how far it is. */
 export function ago(value: string | number | Date): string {
@@ -87,7 +105,8 @@ const SIZES = ["B", "KB", "MB", "GB", "TB", "PB"];
 
 /** Write a number of bytes, in thousands (SI). */
 export function size(bytes: number): string {
-  let value = bytes, unit = 0;
+  let value = bytes,
+    unit = 0;
   while (Math.abs(value) >= 1000 && unit < SIZES.length - 1) [value, unit] = [value / 1000, unit + 1];
   return `${tenths.format(value)} ${SIZES[unit]}`;
 }

@@ -58,6 +58,10 @@ function find(keys: string): Bound | undefined {
 }
 
 function isTyped(target: EventTarget | null): boolean {
-  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)
-    && !/^(checkbox|radio|button|submit)$/.test((target as HTMLInputElement).type ?? ""));
+  return (
+    target instanceof HTMLElement &&
+    (target.isContentEditable ||
+      (/^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) &&
+        !/^(checkbox|radio|button|submit)$/.test((target as HTMLInputElement).type ?? "")))
+  );
 }

@@ -5,7 +5,10 @@ import { batch, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { Refused } from "./api";
 
-export interface Page<R> { total: number; rows: R[] }
+export interface Page<R> {
+  total: number;
+  rows: R[];
+}
 type Load<R> = (offset: number, limit: number, until: AbortSignal, byItself: boolean) => Promise<Page<R>>;
 
 const PAGE = 100;
@@ -31,7 +34,11 @@ export class Listing<R> {
   private last = PAGE - 1;
 
   /** `most`: rows beyond are not to be had. */
-  constructor(private load: Load<R>, readonly keyOf: (row: R) => string, readonly most = Number.MAX_SAFE_INTEGER) {}
+  constructor(
+    private load: Load<R>,
+    readonly keyOf: (row: R) => string,
+    readonly most = Number.MAX_SAFE_INTEGER,
+  ) {}
 
   /** Begin anew with other rows. The last ones stay until the first of these are there. */
   begin(load: Load<R>): void {
@@ -94,7 +101,8 @@ export class Listing<R> {
 
   /** Choose a row, or not any more. */
   toggle(row: R): void {
-    const key = this.keyOf(row), now = new Set(this.selected.value);
+    const key = this.keyOf(row),
+      now = new Set(this.selected.value);
     if (!now.delete(key)) now.add(key);
     this.choose(now);
   }

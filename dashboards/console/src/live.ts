@@ -8,7 +8,10 @@ export const SUBJECTS = ["queue", "cases", "health", "events", "deliveries"] as 
 export type Subject = (typeof SUBJECTS)[number];
 
 /** Opaque marks; one differs from the last where something of its subject changed. */
-export const marks = Object.fromEntries(SUBJECTS.map((name) => [name, signal("")])) as Record<Subject, ReturnType<typeof signal<string>>>;
+export const marks = Object.fromEntries(SUBJECTS.map((name) => [name, signal("")])) as Record<
+  Subject,
+  ReturnType<typeof signal<string>>
+>;
 
 /** The reader wants nothing to move. */
 export const paused = signal(false);

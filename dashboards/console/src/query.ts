@@ -49,7 +49,9 @@ export function entityOf(field: string, value: unknown): string | null {
 /** Return the clauses that a query joins by AND; one where it joins them otherwise. */
 export function clausesOf(query: string): string[] {
   const found: string[] = [];
-  let depth = 0, quote = false, start = 0;
+  let depth = 0,
+    quote = false,
+    start = 0;
   for (let place = 0; place < query.length; place += 1) {
     const sign = query[place];
     if (sign === "\\") place += 1;
@@ -68,10 +70,14 @@ export function clausesOf(query: string): string[] {
 
 /** Return the query without one of its clauses, or with it turned round. */
 export function without(query: string, clause: string): string {
-  return clausesOf(query).filter((each) => each !== clause).join(" AND ");
+  return clausesOf(query)
+    .filter((each) => each !== clause)
+    .join(" AND ");
 }
 
 export function turned(query: string, clause: string): string {
   const other = clause.startsWith("NOT ") ? clause.slice(4) : `NOT ${clause}`;
-  return clausesOf(query).map((each) => (each === clause ? other : each)).join(" AND ");
+  return clausesOf(query)
+    .map((each) => (each === clause ? other : each))
+    .join(" AND ");
 }

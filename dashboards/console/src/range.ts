@@ -12,7 +12,10 @@ const USUAL = "now-24h";
 const OF_ALL_TIME = new Set(["queue", "cases"]);
 const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-export interface Range { from: string; to: string }
+export interface Range {
+  from: string;
+  to: string;
+}
 
 export const range = computed<Range>(() => {
   const usual = OF_ALL_TIME.has(place.value.screen) ? "all" : USUAL;
@@ -62,7 +65,10 @@ export function nameOf(of: Range = range.value): string {
 }
 
 /** How wide the bars of a histogram may be, in seconds. */
-const WIDTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_592_000];
+const WIDTHS = [
+  1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+  2_592_000,
+];
 
 /** Return the width of a histogram's bars for a span, in seconds: about sixty of them. */
 export function widthFor(spanMs: number, most = 60): number {

@@ -67,7 +67,10 @@ export function prefer(changes: Partial<Preferences>): void {
   preferences.value = { ...preferences.value, ...changes };
   localStorage.setItem(KEPT, JSON.stringify(preferences.value));
   clearTimeout(saving);
-  saving = window.setTimeout(() => void ask("/me/preferences", { method: "PUT", body: preferences.value, byItself: true }).catch(() => null), SAVE_AFTER_MS);
+  saving = window.setTimeout(
+    () => void ask("/me/preferences", { method: "PUT", body: preferences.value, byItself: true }).catch(() => null),
+    SAVE_AFTER_MS,
+  );
 }
 
 async function loadPreferences(_name: string): Promise<void> {

@@ -28,16 +28,32 @@ export function judge(meant: Meant, status: "new" | "acknowledged" | "true_posit
     return;
   }
   question({
-    title: t(`triage.${status}`), says: <p>{t("triage.about", { count: number(meant.count) })}</p>,
-    fields: [{ name: "note", says: t("triage.note"), kind: "textarea", required: true, help: t(`triage.${status}.help` as Key) }],
-    does: t(`triage.${status}`), work: ({ note }) => change(meant, status, note ?? ""),
+    title: t(`triage.${status}`),
+    says: <p>{t("triage.about", { count: number(meant.count) })}</p>,
+    fields: [
+      {
+        name: "note",
+        says: t("triage.note"),
+        kind: "textarea",
+        required: true,
+        help: t(`triage.${status}.help` as Key),
+      },
+    ],
+    does: t(`triage.${status}`),
+    work: ({ note }) => change(meant, status, note ?? ""),
   });
 }
 
 async function change(meant: Meant, status: Status, note: string): Promise<void> {
   const which = meant.fits ? { fits: meant.fits } : { ids: meant.ids };
-  const { changed } = await ask<{ changed: number }>("/alerts/changes", { method: "POST", body: { status, note, ...which } });
-  tell(t("triage.done", { count: number(changed), status: t(`status.${status}`) }), meant.fits ? undefined : () => void attempt(() => back(meant)));
+  const { changed } = await ask<{ changed: number }>("/alerts/changes", {
+    method: "POST",
+    body: { status, note, ...which },
+  });
+  tell(
+    t("triage.done", { count: number(changed), status: t(`status.${status}`) }),
+    meant.fits ? undefined : () => void attempt(() => back(meant)),
+  );
   meant.done();
 }
 
@@ -55,15 +71,37 @@ async function back(meant: Meant): Promise<void> {
 export async function escalate(meant: Meant, title: string): Promise<void> {
   if (!meant.ids.length) return;
   let open: { id: number; title: string }[] = [];
-  await attempt(async () => ({ cases: open } = await ask<{ cases: { id: number; title: string }[] }>("/cases?status=open&limit=100")));
+  await attempt(
+    async () =>
+      ({ cases: open } = await ask<{ cases: { id: number; title: string }[] }>("/cases?status=open&limit=100")),
+  );
   question({
-    title: t("triage.escalate"), says: <p>{t("triage.about", { count: number(meant.count) })}</p>, does: t("triage.escalate"),
+    title: t("triage.escalate"),
+    says: <p>{t("triage.about", { count: number(meant.count) })}</p>,
+    does: t("triage.escalate"),
     fields: [
-      { name: "case", says: t("triage.case"), kind: "select", options: [["", t("triage.new_case")], ...open.map(({ id, title: name }) => [String(id), `#${id} ${name}`] as const)] },
+      {
+        name: "case",
+        says: t("triage.case"),
+        kind: "select",
+        options: [
+          ["", t("triage.new_case")],
+          ...open.map(({ id, title: name }) => [String(id), `#${id} ${name}`] as const),
+        ],
+      },
       { name: "title", says: t("triage.case_title"), value: title, most: 300, help: t("triage.case_title.help") },
     ],
     work: async (filled) => {
-      const id = filled.case || String((await ask<{ id: number }>("/cases", { method: "POST", body: { title: filled.title || title, alerts: meant.ids } })).id);
+      const id =
+        filled.case ||
+        String(
+          (
+            await ask<{ id: number }>("/cases", {
+              method: "POST",
+              body: { title: filled.title || title, alerts: meant.ids },
+            })
+          ).id,
+        );
       if (filled.case) await ask(`/cases/${id}/alerts`, { method: "POST", body: { ids: meant.ids } });
       tell(t("triage.escalated", { case: id }), undefined);
       meant.done();
@@ -76,19 +114,37 @@ export async function escalate(meant: Meant, title: string): Promise<void> {
 export function suppress(rule: string, where: Record<string, string>, done: () => void): void {
   const fields = Object.entries(where);
   question({
-    title: t("triage.suppress"), does: t("triage.suppress"), danger: true,
+    title: t("triage.suppress"),
+    does: t("triage.suppress"),
+    danger: true,
     says: <p class="quiet">{t("triage.suppress.help")}</p>,
     fields: [
       { name: "rule", says: t("column.rule"), value: rule, required: true },
-      ...fields.map(([name, value]) => ({ name: `where ${name}`, says: name, value, help: t("triage.suppress.empty") })),
+      ...fields.map(([name, value]) => ({
+        name: `where ${name}`,
+        says: name,
+        value,
+        help: t("triage.suppress.empty"),
+      })),
       { name: "reason", says: t("reason"), kind: "textarea", required: true, most: 2000 },
       { name: "days", says: t("triage.days"), kind: "number", value: "30", required: true },
     ],
     work: async (filled) => {
       const kept = fields.map(([name]) => [name, filled[`where ${name}`] ?? ""] as const).filter(([, value]) => value);
-      const body = { rule: filled.rule, where: Object.fromEntries(kept), reason: filled.reason, days: Number(filled.days) };
-      const made = await ask<{ id: string; would_have: number; of: number }>("/alerts/suppressions", { method: "POST", body });
-      tell(t("triage.suppressed", { count: number(made.would_have), of: number(made.of) }), () => void attempt(() => ask(`/alerts/suppressions/${made.id}`, { method: "DELETE" })));
+      const body = {
+        rule: filled.rule,
+        where: Object.fromEntries(kept),
+        reason: filled.reason,
+        days: Number(filled.days),
+      };
+      const made = await ask<{ id: string; would_have: number; of: number }>("/alerts/suppressions", {
+        method: "POST",
+        body,
+      });
+      tell(
+        t("triage.suppressed", { count: number(made.would_have), of: number(made.of) }),
+        () => void attempt(() => ask(`/alerts/suppressions/${made.id}`, { method: "DELETE" })),
+      );
       done();
     },
   });

@@ -13,5 +13,12 @@ export const colours = computed<Colours>(() => {
   const style = getComputedStyle(document.documentElement);
   const of = (name: string) => style.getPropertyValue(`--${name}`).trim();
   const isDark = document.documentElement.dataset.theme === "dark";
-  return { text: of("text"), quiet: of("quiet"), line: of("line"), surface: of("surface"), accent: of("accent"), series: isDark ? DARK : LIGHT };
+  return {
+    text: of("text"),
+    quiet: of("quiet"),
+    line: of("line"),
+    surface: of("surface"),
+    accent: of("accent"),
+    series: isDark ? DARK : LIGHT,
+  };
 });

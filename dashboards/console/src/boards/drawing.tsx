@@ -7,13 +7,28 @@ import type { Data } from "./data";
 import { optionsOf, pressedOf, type Pressed } from "./options";
 import { said, type Panel } from "./model";
 
-interface Chart { setOption: (option: object, whole: boolean) => void; resize: () => void; dispose: () => void; on: (event: "click", then: (event: { name?: string }) => void) => void }
+interface Chart {
+  setOption: (option: object, whole: boolean) => void;
+  resize: () => void;
+  dispose: () => void;
+  on: (event: "click", then: (event: { name?: string }) => void) => void;
+}
 
-interface Props { panel: Panel; data: Data; onPress: (pressed: Pressed) => void; onOpen: (id: string) => void }
+interface Props {
+  panel: Panel;
+  data: Data;
+  onPress: (pressed: Pressed) => void;
+  onOpen: (id: string) => void;
+}
 
 export function Drawing({ panel, data, onPress, onOpen }: Props) {
   const box = useRef<HTMLDivElement>(null);
-  const shown = useRef<{ panel: Panel; data: Data; onPress: Props["onPress"]; onOpen: Props["onOpen"] }>({ panel, data, onPress, onOpen });
+  const shown = useRef<{ panel: Panel; data: Data; onPress: Props["onPress"]; onOpen: Props["onOpen"] }>({
+    panel,
+    data,
+    onPress,
+    onOpen,
+  });
   shown.current = { panel, data, onPress, onOpen };
   const chart = useRef<Chart | null>(null);
   const now = colours.value;
@@ -48,5 +63,9 @@ export function Drawing({ panel, data, onPress, onOpen }: Props) {
 
 /** The numbers of a drawing for those who do not see it. */
 function inWords(data: Data): string {
-  return data.cells.slice(0, 10).map(({ keys, value }) => `${keys.join(" ")} ${value}`).join("; ").slice(0, 500);
+  return data.cells
+    .slice(0, 10)
+    .map(({ keys, value }) => `${keys.join(" ")} ${value}`)
+    .join("; ")
+    .slice(0, 500);
 }

@@ -8,5 +8,7 @@ export function write(value: number, { unit = "", metric = "count" }: Options, w
   if (unit === "bytes") return size(value);
   if (unit === "seconds") return duration(value);
   if (unit === "percent") return `${number(Math.round(value * 10) / 10)} %`;
-  return whole && Math.abs(value) < 1e6 ? number(metric === "avg" ? Math.round(value * 100) / 100 : value) : short(value);
+  return whole && Math.abs(value) < 1e6
+    ? number(metric === "avg" ? Math.round(value * 100) / 100 : value)
+    : short(value);
 }

@@ -4,7 +4,23 @@
 import { language, type Key } from "../words";
 
 export const KINDS = [
-  "line", "area", "bar", "stacked", "pie", "heatmap", "table", "number", "gauge", "treemap", "sankey", "graph", "tilemap", "points", "timeline", "top", "text",
+  "line",
+  "area",
+  "bar",
+  "stacked",
+  "pie",
+  "heatmap",
+  "table",
+  "number",
+  "gauge",
+  "treemap",
+  "sankey",
+  "graph",
+  "tilemap",
+  "points",
+  "timeline",
+  "top",
+  "text",
 ] as const;
 export type Kind = (typeof KINDS)[number];
 
@@ -51,7 +67,12 @@ export interface Panel {
   options: Options;
 }
 
-export interface Variable { name: string; says: string; field: string; value: string }
+export interface Variable {
+  name: string;
+  says: string;
+  field: string;
+  value: string;
+}
 
 export interface Board {
   version: 1;
@@ -68,11 +89,30 @@ export const MOST_PANELS = 60;
 
 /** How many fields a kind takes, and what they are for. */
 export const FIELDS: Record<Kind, readonly Key[]> = {
-  line: ["board.field.split"], area: ["board.field.split"], stacked: ["board.field.split"], bar: ["board.field.values"], pie: ["board.field.values"],
-  heatmap: ["board.field.rows", "board.field.columns"], table: ["board.field.column", "board.field.column", "board.field.column", "board.field.column", "board.field.column", "board.field.column"],
-  number: [], gauge: [], treemap: ["board.field.outer", "board.field.inner"], sankey: ["board.field.from", "board.field.to", "board.field.then"],
-  graph: ["board.field.from", "board.field.to"], tilemap: ["board.field.unit"], points: ["board.field.latitude", "board.field.longitude", "board.field.label"],
-  timeline: ["board.field.lanes"], top: ["board.field.values"], text: [],
+  line: ["board.field.split"],
+  area: ["board.field.split"],
+  stacked: ["board.field.split"],
+  bar: ["board.field.values"],
+  pie: ["board.field.values"],
+  heatmap: ["board.field.rows", "board.field.columns"],
+  table: [
+    "board.field.column",
+    "board.field.column",
+    "board.field.column",
+    "board.field.column",
+    "board.field.column",
+    "board.field.column",
+  ],
+  number: [],
+  gauge: [],
+  treemap: ["board.field.outer", "board.field.inner"],
+  sankey: ["board.field.from", "board.field.to", "board.field.then"],
+  graph: ["board.field.from", "board.field.to"],
+  tilemap: ["board.field.unit"],
+  points: ["board.field.latitude", "board.field.longitude", "board.field.label"],
+  timeline: ["board.field.lanes"],
+  top: ["board.field.values"],
+  text: [],
 };
 
 export const EMPTY: Board = { version: 1, panels: [], variables: [], time: { from: "now-24h", to: "" }, refresh: 0 };

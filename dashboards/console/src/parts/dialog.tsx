@@ -53,7 +53,8 @@ function Asked({ of }: { of: Question }) {
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget as HTMLFormElement);
-    const filled: Filled = {}, files: Record<string, File> = {};
+    const filled: Filled = {},
+      files: Record<string, File> = {};
     for (const [name, value] of given) {
       if (value instanceof File) files[name] = value;
       else filled[name] = value;
@@ -70,30 +71,72 @@ function Asked({ of }: { of: Question }) {
       works.value = false;
     }
   };
-  return <dialog ref={dialog} class={of.wide ? "wide" : ""} aria-labelledby="question" onClose={close}>
-    <form onSubmit={(event) => void submit(event)}>
-      <h2 id="question">{of.title}</h2>
-      {of.says && <div class="stack">{of.says}</div>}
-      {of.fields?.map((field, place) => <Filling key={field.name} field={field} first={place === 0} />)}
-      {fault.value && <p class="notice fault" role="alert">{fault.value}</p>}
-      <div class="ends">
-        <button type="button" onClick={() => dialog.current?.close()}>{t("cancel")}</button>
-        <button type="submit" class={of.danger ? "danger" : "main"} disabled={works.value}>{of.does}</button>
-      </div>
-    </form>
-  </dialog>;
+  return (
+    <dialog ref={dialog} class={of.wide ? "wide" : ""} aria-labelledby="question" onClose={close}>
+      <form onSubmit={(event) => void submit(event)}>
+        <h2 id="question">{of.title}</h2>
+        {of.says && <div class="stack">{of.says}</div>}
+        {of.fields?.map((field, place) => (
+          <Filling key={field.name} field={field} first={place === 0} />
+        ))}
+        {fault.value && (
+          <p class="notice fault" role="alert">
+            {fault.value}
+          </p>
+        )}
+        <div class="ends">
+          <button type="button" onClick={() => dialog.current?.close()}>
+            {t("cancel")}
+          </button>
+          <button type="submit" class={of.danger ? "danger" : "main"} disabled={works.value}>
+            {of.does}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
 }
 
 function Filling({ field, first }: { field: Field; first: boolean }) {
   const { name, kind = "text", required = false, value = "", help } = field;
   const shared = { name, required, autofocus: first, ...(help ? { "aria-describedby": `help-${name}` } : {}) };
-  if (kind === "checkbox") return <label class="field tick"><input type="checkbox" name={name} value="yes" defaultChecked={value === "yes"} /><span>{field.says}</span></label>;
-  return <label class="field">
-    <span>{field.says}</span>
-    {kind === "textarea" ? <textarea {...shared} maxLength={field.most ?? 5000} defaultValue={value} />
-      : kind === "select" ? <select {...shared}>{field.options?.map(([each, says]) => <option key={each} value={each} selected={each === value}>{says}</option>)}</select>
-      : kind === "file" ? <input {...shared} type="file" accept={field.accept ?? ""} />
-      : <input {...shared} type={kind as "text"} maxLength={field.most ?? 500} defaultValue={value} step="any" autocomplete={kind === "password" ? "new-password" : "off"} />}
-    {help && <small id={`help-${name}`} class="quiet">{help}</small>}
-  </label>;
+  if (kind === "checkbox")
+    return (
+      <label class="field tick">
+        <input type="checkbox" name={name} value="yes" defaultChecked={value === "yes"} />
+        <span>{field.says}</span>
+      </label>
+    );
+  return (
+    <label class="field">
+      <span>{field.says}</span>
+      {kind === "textarea" ? (
+        <textarea {...shared} maxLength={field.most ?? 5000} defaultValue={value} />
+      ) : kind === "select" ? (
+        <select {...shared}>
+          {field.options?.map(([each, says]) => (
+            <option key={each} value={each} selected={each === value}>
+              {says}
+            </option>
+          ))}
+        </select>
+      ) : kind === "file" ? (
+        <input {...shared} type="file" accept={field.accept ?? ""} />
+      ) : (
+        <input
+          {...shared}
+          type={kind as "text"}
+          maxLength={field.most ?? 500}
+          defaultValue={value}
+          step="any"
+          autocomplete={kind === "password" ? "new-password" : "off"}
+        />
+      )}
+      {help && (
+        <small id={`help-${name}`} class="quiet">
+          {help}
+        </small>
+      )}
+    </label>
+  );
 }

@@ -49,7 +49,18 @@ const SPARE_ROWS = 8;
 /** Browsers draw nothing beyond some 33 million pixels. */
 const MOST_PIXELS = 16_000_000;
 
-export function Grid<R>({ name, label, list, columns, onOpen, chooses = false, sorted, empty, foot, fixed = false }: Props<R>) {
+export function Grid<R>({
+  name,
+  label,
+  list,
+  columns,
+  onOpen,
+  chooses = false,
+  sorted,
+  empty,
+  foot,
+  fixed = false,
+}: Props<R>) {
   const scroll = useRef<HTMLDivElement>(null);
   const top = useSignal(0);
   const height = useSignal(600);
@@ -86,7 +97,8 @@ export function Grid<R>({ name, label, list, columns, onOpen, chooses = false, s
     before.current = cursor.value;
     const at = cursor.value * rowHeight;
     if (at < box.scrollTop) box.scrollTop = at;
-    else if (at + rowHeight * 2 > box.scrollTop + box.clientHeight) box.scrollTop = at + rowHeight * 2 - box.clientHeight;
+    else if (at + rowHeight * 2 > box.scrollTop + box.clientHeight)
+      box.scrollTop = at + rowHeight * 2 - box.clientHeight;
   }, [cursor.value]);
 
   const open = () => list.current && onOpen(list.current);
@@ -94,13 +106,20 @@ export function Grid<R>({ name, label, list, columns, onOpen, chooses = false, s
     { keys: "j", says: "key.next", run: () => list.move(1) },
     { keys: "k", says: "key.previous", run: () => list.move(-1) },
     { keys: "Enter", says: "key.open", run: open },
-    ...(chooses ? [{ keys: "x", says: "key.choose" as const, run: () => list.current && list.toggle(list.current) }] : []),
+    ...(chooses
+      ? [{ keys: "x", says: "key.choose" as const, run: () => list.current && list.toggle(list.current) }]
+      : []),
   ]);
 
   const kept = preferences.value.columns[name];
-  const shown = fixed ? columns.filter((each) => !each.extra) : columns.filter((each) => (kept ? kept.includes(each.id) : !each.extra));
+  const shown = fixed
+    ? columns.filter((each) => !each.extra)
+    : columns.filter((each) => (kept ? kept.includes(each.id) : !each.extra));
   const widthOf = (column: Column<R>) => preferences.value.widths[`${name}.${column.id}`] ?? column.width;
-  const laid = [...(chooses ? ["40px"] : []), ...shown.map((each) => (each.grows ? `minmax(${widthOf(each)}px, 1fr)` : `${widthOf(each)}px`))].join(" ");
+  const laid = [
+    ...(chooses ? ["40px"] : []),
+    ...shown.map((each) => (each.grows ? `minmax(${widthOf(each)}px, 1fr)` : `${widthOf(each)}px`)),
+  ].join(" ");
 
   const rows: ComponentChildren[] = [];
   version.value;
@@ -114,75 +133,210 @@ export function Grid<R>({ name, label, list, columns, onOpen, chooses = false, s
       cursor.value = before.current = place;
       if (!event.shiftKey) onOpen(item);
     };
-    rows.push(<div key={key} role="row" aria-rowindex={place + 2} aria-selected={isChosen} id={`${name}-${place}`}
-      class={`row ${place === cursor.value ? "cursor" : ""} ${isChosen ? "selected" : ""}`}
-      style={{ transform: `translateY(${place * rowHeight}px)`, gridTemplateColumns: laid }} onClick={press}>
-      {item === undefined ? <span class="gone" role="gridcell">…</span> : <>
-        {chooses && <span class="cell tick" role="gridcell" onClick={(event) => event.stopPropagation()}>
-          <input type="checkbox" aria-label={t("list.choose")} checked={isChosen} tabIndex={-1} onClick={(event) => { if (event.shiftKey) list.toggleTo(place); else list.toggle(item); cursor.value = before.current = place; }} />
-        </span>}
-        {shown.map((column) => <span key={column.id} role="gridcell" class={`cell ${column.right ? "right" : ""} ${column.phone ?? ""}`}>{column.cell(item)}</span>)}
-      </>}
-    </div>);
+    rows.push(
+      <div
+        key={key}
+        role="row"
+        aria-rowindex={place + 2}
+        aria-selected={isChosen}
+        id={`${name}-${place}`}
+        class={`row ${place === cursor.value ? "cursor" : ""} ${isChosen ? "selected" : ""}`}
+        style={{ transform: `translateY(${place * rowHeight}px)`, gridTemplateColumns: laid }}
+        onClick={press}
+      >
+        {item === undefined ? (
+          <span class="gone" role="gridcell">
+            …
+          </span>
+        ) : (
+          <>
+            {chooses && (
+              <span class="cell tick" role="gridcell" onClick={(event) => event.stopPropagation()}>
+                <input
+                  type="checkbox"
+                  aria-label={t("list.choose")}
+                  checked={isChosen}
+                  tabIndex={-1}
+                  onClick={(event) => {
+                    if (event.shiftKey) list.toggleTo(place);
+                    else list.toggle(item);
+                    cursor.value = before.current = place;
+                  }}
+                />
+              </span>
+            )}
+            {shown.map((column) => (
+              <span key={column.id} role="gridcell" class={`cell ${column.right ? "right" : ""} ${column.phone ?? ""}`}>
+                {column.cell(item)}
+              </span>
+            ))}
+          </>
+        )}
+      </div>,
+    );
   }
 
   const onArrows = (event: KeyboardEvent) => {
-    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: Math.floor(height.value / rowHeight) - 1, PageUp: 1 - Math.floor(height.value / rowHeight), Home: -count, End: count }[event.key];
+    const step = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: Math.floor(height.value / rowHeight) - 1,
+      PageUp: 1 - Math.floor(height.value / rowHeight),
+      Home: -count,
+      End: count,
+    }[event.key];
     if (!step || event.target !== scroll.current) return;
     event.preventDefault();
     list.move(step);
   };
   const chosenCount = all.value ? (total.value ?? 0) : selected.value.size;
 
-  return <div class="grid">
-    {fault.value && <Fault of={fault.value} />}
-    <div class={`scroll ${waits.value && total.value !== null && version.value === 0 ? "waits" : ""}`} ref={scroll} role="grid" tabIndex={0} aria-label={label} aria-rowcount={count + 1} aria-busy={waits.value}
-      {...(chooses ? { "aria-multiselectable": true } : {})} {...(count ? { "aria-activedescendant": `${name}-${cursor.value}` } : {})}
-      onScroll={(event) => (top.value = event.currentTarget.scrollTop)} onKeyDown={onArrows}>
-      <div class="head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: laid }}>
-        {chooses && <span class="cell tick" role="columnheader"><input type="checkbox" aria-label={t("list.choose_loaded")} checked={chosenCount > 0} onClick={() => (chosenCount ? list.choose([]) : list.chooseLoaded())} /></span>}
-        {shown.map((column) => <HeadCell key={column.id} column={column} sorted={sorted} onWidth={(width) => prefer({ widths: { ...preferences.value.widths, [`${name}.${column.id}`]: width } })} />)}
+  return (
+    <div class="grid">
+      {fault.value && <Fault of={fault.value} />}
+      <div
+        class={`scroll ${waits.value && total.value !== null && version.value === 0 ? "waits" : ""}`}
+        ref={scroll}
+        role="grid"
+        tabIndex={0}
+        aria-label={label}
+        aria-rowcount={count + 1}
+        aria-busy={waits.value}
+        {...(chooses ? { "aria-multiselectable": true } : {})}
+        {...(count ? { "aria-activedescendant": `${name}-${cursor.value}` } : {})}
+        onScroll={(event) => (top.value = event.currentTarget.scrollTop)}
+        onKeyDown={onArrows}
+      >
+        <div class="head" role="row" aria-rowindex={1} style={{ gridTemplateColumns: laid }}>
+          {chooses && (
+            <span class="cell tick" role="columnheader">
+              <input
+                type="checkbox"
+                aria-label={t("list.choose_loaded")}
+                checked={chosenCount > 0}
+                onClick={() => (chosenCount ? list.choose([]) : list.chooseLoaded())}
+              />
+            </span>
+          )}
+          {shown.map((column) => (
+            <HeadCell
+              key={column.id}
+              column={column}
+              sorted={sorted}
+              onWidth={(width) => prefer({ widths: { ...preferences.value.widths, [`${name}.${column.id}`]: width } })}
+            />
+          ))}
+        </div>
+        {total.value === 0 ? (
+          empty
+        ) : (
+          <div role="rowgroup" style={{ height: `${count * rowHeight}px`, position: "relative" }}>
+            {rows}
+          </div>
+        )}
+        {total.value === null && !fault.value && (
+          <p class="gone" role="status">
+            {t("loading")}
+          </p>
+        )}
       </div>
-      {total.value === 0 ? empty : <div role="rowgroup" style={{ height: `${count * rowHeight}px`, position: "relative" }}>{rows}</div>}
-      {total.value === null && !fault.value && <p class="gone" role="status">{t("loading")}</p>}
+      <div class="foot">
+        <span>
+          {total.value === null ? "" : t("list.of", { count: number(total.value) })}
+          {count < (total.value ?? 0) ? ` · ${t("list.most", { count: number(count) })}` : ""}
+        </span>
+        {foot}
+        {!fixed && (
+          <MenuButton kind="plain small" icon="columns" label={t("list.columns")} says={t("list.columns")}>
+            {() =>
+              columns.map((column) => (
+                <Item
+                  key={column.id}
+                  says={column.says}
+                  checked={shown.includes(column)}
+                  run={() =>
+                    prefer({
+                      columns: {
+                        ...preferences.value.columns,
+                        [name]: columns
+                          .filter((each) => shown.includes(each) !== (each === column))
+                          .map(({ id }) => id),
+                      },
+                    })
+                  }
+                />
+              ))
+            }
+          </MenuButton>
+        )}
+      </div>
     </div>
-    <div class="foot">
-      <span>{total.value === null ? "" : t("list.of", { count: number(total.value) })}{count < (total.value ?? 0) ? ` · ${t("list.most", { count: number(count) })}` : ""}</span>
-      {foot}
-      {!fixed && <MenuButton kind="plain small" icon="columns" label={t("list.columns")} says={t("list.columns")}>
-        {() => columns.map((column) => <Item key={column.id} says={column.says} checked={shown.includes(column)} run={() => prefer({ columns: { ...preferences.value.columns, [name]: columns.filter((each) => shown.includes(each) !== (each === column)).map(({ id }) => id) } })} />)}
-      </MenuButton>}
-    </div>
-  </div>;
+  );
 }
 
-interface HeadProps<R> { column: Column<R>; sorted: Props<R>["sorted"]; onWidth: (width: number) => void }
+interface HeadProps<R> {
+  column: Column<R>;
+  sorted: Props<R>["sorted"];
+  onWidth: (width: number) => void;
+}
 
 function HeadCell<R>({ column, sorted, onWidth }: HeadProps<R>) {
   const begin = (event: PointerEvent) => {
-    const edge = event.currentTarget as HTMLElement, cell = edge.parentElement as HTMLElement;
-    const from = event.clientX, width = cell.getBoundingClientRect().width;
+    const edge = event.currentTarget as HTMLElement,
+      cell = edge.parentElement as HTMLElement;
+    const from = event.clientX,
+      width = cell.getBoundingClientRect().width;
     edge.setPointerCapture(event.pointerId);
     edge.onpointermove = (moved) => onWidth(Math.max(LEAST_WIDTH, Math.round(width + moved.clientX - from)));
     edge.onpointerup = () => (edge.onpointermove = edge.onpointerup = null);
     event.preventDefault();
   };
   const isSorted = Boolean(column.sort && sorted?.by === column.sort);
-  return <span class={`cell ${column.right ? "right" : ""}`} role="columnheader" {...(isSorted ? { "aria-sort": "descending" as const } : {})}>
-    {column.sort && sorted ? <button type="button" onClick={() => sorted.on(column.sort ?? "")}>{column.says}{isSorted ? " ↓" : ""}</button> : column.says}
-    <i class="edge" onPointerDown={begin} />
-  </span>;
+  return (
+    <span
+      class={`cell ${column.right ? "right" : ""}`}
+      role="columnheader"
+      {...(isSorted ? { "aria-sort": "descending" as const } : {})}
+    >
+      {column.sort && sorted ? (
+        <button type="button" onClick={() => sorted.on(column.sort ?? "")}>
+          {column.says}
+          {isSorted ? " ↓" : ""}
+        </button>
+      ) : (
+        column.says
+      )}
+      <i class="edge" onPointerDown={begin} />
+    </span>
+  );
 }
 
 /** What is done with the chosen rows; hides where none are. */
-export function Bulk<R>({ list, allows = false, children }: { list: Listing<R>; allows?: boolean; children: ComponentChildren }) {
+export function Bulk<R>({
+  list,
+  allows = false,
+  children,
+}: {
+  list: Listing<R>;
+  allows?: boolean;
+  children: ComponentChildren;
+}) {
   const { selected, all, total } = list;
   if (!selected.value.size && !all.value) return null;
   const count = all.value ? (total.value ?? 0) : selected.value.size;
-  return <div class="bulk" role="toolbar" aria-label={t("list.chosen", { count: number(count) })}>
-    <b>{t("list.chosen", { count: number(count) })}</b>
-    {allows && !all.value && (total.value ?? 0) > selected.value.size && <button type="button" class="plain small" onClick={() => (all.value = true)}>{t("list.choose_all", { count: number(total.value ?? 0) })}</button>}
-    {children}
-    <button type="button" class="plain small" onClick={() => list.choose([])}><Icon name="close" />{t("list.choose_none")}</button>
-  </div>;
+  return (
+    <div class="bulk" role="toolbar" aria-label={t("list.chosen", { count: number(count) })}>
+      <b>{t("list.chosen", { count: number(count) })}</b>
+      {allows && !all.value && (total.value ?? 0) > selected.value.size && (
+        <button type="button" class="plain small" onClick={() => (all.value = true)}>
+          {t("list.choose_all", { count: number(total.value ?? 0) })}
+        </button>
+      )}
+      {children}
+      <button type="button" class="plain small" onClick={() => list.choose([])}>
+        <Icon name="close" />
+        {t("list.choose_none")}
+      </button>
+    </div>
+  );
 }

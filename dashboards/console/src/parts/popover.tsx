@@ -5,7 +5,11 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { Icon, type IconName } from "./icon";
 
-interface Opened { at: DOMRect; from: HTMLElement | null; content: ComponentChildren }
+interface Opened {
+  at: DOMRect;
+  from: HTMLElement | null;
+  content: ComponentChildren;
+}
 
 const opened = signal<Opened | null>(null);
 
@@ -30,7 +34,9 @@ export function Popover() {
     const below = now.at.bottom + 4 + height <= innerHeight || now.at.top < height;
     menu.current.style.left = `${Math.max(8, Math.min(now.at.left, innerWidth - width - 8))}px`;
     menu.current.style.top = `${Math.max(8, below ? Math.min(now.at.bottom + 4, innerHeight - height - 8) : now.at.top - height - 4)}px`;
-    (menu.current.querySelector<HTMLElement>("[role^=menuitem], input, button") ?? menu.current).focus({ preventScroll: true });
+    (menu.current.querySelector<HTMLElement>("[role^=menuitem], input, button") ?? menu.current).focus({
+      preventScroll: true,
+    });
   }, [now]);
   useEffect(() => {
     if (!now) return undefined;
@@ -45,7 +51,13 @@ export function Popover() {
       removeEventListener("resize", closeWithoutFocus);
     };
   }, [now]);
-  return now && <div class="popover" role="menu" tabIndex={-1} ref={menu}>{now.content}</div>;
+  return (
+    now && (
+      <div class="popover" role="menu" tabIndex={-1} ref={menu}>
+        {now.content}
+      </div>
+    )
+  );
 }
 
 function closeWithoutFocus(): void {
@@ -68,23 +80,74 @@ function onKey(event: KeyboardEvent, menu: HTMLElement | null): void {
   items[(place + step + items.length) % items.length]?.focus();
 }
 
-interface ItemProps { icon?: IconName; says: ComponentChildren; keys?: string; checked?: boolean; href?: string; run?: () => void; disabled?: boolean }
+interface ItemProps {
+  icon?: IconName;
+  says: ComponentChildren;
+  keys?: string;
+  checked?: boolean;
+  href?: string;
+  run?: () => void;
+  disabled?: boolean;
+}
 
 /** One line of a menu. */
 export function Item({ icon, says, keys, checked, href, run, disabled = false }: ItemProps): JSX.Element {
   const role = checked === undefined ? "menuitem" : "menuitemradio";
-  const content = <>{icon && <Icon name={icon} />}<span class="clip">{says}</span>{keys && <kbd>{keys}</kbd>}</>;
-  if (href) return <a role="menuitem" href={href} onClick={closeWithoutFocus}>{content}</a>;
+  const content = (
+    <>
+      {icon && <Icon name={icon} />}
+      <span class="clip">{says}</span>
+      {keys && <kbd>{keys}</kbd>}
+    </>
+  );
+  if (href)
+    return (
+      <a role="menuitem" href={href} onClick={closeWithoutFocus}>
+        {content}
+      </a>
+    );
   const press = () => {
     closePopover();
     run?.();
   };
-  return <button type="button" role={role} {...(checked === undefined ? {} : { "aria-checked": checked })} disabled={disabled} onClick={press}>{content}</button>;
+  return (
+    <button
+      type="button"
+      role={role}
+      {...(checked === undefined ? {} : { "aria-checked": checked })}
+      disabled={disabled}
+      onClick={press}
+    >
+      {content}
+    </button>
+  );
 }
 
 /** A button that opens a menu. */
-export function MenuButton({ icon, says, label, kind = "", children }: { icon?: IconName; says?: ComponentChildren; label?: string; kind?: string; children: () => ComponentChildren }) {
-  return <button type="button" class={kind} aria-haspopup="menu" {...(label ? { "aria-label": label, title: label } : {})} onClick={(event) => openBeside(event.currentTarget, children())}>
-    {icon && <Icon name={icon} />}{says}{says && <Icon name="down" />}
-  </button>;
+export function MenuButton({
+  icon,
+  says,
+  label,
+  kind = "",
+  children,
+}: {
+  icon?: IconName;
+  says?: ComponentChildren;
+  label?: string;
+  kind?: string;
+  children: () => ComponentChildren;
+}) {
+  return (
+    <button
+      type="button"
+      class={kind}
+      aria-haspopup="menu"
+      {...(label ? { "aria-label": label, title: label } : {})}
+      onClick={(event) => openBeside(event.currentTarget, children())}
+    >
+      {icon && <Icon name={icon} />}
+      {says}
+      {says && <Icon name="down" />}
+    </button>
+  );
 }

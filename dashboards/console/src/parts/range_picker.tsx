@@ -7,19 +7,31 @@ import { clockAt, zone } from "../format";
 import { closePopover, Item, MenuButton } from "./popover";
 
 export function RangePicker() {
-  return <MenuButton kind="plain" icon="clock" says={<span class="clip">{nameOf(range.value)}</span>} label={t("range")}>
-    {() => <>
-      {RANGES.map((name) => <Item key={name} says={t(`range.${name}` as Key)} checked={range.value.from === `now-${name}` && !range.value.to} run={() => chooseRange(`now-${name}`)} />)}
-      <Item says={t("range.all")} checked={range.value.from === "all"} run={() => chooseRange("all")} />
-      <hr />
-      <Between />
-    </>}
-  </MenuButton>;
+  return (
+    <MenuButton kind="plain" icon="clock" says={<span class="clip">{nameOf(range.value)}</span>} label={t("range")}>
+      {() => (
+        <>
+          {RANGES.map((name) => (
+            <Item
+              key={name}
+              says={t(`range.${name}` as Key)}
+              checked={range.value.from === `now-${name}` && !range.value.to}
+              run={() => chooseRange(`now-${name}`)}
+            />
+          ))}
+          <Item says={t("range.all")} checked={range.value.from === "all"} run={() => chooseRange("all")} />
+          <hr />
+          <Between />
+        </>
+      )}
+    </MenuButton>
+  );
 }
 
 function Between() {
   const [begin, end] = endsOf(range.value) ?? [Date.now() - 86_400_000, Date.now()];
-  const from = useSignal(local(begin)), to = useSignal(local(end));
+  const from = useSignal(local(begin)),
+    to = useSignal(local(end));
   const choose = (event: SubmitEvent) => {
     event.preventDefault();
     const [first, last] = [instant(from.value), instant(to.value)];
@@ -27,11 +39,35 @@ function Between() {
     closePopover();
     chooseRange(new Date(first).toISOString(), new Date(last).toISOString());
   };
-  return <form class="says stack" onSubmit={choose}>
-    <label class="field"><span>{t("range.from")} ({zone})</span><input type="datetime-local" step={1} required value={from.value} onInput={(event) => (from.value = event.currentTarget.value)} /></label>
-    <label class="field"><span>{t("range.to")}</span><input type="datetime-local" step={1} required value={to.value} onInput={(event) => (to.value = event.currentTarget.value)} /></label>
-    <button type="submit" class="main">{t("range.choose")}</button>
-  </form>;
+  return (
+    <form class="says stack" onSubmit={choose}>
+      <label class="field">
+        <span>
+          {t("range.from")} ({zone})
+        </span>
+        <input
+          type="datetime-local"
+          step={1}
+          required
+          value={from.value}
+          onInput={(event) => (from.value = event.currentTarget.value)}
+        />
+      </label>
+      <label class="field">
+        <span>{t("range.to")}</span>
+        <input
+          type="datetime-local"
+          step={1}
+          required
+          value={to.value}
+          onInput={(event) => (to.value = event.currentTarget.value)}
+        />
+      </label>
+      <button type="submit" class="main">
+        {t("range.choose")}
+      </button>
+    </form>
+  );
 }
 
 /** Write a moment as a field for dates takes it, in the site's zone. */

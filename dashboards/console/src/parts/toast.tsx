@@ -4,7 +4,11 @@ import { signal } from "@preact/signals";
 import { Refused } from "../api";
 import { t } from "../words";
 
-interface Told { id: number; says: string; undo?: () => void }
+interface Told {
+  id: number;
+  says: string;
+  undo?: () => void;
+}
 
 const SECONDS = 8;
 const told = signal<readonly Told[]>([]);
@@ -34,11 +38,27 @@ function drop(id: number): void {
 }
 
 export function Toasts() {
-  return <div class="toasts" role="status" aria-live="polite">
-    {told.value.map(({ id, says, undo }) => <div class="toast" key={id}>
-      <span>{says}</span>
-      {undo && <button type="button" onClick={() => { drop(id); undo(); }}>{t("undo")}</button>}
-      <button type="button" aria-label={t("close")} onClick={() => drop(id)}>×</button>
-    </div>)}
-  </div>;
+  return (
+    <div class="toasts" role="status" aria-live="polite">
+      {told.value.map(({ id, says, undo }) => (
+        <div class="toast" key={id}>
+          <span>{says}</span>
+          {undo && (
+            <button
+              type="button"
+              onClick={() => {
+                drop(id);
+                undo();
+              }}
+            >
+              {t("undo")}
+            </button>
+          )}
+          <button type="button" aria-label={t("close")} onClick={() => drop(id)}>
+            ×
+          </button>
+        </div>
+      ))}
+    </div>
+  );
 }

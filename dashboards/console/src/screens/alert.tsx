@@ -12,14 +12,33 @@ export default function Alert() {
   const shown = useSignal("");
   const answer = useAnswer(`${id} ${shown.value}`, (signal) => wholeOf(id, shown.value, signal));
   const whole = answer.value;
-  if (answer.fault?.status === 404) return <Empty says={t("alert.missing", { id })} next={t("alert.missing.next")}><a class="button" href={addressOf("queue")}>{t("screen.queue")}</a></Empty>;
-  return <>
-    <Fault of={answer.fault} />
-    {whole && <>
-      <header><h1>{String(spoken(whole.alert, "rule.name") ?? id)}</h1></header>
-      <div class="line"><Meta of={whole} /></div>
-      <div class="line"><Actions of={whole} onChange={() => answer.again()} /></div>
-      <div class="card stack"><AlertDetail of={whole} onShow={(alert) => (shown.value = alert)} /></div>
-    </>}
-  </>;
+  if (answer.fault?.status === 404)
+    return (
+      <Empty says={t("alert.missing", { id })} next={t("alert.missing.next")}>
+        <a class="button" href={addressOf("queue")}>
+          {t("screen.queue")}
+        </a>
+      </Empty>
+    );
+  return (
+    <>
+      <Fault of={answer.fault} />
+      {whole && (
+        <>
+          <header>
+            <h1>{String(spoken(whole.alert, "rule.name") ?? id)}</h1>
+          </header>
+          <div class="line">
+            <Meta of={whole} />
+          </div>
+          <div class="line">
+            <Actions of={whole} onChange={() => answer.again()} />
+          </div>
+          <div class="card stack">
+            <AlertDetail of={whole} onShow={(alert) => (shown.value = alert)} />
+          </div>
+        </>
+      )}
+    </>
+  );
 }

@@ -11,5 +11,8 @@ export const queueCount = signal("");
 effect(() => {
   marks.queue.value;
   if (!person.value || !may("alerts.read")) return;
-  void ask<{ total: number }>("/alerts/groups?limit=0", { byItself: true }).then(({ total }) => (queueCount.value = total ? short(total) : ""), () => {});
+  void ask<{ total: number }>("/alerts/groups?limit=0", { byItself: true }).then(
+    ({ total }) => (queueCount.value = total ? short(total) : ""),
+    () => {},
+  );
 });
