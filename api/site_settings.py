@@ -1,8 +1,10 @@
 """Routes of the settings file: its text without secrets leaves; a text is looked at, or takes the file's place."""
 
+import os
+import signal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
 from pydantic import Field
 
 from api.access import State, address_of, needs, noted
@@ -43,6 +45,12 @@ class RollBack(Body):
     reason: _Reason
 
 
+class Restart(Body):
+    """Why the stages are to start again."""
+
+    reason: _Reason
+
+
 @router.get("/file")
 def file_now(request: Request, state: State, user: Changer) -> dict[str, Any]:
     """Return the settings file: its text with `[secret N]` for secrets, its history, what overrides it, and whether it
@@ -69,6 +77,15 @@ def roll_back(request: Request, state: State, user: Changer, back: RollBack) -> 
     """Put a text that was kept in the file's place again."""
     given = (back.revision, back.digest, back.reason, user.name, address_of(request))
     return _with_next_step(keeping.roll_back(state, _settings(request), *given))
+
+
+@router.post("/restart", status_code=202)
+def restart(request: Request, state: State, user: Changer, wanted: Restart, after: BackgroundTasks) -> dict[str, Any]:
+    """Let the stages of this machine start again with the file as it is, this one too, once it has answered. Answers
+    409 where nobody would start them again."""
+    told = keeping.restart(state, _settings(request), wanted.reason, user.name, address_of(request))
+    after.add_task(os.kill, os.getpid(), signal.SIGTERM)
+    return told
 
 
 def _with_next_step(done: dict[str, Any]) -> dict[str, Any]:

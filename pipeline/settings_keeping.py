@@ -18,6 +18,7 @@ from cryptography.fernet import InvalidToken
 from sqlalchemy import Connection, Engine, delete, select
 
 from pipeline import settings_text as texts
+from pipeline import supervisor
 from pipeline.access import note
 from pipeline.identity.second_factor import cipher
 from pipeline.messages import HaidangError
@@ -26,12 +27,14 @@ from pipeline.settings_check import faults
 from pipeline.settings_file import instead, settings_file
 from pipeline.stage import SUPERVISOR_VARIABLE, only_one
 from pipeline.state.tables import settings_revisions
-from pipeline.supervisor import stages_of
+from pipeline.supervisor import is_supervised, stages_of
 
 #: So many texts are kept.
 REVISIONS = 50
 #: Makes the new text, within the transaction, of the one that is there.
 _Made = Callable[[Connection, str], str]
+#: The stage that asks for a restart, and ends itself when it has answered.
+_ASKER = "api"
 _LOCK, _LOCK_SECONDS = "settings", 10.0
 _PREFIX = "HAIDANG_"
 #: Variables that are no settings of the file's.
@@ -106,6 +109,30 @@ def roll_back(
     return _put(
         engine, settings, digest, reason, who, address, lambda connection, _: _kept(connection, settings, revision)
     )
+
+
+def restart(engine: Engine, settings: Settings, reason: str, who: str, address: str) -> dict[str, list[str]]:
+    """End the stages of this machine but the one that asks, so that they start again with the file as it is; return
+    those (`restarts`), and those that the file needs and that only a new `haidang run` starts (`missing`).
+
+    Raises:
+        HaidangError: the file has faults, or nobody would start the stages again.
+    """
+    if not is_supervised() or _of_cluster(settings):
+        raise HaidangError("settings.not_supervised")
+    new, problems, _ = _looked_at(settings, texts.hidden(_text_of(settings_file())), _text_of(settings_file()))
+    if new is None or problems:
+        told = "\n".join(f"  {each['text']}" for each in problems)
+        raise HaidangError("settings.invalid", file=settings_file(), faults=told)
+    with engine.begin() as connection:
+        note(connection, who, address, "stages_restarted", reason=reason)
+    told_to = supervisor.restart(settings.data_dir, list(supervisor.STAGES))
+    running = (*told_to, _ASKER)
+    return {"restarts": [*told_to, _ASKER], "missing": [name for name in stages_of(new) if name not in running]}
+
+
+def _of_cluster(settings: Settings) -> bool:
+    return bool(settings.state.url.get_secret_value()) or settings.bus.kind != "sqlite"
 
 
 def _put(
@@ -187,7 +214,7 @@ def _digest(text: str) -> str:
 
 def _why_not(file: Path, settings: Settings) -> HaidangError | None:
     """Return why the file is not written from here, or None."""
-    if settings.state.url.get_secret_value() or settings.bus.kind != "sqlite":
+    if _of_cluster(settings):
         return HaidangError("settings.of_cluster")
     folder = file.parent
     writable = folder.is_dir() and os.access(folder, os.W_OK)

@@ -88,6 +88,7 @@ RIGHTS = {
     "GET /settings": "settings.read",
     "GET /settings/file": "settings.change", "PUT /settings/file": "settings.change",
     "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
+    "POST /settings/restart": "settings.change",
     "GET /health": "site.read", "GET /metrics": "site.read",
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.

@@ -1,6 +1,9 @@
 """The settings file over HTTP: read without secrets, looked at, written, brought back, and refused where it must be."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +13,13 @@ import pytest
 from sites import Site, day, serving
 from sqlalchemy import select
 
+from pipeline import access
 from pipeline.settings import State, load_settings
-from pipeline.state.tables import audit
+from pipeline.state import open_state
+from pipeline.state.tables import audit, stages
+from tests.conftest import eventually
+
+_ROOT = Path(__file__).parents[2]
 
 _SECRET = "kho-doan-lam-7"
 _TEXT = f'''# thiết lập của đơn vị
@@ -165,3 +173,55 @@ def test_who_may_only_read_settings_does_not_see_the_file(set_up: Site) -> None:
         with set_up.client(set_up.token(role, role)) as client:
             assert client.get("/api/v1/settings/file").status_code == 403
             assert client.get("/api/v1/settings").status_code == 200
+
+
+def test_nobody_is_restarted_where_nobody_starts_again(admin: httpx.Client) -> None:
+    refused = admin.post("/api/v1/settings/restart", json={"reason": "thử"})
+    assert (refused.status_code, "would start" in refused.json()["detail"]) == (409, True)
+
+
+@pytest.mark.slow
+def test_a_written_text_holds_after_a_restart_of_all_stages(tmp_path: Path) -> None:
+    environment = {**os.environ, "HAIDANG_DATA_DIR": str(tmp_path), "HAIDANG_API__PORT": "0", "HAIDANG_SOURCES": "[]"}
+    engine = open_state(tmp_path)
+
+    def standing() -> dict[str, Any]:
+        with engine.connect().execution_options(read_only=True) as connection:
+            rows = connection.execute(select(stages)).all()
+        ready = {row.stage: row for row in rows if row.detail.get("ready")}
+        return ready if ready.keys() == {"collectors", "detectors", "response", "store", "api"} else {}
+
+    with subprocess.Popen(
+        [Path(sys.executable).with_name("haidang"), "run"],
+        env=environment,
+        cwd=_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            before = eventually(standing, 60)
+            with engine.begin() as connection:
+                secret = access.create_token(connection, "a", access.API, "admin")
+            headers = {"Authorization": f"Bearer {secret}"}
+            with httpx.Client(base_url=before["api"].detail["address"], headers=headers, timeout=30) as client:
+                channel = (
+                    '[[channels]]\nname = "tep"\nkind = "syslog"\nhost = "127.0.0.1"\ntransport = "udp"\nport = 9\n'
+                )
+                written = _put(client, f'organization = "vn.moi"\n{channel}', _now(client)["digest"])
+                assert written.status_code == 200, written.text
+                done = client.post("/api/v1/settings/restart", json={"reason": "đổi tên đơn vị"})
+                assert done.status_code == 202, done.text
+                assert sorted(done.json()["restarts"]) == sorted(before)
+                assert done.json()["missing"] == ["delivery"]
+
+            def renewed() -> dict[str, Any]:
+                now = standing()
+                return now if now and all(now[name].pid != before[name].pid for name in before) else {}
+
+            after = eventually(renewed, 60)
+            with httpx.Client(base_url=after["api"].detail["address"], headers=headers, timeout=30) as client:
+                assert client.get("/api/v1/settings").json()["settings"]["organization"] == "vn.moi"
+        finally:
+            process.terminate()
+            process.wait(60)
+    engine.dispose()
