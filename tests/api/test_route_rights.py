@@ -21,7 +21,10 @@ from pipeline.identity.permissions import OF_EVENTS, PERMISSIONS, ROLES
 from pipeline.state.tables import audit
 
 #: Routes for everybody, and for everybody who is logged in.
-OPEN = {"POST /login", "GET /login/oidc", "GET /login/oidc/back", "GET /", "GET /static/{name}"}
+OPEN = {
+    "POST /login", "GET /login/oidc", "GET /login/oidc/back", "GET /static/{name}", "GET /", "GET /{screen}",
+    "GET /{screen}/{rest:path}", "GET /assets/{name}",
+}  # fmt: skip
 #: Steps of a log-in: for sessions that wait for one, and for no others.
 STEPS = {
     "POST /login/code", "POST /login/second-factor", "POST /login/second-factor/confirm", "POST /login/password",

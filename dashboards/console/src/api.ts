@@ -35,6 +35,8 @@ interface Asking {
   body?: unknown;
   /** Nobody did anything, so this keeps no session open. */
   byItself?: boolean;
+  /** The page may be gone before the answer comes. */
+  keepalive?: boolean;
   signal?: AbortSignal;
 }
 
@@ -54,7 +56,7 @@ export async function ask<T>(path: string, asking: Asking = {}): Promise<T> {
 /** Ask for what is no JSON, such as an export. */
 export async function send(
   path: string,
-  { method = "GET", body, byItself = false, signal }: Asking = {},
+  { method = "GET", body, byItself = false, keepalive = false, signal }: Asking = {},
 ): Promise<Response> {
   const headers: Record<string, string> = { "Accept-Language": language };
   const isRaw = body instanceof Blob;
@@ -66,6 +68,7 @@ export async function send(
       method,
       headers,
       credentials: "same-origin",
+      keepalive,
       signal: signal ?? null,
       body: body === undefined ? null : isRaw ? body : JSON.stringify(body),
     });
@@ -75,7 +78,8 @@ export async function send(
   }
   if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
-  if (response.status === 401 && !path.startsWith("/login")) onLoggedOut();
+  // A password that is wrong is told by 401, too, but asks for no log-in (RFC 9110 section 11.6.1).
+  if (response.status === 401 && response.headers.has("WWW-Authenticate")) onLoggedOut();
   throw new Refused(response.status, answer);
 }
 

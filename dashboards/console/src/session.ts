@@ -67,10 +67,18 @@ export function prefer(changes: Partial<Preferences>): void {
   preferences.value = { ...preferences.value, ...changes };
   localStorage.setItem(KEPT, JSON.stringify(preferences.value));
   clearTimeout(saving);
-  saving = window.setTimeout(
-    () => void ask("/me/preferences", { method: "PUT", body: preferences.value, byItself: true }).catch(() => null),
-    SAVE_AFTER_MS,
-  );
+  saving = window.setTimeout(save, SAVE_AFTER_MS);
+}
+
+addEventListener("pagehide", () => {
+  if (saving) save();
+});
+
+function save(): void {
+  clearTimeout(saving);
+  saving = 0;
+  const asking = { method: "PUT", body: preferences.value, byItself: true, keepalive: true } as const;
+  void ask("/me/preferences", asking).catch(() => null); // the next change saves it, too
 }
 
 async function loadPreferences(_name: string): Promise<void> {

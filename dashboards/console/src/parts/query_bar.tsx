@@ -74,17 +74,15 @@ export function QueryBar({ value, onSearch }: { value: string; onSearch: (query:
     onSearch(wanted);
   };
   const take = ({ text: chosen }: Suggestion) => {
-    const where = typed.current;
-    if (!where) return search(chosen);
-    const caret = input.current?.selectionStart ?? text.value.length;
-    text.value = text.value.slice(0, where.from) + chosen + text.value.slice(caret);
-    const at = where.from + chosen.length;
-    requestAnimationFrame(() => {
-      input.current?.setSelectionRange(at, at);
-      input.current?.focus();
-      suggest();
-    });
-    close();
+    const where = typed.current,
+      box = input.current;
+    if (!where || !box) return search(chosen);
+    const caret = box.selectionStart ?? text.value.length;
+    box.value = text.value.slice(0, where.from) + chosen + text.value.slice(caret);
+    box.setSelectionRange(where.from + chosen.length, where.from + chosen.length); // at once: who types fast goes on
+    text.value = box.value;
+    box.focus();
+    suggest();
   };
   const onKey = (event: KeyboardEvent) => {
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
