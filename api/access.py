@@ -4,6 +4,7 @@ A route asks for one permission: `user: Annotated[User, Depends(needs("alerts.re
 what is made of them, it must say that it keeps to the user's data view (`views=True`); else whoever has one is refused.
 """
 
+import base64
 from math import ceil
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from pipeline.messages import say
 COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"
 #: What a page sends with requests that it makes by itself: they do not keep a session open.
 BY_ITSELF = "x-haidang-by-itself"
+#: Where tokens are taken as Elasticsearch's clients send them, too. Only there, for nothing is changed there: a browser
+#: sends `Basic` by itself.
+ELASTIC = "/es"
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 #: A secret is never longer than this; what is, is no secret of ours.
 _SECRET_LENGTH = 200
@@ -40,7 +44,18 @@ def secret_of(request: Request) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
+    if scheme.lower() in ("basic", "apikey") and request.url.path.startswith(ELASTIC):
+        return _elastic_secret(secret.strip()[: 2 * _SECRET_LENGTH])[:_SECRET_LENGTH]
     return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
+
+
+def _elastic_secret(given: str) -> str:
+    """Return the token out of `user:token` or `id:token` in base64, as Elasticsearch's clients send it, or as it is."""
+    try:
+        _, colon, secret = base64.b64decode(given, validate=True).decode().partition(":")
+    except ValueError:
+        return given
+    return secret if colon else given
 
 
 def cookie_of(request: Request) -> str:

@@ -13,6 +13,7 @@ from api import (
     cases,
     delivery,
     devices,
+    elastic,
     fields,
     indicators,
     login,
@@ -23,7 +24,7 @@ from api import (
     search,
     status,
 )
-from api.access import same_site
+from api.access import ELASTIC, same_site
 from api.faults import answer_faults
 from api.guard import Guard
 from api.limits import Limit
@@ -53,6 +54,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
+    app.include_router(elastic.router, prefix=ELASTIC, dependencies=[Depends(same_site)])
     app.include_router(pages.router)
     app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
     answer_faults(app)
