@@ -101,6 +101,59 @@ def bodies(start: int, end: int) -> dict[str, Json]:
     }  # fmt: skip
 
 
+_PIPELINES = frozenset(("derivative", "cumulative_sum", "serial_diff", "moving_fn", "bucket_script"))
+
+
+def of_panel(target: Json, start: int, end: int, interval: str, variables: dict[str, str]) -> Json:
+    """Return the body that Grafana makes of a panel's query; `variables` are the values of the dashboard's."""
+    text = target["query"]
+    for name, value in variables.items():
+        text = text.replace(f"${name}", value)
+    assert "$" not in text, text
+    kind = target["metrics"][0]["type"]
+    settings = target["metrics"][0].get("settings", {})
+    if kind in ("logs", "raw_data"):
+        return documents(start, end, text, kind == "logs", size=int(settings.get("limit") or settings.get("size")))
+    aggs = {
+        metric["id"]: _metric(metric, target["metrics"]) for metric in target["metrics"] if metric["type"] != "count"
+    }
+    for bucket in reversed(target["bucketAggs"]):
+        aggs = {bucket["id"]: _bucket(bucket, aggs, target["metrics"], start, end, interval)}
+    return metrics(start, end, aggs, text)
+
+
+def _metric(metric: Json, all_of_them: list[Json]) -> Json:
+    kind, settings = metric["type"], metric.get("settings", {})
+    if kind in _PIPELINES:
+        counts = {each["id"] for each in all_of_them if each["type"] == "count"}
+        return {kind: {"buckets_path": "_count" if metric["field"] in counts else metric["field"], **settings}}
+    return {kind: {"field": metric["field"], **settings}}
+
+
+def _bucket(bucket: Json, below: Json, of_metrics: list[Json], start: int, end: int, interval: str) -> Json:
+    settings, kind = bucket["settings"], bucket["type"]
+    if kind == "date_histogram":
+        wanted = settings["interval"]
+        return over_time(start, end, interval if wanted == "auto" else wanted, below)
+    if kind == "filters":
+        named = {
+            each["label"]: {"query_string": {"analyze_wildcard": True, "query": each["query"]}}
+            for each in settings["filters"]
+        }
+        content: Json = {"filters": {"filters": named}}
+    else:
+        assert kind == "terms"
+        order = settings["orderBy"]
+        options = {name: settings[name] for name in ("missing",) if name in settings}
+        content = {"terms": {
+            "field": bucket["field"], "size": int(settings["size"]), "order": {order: settings["order"]},
+            "min_doc_count": int(settings["min_doc_count"]), **options,
+        }}  # fmt: skip
+        by = [metric for metric in of_metrics if metric["id"] == order]
+        below = {**below, **{metric["id"]: _metric(metric, of_metrics) for metric in by}}
+    return {**content, "aggs": below} if below else content
+
+
 #: What of an answer depends on where it was computed.
 _OF_THE_PLACE = frozenset((
     "took", "_shards", "_index", "_score", "max_score", "timed_out", "highlight", "doc_count_error_upper_bound",
