@@ -27,6 +27,8 @@ BY_ITSELF = "x-haidang-by-itself"
 #: Where tokens are taken as Elasticsearch's clients send them, too. Only there, for nothing is changed there: a browser
 #: sends `Basic` by itself.
 ELASTIC = "/es"
+#: What a page asks for by itself where it can send no header (`EventSource`).
+_ALWAYS_BY_ITSELF = "/api/v1/live"
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 #: A secret is never longer than this; what is, is no secret of ours.
 _SECRET_LENGTH = 200
@@ -93,7 +95,7 @@ def user_of(request: Request) -> User | None:
     if not secret:
         return None
     engine = engine_of(request)
-    used = BY_ITSELF not in request.headers
+    used = BY_ITSELF not in request.headers and request.url.path != _ALWAYS_BY_ITSELF
     user = logins.user_of(engine, secret, request.app.state.settings, used)
     if user is None:
         holder = access.holder_of(engine, secret)
@@ -111,6 +113,13 @@ def current_user(request: Request, _shown: Annotated[object, Depends(_bearer)] =
         raise HTTPException(401, say("api.who"), {"WWW-Authenticate": "Bearer"})
     limit_of(request.app.state.requests, user.name)
     return user
+
+
+def person(user: User) -> str:
+    """Return the name of somebody with a session. Answers 400 for a token, which is no person's."""
+    if not user.session:
+        raise HTTPException(400, say("api.no_person"))
+    return user.name
 
 
 def limit_of(limit: Limit, name: str) -> None:

@@ -5,18 +5,18 @@ Nobody gives rights that they do not have themselves, nor changes a user who has
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
-from api.access import Anyone, State, address_of, needs
+from api.access import Anyone, State, address_of, needs, person
 from api.login import Code, SecondFactor, checked
 from pipeline import access
 from pipeline.identity import logins, permissions, rights, second_factor, users, views
 from pipeline.identity.passwords import MAX_PASSWORD
 from pipeline.identity.users import User
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError
 from pipeline.settings import Settings
 from pipeline.state.tables import groups, roles
 
@@ -240,14 +240,14 @@ def revoke_token(request: Request, state: State, user: TokenManager, name: _Name
 @router.get("/me/sessions")
 def own_sessions(state: State, user: Anyone) -> dict[str, Any]:
     """Return one's open sessions: since when, from where, with what; `id` ends one."""
-    return {"sessions": logins.sessions_of(state, _person(user)), "this": user.session}
+    return {"sessions": logins.sessions_of(state, person(user)), "this": user.session}
 
 
 @router.delete("/me/sessions/{identifier}", status_code=204)
 def end_own_session(request: Request, state: State, user: Anyone, identifier: _Name) -> None:
     """End one of one's sessions."""
     with state.begin() as connection:
-        logins.end_session(connection, _person(user), identifier.replace("\x00", ""))
+        logins.end_session(connection, person(user), identifier.replace("\x00", ""))
         _note(connection, request, user, "session_ended", session=identifier)
 
 
@@ -284,7 +284,7 @@ async def confirm_own_second_factor(request: Request, state: State, user: Anyone
 
     def work() -> list[str]:
         with state.begin() as connection:
-            codes = second_factor.confirm(connection, _settings(request), _person(user), code.code)
+            codes = second_factor.confirm(connection, _settings(request), person(user), code.code)
             _note(connection, request, user, "second_factor_set")
         return codes
 
@@ -314,16 +314,9 @@ def _note(connection: Connection, request: Request, by: User, action: str, /, **
     access.note(connection, by.name, address_of(request), action, **detail)
 
 
-def _person(user: User) -> str:
-    """Return the name of somebody with a session. Answers 400 for a token, which is no person's."""
-    if not user.session:
-        raise HTTPException(400, say("api.no_person"))
-    return user.name
-
-
 def _prove(request: Request, user: User, password: str) -> None:
     """Check the password of who is logged in: a session that was left open changes none of it."""
-    logins.prove(request.app.state.engine, _person(user), password, address_of(request), _settings(request))
+    logins.prove(request.app.state.engine, person(user), password, address_of(request), _settings(request))
 
 
 def _may_have(user: User, given: Any) -> None:

@@ -11,16 +11,21 @@ from api import (
     alerts,
     audit,
     cases,
+    console,
     delivery,
     devices,
     elastic,
+    export,
     fields,
     indicators,
+    live,
     login,
     oidc,
     pages,
+    processes,
     rule_packs,
     rules,
+    saved,
     search,
     status,
 )
@@ -32,7 +37,7 @@ from api.searching import Searching
 from api.shelf import Shelf
 from api.turns import Turns
 from api.uploads import Uploads
-from pipeline import store
+from pipeline import marks, store
 from pipeline.settings import Settings
 
 
@@ -46,16 +51,19 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.state.searching, app.state.log_in_checks = searching, login.checks()
     app.state.requests = Limit(settings.access.requests_per_minute)
     app.state.log_ins = Limit(settings.access.logins_per_minute)
+    app.state.live = live.Live(lambda: marks.look(engine, settings))
+    app.state.exports = export.Exports()
     app.state.shelf, app.state.turns, app.state.uploads = Shelf(), Turns(), Uploads()
     # those of packs before those of rules, whose paths may be any name
     parts = (
-        login, oidc, accounts, search, fields, alerts, cases, delivery, rule_packs, rules, devices, indicators, audit,
-        status,
+        login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
+        audit, status, live, export, processes,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(elastic.router, prefix=ELASTIC, dependencies=[Depends(same_site)])
     app.include_router(pages.router)
-    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER))
+    app.include_router(console.router)  # the last, for its screens are any path
+    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))
     answer_faults(app)
     return app

@@ -11,6 +11,7 @@ from pipeline.logs import log
 from pipeline.messages import HaidangError, Unavailable, say
 from pipeline.stage import STATE_AWAY
 from pipeline.store import SearchError
+from pipeline.store.query_string import QueryFault
 
 #: Kinds of Pydantic's faults and our sentences for them; any other one is `api.invalid`.
 _SENTENCES = {
@@ -49,7 +50,7 @@ _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
 _MENDABLE = (
     "rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
-    "delivery.",
+    "delivery.", "saved.",
 )  # fmt: skip
 #: The answers to these; any other one is 400.
 _STATUSES = {
@@ -65,6 +66,8 @@ _STATUSES = {
     "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
     "devices.list_too_many": 413,
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,
+    "saved.none": 404, "saved.not_yours": 403, "saved.is_ready": 403, "saved.may_not_share": 403,
+    "saved.changed_meanwhile": 409, "saved.too_large": 413, "saved.no_room": 413,
     "indicators.no_live": 404, "indicators.unknown": 404,
 }  # fmt: skip
 
@@ -81,10 +84,15 @@ def answer_faults(app: FastAPI) -> None:
 
 
 async def _search(_request: Request, error: Exception) -> JSONResponse:
-    """A fault in a query text has a `position` (characters from 0) and a `reason`."""
-    body = {"detail": str(error), "position": getattr(error, "position", None)}
-    reason = getattr(error, "reason", None)
-    return JSONResponse(body if reason is None else {**body, "reason": reason}, 400)
+    return JSONResponse(told(error), 400)
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """Return what is said of a search that cannot be done: of a fault in a query text also its `position` there
+    (characters from 0) and the `reason`."""
+    if isinstance(error, QueryFault):
+        return {"detail": str(error), "position": error.position, "reason": error.reason}
+    return {"detail": str(error)}
 
 
 async def _unavailable(_request: Request, error: Exception) -> JSONResponse:

@@ -17,8 +17,8 @@ from pipeline.messages import LANGUAGES, language, say, speaking
 MAX_BODY_BYTES = 1_000_000
 #: Scripts, styles and data from our own address alone; the pages have no script and no style in their HTML.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; object-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -33,7 +33,8 @@ _HEADERS = {
 
 
 class Guard:
-    """The middleware of all routes; `larger`: paths that take longer bodies, and how long ones."""
+    """The middleware of all routes; `larger`: paths that take longer bodies, and how long ones; one that ends in `/`
+    stands for all that lie in it."""
 
     def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
         self._app = app
@@ -47,7 +48,9 @@ class Guard:
         headers = Headers(scope=scope)
         secure = scope["scheme"] == "https"
         with speaking(accepted_language(headers.get("accept-language", ""))):
-            limit = self._larger.get(scope["path"], MAX_BODY_BYTES)
+            path: str = scope["path"]
+            within = self._larger.get(path[: path.rfind("/") + 1], MAX_BODY_BYTES)
+            limit = self._larger.get(path, within)
             await self._answer(scope, _Limited(headers, receive, limit), _Headed(send, secure))
 
     async def _answer(self, scope: Scope, receive: "_Limited", send: "_Headed") -> None:

@@ -36,12 +36,15 @@ class Searching:
 
     async def answer(self, search: Callable[[], Any]) -> Response:
         """Return the JSON of what `search` returns. Answers 429 when too many wait, 503 when it takes too long."""
-        running = self.start(lambda: orjson.dumps(search()))
+        return Response(await self.result(lambda: orjson.dumps(search())), media_type="application/json")
+
+    async def result(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns. Answers 429 and 503 as `answer`."""
+        running = self.start(work)
         try:
-            body = await asyncio.wait_for(asyncio.wrap_future(running), self._patience)
+            return await asyncio.wait_for(asyncio.wrap_future(running), self._patience)
         except TimeoutError as error:
             raise HTTPException(503, say("api.too_slow", seconds=self._patience)) from error
-        return Response(body, media_type="application/json")
 
     def start(self, work: Callable[[], T]) -> Future[T]:
         """Let one of the threads do it, in the language of the one who asks. Answers 429 when too many wait."""

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -29,12 +30,18 @@ _HEAD_SECONDS = 3600.0
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the signals to the stage."""
+    """A server of our application that leaves the signals to the stage."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         """Handle no signal."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; streams of live changes would go on until they are cut off, so they are ended first."""
+        application: Any = self.config.app
+        application.state.live.close()
+        await super().shutdown(sockets)
 
 
 def serve(stage: Stage) -> None:

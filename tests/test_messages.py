@@ -69,8 +69,6 @@ _BUILT = {
     "command.deadletter.head.{}": r"command\.deadletter\.head\.\w+",
     "command.deadletter.{}_done": r"command\.deadletter\.(retry|drop)_done",
 }
-#: Keys of the page that are put together in its scripts.
-_PAGE_BUILT = re.compile(r"page\.(range|view|level|span|stage|reason|problem|new)\.\w+")
 #: Names, keywords and units that stay as they are in Vietnamese.
 _TERMS = frozenset(
     (
@@ -156,15 +154,6 @@ def _keys_of_calls() -> Iterator[tuple[str, str]]:
                     yield first.value, f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def _keys_of_page() -> set[str]:
-    """Return the keys in the page's scripts: every text that stands where a key stands."""
-    keys = set()
-    for path in (ROOT / "api" / "static").glob("*.js"):
-        text = path.read_text("utf-8")
-        keys |= {f"page.{key}" for key in re.findall(r"""["`]([a-z_0-9]+(?:\.[a-z_0-9]+)*)["`]""", text)}
-    return keys
-
-
 def test_both_languages_have_the_same_keys_sorted_one_a_line() -> None:
     vietnamese, english = catalogue("vi"), catalogue("en")
     assert list(vietnamese) == list(english) == sorted(english)
@@ -194,36 +183,27 @@ def test_every_key_that_is_used_exists() -> None:
 def test_no_key_is_unused() -> None:
     texts = set(_texts_of_code())
     built = re.compile("|".join(pattern for start, pattern in _BUILT.items() if start in texts))
-    page = _keys_of_page()
-    unused = [
-        key
-        for key in catalogue("en")
-        if key not in texts and not built.fullmatch(key) and key not in page and not _PAGE_BUILT.fullmatch(key)
-    ]
+    unused = [key for key in catalogue("en") if key not in texts and not built.fullmatch(key)]
     assert unused == []
 
 
-def test_every_word_of_the_page_exists() -> None:
-    known = catalogue("en")
-    used = set()
-    for path in (ROOT / "api" / "static").glob("*.js"):
-        used |= {f"page.{key}" for key in re.findall(r"""\bsay\("([\w.]+)\"""", path.read_text("utf-8"))}
-    assert len(used) > 40
-    assert used - set(known) == set()
-
-
 def test_vietnamese_is_vietnamese() -> None:
-    english = catalogue("en")
-    same = {
-        key for key, text in catalogue("vi").items() if text == english[key] and re.search(r"[a-z]{4}", _prose(text))
-    }
-    assert same <= {"command.import.encoding"}  # nothing but names of encodings
-    foreign = {
+    assert untranslated(catalogue("vi"), catalogue("en")) <= {"command.import.encoding"}  # names of encodings
+    assert foreign_words(catalogue("vi")) == {}
+
+
+def untranslated(vietnamese: dict[str, str], english: dict[str, str]) -> set[str]:
+    """Return the keys whose sentence is the same in both languages, though it has words."""
+    return {key for key, text in vietnamese.items() if text == english[key] and re.search(r"[a-z]{4}", _prose(text))}
+
+
+def foreign_words(vietnamese: dict[str, str]) -> dict[str, list[str]]:
+    """Return the words of sentences that are no Vietnamese and no term that stays as it is."""
+    return {
         key: words
-        for key, text in catalogue("vi").items()
-        if key != "page.other_language" and (words := [word for word in _words(text) if _is_foreign(word)])
+        for key, text in vietnamese.items()
+        if (words := [word for word in _words(text) if _is_foreign(word)])
     }
-    assert foreign == {}
 
 
 def _prose(text: str) -> str:

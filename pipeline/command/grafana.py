@@ -9,7 +9,7 @@ from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.grafana import SAME, Grafana, Place, dashboards_in
 from pipeline.messages import LANGUAGES, HaidangError, language, say, speaking
-from pipeline.shipped import shipped_dashboards
+from pipeline.shipped import shipped_grafana
 from pipeline.state import is_there, open_state
 
 #: A token is never longer than this, in bytes, and a file of authorities not than that.
@@ -47,7 +47,7 @@ def run(chosen: argparse.Namespace) -> int:
     spoken = chosen.language or language()
     changed = 0
     with speaking(spoken):
-        changes = grafana.push(place, dashboards_in(shipped_dashboards() / spoken))
+        changes = grafana.push(place, dashboards_in(shipped_grafana() / spoken))
         for change in changes:  # one by one: what is done before a fault is told, too
             changed += change.outcome != SAME
             if chosen.json:

@@ -601,6 +601,49 @@ channels = Table(
     Column("heartbeat", String(10), nullable=False),  # the day of the last one
 )
 
+#: Searches, ranges of time, dashboards and maps that people keep (`pipeline/saved/`).
+saved = Table(
+    "saved",
+    metadata,
+    Column("id", String(24), primary_key=True),
+    Column("kind", String(20), nullable=False),  # search, range, dashboard, map
+    Column("name", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # JSON, zstd
+    Column("size", Integer, nullable=False),  # of the JSON, in bytes
+    Column("owner", String(100), nullable=False),
+    Column("shared", JSON, nullable=False),  # private, everyone, or a list of role:NAME
+    Column("revision", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("changed", Float, nullable=False),
+    Column("changed_by", String(100), nullable=False),
+    Index("saved_owner", "owner"),
+)
+
+#: The last revisions of each, the one in force among them.
+saved_revisions = Table(
+    "saved_revisions",
+    metadata,
+    Column("saved", String(24), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("shared", JSON, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("saved", "revision"),
+)
+
+#: What the console remembers for each user: JSON that means nothing to us.
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("user", String(100), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("changed", Float, nullable=False),
+)
+
 users = Table(
     "users",
     metadata,

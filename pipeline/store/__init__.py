@@ -95,8 +95,8 @@ class Reader(Protocol):
     def get(self, collection: str, identifier: str) -> Event | None:
         """Return the event with this `event.id`, or None."""
 
-    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
-        """Yield the JSON lines of every event that fits a query, the oldest first, some thousands together.
+    def lines(self, collection: str, query: Any, newest: bool = False) -> Iterator[list[bytes]]:
+        """Yield the JSON lines of every event that fits a query, the oldest (or newest) first, some thousands together.
 
         The query is of the DSL, or a condition of `query.py`. However many there are: no window ends it. Of one
         microsecond they come in no particular order; what is written meanwhile may be missing.

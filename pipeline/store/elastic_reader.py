@@ -68,10 +68,10 @@ class ElasticReader:
         hits = answer["hits"]["hits"]
         return hits[0]["_source"] if hits else None
 
-    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
+    def lines(self, collection: str, query: Any, newest: bool = False) -> Iterator[list[bytes]]:
         asked: dict[str, Any] = {
             "query": translate(q.parse_query(query)), "size": _PAGE, "source": [LINE], "track_total_hits": False,
-            "sort": [{TIME: "asc"}, {"_shard_doc": "asc"}],
+            "sort": [{TIME: "desc" if newest else "asc"}, {"_shard_doc": "asc"}],
         }  # fmt: skip
         index = self._index(collection)
         opened = self._answer(

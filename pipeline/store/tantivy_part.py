@@ -1,6 +1,5 @@
 """One embedded index as of its last commit: conditions enter, counts, events and raw aggregations leave."""
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -77,21 +76,23 @@ class Part:
         lines = self._searcher.fast_field_values("at", places) if places else []
         return count_of(found), [orjson.loads(self._blocks.line(int(line or 0))) for line in lines]
 
-    def lines(self, condition: q.Condition) -> Iterator[tuple[list[int], list[bytes]]]:
-        """Yield times (microseconds since 1970) and lines of all events that fit, the oldest first."""
+    def lines(self, condition: q.Condition, newest: bool = False) -> Iterator[tuple[list[int], list[bytes]]]:
+        """Yield times (microseconds since 1970) and lines of all events that fit, the oldest (or newest) first."""
         low, high = q.time_span(condition)
         while True:
-            times, places = self._oldest(q.Combined(must=(condition, q.Within(q.TIME, low, high))), _PLACES)
+            left = q.Combined(must=(condition, q.Within(q.TIME, low, high)))
+            times, places = self._first(left, _PLACES, newest)
             more = len(times) == _PLACES
             if more:  # of the last microsecond there may be others
-                whole = bisect_left(times, times[-1])
+                last = times[-1]
+                whole = times.index(last)
+                after = last
                 if not whole:
-                    only = q.Combined(must=(condition, q.Within(q.TIME, times[0], times[0])))
-                    times, places = self._oldest(only, self.count(only))
+                    only = q.Combined(must=(condition, q.Within(q.TIME, last, last)))
+                    times, places = self._first(only, self.count(only), newest)
                     whole = len(times)
-                    low = times[0] + 1
-                else:
-                    low = times[whole]
+                    after = last - 1 if newest else last + 1
+                low, high = (low, after) if newest else (after, high)
                 times, places = times[:whole], places[:whole]
             for start in range(0, len(times), _LINES):
                 addresses = places[start : start + _LINES]
@@ -99,10 +100,11 @@ class Part:
             if not more:
                 return
 
-    def _oldest(self, condition: q.Condition, most: int) -> tuple[list[int], list[int]]:
-        """Return times and places of lines of the oldest events that fit."""
+    def _first(self, condition: q.Condition, most: int, newest: bool) -> tuple[list[int], list[int]]:
+        """Return times and places of lines of the oldest (or newest) events that fit."""
+        order = Direction.Desc if newest else Direction.Asc
         found = self._searcher.search(
-            self._query.translate(condition), limit=most, count=False, order_by_field="t", order=Direction.Asc
+            self._query.translate(condition), limit=most, count=False, order_by_field="t", order=order
         )
         addresses = [address for _, address in found.hits]
         numbers = self._searcher.fast_field_values("at", addresses) if addresses else []

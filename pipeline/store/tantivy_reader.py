@@ -65,9 +65,10 @@ class TantivyReader:
         hits = answer["hits"]["hits"]
         return hits[0]["_source"] if hits else None
 
-    def lines(self, collection: str, query: Any) -> Iterator[list[bytes]]:
+    def lines(self, collection: str, query: Any, newest: bool = False) -> Iterator[list[bytes]]:
         condition = q.parse_query(query)
-        for paths in _in_turn(_within(self._folder / collection, q.time_span(condition))):
+        in_turn = list(_in_turn(_within(self._folder / collection, q.time_span(condition))))
+        for paths in reversed(in_turn) if newest else in_turn:
             with ExitStack() as open_ones:  # of its own: what is read here for long keeps no search waiting
                 parts = []
                 for path in paths:
@@ -78,7 +79,7 @@ class TantivyReader:
                     open_ones.enter_context(closing(opened.blocks))
                     parts.append(Part(opened.index, opened.blocks, opened.kinds, collection))
                 try:
-                    yield from _merged([part.lines(condition) for part in parts])
+                    yield from _merged([part.lines(condition, newest) for part in parts], newest)
                 except ValueError as error:
                     raise SearchError("search.refused", reason=error) from error
 
@@ -142,13 +143,13 @@ def _in_turn(paths: Iterator[Path]) -> Iterator[list[Path]]:
         yield together
 
 
-def _merged(pages: Sequence[Iterator[tuple[list[int], list[bytes]]]]) -> Iterator[list[bytes]]:
+def _merged(pages: Sequence[Iterator[tuple[list[int], list[bytes]]]], newest: bool) -> Iterator[list[bytes]]:
     """Yield the lines of several indexes by time, some together."""
     if len(pages) == 1:
         yield from (lines for _, lines in pages[0])
         return
     together: list[bytes] = []
-    for _, line in merge(*map(_one_by_one, pages), key=itemgetter(0)):
+    for _, line in merge(*map(_one_by_one, pages), key=itemgetter(0), reverse=newest):
         together.append(line)
         if len(together) >= _TOGETHER:
             yield together

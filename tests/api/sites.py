@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from sqlalchemy import Engine
 
 from api.app import make_app
 from api.searching import Searching
-from api.serve import configuration
+from api.serve import Server, configuration
 from pipeline import access, bus, store
 from pipeline.bus import open_bus
 from pipeline.event import Event, encode, event_id, format_time, to_micros
@@ -57,6 +56,11 @@ class Site:
         with self.engine.begin() as connection:
             users.create_user(connection, name, role, PASSWORD)
 
+    def log_in(self, name: str) -> str:
+        """Return a new session of a user with `PASSWORD`."""
+        with self.client() as client:
+            return str(client.post("/api/v1/login", json={"name": name, "password": PASSWORD}).json()["token"])
+
     def token(self, name: str, role: str) -> str:
         """Return a new token that reads the API."""
         with self.engine.begin() as connection:
@@ -81,7 +85,7 @@ class _Serving:
         self._reader = store.open_reader(folder, self._settings.store)
         self._searching = Searching()
         self._app = make_app(self._settings, self._engine, self._reader, self._searching)
-        self._server = uvicorn.Server(configuration(self._app))
+        self._server = Server(configuration(self._app))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
 
@@ -109,9 +113,14 @@ def index(settings: Settings, engine: Engine, events: list[Event], copies: Seque
     stage = Stage("store", settings, engine, queue)
     reader = store.open_reader(settings.data_dir, settings.store)
     running = threading.Thread(target=index_topics, args=(stage,))
+
+    def there(collection: str) -> int:
+        return int(reader.search(collection, {"size": 0})["hits"]["total"]["value"])
+
+    wanted = [(name, there(name) + len(more)) for name, more in ((store.EVENTS, events), (store.ALERTS, copies))]
     running.start()
-    for collection, wanted in ((store.EVENTS, events), (store.ALERTS, copies)):
-        while reader.search(collection, {"size": 0})["hits"]["total"]["value"] < len(wanted):
+    for collection, count in wanted:
+        while there(collection) < count:
             assert running.is_alive()
             time.sleep(0.02)
     stage.stopping.set()

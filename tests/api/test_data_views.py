@@ -1,5 +1,6 @@
 """Data views: who may see one source or unit learns nothing of the others, on no route, by no count."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def limited(split: Site, request: pytest.FixtureRequest) -> Iterator[Seen]:
             rights.set_role(
                 connection,
                 short,
-                ["events.read", "alerts.read", "alerts.change", "site.read", "devices.read"],
+                ["events.read", "events.export", "alerts.read", "alerts.change", "site.read", "devices.read"],
                 VIEWS["unit"],
             )
             secret = access.create_token(connection, name, access.API, short)
@@ -160,6 +161,16 @@ def test_searches_and_counts_show_the_view_alone(split: Site, limited: Seen) -> 
     assert {hit["_source"]["event.id"] for hit in of_alerts["hits"]["hits"]} == {
         event_id("view alert", n) for n in (0, 3)
     }
+    newest = limited.post("/search/alerts", {"size": 0, "aggs": {"newest": {"top_hits": {"size": 10}}}}).json()
+    exported = limited.client.get("/api/v1/export/alerts", params={"format": "ndjson"})
+    for shown in (
+        [hit["_source"] for hit in of_alerts["hits"]["hits"]],
+        [hit["_source"] for hit in newest["aggregations"]["newest"]["hits"]["hits"]],
+        [json.loads(line) for line in exported.text.splitlines()],
+    ):
+        assert [alert["alert.hidden"] for alert in shown if "alert.hidden" in alert] == [1]
+        evidence = [event for alert in shown for event in alert["alert.evidence"]]
+        assert {event["organization.id"] for event in evidence} == {"so-a"}
 
 
 def test_one_event_of_elsewhere_is_not_there(split: Site, limited: Seen) -> None:

@@ -17,11 +17,11 @@ from sqlalchemy import Engine
 from pipeline import store
 from pipeline.event import Event, to_micros
 from pipeline.settings import Settings
-from pipeline.shipped import shipped_dashboards
+from pipeline.shipped import shipped_grafana
 
 pytestmark = pytest.mark.slow
 Json = dict[str, Any]
-PATHS = sorted((shipped_dashboards() / "vi").glob("*.json"))
+PATHS = sorted((shipped_grafana() / "vi").glob("*.json"))
 #: What none of these logs has.
 _EMPTY = {
     "Thành công từ ngoài mạng nội bộ", "Không đọc được", "Cảnh báo của chính hệ thống",

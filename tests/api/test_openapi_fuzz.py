@@ -22,6 +22,8 @@ _MAY_CHANGE_NOTHING = {
     "POST /search/{collection}", "POST /rules/check", "POST /rules/packs/preview", "POST /rules/restore/preview",
     "POST /rules/test", "POST /alerts/changes", "POST /delivery/resend", "POST /cases/{case}/alerts",
 }  # fmt: skip
+#: An answer that has no end.
+_ENDLESS = "/api/v1/live"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,8 @@ def test_no_role_gets_a_fault_or_what_it_must_not_see(fuzzed: Site) -> None:
         document = client.get("/openapi.json").json()
     operations = [result.ok() for result in schemathesis.openapi.from_dict(document).get_all_operations()]
     assert len(operations) > 60
-    faults = [fault for operation in operations for fault in _faults(fuzzed, operation, secrets)]
+    asked = [operation for operation in operations if operation.path != _ENDLESS]
+    faults = [fault for operation in asked for fault in _faults(fuzzed, operation, secrets)]
     assert not faults, "\n".join(faults[:20])
 
 

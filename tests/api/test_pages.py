@@ -3,12 +3,10 @@
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import httpx
-from sites import PASSWORD, Site
-from sqlalchemy import update
-
-from pipeline.state.tables import users
+from sites import Site
 
 
 class _Loaded(HTMLParser):
@@ -42,13 +40,26 @@ def test_pages_load_only_from_here_and_hold_no_script_themselves(site: Site, vie
         for address in loaded.addresses:
             assert re.fullmatch(r"/[^/].*", address)
             assert viewer.get(address).status_code == 200
-    for path in ("words.js", "asking.js", "chart.js", "sheet.js", "overview.js", "overview.css", "docs.js"):
-        text = viewer.get(f"/static/{path}").text
-        addresses = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+", text)) - {"http://www.w3.org"}
-        assert addresses == set(), path
-        assert "innerHTML" not in text
-        assert "insertAdjacentHTML" not in text
-        assert "eval(" not in text
+
+
+def test_assets_are_compressed_kept_for_ever_and_no_path_leads_out(viewer: httpx.Client) -> None:
+    page = viewer.get("/queue/12", headers={"Accept": "text/html"}).text
+    script = re.findall(r'src="(/assets/[^"]+\.js)"', page)[0]
+    sizes = {}
+    for coding in ("br", "gzip", "identity"):
+        answer = viewer.get(script, headers={"Accept-Encoding": coding})
+        assert answer.headers.get("content-encoding", "identity") == coding
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["content-type"].startswith("text/javascript")
+        sizes[coding] = int(answer.headers["content-length"])
+    assert sizes["br"] < sizes["gzip"] < sizes["identity"] / 2
+    for path in ("/assets/..%2findex.html", "/assets/.hidden", "/assets/index.html", "/assets/none.js"):
+        assert viewer.get(path).status_code == 404
+
+
+def test_programs_are_told_that_a_page_is_none(viewer: httpx.Client) -> None:
+    assert viewer.get("/queue", headers={"Accept": "application/json"}).status_code == 404
+    assert "khong-co" in viewer.get("/khong-co").json()["detail"]
 
 
 def test_the_description_works_with_no_internet(viewer: httpx.Client) -> None:
@@ -60,7 +71,7 @@ def test_the_description_works_with_no_internet(viewer: httpx.Client) -> None:
     for path in (
         "/docs/redoc.standalone.js",
         "/docs/..%2f..%2fetc%2fpasswd",
-        "/static/overview.html",
+        "/static/docs.html",
         "/static/..%2fapp.py",
     ):
         assert viewer.get(path).status_code == 404
@@ -73,31 +84,27 @@ def test_a_browser_without_a_log_in_is_sent_to_it_and_a_program_is_told(site: Si
         assert nobody.get("/docs").status_code == 401
 
 
-def _data(page: str) -> dict[str, object]:
-    found = re.search(r'<script type="application/json" id="data">(.*)</script>', page)
+def _boot(page: str) -> dict[str, object]:
+    found = re.search(r'<script type="application/json" id="boot">(.*)</script>', page)
     assert found
     data: dict[str, object] = json.loads(found[1])
     return data
 
 
-def test_the_page_speaks_the_language_asked_for(site: Site) -> None:
+def test_the_page_speaks_the_language_asked_for_and_knows_the_site(site: Site) -> None:
     with site.client(language="vi-VN,vi") as client:
         assert '<html lang="vi">' in client.get("/").text
         assert '<html lang="en">' in client.get("/?lang=en").text
         assert '<html lang="vi">' in client.get("/?lang=fr").text
-    words = _data(httpx.get(f"{site.address}/?lang=vi").text)["words"]
-    assert isinstance(words, dict)
-    assert words["log_in"] == "Đăng nhập"
-
-
-def test_the_page_knows_who_is_logged_in(site: Site) -> None:
-    name = "</script><b>x"
-    site.user("plain-name")
-    with site.engine.begin() as connection:  # as accounts could be called once
-        connection.execute(update(users).where(users.c.name == "plain-name").values(name=name))
-    with site.client() as client:
-        assert _data(client.get("/").text)["user"] is None
-        client.post("/api/v1/login", json={"name": name, "password": PASSWORD})
         page = client.get("/").text
-    assert _data(page)["user"] == name
-    assert page.count("</script>") == 2
+    assert _boot(page)["site"] == site.settings.observer
+    assert "{{" not in page
+
+
+def test_what_a_provider_refused_is_shown_once_and_never_runs(site: Site) -> None:
+    with site.client() as client:
+        answer = client.get("/", headers={"Cookie": f"haidang_refused={quote('</script><b>x')}"})
+        assert _boot(answer.text)["refused"] == "</script><b>x"
+        assert answer.text.count("</script>") == 2
+        assert 'haidang_refused=""' in answer.headers["set-cookie"]
+        assert "Max-Age=0" in answer.headers["set-cookie"]

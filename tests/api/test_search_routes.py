@@ -76,7 +76,21 @@ def test_a_fault_in_the_text_comes_with_its_position_and_in_both_languages(
         assert (answer.status_code, answer.json()["position"]) == (400, position)
         assert answer.json()["detail"].startswith(start)
         details.add(answer.json()["reason"])
+        checked = viewer.get("/api/v1/query/check", params={"q": text}, headers={"Accept-Language": spoken})
+        assert (checked.status_code, checked.json()) == (200, {"good": False, **answer.json()})
+        in_body = {"query": {"bool": {"must": [{"query_string": {"query": text}}]}}}
+        posted = viewer.post("/api/v1/search/events", json=in_body, headers={"Accept-Language": spoken})
+        assert (posted.status_code, posted.json()) == (400, answer.json())
     assert len(details) == 2
+
+
+def test_a_text_that_can_be_understood_is_good_and_other_faults_have_no_position(viewer: httpx.Client) -> None:
+    for text in ("", "*", 'user.name:root AND "đăng nhập"', "source.ip:203.0.113.0/24 OR @timestamp:[now-1d TO now]"):
+        assert viewer.get("/api/v1/query/check", params={"q": text}).json() == {"good": True}
+    too_long = viewer.get("/api/v1/query/check", params={"q": "a" * 10_001}).json()
+    assert (too_long["good"], too_long["position"]) == (False, 10_000)
+    answer = viewer.get("/api/v1/search/events", params={"from": "tomorrow"})
+    assert (answer.status_code, sorted(answer.json())) == (400, ["detail"])
 
 
 def test_a_fault_in_the_body_names_its_place(viewer: httpx.Client) -> None:

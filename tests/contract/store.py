@@ -84,6 +84,11 @@ class StoreContract:
         noon = {"range": {"@timestamp": {"gte": "2026-11-24T12:00:01Z", "lt": "2026-11-24T12:00:03Z"}}}
         found = [orjson.loads(line)["n"] for lines in reader.lines(EVENTS, noon) for line in lines]
         assert sorted(found[:2]) == [1, 7001] and sorted(found[2:]) == [2, 7002]
+        back = [orjson.loads(line) for lines in reader.lines(EVENTS, {"match_all": {}}, newest=True) for line in lines]
+        assert [each["@timestamp"] for each in back] == sorted(
+            (each["@timestamp"] for each in [*many, *past]), reverse=True
+        )
+        assert len({each["event.id"] for each in back}) == len(many) + len(past)
         assert list(reader.lines(EVENTS, {"match_none": {}})) == []
         assert list(reader.lines(ALERTS, {"match_all": {}})) == []
         with pytest.raises(SearchError):
@@ -100,6 +105,11 @@ class StoreContract:
         found = [orjson.loads(line)["n"] for lines in reader.lines(EVENTS, {"match_all": {}}) for line in lines]
         assert sorted(found) == list(range(103))
         assert [number // 25 for number in found] == sorted(number // 25 for number in found)
+        back = [
+            orjson.loads(line)["n"] for lines in reader.lines(EVENTS, {"match_all": {}}, newest=True) for line in lines
+        ]
+        assert sorted(back) == list(range(103))
+        assert [number // 25 for number in back] == sorted((number // 25 for number in back), reverse=True)
 
     @pytest.mark.parametrize(
         ("query", "expected"),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pipeline.command import main
-from pipeline.shipped import shipped_dashboards
+from pipeline.shipped import shipped_grafana
 from tests.services.grafana import Grafana, running
 
-DASHBOARDS = sorted(path.stem for path in (shipped_dashboards() / "vi").glob("*.json"))
+DASHBOARDS = sorted(path.stem for path in (shipped_grafana() / "vi").glob("*.json"))
 Push = Callable[..., int]
 
 
@@ -149,7 +149,7 @@ def test_what_answers_otherwise_is_no_grafana(
 
 def test_each_language_has_the_same_dashboards_with_titles_of_its_own() -> None:
     for name in DASHBOARDS:
-        vi, en = (json.loads((shipped_dashboards() / each / f"{name}.json").read_text()) for each in ("vi", "en"))
+        vi, en = (json.loads((shipped_grafana() / each / f"{name}.json").read_text()) for each in ("vi", "en"))
         assert vi["uid"] == en["uid"] == f"haidang-{name}"
         assert vi["title"] != en["title"]
         for one, other in zip(vi["panels"], en["panels"], strict=True):

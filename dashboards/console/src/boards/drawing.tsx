@@ -1,0 +1,71 @@
+// A drawing by ECharts, which is loaded when the first one is shown.
+
+import { useEffect, useRef } from "preact/hooks";
+import { language } from "../words";
+import { colours } from "./colours";
+import type { Data } from "./data";
+import { optionsOf, pressedOf, type Pressed } from "./options";
+import { said, type Panel } from "./model";
+
+interface Chart {
+  setOption: (option: object, whole: boolean) => void;
+  resize: () => void;
+  dispose: () => void;
+  on: (event: "click", then: (event: { name?: string }) => void) => void;
+}
+
+interface Props {
+  panel: Panel;
+  data: Data;
+  onPress: (pressed: Pressed) => void;
+  onOpen: (id: string) => void;
+}
+
+export function Drawing({ panel, data, onPress, onOpen }: Props) {
+  const box = useRef<HTMLDivElement>(null);
+  const shown = useRef<{ panel: Panel; data: Data; onPress: Props["onPress"]; onOpen: Props["onOpen"] }>({
+    panel,
+    data,
+    onPress,
+    onOpen,
+  });
+  shown.current = { panel, data, onPress, onOpen };
+  const chart = useRef<Chart | null>(null);
+  const now = colours.value;
+  useEffect(() => {
+    let gone = false;
+    const watch = new ResizeObserver(() => chart.current?.resize());
+    void import("./echarts").then(({ init }) => {
+      if (gone || !box.current) return;
+      const made = init(box.current, null, { locale: language.toUpperCase() }) as unknown as Chart;
+      made.on("click", (event) => {
+        const { panel: of, data: held } = shown.current;
+        if (of.kind === "timeline") shown.current.onOpen(String(event.name));
+        else {
+          const pressed = pressedOf(of, held, event as Parameters<typeof pressedOf>[2]);
+          if (pressed) shown.current.onPress(pressed);
+        }
+      });
+      chart.current = made;
+      made.setOption(optionsOf(shown.current.panel, shown.current.data, colours.peek()), true);
+      watch.observe(box.current);
+    });
+    return () => {
+      gone = true;
+      watch.disconnect();
+      chart.current?.dispose();
+      chart.current = null;
+    };
+  }, []);
+  useEffect(() => chart.current?.setOption(optionsOf(panel, data, now), true), [panel, data, now]);
+  return <div class="drawing" ref={box} role="img" aria-label={`${said(panel.title)}: ${inWords(data)}`} />;
+}
+
+/** The numbers of a drawing for those who do not see it. */
+function inWords(data: Data): string {
+  return data.cells
+    .slice(0, 10)
+    .map(({ keys, value }) => `${keys.join(" ")} ${value}`)
+    .join("; ")
+    .slice(0, 500);
+}

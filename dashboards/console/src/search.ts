@@ -1,0 +1,89 @@
+// Searches: what the address says enters, a search body leaves; the store's answer enters, rows and bars leave.
+
+import { ask } from "./api";
+import { chosen } from "./address";
+import type { Document } from "./parts/fields";
+import type { Bar } from "./parts/histogram";
+import { endsOf, timeFilter, widthFor } from "./range";
+
+export interface Hit {
+  _id: string;
+  _source: Document;
+}
+export interface Bucket {
+  key: string | number;
+  key_as_string?: string;
+  doc_count: number;
+  [name: string]: unknown;
+}
+export interface Found {
+  took: number;
+  hits: { total: { value: number }; hits: Hit[] };
+  aggregations: Record<string, { buckets: Bucket[]; value?: number; sum_other_doc_count?: number }>;
+}
+
+/** Rows beyond this are not shown: the query is to be narrowed, or the rows exported. */
+export const WINDOW = 10_000;
+
+/** Return what the whole page looks at: a query, the time range, the unit. */
+export function queryOf(text: string, time: object[] = timeFilter()): object {
+  const unit = chosen.value.unit;
+  const filter = [...time, ...(unit ? [{ term: { "organization.id": unit } }] : [])];
+  return { bool: { must: [{ query_string: { query: text || "*" } }], filter } };
+}
+
+export function search(
+  body: object,
+  until?: AbortSignal,
+  byItself = false,
+  index: "events" | "alerts" = "events",
+): Promise<Found> {
+  return ask<Found>(`/search/${index}`, { method: "POST", body, byItself, ...(until ? { signal: until } : {}) });
+}
+
+export interface Drawn {
+  bars: Bar[];
+  widthMs: number;
+}
+
+/** Return how many events there were when; of all of time, between the first and the last of them. */
+export async function countsOverTime(
+  text: string,
+  until: AbortSignal,
+  byItself = false,
+  index: "events" | "alerts" = "events",
+): Promise<Drawn & { total: number; took: number }> {
+  const query = queryOf(text);
+  const [begin, end] = endsOf() ?? (await outermost(query, until, index));
+  const width = widthFor(end - begin);
+  const bounds = { min: begin, max: end };
+  const body = {
+    size: 0,
+    query,
+    aggs: {
+      time: {
+        date_histogram: { field: "@timestamp", fixed_interval: `${width}s`, min_doc_count: 0, extended_bounds: bounds },
+      },
+    },
+  };
+  const found = await search(body, until, byItself, index);
+  const bars = (found.aggregations.time?.buckets ?? []).map(({ key, doc_count: count }) => ({
+    at: Number(key),
+    count,
+  }));
+  return { bars, widthMs: width * 1000, total: found.hits.total.value, took: found.took };
+}
+
+async function outermost(query: object, until: AbortSignal, index: "events" | "alerts"): Promise<[number, number]> {
+  const edge = async (order: "asc" | "desc") => {
+    const found = await search(
+      { size: 1, query, _source: ["@timestamp"], sort: [{ "@timestamp": order }] },
+      until,
+      true,
+      index,
+    );
+    return Date.parse(String(found.hits.hits[0]?._source["@timestamp"] ?? ""));
+  };
+  const [first, last] = await Promise.all([edge("asc"), edge("desc")]);
+  return Number.isNaN(first) ? [Date.now() - 86_400_000, Date.now()] : [first, last + 1000];
+}
