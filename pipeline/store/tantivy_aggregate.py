@@ -153,6 +153,13 @@ class Aggregator:
     def _buckets(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         """Answer an aggregation into buckets: first the buckets, then what lies below each."""
         ordering = _ordering(agg)
+        first = replace(agg, below=tuple(below for below in agg.below if below.name in ordering))
+        if ordering and self._is_native(first):  # what orders them in one call, the rest for those that are left
+            ordered: dict[str, Any] = self._native([first], condition)[agg.name]
+            rest = [below for below in agg.below if below.name not in ordering]
+            for bucket in ordered["buckets"]:
+                bucket.update(self.run(rest, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
+            return ordered
         options = {**agg.options, "order": [{"_key": "asc"}], "size": _MOST_ORDERED} if ordering else agg.options
         answer = self._alone(Aggregation(agg.name, agg.kind, options), condition)
         if ordering and answer["sum_other_doc_count"]:

@@ -545,6 +545,19 @@ class StoreContract:
             half = bucket["half"]["values"]["50.0"]
             assert half is None if not inside else min(each["n"] for each in inside) <= half <= inside[-1]["n"]
 
+    def test_of_many_values_the_first_by_a_number_are_looked_at_alone(self, writer: Writer, reader: Reader) -> None:
+        many = [
+            {**event(0, n=number, who=f"u{number % 5_500}", host__name=f"h{number % 3}"), "event.id": event_id("first", number),
+             "@timestamp": f"2026-11-2{number % 2}T10:00:00.000Z"}
+            for number in range(7_000)
+        ]  # fmt: skip
+        put(writer, *many)
+        below: Body = {"all": {"sum": {"field": "n"}}, "hosts": {"cardinality": {"field": "host.name"}}}
+        body = {"aggs": {"a": {"terms": {"field": "who", "size": 2, "order": {"all": "desc"}}, "aggs": below}}}
+        first, second = reader.search(EVENTS, body)["aggregations"]["a"]["buckets"]
+        assert (first["key"], first["all"]["value"], first["hosts"]["value"]) == ("u1499", 1499.0 + 6999, 2)
+        assert (second["key"], second["doc_count"]) == ("u1498", 2)
+
     def test_numbers_made_of_buckets(self, writer: Writer, reader: Reader) -> None:
         put(writer, *SAMPLE, {**event(9, n=10), "@timestamp": "2026-11-24T15:00:00Z"})
         pipelines = {

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline.command import main
+from pipeline.grafana import FOLDER, SOURCES, Place, source_of
+from pipeline.messages import speaking
 from pipeline.shipped import shipped_grafana
 from tests.services.grafana import Grafana, running
 
@@ -159,6 +162,21 @@ def test_each_language_has_the_same_dashboards_with_titles_of_its_own() -> None:
                 other["gridPos"],
                 other["datasource"],
             )
+
+
+def test_provisioning_files_make_the_same_data_sources() -> None:
+    folder = shipped_grafana() / "provisioning"
+    told = yaml.safe_load((folder / "datasources" / "haidang.yaml").read_text("utf-8"))["datasources"]
+    for index, given in zip(SOURCES, told, strict=True):
+        with speaking("en"):
+            wanted = source_of(index, Place("$HAIDANG_URL", "$HAIDANG_TOKEN"))
+        of_older_ones = ("esVersion", "tlsAuthWithCACert")
+        options = {name: value for name, value in wanted["jsonData"].items() if name not in of_older_ones}
+        assert given["jsonData"] == options
+        same = {name: value for name, value in wanted.items() if name not in ("jsonData", "database")}
+        assert {name: given[name] for name in same} == same
+    provider = yaml.safe_load((folder / "dashboards" / "haidang.yaml").read_text("utf-8"))["providers"][0]
+    assert (provider["folderUid"], provider["type"]) == (FOLDER, "file")
 
 
 def _asked(target: Any) -> Any:
