@@ -46,7 +46,7 @@ def secret_of(request: Request) -> str:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
-    if scheme.lower() in ("basic", "apikey") and request.url.path.startswith(ELASTIC):
+    if scheme.lower() in ("basic", "apikey") and f"{request.url.path}/".startswith(f"{ELASTIC}/"):
         return _elastic_secret(secret.strip()[: 2 * _SECRET_LENGTH])[:_SECRET_LENGTH]
     return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
 
