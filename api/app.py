@@ -21,12 +21,14 @@ from api import (
     live,
     login,
     oidc,
+    overview,
     pages,
     processes,
     rule_packs,
     rules,
     saved,
     search,
+    site_settings,
     status,
 )
 from api.access import ELASTIC, same_site
@@ -57,7 +59,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
-        audit, status, live, export, processes,
+        audit, status, live, export, processes, site_settings, overview,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

@@ -50,7 +50,7 @@ _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
 _MENDABLE = (
     "rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
-    "delivery.", "saved.",
+    "delivery.", "saved.", "settings.",
 )  # fmt: skip
 #: The answers to these; any other one is 400.
 _STATUSES = {
@@ -66,6 +66,9 @@ _STATUSES = {
     "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
     "devices.list_too_many": 413,
     "rulebook.changed_meanwhile": 409, "rulebook.too_large": 413, "rulebook.too_many": 413,
+    "settings.changed_meanwhile": 409, "settings.no_revision": 404, "settings.not_writable": 409,
+    "settings.of_cluster": 409, "settings.not_supervised": 409,
+    "settings.text_too_long": 413, "settings.not_written": 503, "settings.unreadable": 409,
     "saved.none": 404, "saved.not_yours": 403, "saved.is_ready": 403, "saved.may_not_share": 403,
     "saved.changed_meanwhile": 409, "saved.too_large": 413, "saved.no_room": 413,
     "indicators.no_live": 404, "indicators.unknown": 404,

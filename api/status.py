@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from sqlalchemy import Engine
 
 from api.access import State, needs, noted
 from pipeline import clocks
@@ -28,7 +29,7 @@ def sources(state: State, user: _Reader) -> list[dict[str, Any]]:
     those that are an alert.
     """
     found = clocks.worst(state)
-    rows = [row for row in balances(state) if _shows(user, row["source"])]
+    rows = [row for row in balances(state) if shows(user, row["source"])]
     for row in rows:
         row["clock_behind"], row["clocks_off"] = found.get(row["source"], (None, 0))
     return rows
@@ -37,7 +38,7 @@ def sources(state: State, user: _Reader) -> list[dict[str, Any]]:
 @router.get("/sources/clocks")
 def clocks_now(state: State, user: _Reader) -> list[dict[str, Any]]:
     """Return how far each sending host's clock is off, in seconds; more than 0 is behind ours."""
-    return [row for row in clocks.listed(state) if _shows(user, row["source"])]
+    return [row for row in clocks.listed(state) if shows(user, row["source"])]
 
 
 @router.get("/sources/{source}/minutes")
@@ -48,7 +49,7 @@ def minutes(
 
     received so far = stored + already_stored + held + dropped, each so far, after every minute.
     """
-    if not _shows(user, source):
+    if not shows(user, source):
         raise HTTPException(404, say("api.no_source", source=source[:100]))
     before, each = by_minute(state, source, minutes)
     return {"source": source, "before": asdict(before), "minutes": [asdict(minute) for minute in each]}
@@ -67,8 +68,13 @@ def health_now(request: Request, state: State, user: _Reader) -> dict[str, Any]:
     """Return what works and what does not; with a data view, without what is said of others' sources and alerts.
 
     Channels, and why one fails, are for who has `delivery.read` and no data view."""
-    found = health(state, request.app.state.settings)
-    problems = [each for each in found["problems"] if "source" not in each or _shows(user, each["source"])]
+    return health_of(state, request.app.state.settings, user)
+
+
+def health_of(state: Engine, settings: Settings, user: User) -> dict[str, Any]:
+    """Return the health as far as somebody may see it."""
+    found = health(state, settings)
+    problems = [each for each in found["problems"] if "source" not in each or shows(user, each["source"])]
     told = {**found, "problems": problems}
     if user.sight.is_limited():
         del told["queue"]
@@ -91,6 +97,6 @@ def _without_reason(problem: dict[str, Any]) -> dict[str, Any]:
     return {**problem, "error": say("api.reason_of_channel")} if problem["what"] == "channel_failing" else problem
 
 
-def _shows(user: User, source: str) -> bool:
+def shows(user: User, source: str) -> bool:
     """Whether the counts of a source are in the user's view; they are not told by unit."""
     return user.sight.shows(EVENTS, source, None)

@@ -199,6 +199,12 @@ class Watcher:
         return known[1]
 
 
+def quiet(connection: Connection) -> list[tuple[str, int]]:
+    """Return the sources that are silent against their habit, each with its last minute with events (since 1970)."""
+    query = select(silences.c.source, silences.c.last).where(silences.c.raised).order_by(silences.c.last)
+    return [(row.source, row.last) for row in connection.execute(query)]
+
+
 def forget_old(connection: Connection, now: float) -> None:
     """Delete what is too old to be compared, and sources that have been silent for as long."""
     minute = int(now // 60)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
+from pipeline.settings import RESERVED_SOURCES
 from pipeline.state import upsert
 from pipeline.state.tables import ledger
 
@@ -115,6 +116,18 @@ def lines(engine: Engine, source: str, before: int) -> list[Line]:
     return [Line(stage, source, outcome, reason, int(events), before) for stage, outcome, reason, events in earlier] + [
         Line(stage, source, outcome, reason, events, minute) for stage, outcome, reason, minute, events in later
     ]
+
+
+def received(connection: Connection, minutes: int) -> dict[tuple[int, str], int]:
+    """Return how many events came in each of the last minutes (since 1970) from each source, the pipeline's own left
+    out."""
+    columns = ledger.c
+    query = select(columns.minute, columns.source, func.sum(columns.events).label("events")).where(
+        columns.minute > this_minute() - minutes, columns.stage == "collectors", columns.outcome == IN,
+        columns.source.not_in(sorted(RESERVED_SOURCES)),
+    )  # fmt: skip
+    rows = connection.execute(query.group_by(columns.minute, columns.source))
+    return {(row.minute, row.source): int(row.events) for row in rows}
 
 
 def roll_up(engine: Engine) -> int:

@@ -527,9 +527,23 @@ def load_settings() -> Settings:
         HaidangError: every fault at once, each with its place, its value and what was expected.
     """
     file = settings_file()
+    settings, faults = read_settings()
+    if settings is None or faults:
+        raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in faults))
+    return settings
+
+
+def read_settings() -> tuple[Settings | None, list[str]]:
+    """Return the settings, where they are some, and every fault in them as a sentence that begins with its place.
+
+    Raises:
+        HaidangError: the file is not there or no TOML, or the data directory is none.
+    """
+    file = settings_file()
     if os.environ.get("HAIDANG_CONFIG") and not file.is_file():
         raise HaidangError("settings.is_folder" if file.is_dir() else "settings.no_file", file=file)
     _check_data_dir(default_data_dir())
+    settings = None
     try:
         faults = [*_unknown_variables(), *_misplaced(file)]
         settings = Settings(data_dir=default_data_dir())
@@ -541,9 +555,20 @@ def load_settings() -> Settings:
         raise HaidangError("settings.unreadable", file=file, fault=error) from error
     except SettingsError:
         faults += _not_json()
-    if faults:
-        raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in faults))
-    return settings
+    return settings, faults
+
+
+def secret_settings() -> frozenset[str]:
+    """Return the places of settings whose values are secrets: `state.url`, `channels.password`; of lists without the
+    number."""
+    places: list[tuple[str, type[BaseModel]]] = [("", Settings), *_sections(Settings)]
+    places += [(place, kind) for place, kinds in _LISTS.items() for kind in kinds]
+    return frozenset(
+        f"{place}.{name}".lstrip(".")
+        for place, section in places
+        for name, field in section.model_fields.items()
+        if field.annotation in (SecretStr, list[SecretStr])
+    )
 
 
 def _check_data_dir(folder: Path) -> None:

@@ -2,7 +2,13 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+
+#: The file that is read here and now in place of the site's own: one that is only looked at.
+_instead: ContextVar[Path | None] = ContextVar("settings_file", default=None)
 
 
 def default_data_dir() -> Path:
@@ -17,8 +23,20 @@ def default_data_dir() -> Path:
 
 def settings_file() -> Path:
     """Return the settings file's path, whether or not it is there."""
+    if (other := _instead.get()) is not None:
+        return other
     named = os.environ.get("HAIDANG_CONFIG")
     return Path(named).expanduser() if named else default_data_dir() / "haidang.toml"
+
+
+@contextmanager
+def instead(file: Path) -> Iterator[None]:
+    """Read another file as the settings within the block, in this thread alone."""
+    token = _instead.set(file)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 def language_setting() -> str:

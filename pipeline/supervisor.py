@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import Engine, select
 
 from pipeline.logs import log
 from pipeline.settings import Settings
-from pipeline.stage import SUPERVISOR_VARIABLE
+from pipeline.stage import SUPERVISOR_VARIABLE, is_running
 from pipeline.state.tables import stages as stage_rows
 
 #: Each stage with the module that is its process, in the order of the corridor; stopped in the same order.
@@ -161,6 +162,44 @@ class Supervisor:
                 return errors.read().decode("utf-8", "replace").strip()
         except OSError:
             return ""
+
+
+def restart(data_dir: Path, names: Collection[str]) -> list[str]:
+    """End stages, so that their supervisor starts them again, with the settings as they are then; return which.
+
+    Those alone that have the same supervisor as this process, which is a stage itself: a number in a lock of another
+    machine or container means nothing here. This process is left to its caller.
+    """
+    told = []
+    for name in names:
+        pid = _pid_of(data_dir, name)
+        if pid is None or pid == os.getpid() or _parent_of(pid) != os.getppid():
+            continue
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            told.append(name)
+    return told
+
+
+def is_supervised() -> bool:
+    """Say whether this process is a stage that is started again when it ends."""
+    return os.environ.get(SUPERVISOR_VARIABLE) == str(os.getppid())
+
+
+def _pid_of(data_dir: Path, name: str) -> int | None:
+    """Return the process that is a stage of this data directory now."""
+    if not is_running(data_dir, name):
+        return None
+    text = (data_dir / "run" / f"{name}.lock").read_text("utf-8").strip()
+    return int(text) if text.isdigit() else None
+
+
+def _parent_of(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[1])  # after the name, which may hold anything: proc_pid_stat(5)
 
 
 def _signal_name(number: int) -> str:

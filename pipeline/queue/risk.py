@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select
 
 from pipeline.event import Event, from_micros
 from pipeline.own_alerts import told_alert
@@ -26,6 +26,8 @@ POINTS: Mapping[str, int] = {"informational": 1, "low": 5, "medium": 20, "high":
 _FOR_A_TACTIC = 0.25
 _HOUR = 3_600_000_000
 _KEEP_HOURS = 60 * HOURS
+#: The risk of so many entities is weighed, for each that is wanted and at the least.
+_CANDIDATES, _LEAST_CANDIDATES = 20, 2_000
 #: ATT&CK's tactics (Enterprise, v15) as Sigma's tags write them, after `attack.`.
 TACTICS = frozenset((
     "reconnaissance", "resource-development", "initial-access", "execution", "persistence", "privilege-escalation",
@@ -150,10 +152,20 @@ def alert_of(entity: str, risk: Risk, moment: int, observer: str) -> Event:
 
 
 def highest(connection: Connection, moment: int, count: int) -> list[tuple[str, Risk]]:
-    """Return the entities with the highest risk at a moment, and it."""
+    """Return the entities with the highest risk at a moment, and it. It is weighed of those alone whose rules give the
+    most points, many more than are wanted: all may be more than one question can name."""
     hour = moment // _HOUR
-    query = select(entity_risks.c.entity).where(entity_risks.c.hour.between(hour - HOURS + 1, hour)).distinct()
-    names = connection.scalars(query).all()
+    columns, status = entity_risks.c, alert_groups.c.status
+    of_rules = (
+        select(columns.entity, columns.rule_id, func.max(columns.points).label("points"))
+        .outerjoin(alert_groups, alert_groups.c.id == columns.group_id)
+        .where(columns.hour.between(hour - HOURS + 1, hour), status.is_(None) | (status != FALSE_POSITIVE))
+        .group_by(columns.entity, columns.rule_id)
+        .subquery()
+    )
+    points = func.sum(of_rules.c.points)
+    query = select(of_rules.c.entity).group_by(of_rules.c.entity).order_by(points.desc(), of_rules.c.entity)
+    names = connection.scalars(query.limit(max(count * _CANDIDATES, _LEAST_CANDIDATES))).all()
     found = risks(connection, dict.fromkeys(names, moment))
     return sorted(((name, each) for name, each in found.items() if each.score), key=_by_score)[:count]
 

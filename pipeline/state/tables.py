@@ -644,6 +644,18 @@ preferences = Table(
     Column("changed", Float, nullable=False),
 )
 
+#: The texts that the settings file had, as people wrote them from here, and as they were found before.
+settings_revisions = Table(
+    "settings_revisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("time", Float, nullable=False),
+    Column("who", String(100), nullable=False),  # "" for what was found
+    Column("reason", Text, nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256
+    Column("text", Text, nullable=False),  # encrypted (`pipeline/identity/second_factor.py`): it has secrets
+)
+
 users = Table(
     "users",
     metadata,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from api.app import make_app
@@ -43,6 +44,7 @@ class Site:
     engine: Engine
     address: str
     events: list[Event]
+    app: FastAPI
 
     def client(self, secret: str = "", language: str = "en") -> httpx.Client:
         """Return a client; `secret` is a session or a token."""
@@ -94,7 +96,7 @@ class _Serving:
         while not self._server.started:
             time.sleep(0.01)
         port = self._socket.getsockname()[1]
-        return Site(self._settings, self._engine, f"http://127.0.0.1:{port}", self._events)
+        return Site(self._settings, self._engine, f"http://127.0.0.1:{port}", self._events, self._app)
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True

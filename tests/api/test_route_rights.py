@@ -33,7 +33,7 @@ LOGGED_IN = {
     "POST /logout", "GET /me", "GET /openapi.json", "GET /docs", "GET /docs/{name}", "GET /me/sessions",
     "DELETE /me/sessions/{identifier}", "POST /me/password", "POST /me/second-factor",
     "POST /me/second-factor/confirm", "DELETE /me/second-factor",
-    "GET /live", "GET /me/preferences", "PUT /me/preferences",
+    "GET /live", "GET /overview", "GET /me/preferences", "PUT /me/preferences",
 }  # fmt: skip
 #: Elasticsearch's read-only side: searches, and what clients ask before them.
 ELASTIC = {
@@ -101,7 +101,11 @@ RIGHTS = {
     "DELETE /tokens/{name}": "tokens.manage",
     "GET /audit": "audit.read", "GET /audit/verify": "audit.read",
     "GET /sources": "site.read", "GET /sources/clocks": "site.read", "GET /sources/{source}/minutes": "site.read",
-    "GET /settings": "settings.read", "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /settings": "settings.read",
+    "GET /settings/file": "settings.change", "PUT /settings/file": "settings.change",
+    "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
+    "POST /settings/restart": "settings.change",
+    "GET /health": "site.read", "GET /metrics": "site.read",
     **dict.fromkeys(ELASTIC, "events.read"),
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.

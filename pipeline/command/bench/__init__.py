@@ -15,6 +15,7 @@ _BENCHES = {
     "pipeline": "pipeline.command.bench.whole",
     "overload": "pipeline.command.bench.overload",
     "queue": "pipeline.command.bench.queue",
+    "console": "pipeline.command.bench.console",
     "correlation": "detectors.bench_correlation",
     "behaviours": "detectors.bench_behaviours",
     "indicators": "detectors.bench_indicators",

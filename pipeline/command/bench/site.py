@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,13 +92,17 @@ def prepared(lines: list[bytes], records: list[dict[str, Any]]) -> Iterator[tupl
 
 
 @contextmanager
-def running_site(sources: str = "") -> Iterator[Site]:
-    """Start the whole pipeline on a new data directory and free ports, with these sources beside the usual ones."""
+def running_site(sources: str = "", fill: Callable[[Path], None] = lambda folder: None) -> Iterator[Site]:
+    """Start the whole pipeline on a new data directory and free ports, with these sources beside the usual ones.
+
+    `fill` is called with the directory before anything is started.
+    """
     home = default_data_dir()
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix="bench-") as folder:
         data_dir = Path(folder)
         (data_dir / "haidang.toml").write_text(_SOURCES + sources)
+        fill(data_dir)
         os.environ.pop("HAIDANG_CONFIG", None)
         engine = open_state(data_dir)
         with engine.begin() as connection:

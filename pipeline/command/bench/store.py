@@ -64,7 +64,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         writer = store.open_writer(scratch, settings)
         bytes_in, framed, busy = 0, 0, 0.0
         batch: list[Document] = []
-        for number, event in enumerate(_events(texts, count), 1):
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        made = events_of(texts, count, midnight, timedelta(days=1) / count)
+        for number, event in enumerate(made, 1):
             line = encode(event)
             bytes_in += len(line)
             batch.append(document(event, line))
@@ -135,13 +137,11 @@ def _query_times(reader: store.Reader) -> dict[str, float]:
     return times
 
 
-def _events(texts: list[bytes], count: int) -> Iterator[Event]:
-    """Yield events of sshd as the decoders make them, one every 15 ms up to now, today's day at the most."""
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    step = timedelta(days=1) / count
+def events_of(texts: list[bytes], count: int, start: datetime, step: timedelta) -> Iterator[Event]:
+    """Yield events of sshd as the decoders make them, one each `step` from `start` on."""
     parsed = [_fields(text.decode("utf-8", "replace")) for text in texts]
     for number in range(count):
-        moment = format_time(midnight + step * number)
+        moment = format_time(start + step * number)
         yield {
             "@timestamp": moment, "event.id": event_id("bench", number), "event.ingested": moment,
             "log.source.address": "10.0.0.5:51413", **parsed[number % len(parsed)],

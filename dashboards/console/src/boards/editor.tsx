@@ -6,7 +6,7 @@ import { useAnswer } from "../answers";
 import { ask } from "../api";
 import { fieldsKnown, type Known } from "../fields";
 import { Sheet } from "../parts/sheet";
-import type { Saved } from "../screens/saved_menu";
+import type { Saved } from "../parts/saved";
 import { t, type Key } from "../words";
 import { C2_BY, FIELDS, KINDS, METRICS, USUAL_SIZE, said, type Kind, type Options, type Panel } from "./model";
 

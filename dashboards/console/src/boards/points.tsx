@@ -5,7 +5,7 @@ import { useAnswer } from "../answers";
 import { ask, part } from "../api";
 import { plain } from "../format";
 import type { Hit } from "../search";
-import type { Saved } from "../screens/saved_menu";
+import type { Saved } from "../parts/saved";
 import { t } from "../words";
 
 type Position = [number, number, ...number[]];

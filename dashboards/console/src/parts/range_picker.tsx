@@ -4,6 +4,8 @@ import { useSignal } from "@preact/signals";
 import { chooseRange, endsOf, nameOf, range, RANGES } from "../range";
 import { t, type Key } from "../words";
 import { clockAt, zone } from "../format";
+import { may } from "../session";
+import { SavedItems } from "./saved";
 import { closePopover, Item, MenuButton } from "./popover";
 
 export function RangePicker() {
@@ -21,6 +23,16 @@ export function RangePicker() {
           ))}
           <Item says={t("range.all")} checked={range.value.from === "all"} run={() => chooseRange("all")} />
           <hr />
+          {may("events.read") && (
+            <>
+              <SavedItems
+                kind="range"
+                body={{ from: range.value.from, to: range.value.to }}
+                onOpen={({ from = "", to = "" }) => chooseRange(from, to)}
+              />
+              <hr />
+            </>
+          )}
           <Between />
         </>
       )}

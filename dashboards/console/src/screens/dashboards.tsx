@@ -18,7 +18,7 @@ import { attempt, tell } from "../parts/toast";
 import { may, person } from "../session";
 import { search } from "../search";
 import { folded, language, t } from "../words";
-import type { Saved } from "./saved_menu";
+import type { Saved } from "../parts/saved";
 
 type SavedBoard = Saved<Board>;
 const REFRESHES = [0, 30, 60, 300, 900];

@@ -1,0 +1,97 @@
+"""Routes of the settings file: its text without secrets leaves; a text is looked at, or takes the file's place."""
+
+import os
+import signal
+from typing import Annotated, Any
+
+from fastapi import APIRouter, BackgroundTasks, Depends, Request
+from pydantic import Field
+
+from api.access import State, address_of, needs, noted
+from api.bodies import Body, Line, Text
+from pipeline import settings_keeping as keeping
+from pipeline.identity.users import User
+from pipeline.messages import say
+from pipeline.settings import Settings
+from pipeline.settings_text import MOST
+
+router = APIRouter(prefix="/settings", tags=["settings"])
+#: The text has secrets to put, and comments of people: whoever reads it may change it.
+Changer = Annotated[User, Depends(needs("settings.change"))]
+_Text = Annotated[Text, Field(max_length=MOST)]
+_Reason = Annotated[Line, Field(min_length=1)]
+_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Looked(Body):
+    """A text to look at."""
+
+    text: _Text
+
+
+class Written(Body):
+    """A text that takes the file's place; `digest`: of the version that was seen."""
+
+    text: _Text
+    digest: _Digest
+    reason: _Reason
+
+
+class RollBack(Body):
+    """A text that was kept, which takes the file's place again."""
+
+    revision: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    digest: _Digest
+    reason: _Reason
+
+
+class Restart(Body):
+    """Why the stages are to start again."""
+
+    reason: _Reason
+
+
+@router.get("/file")
+def file_now(request: Request, state: State, user: Changer) -> dict[str, Any]:
+    """Return the settings file: its text with `[secret N]` for secrets, its history, what overrides it, and whether it
+    can be written from here."""
+    noted(request, user.name, "settings_read", file=True)
+    return keeping.standing(state, _settings(request))
+
+
+@router.post("/check")
+def check_text(request: Request, _user: Changer, looked: Looked) -> dict[str, Any]:
+    """Say what is wrong in a text, with lines, and what it would change; nothing is written."""
+    return keeping.check(_settings(request), looked.text)
+
+
+@router.put("/file")
+def put_file(request: Request, state: State, user: Changer, written: Written) -> dict[str, Any]:
+    """Put a text in the file's place. Answers 409 where the file was changed after the version that was seen."""
+    given = (written.text, written.digest, written.reason, user.name, address_of(request))
+    return _with_next_step(keeping.put(state, _settings(request), *given))
+
+
+@router.post("/roll-back")
+def roll_back(request: Request, state: State, user: Changer, back: RollBack) -> dict[str, Any]:
+    """Put a text that was kept in the file's place again."""
+    given = (back.revision, back.digest, back.reason, user.name, address_of(request))
+    return _with_next_step(keeping.roll_back(state, _settings(request), *given))
+
+
+@router.post("/restart", status_code=202)
+def restart(request: Request, state: State, user: Changer, wanted: Restart, after: BackgroundTasks) -> dict[str, Any]:
+    """Let the stages of this machine start again with the file as it is, this one too, once it has answered. Answers
+    409 where nobody would start them again."""
+    told = keeping.restart(state, _settings(request), wanted.reason, user.name, address_of(request))
+    after.add_task(os.kill, os.getpid(), signal.SIGTERM)
+    return told
+
+
+def _with_next_step(done: dict[str, Any]) -> dict[str, Any]:
+    return {**done, "next": say("settings.restart_now", stages=", ".join(done["restart"]))}
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
