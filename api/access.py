@@ -43,12 +43,18 @@ def engine_of(request: Request) -> Engine:
 
 def secret_of(request: Request) -> str:
     """Return the session or token of a request, or an empty text."""
+    sent = _sent(request)
+    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH] if sent is None else sent
+
+
+def _sent(request: Request) -> str | None:
+    """Return the secret that a program sends in the header, or None where it sends none that is looked at here."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
     if scheme.lower() in ("basic", "apikey") and f"{request.url.path}/".startswith(f"{ELASTIC}/"):
         return _elastic_secret(secret.strip()[: 2 * _SECRET_LENGTH])[:_SECRET_LENGTH]
-    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
+    return None
 
 
 def _elastic_secret(given: str) -> str:
@@ -71,7 +77,7 @@ def same_site(request: Request) -> None:
     A browser says where a request comes from (Fetch Metadata, RFC 6454); one that has our cookie and says nothing is
     refused, too. Who sends a token in a header is no browser that was tricked.
     """
-    if request.method in _SAFE_METHODS or "authorization" in request.headers:
+    if request.method in _SAFE_METHODS or _sent(request) is not None:
         return
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:

@@ -157,6 +157,9 @@ def test_a_session_reads_too_but_not_from_another_site(site: Site) -> None:
         assert client.post("/es/events/_search", headers=same).status_code == 200
         refused = client.post("/es/events/_search", headers=other)
         assert (refused.status_code, refused.json()["status"]) == (403, 403)
+        # what a browser sends by itself beside the cookie makes no program of it
+        by_itself = {"Authorization": "Basic eDp5", "Sec-Fetch-Site": "cross-site"}
+        assert client.post("/api/v1/logout", headers=by_itself).status_code == 403
 
 
 @pytest.fixture(scope="module")
