@@ -97,9 +97,20 @@ const ASSETS: readonly Screen[] = [
   },
 ];
 
+const SITE: readonly Screen[] = [
+  {
+    name: "sources",
+    needs: "site.read",
+    icon: "server",
+    letter: "s",
+    shows: screen(() => import("./screens/sources")),
+  },
+];
+
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
   ["rail.work", WORK],
   ["rail.assets", ASSETS],
+  ["rail.site", SITE],
 ];
 const SCREENS = GROUPS.flatMap(([, screens]) => screens);
 

@@ -47,13 +47,21 @@ export interface Source {
   received: number;
   stored: number;
   already_stored: number;
+  /** On its way to the store. */
+  held: number;
   dropped: number;
   examined: number;
   alerts: number;
   reasons: Record<string, number>;
   /** The last minute in which anything came, in minutes since 1970. */
   last_minute: number;
+  /** It is silent against its habit. */
+  quiet: boolean;
+  /** The clock of its hosts that is off most, in seconds; null: none is known. */
+  clock_behind: number | null;
+  clocks_off: number;
 }
+export type SourceState = "sending" | "quiet" | "idle" | "once" | "never";
 
 /** What the pipeline counts for itself, beside the sources that send. */
 const OWN = new Set(["alerts", "haidang"]);
@@ -68,6 +76,12 @@ export const sourcesOf = async (signal: AbortSignal, byItself = false): Promise<
 
 export const isLasting = ({ source }: Source): boolean => !ONCE.test(source);
 export const isSending = ({ last_minute: minute }: Source): boolean => Date.now() / 60_000 - minute <= SENDING_MINUTES;
+export function stateOf(source: Source): SourceState {
+  if (!source.last_minute) return "never";
+  if (source.quiet) return "quiet";
+  if (isSending(source)) return "sending";
+  return isLasting(source) ? "idle" : "once";
+}
 export const stageWord = (name = ""): string =>
   name
     .split("@")
