@@ -105,6 +105,7 @@ const SITE: readonly Screen[] = [
     letter: "s",
     shows: screen(() => import("./screens/sources")),
   },
+  { name: "health", needs: "site.read", icon: "health", letter: "e", shows: screen(() => import("./screens/health")) },
 ];
 
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
