@@ -25,7 +25,8 @@ FORGOTTEN_SECONDS = 86_400.0
 
 def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
-    "disk_total_bytes", "disk_reserve_bytes", "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by status, open cases, and late ones.
+    "disk_total_bytes", "disk_reserve_bytes", "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by
+    status, open cases, and late ones.
     """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:

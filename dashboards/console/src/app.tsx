@@ -106,6 +106,13 @@ const SITE: readonly Screen[] = [
     shows: screen(() => import("./screens/sources")),
   },
   { name: "health", needs: "site.read", icon: "health", letter: "e", shows: screen(() => import("./screens/health")) },
+  {
+    name: "delivery",
+    needs: "delivery.read",
+    icon: "send",
+    letter: "l",
+    shows: screen(() => import("./screens/delivery")),
+  },
 ];
 
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
