@@ -45,11 +45,16 @@ def list_messages(
     channel: Annotated[_Channel, Query()] = "",
     status: _Status = "",
     alert: Annotated[Text, Query(max_length=24)] = "",
+    message: Annotated[Text, Query(max_length=32)] = "",
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> dict[str, Any]:
-    """Return receipts, the newest first: what was tried how often, and what the channel said."""
-    return {"messages": book.listed(state, channel, status, alert, limit, offset)}
+    """Return receipts, the newest first: what was tried how often, and what the channel said; and how many fit."""
+    fits = (channel, status, alert)
+    return {
+        "total": book.counted(state, *fits, message),
+        "messages": book.listed(state, *fits, limit, offset, message),
+    }
 
 
 @router.post("/resend")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from sqlalchemy import Engine
 
 from api.access import State, needs, noted
-from pipeline import clocks
+from pipeline import clocks, habits
 from pipeline.balance import balances, by_minute
 from pipeline.health import health
 from pipeline.identity.users import User
@@ -23,15 +23,19 @@ _Reader = Annotated[User, Depends(needs("site.read"))]
 
 @router.get("/sources")
 def sources(state: State, user: _Reader) -> list[dict[str, Any]]:
-    """Return the ledger: for each source what was received, stored, dropped and why, examined, and the alerts.
+    """Return the ledger: for each source what was received, stored, held on the way, dropped and why, examined, and the
+    alerts. `quiet`: it is silent against its habit.
 
     `clock_behind` is the clock of its hosts that is off most, in seconds (null: none is known); `clocks_off` counts
     those that are an alert.
     """
     found = clocks.worst(state)
+    with state.connect().execution_options(read_only=True) as connection:
+        quiet = {source for source, _ in habits.quiet(connection)}
     rows = [row for row in balances(state) if shows(user, row["source"])]
     for row in rows:
         row["clock_behind"], row["clocks_off"] = found.get(row["source"], (None, 0))
+        row["quiet"] = row["source"] in quiet
     return rows
 
 

@@ -19,38 +19,32 @@ from pipeline.state import positions
 from pipeline.state.dump import frozen
 from pipeline.state.tables import stages
 
-_COLUMNS = {
-    ("collectors", ledger.IN, ""): "received",
-    ("store", ledger.OUT, ""): "stored",
-    ("store", ledger.OUT, "already_stored"): "already_stored",
-    ("detectors", ledger.IN, ""): "examined",
-    ("detectors", ledger.OUT, ""): "alerts",
-}
-
 
 def balances(engine: Engine) -> list[dict[str, Any]]:
     """Return a row for each source of events; none for what the pipeline counts of itself.
 
-    received, stored, already_stored, dropped, reasons, examined (by the detectors), alerts, last_minute (since 1970).
+    received = stored + already_stored + held + dropped, and why (`reasons`), as `Minute` says; examined (by the
+    detectors), alerts, last_minute (since 1970). Where another program puts events on the bus itself, nothing is known
+    of what was received and held.
     """
     rows: dict[str, dict[str, Any]] = {}
+    sums: dict[str, Minute] = defaultdict(lambda: Minute(0))
     for line in ledger.sums(engine):
         if line.source in RESERVED_SOURCES:
             continue
-        row = rows.setdefault(
-            line.source,
-            {
-                "source": line.source, "received": 0, "stored": 0, "already_stored": 0, "dropped": 0, "examined": 0,
-                "alerts": 0, "reasons": {}, "last_minute": 0,
-            },
-        )  # fmt: skip
+        row = rows.setdefault(line.source, {"source": line.source, "examined": 0, "alerts": 0, "last_minute": 0})
         row["last_minute"] = max(row["last_minute"], line.last_minute)
-        column = _COLUMNS.get((line.stage, line.outcome, line.reason if line.outcome == ledger.OUT else ""))
+        sums[line.source].add(line.stage, line.outcome, line.reason, line.events)
+        column = {("detectors", ledger.IN): "examined", ("detectors", ledger.OUT): "alerts"}.get(
+            (line.stage, line.outcome)
+        )
         if column:
             row[column] += line.events
-        if line.outcome == ledger.DROPPED:
-            row["dropped"] += line.events
-            row["reasons"][line.reason] = row["reasons"].get(line.reason, 0) + line.events
+    for source, row in rows.items():
+        of = sums[source]
+        row["held"] = of.received - of.stored - of.already_stored - of.dropped if of.received else 0
+        row |= {name: getattr(of, name) for name in ("received", "stored", "already_stored", "dropped")}
+        row["reasons"] = {reason: events for reason, events in of.reasons.items() if events}
     return list(rows.values())
 
 

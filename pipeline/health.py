@@ -25,7 +25,8 @@ FORGOTTEN_SECONDS = 86_400.0
 
 def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return `{"status": "ok" | "degraded", "stages": {…}, "problems": [{"what", …}], "disk_free_bytes",
-    "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by status, open cases, and late ones.
+    "disk_total_bytes", "disk_reserve_bytes", "canaries": […], "channels": […], "queue": {…}}`; the queue's groups by
+    status, open cases, and late ones.
     """
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
@@ -73,8 +74,9 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
         problems.append({"what": "case_late", "count": queue["cases_late"]})
     status = "degraded" if problems else "ok"
     return {
-        "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free, "canaries": flown,
-        "channels": fared, "queue": queue,
+        "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free,
+        "disk_total_bytes": disk.total, "disk_reserve_bytes": disk.reserve, "canaries": flown, "channels": fared,
+        "queue": queue,
     }  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 That every key in the code exists is the compiler's to say: keys have a type of their own (`src/words.ts`).
 """
 
+import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from pipeline import health
 from tests.test_messages import foreign_words, untranslated
 
 CONSOLE = Path(__file__).parent.parent / "dashboards" / "console"
@@ -40,6 +42,13 @@ def test_both_languages_have_the_same_keys_sorted_one_a_line() -> None:
     for name in ("vi", "en"):
         text = (CONSOLE / "locale" / f"{name}.json").read_text("utf-8")
         assert text == json.dumps(catalogue(name), ensure_ascii=False, indent=1) + "\n"
+
+
+def test_every_problem_of_health_has_its_sentence() -> None:
+    """What the site says of itself by a name, the console says in words; and it has none for what is never said."""
+    said = set(re.findall(r'"what": "(\w+)"', inspect.getsource(health)))
+    keys = {key.removeprefix("problem.") for key in catalogue("vi") if key.startswith("problem.")}
+    assert keys - {"other", "stale"} == said
 
 
 @pytest.mark.parametrize("key", sorted(catalogue("en")))

@@ -239,20 +239,33 @@ def _standing(connection: Connection, names: Sequence[str]) -> list[dict[str, An
 
 
 def listed(
-    engine: Engine, channel: str = "", status: str = "", alert: str = "", limit: int = 100, offset: int = 0
+    engine: Engine,
+    channel: str = "",
+    status: str = "",
+    alert: str = "",
+    limit: int = 100,
+    offset: int = 0,
+    message: str = "",
 ) -> list[dict[str, Any]]:
     """Return receipts, the newest first."""
     columns = deliveries.c
-    fits: list[ColumnElement[bool]] = []
-    if channel:
-        fits.append(columns.channel == channel)
-    if status:
-        fits.append(columns.status == status)
-    if alert:
-        fits.append(columns.alert == alert)
+    fits = _that_fit(channel, status, alert, message)
     query = select(deliveries).where(*fits).order_by(columns.created.desc(), columns.id).limit(limit).offset(offset)
     with engine.connect().execution_options(read_only=True) as connection:
         return [_plain(row) for row in connection.execute(query).mappings()]
+
+
+def counted(engine: Engine, channel: str = "", status: str = "", alert: str = "", message: str = "") -> int:
+    """Return how many receipts fit."""
+    query = select(func.count()).select_from(deliveries).where(*_that_fit(channel, status, alert, message))
+    with engine.connect().execution_options(read_only=True) as connection:
+        return connection.scalar(query) or 0
+
+
+def _that_fit(channel: str, status: str, alert: str, message: str) -> list[ColumnElement[bool]]:
+    columns = deliveries.c
+    asked = ((columns.channel, channel), (columns.status, status), (columns.alert, alert), (columns.id, message))
+    return [column == value for column, value in asked if value]
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

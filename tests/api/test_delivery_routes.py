@@ -74,6 +74,10 @@ def test_receipts_are_read_by_analysts_and_sent_again_by_who_leads(own: Site) ->
         assert {each["answer"] for each in dead} == {"no"}
         one = analyst.get("/api/v1/delivery/messages", params={"alert": dead[0]["alert"]}).json()["messages"]
         assert {each["channel"] for each in one} == {"program", "other"}
+        page = analyst.get("/api/v1/delivery/messages", params={"channel": "other", "limit": 1}).json()
+        assert (page["total"], len(page["messages"])) == (3, 1)
+        same = analyst.get("/api/v1/delivery/messages", params={"message": dead[0]["id"]}).json()
+        assert (same["total"], same["messages"]) == (1, dead[:1])
         assert analyst.post("/api/v1/delivery/resend", json={"all": True}).status_code == 403
         assert analyst.post("/api/v1/delivery/channels/program/test").status_code == 403
         assert lead.post("/api/v1/delivery/resend", json={}).status_code == 400

@@ -53,4 +53,5 @@ def test_clocks_and_canaries_are_told(viewer: httpx.Client) -> None:
     assert viewer.get("/api/v1/sources/clocks").json() == []
     assert viewer.get("/api/v1/health").json()["canaries"] == []
     row = viewer.get("/api/v1/sources").json()[0]
-    assert (row["clock_behind"], row["clocks_off"]) == (None, 0)
+    assert (row["clock_behind"], row["clocks_off"], row["quiet"]) == (None, 0, False)
+    assert row["received"] == row["stored"] + row["already_stored"] + row["held"] + row["dropped"] == 125

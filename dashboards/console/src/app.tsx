@@ -98,9 +98,28 @@ const ASSETS: readonly Screen[] = [
   },
 ];
 
+const SITE: readonly Screen[] = [
+  {
+    name: "sources",
+    needs: "site.read",
+    icon: "server",
+    letter: "s",
+    shows: screen(() => import("./screens/sources")),
+  },
+  { name: "health", needs: "site.read", icon: "health", letter: "e", shows: screen(() => import("./screens/health")) },
+  {
+    name: "delivery",
+    needs: "delivery.read",
+    icon: "send",
+    letter: "l",
+    shows: screen(() => import("./screens/delivery")),
+  },
+];
+
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
   ["rail.work", WORK],
   ["rail.assets", ASSETS],
+  ["rail.site", SITE],
 ];
 const SCREENS = GROUPS.flatMap(([, screens]) => screens);
 

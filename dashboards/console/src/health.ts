@@ -23,9 +23,24 @@ export interface Health {
   stages: Record<string, StageState>;
   problems: Problem[];
   disk_free_bytes: number;
-  canaries: Record<string, unknown>[];
+  disk_total_bytes: number;
+  /** So much stays free: with less nothing more is taken in. */
+  disk_reserve_bytes: number;
+  canaries: Canary[];
   channels?: Channel[];
   queue?: Record<string, number>;
+}
+export interface Canary {
+  machine: string;
+  source: string;
+  kind: string;
+  state: "good" | "late" | "waiting";
+  sent: string;
+  last_good: string | null;
+  seconds: number | null;
+  reached: string[];
+  failures: number;
+  fault: string;
 }
 export interface Channel {
   channel: string;
@@ -47,13 +62,21 @@ export interface Source {
   received: number;
   stored: number;
   already_stored: number;
+  /** On its way to the store. */
+  held: number;
   dropped: number;
   examined: number;
   alerts: number;
   reasons: Record<string, number>;
   /** The last minute in which anything came, in minutes since 1970. */
   last_minute: number;
+  /** It is silent against its habit. */
+  quiet: boolean;
+  /** The clock of its hosts that is off most, in seconds; null: none is known. */
+  clock_behind: number | null;
+  clocks_off: number;
 }
+export type SourceState = "sending" | "quiet" | "idle" | "once" | "never";
 
 /** What the pipeline counts for itself, beside the sources that send. */
 const OWN = new Set(["alerts", "haidang"]);
@@ -68,6 +91,12 @@ export const sourcesOf = async (signal: AbortSignal, byItself = false): Promise<
 
 export const isLasting = ({ source }: Source): boolean => !ONCE.test(source);
 export const isSending = ({ last_minute: minute }: Source): boolean => Date.now() / 60_000 - minute <= SENDING_MINUTES;
+export function stateOf(source: Source): SourceState {
+  if (!source.last_minute) return "never";
+  if (source.quiet) return "quiet";
+  if (isSending(source)) return "sending";
+  return isLasting(source) ? "idle" : "once";
+}
 export const stageWord = (name = ""): string =>
   name
     .split("@")
@@ -75,30 +104,71 @@ export const stageWord = (name = ""): string =>
     .join(" @ ");
 export const reasonWord = (name: string): string => word("reason", name);
 
-/** Return the problems as sentences; stages that are silent in one. */
-export function sentencesOf(problems: readonly Problem[]): string[] {
+/** What a problem says where its reason is one word of ours, and not a sentence of the server's. */
+const steps = (reached: unknown): string =>
+  String(reached ?? "")
+    .split(", ")
+    .map((step) => word("canary.step", step))
+    .join(", ");
+
+export interface Told {
+  says: string;
+  /** The screen on which one does something about it. */
+  screen: string;
+  values?: Record<string, string>;
+}
+
+/** Where a problem is mended, and what is chosen there. */
+function placeOf({ what, channel }: Problem): Omit<Told, "says"> {
+  switch (what) {
+    case "channel_failing":
+      return { screen: "delivery", values: { channel: String(channel ?? "") } };
+    case "messages_dead":
+      return { screen: "delivery", values: { channel: String(channel ?? ""), status: "dead" } };
+    case "dead_letters":
+      return { screen: "sources" };
+    case "rules_refused":
+    case "packet_rules_unread":
+      return { screen: "rules" };
+    case "indicators_fault":
+    case "indicator_list":
+      return { screen: "indicators" };
+    case "case_late":
+      return { screen: "cases" };
+    default:
+      return { screen: "health" };
+  }
+}
+
+/** Return the problems as sentences, each with where it is mended; stages that are silent in one. */
+export function toldOf(problems: readonly Problem[]): Told[] {
   const silent = problems.filter(({ what }) => what === "stage_silent");
   const others = problems
     .filter(({ what }) => what !== "stage_silent")
-    .map((problem) => {
-      const values = Object.fromEntries(
-        Object.entries(problem).map(([name, value]) => [
-          name,
-          typeof value === "number" ? number(value) : plain(value),
-        ]),
-      );
-      const key = `problem.${problem.what}` as Key;
-      const told = { ...values, stage: stageWord(problem.stage), free: size(problem.free_bytes ?? 0) };
-      const sentence = t(key, told);
-      return sentence === key ? t("problem.other", told) : sentence;
-    });
+    .map((each) => ({ ...placeOf(each), says: sentenceOf(each) }));
   if (!silent.length) return others;
   const longest = Math.max(...silent.map(({ seconds = 0 }) => seconds));
-  return [
-    t("problem.stage_silent", {
-      stages: silent.map(({ stage }) => stageWord(stage)).join(", "),
-      time: duration(longest),
-    }),
-    ...others,
-  ];
+  const says = t("problem.stage_silent", {
+    stages: silent.map(({ stage }) => stageWord(stage)).join(", "),
+    time: duration(longest),
+  });
+  return [{ screen: "health", says }, ...others];
+}
+
+export const sentencesOf = (problems: readonly Problem[]): string[] => toldOf(problems).map(({ says }) => says);
+
+function sentenceOf(problem: Problem): string {
+  const values = Object.fromEntries(
+    Object.entries(problem).map(([name, value]) => [name, typeof value === "number" ? number(value) : plain(value)]),
+  );
+  const key = `problem.${problem.what}` as Key;
+  const told = {
+    ...values,
+    stage: stageWord(problem.stage),
+    free: size(problem.free_bytes ?? 0),
+    reached: steps(problem.reached),
+    ...(problem.reason === "stale" ? { reason: t("problem.stale") } : {}),
+  };
+  const sentence = t(key, told);
+  return sentence === key ? t("problem.other", told) : sentence;
 }

@@ -179,6 +179,12 @@ export class Listing<R> {
   }
 }
 
+/** Return a page of rows that are all here already. */
+export const rowsOf = <R>(all: readonly R[], offset: number, limit: number): Page<R> => ({
+  total: all.length,
+  rows: all.slice(offset, offset + limit),
+});
+
 /** Return a list that begins anew whenever `key` changes. */
 export function useListing<R>(key: string, load: Load<R>, keyOf: (row: R) => string, most?: number): Listing<R> {
   const made = useRef<Listing<R> | null>(null);

@@ -1,0 +1,32 @@
+"""Health in the console: all parts at one look, and a part that falls silent is said without anybody asking."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import update
+
+from pipeline.state.tables import stages
+from tests.api.sites import Site
+from tests.browser.conftest import Opened
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("truc-ban")
+    opened_own.log_in("truc-ban")
+    opened_own.press("g", "e")
+    expect(page.locator("table a:has-text('Kho tìm kiếm')")).to_be_visible()
+    expect(page.locator("tr", has_text="Kho tìm kiếm")).to_contain_text("chạy")
+    expect(page.locator(".notice", has_text="Im lặng")).to_have_count(0)
+    with own.engine.begin() as connection:
+        connection.execute(update(stages).where(stages.c.stage == "store").values(seen=time.time() - 600))
+    expect(page.locator(".notice", has_text="Im lặng")).to_contain_text("Kho tìm kiếm")
+    page.click("table a:has-text('Kho tìm kiếm')")
+    expect(page.locator(".sheet")).to_contain_text("logs/store.log")
+    page.reload()
+    expect(page.locator(".sheet")).to_contain_text("im lặng")
+    opened_own.press("Escape")
+    expect(page.locator(".sheet")).to_have_count(0)
