@@ -62,6 +62,15 @@ class RuleFiles(_Body):
     files: Annotated[dict[_Text, Annotated[str, Field(max_length=MAX_FILE)]], Field(min_length=1, max_length=100)]
 
 
+class Draft(_Body):
+    """A rule file that is not in the rulebook, or says something else there; times as of a backtest."""
+
+    text: Annotated[str, Field(max_length=MAX_FILE)]
+    start: Annotated[str | None, Field(alias="from", max_length=100)] = None
+    end: Annotated[str | None, Field(alias="to", max_length=100)] = None
+    time_zone: Annotated[str, Field(max_length=100)] = "UTC"
+
+
 class RollBack(_Body):
     """The revision to put in force again; the one before the present when left out."""
 
@@ -216,19 +225,36 @@ async def backtest_rule(
     It ends after `limit` events or after seconds; then `bounded` says which, and only what is not after `until` was
     looked at. Times are ISO 8601 or `now-7d`.
     """
-    bounds = {name: value for name, value in (("gte", start), ("lte", end)) if value}
-    span = [{"range": {q.TIME: bounds}}] if bounds else []
 
     def work() -> dict[str, Any]:
         rulebook = rulebook_of(request, user)
         subject = backtest.subject(rulebook.loaded, rulebook.find(identifier))
-        settings = request.app.state.settings.detectors
-        return backtest.run(
-            reader_of(request), subject, span, limits_of(settings), backtest.Bounds(limit, _MOST_SECONDS),
-            zone=_zone(time_zone),
-        ).as_json()  # fmt: skip
+        return _tried(request, subject, (start, end), limit, time_zone)
 
     return await _answer(request, work)
+
+
+@router.post("/backtest")
+async def backtest_draft(
+    request: Request, body: Draft, user: RuleChanger, _searcher: Annotated[User, Depends(needs("events.read"))]
+) -> Response:
+    """Say what the first rule of a file that is not saved yet would have said of stored events; nothing is changed."""
+
+    def work() -> dict[str, Any]:
+        subject = backtest.subject_of_text(rulebook_of(request, user).loaded, body.text)
+        return _tried(request, subject, (body.start, body.end), _MOST_EVENTS, body.time_zone)
+
+    return await _answer(request, work)
+
+
+def _tried(
+    request: Request, subject: backtest.Subject, span: tuple[str | None, str | None], limit: int, time_zone: str
+) -> dict[str, Any]:
+    bounds = {name: value for name, value in zip(("gte", "lte"), span, strict=True) if value}
+    return backtest.run(
+        reader_of(request), subject, [{"range": {q.TIME: bounds}}] if bounds else [],
+        limits_of(request.app.state.settings.detectors), backtest.Bounds(limit, _MOST_SECONDS), zone=_zone(time_zone),
+    ).as_json()  # fmt: skip
 
 
 def _hits(state: Engine, user: User, days: int) -> dict[str, tuple[int, int]]:

@@ -75,6 +75,11 @@ def covered(reader: Reader, rules: Iterable[AnyRule], days: float) -> list[Cover
     return [_correlation(looked, each) if isinstance(each, Correlation) else _rule(looked, each) for each in rules]
 
 
+def fields_of(rule: Rule) -> list[Field]:
+    """Return the fields that a rule reads, in the order of its detection, those with the same keys once."""
+    return _once(_fields(rule.node))
+
+
 def _rule(looked: "_Looked", rule: Rule) -> Covered:
     there = looked.source(rule.route)
     if not there.events:
@@ -82,7 +87,7 @@ def _rule(looked: "_Looked", rule: Rule) -> Covered:
     codes = necessary_texts(rule.node, _CODE)
     if codes and not there.occur(codes):
         return Covered(rule, UNSEEN, there.events, rule.logsource, codes=tuple(sorted(codes)))
-    missing = tuple(each for each in _once(_fields(rule.node)) if not there.fills(each))
+    missing = tuple(each for each in fields_of(rule) if not there.fills(each))
     found = tuple(Missing(each.name, each.keys) for each in missing)
     state = SEEING if not missing else PARTLY if _may(rule.node, {each.keys for each in missing})[0] else BLIND
     return Covered(rule, state, there.events, rule.logsource, found)

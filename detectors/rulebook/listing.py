@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rulebook.book import ALERT
+from detectors.rulebook.coverage import fields_of
 from detectors.rulebook.loading import Loaded
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import Correlation, Rule
+from detectors.sigma.correlation import base_rules
 
 Hits = Mapping[str, tuple[int, int]]
 
@@ -41,7 +43,7 @@ def entry(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
         "status": rule.status, "tags": list(rule.tags), "mode": loaded.modes.get(rule.id, ALERT),
         "silent": rule in loaded.rules.silent, "pack": loaded.of_pack.get(rule.id, ""),
         "pack_name": _pack_name(loaded, rule), "kind": "correlation" if isinstance(rule, Correlation) else "rule",
-        "alerts": alerts, "observed": observed,
+        "logsource": _log_source(rule), "alerts": alerts, "observed": observed,
     }  # fmt: skip
 
 
@@ -54,6 +56,11 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
         **entry(loaded, rule, hits),
         "description": rule.description, "description_vi": rule.extra.get("description_vi"), "author": rule.author,
         "references": list(rule.references), "falsepositives": list(rule.falsepositives), "extra": rule.extra,
+        "fields": list(dict.fromkeys(key for base in base_rules([rule]) for on in fields_of(base) for key in on.keys)),
+        "parts": [
+            {"id": part.rule.id, "title": part.rule.title, "title_vi": part.rule.extra.get("title_vi")}
+            for part in (rule.parts if isinstance(rule, Correlation) else ())
+        ],
         "path": str(path), "text": path.read_text("utf-8-sig"),
         "tests": tests.read_text("utf-8-sig") if tests.is_file() else None,
         "set_by": mode.model_dump() if mode else None,
@@ -62,6 +69,12 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
             if rule.id in each.rules or "any" in each.rules
         ],
     }  # fmt: skip
+
+
+def _log_source(rule: Rule | Correlation) -> dict[str, str]:
+    """Return the log source; of a correlation the one of the rules that it refers to, where they have the same."""
+    found = [base.logsource for base in base_rules([rule])]
+    return found[0] if found and all(each == found[0] for each in found) else {}
 
 
 def _pack_name(loaded: Loaded, rule: Rule | Correlation) -> str:

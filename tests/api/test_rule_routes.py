@@ -40,6 +40,7 @@ def test_rules_are_listed_found_and_shown_whole(client: httpx.Client) -> None:
     shown = client.get(f"/api/v1/rules/{NAME}").json()
     assert shown["mode"] == "alert"
     assert "logsource:" in shown["text"]
+    assert shown["logsource"] == {"product": "linux", "service": "sshd"} and "message" in shown["fields"]
     assert "hits:" in shown["tests"]
     assert client.get("/api/v1/rules/no such rule").status_code == 404
     packs = client.get("/api/v1/rules/packs").json()
@@ -100,6 +101,19 @@ def test_a_rule_is_tried_on_stored_events(served: Site, client: httpx.Client) ->
     assert client.get("/api/v1/rules/no such rule/backtest").status_code == 404
     with served.client(served.token(f"viewer {time.time_ns()}", "viewer")) as viewer:
         assert viewer.get(f"/api/v1/rules/{NAME}/backtest").status_code == 403
+
+
+def test_a_rule_is_tried_on_stored_events_before_it_is_saved(client: httpx.Client) -> None:
+    text = client.get(f"/api/v1/rules/{NAME}").json()["text"]
+    wider = text.replace("Accepted ", "Đăng nhập").replace(" for root from ", "root")
+    assert wider != text
+    made = client.post("/api/v1/rules/backtest", json={"text": wider, "time_zone": "Asia/Ho_Chi_Minh"}).json()
+    assert made["rule.name"] == "Direct SSH log-in as root" and 0 < made["alerts"] <= made["events"]
+    assert sum(each["alerts"] for each in made["days"]) == made["alerts"]
+    assert client.get(f"/api/v1/rules/{NAME}").json()["text"] == text
+    for broken in ("title: x", "", "title: [", wider.replace("condition: selection", "condition: nothing")):
+        answer = client.post("/api/v1/rules/backtest", json={"text": broken})
+        assert answer.status_code == 400 and answer.json()["detail"], answer.text
 
 
 @pytest.mark.parametrize(
