@@ -19,7 +19,7 @@ from detectors.rulebook import backtest, hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
-from detectors.rulebook.listing import listed, shown
+from detectors.rulebook.listing import listed, shown, titles_of
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
 from pipeline.identity.users import User
@@ -126,10 +126,17 @@ def history(
 
 
 @router.get("/exceptions")
-def exceptions(state: State, _user: RuleReader) -> dict[str, Any]:
-    """Return the exceptions."""
-    book = revisions.current(state).book
-    return {"exceptions": [each.model_dump() for each in book.exceptions.values()]}
+async def exceptions(request: Request, _user: RuleReader) -> Response:
+    """Return the exceptions, and how the rules are called that they name."""
+
+    def work() -> dict[str, Any]:
+        loaded = loaded_of(request)
+        found = [each.model_dump() for each in loaded.revision.book.exceptions.values()]
+        named = {name for each in found for name in each["rules"]}
+        titles = {rule.id: titles_of(rule) for rule in loaded.every if rule.id in named}
+        return {"exceptions": found, "titles": titles}
+
+    return await _answer(request, work)
 
 
 @router.post("/check")

@@ -80,6 +80,13 @@ def fields_of(rule: Rule) -> list[Field]:
     return _once(_fields(rule.node))
 
 
+def looked_for(rule: Rule) -> list[Field]:
+    """Return the fields in which a rule looks for something, so not those that it, or an exception, only asks under a
+    `not`.
+    """
+    return _once(_fields(rule.node, Not))
+
+
 def _rule(looked: "_Looked", rule: Rule) -> Covered:
     there = looked.source(rule.route)
     if not there.events:
@@ -206,13 +213,15 @@ def _paths(path: str, value: Any, depth: int) -> Iterator[str]:
             yield from _paths(f"{path}.{name}", each, depth - 1)
 
 
-def _fields(node: Any) -> Iterator[Field]:
-    """Yield the fields that a node and the nodes below it read."""
+def _fields(node: Any, leaves_out: type | tuple[()] = ()) -> Iterator[Field]:
+    """Yield the fields that a node and the nodes below it read; nodes of a type may be left out."""
+    if isinstance(node, leaves_out):
+        return
     for name in ("field", "other"):
         if isinstance(on := getattr(node, name, None), Field) and on.keys:
             yield on
     for child in _children(node):
-        yield from _fields(child)
+        yield from _fields(child, leaves_out)
 
 
 def _children(node: Any) -> tuple[Any, ...]:

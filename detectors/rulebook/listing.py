@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rulebook.book import ALERT
-from detectors.rulebook.coverage import fields_of
+from detectors.rulebook.coverage import looked_for
 from detectors.rulebook.loading import Loaded
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import Correlation, Rule
@@ -39,7 +39,7 @@ def entry(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
     """Return what a list says of a rule."""
     alerts, observed = hits.get(rule.id, (0, 0))
     return {
-        "id": rule.id, "title": rule.title, "title_vi": rule.extra.get("title_vi"), "level": rule.level,
+        "id": rule.id, **titles_of(rule), "level": rule.level,
         "status": rule.status, "tags": list(rule.tags), "mode": loaded.modes.get(rule.id, ALERT),
         "silent": rule in loaded.rules.silent, "pack": loaded.of_pack.get(rule.id, ""),
         "pack_name": _pack_name(loaded, rule), "kind": "correlation" if isinstance(rule, Correlation) else "rule",
@@ -56,9 +56,9 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
         **entry(loaded, rule, hits),
         "description": rule.description, "description_vi": rule.extra.get("description_vi"), "author": rule.author,
         "references": list(rule.references), "falsepositives": list(rule.falsepositives), "extra": rule.extra,
-        "fields": list(dict.fromkeys(key for base in base_rules([rule]) for on in fields_of(base) for key in on.keys)),
+        "fields": list(dict.fromkeys(key for base in base_rules([rule]) for on in looked_for(base) for key in on.keys)),
         "parts": [
-            {"id": part.rule.id, "title": part.rule.title, "title_vi": part.rule.extra.get("title_vi")}
+            {"id": part.rule.id, **titles_of(part.rule)}
             for part in (rule.parts if isinstance(rule, Correlation) else ())
         ],
         "path": str(path), "text": path.read_text("utf-8-sig"),
@@ -69,6 +69,11 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
             if rule.id in each.rules or "any" in each.rules
         ],
     }  # fmt: skip
+
+
+def titles_of(rule: Rule | Correlation) -> dict[str, Any]:
+    """Return what a rule is called, in each language."""
+    return {"title": rule.title, "title_vi": rule.extra.get("title_vi")}
 
 
 def _log_source(rule: Rule | Correlation) -> dict[str, str]:
