@@ -15,6 +15,8 @@ from tests.api.sites import PASSWORD, Site, day, serving
 from tests.conftest import need
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+#: A machine that does other things, too, is slow.
+expect.set_options(timeout=15_000)
 #: What Chromium itself writes for an answer that says 4xx.
 _REFUSED = "Failed to load resource: the server responded with a status of 4"
 
