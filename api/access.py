@@ -4,6 +4,7 @@ A route asks for one permission: `user: Annotated[User, Depends(needs("alerts.re
 what is made of them, it must say that it keeps to the user's data view (`views=True`); else whoever has one is refused.
 """
 
+import base64
 from math import ceil
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from pipeline.messages import say
 COOKIE, SECURE_COOKIE = "haidang_session", "__Host-haidang_session"
 #: What a page sends with requests that it makes by itself: they do not keep a session open.
 BY_ITSELF = "x-haidang-by-itself"
+#: Where tokens are taken as Elasticsearch's clients send them, too. Only there, for nothing is changed there: a browser
+#: sends `Basic` by itself.
+ELASTIC = "/es"
 #: What a page asks for by itself where it can send no header (`EventSource`).
 _ALWAYS_BY_ITSELF = "/api/v1/live"
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
@@ -39,10 +43,27 @@ def engine_of(request: Request) -> Engine:
 
 def secret_of(request: Request) -> str:
     """Return the session or token of a request, or an empty text."""
+    sent = _sent(request)
+    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH] if sent is None else sent
+
+
+def _sent(request: Request) -> str | None:
+    """Return the secret that a program sends in the header, or None where it sends none that is looked at here."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return secret.strip()[:_SECRET_LENGTH]
-    return request.cookies.get(cookie_of(request), "")[:_SECRET_LENGTH]
+    if scheme.lower() in ("basic", "apikey") and f"{request.url.path}/".startswith(f"{ELASTIC}/"):
+        return _elastic_secret(secret.strip()[: 2 * _SECRET_LENGTH])[:_SECRET_LENGTH]
+    return None
+
+
+def _elastic_secret(given: str) -> str:
+    """Return the token out of `user:token` or `id:token` in base64, as Elasticsearch's clients send it, or as it is."""
+    try:
+        _, colon, secret = base64.b64decode(given, validate=True).decode().partition(":")
+    except ValueError:
+        return given
+    return secret if colon else given
 
 
 def cookie_of(request: Request) -> str:
@@ -56,7 +77,7 @@ def same_site(request: Request) -> None:
     A browser says where a request comes from (Fetch Metadata, RFC 6454); one that has our cookie and says nothing is
     refused, too. Who sends a token in a header is no browser that was tricked.
     """
-    if request.method in _SAFE_METHODS or "authorization" in request.headers:
+    if request.method in _SAFE_METHODS or _sent(request) is not None:
         return
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is not None:

@@ -14,6 +14,7 @@ from api import (
     console,
     delivery,
     devices,
+    elastic,
     export,
     fields,
     indicators,
@@ -30,7 +31,7 @@ from api import (
     site_settings,
     status,
 )
-from api.access import same_site
+from api.access import ELASTIC, same_site
 from api.faults import answer_faults
 from api.guard import Guard
 from api.limits import Limit
@@ -62,6 +63,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
+    app.include_router(elastic.router, prefix=ELASTIC, dependencies=[Depends(same_site)])
     app.include_router(pages.router)
     app.include_router(console.router)  # the last, for its screens are any path
     app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))

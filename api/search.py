@@ -46,7 +46,7 @@ async def search(
     collection: Collection, body: Annotated[dict[str, Any], SEARCH_BODY], request: Request, user: Reader
 ) -> Response:
     """Answer a query of the DSL, with aggregations."""
-    return await searching_of(request).answer(lambda: _found(request, user, collection, body))
+    return await searching_of(request).answer(lambda: found(request, user, collection, body))
 
 
 @router.get("/search/{collection}")
@@ -61,7 +61,7 @@ async def search_text(
 ) -> Response:
     """Answer a query text; times are ISO 8601 or `now-1h`."""
     body = {"query": between(text, start, end), "size": size}
-    return await searching_of(request).answer(lambda: _found(request, user, collection, body))
+    return await searching_of(request).answer(lambda: found(request, user, collection, body))
 
 
 @router.get("/query/check")
@@ -96,7 +96,7 @@ def event_of(request: Request, user: User, identifier: str) -> Event:
     return found
 
 
-def _found(request: Request, user: User, collection: str, body: dict[str, Any]) -> dict[str, Any]:
+def found(request: Request, user: User, collection: str, body: dict[str, Any]) -> dict[str, Any]:
     """Answer a search with what the user may see; the audit has it before the answer leaves, unless it has no event."""
     narrowed = {**body, "query": user.sight.narrowed(collection, body.get("query"))}
     answer = reader_of(request).search(collection, narrowed)

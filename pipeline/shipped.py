@@ -16,6 +16,11 @@ def shipped_dashboards() -> Path:
     return _shipped("dashboards/ready", "dashboards")
 
 
+def shipped_grafana() -> Path:
+    """Return the folder of Grafana's dashboards that we ship: a folder for each language, and provisioning files."""
+    return _shipped("dashboards/grafana", "grafana")
+
+
 def shipped_console() -> Path:
     """Return the folder of the built console; empty in a checkout where nobody has built it."""
     return _shipped("dashboards/console/dist", "console")

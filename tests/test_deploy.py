@@ -62,7 +62,9 @@ def test_the_image_has_every_package_and_what_it_copies_is_there() -> None:
     copied = {name for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE) for name in line.split()}
     assert all((ROOT / name).exists() for name in copied)
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert {*wheel["packages"], *wheel["force-include"]} <= copied
+    within = {name for name in wheel["force-include"] if any(name.startswith(f"{folder}/") for folder in copied)}
+    assert {*wheel["packages"], *wheel["force-include"]} - within <= copied
+    assert "npm run build" in text.partition("pip install --no-cache-dir --no-deps")[0]  # the wheel takes what it made
     folders = re.findall(r"^COPY ([a-z]+) (\S+)$", text, re.MULTILINE)
     assert [place for place, target in folders if place != target] == []
 

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|backup|restore|plan|bench)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|correlation|behaviours|sigma|network|indicators|delivery)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
+    "grafana.{}": r"grafana\.(created|updated|same|folder|source|dashboard)",
+    "grafana.source_{}": r"grafana\.source_(events|alerts)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -71,6 +73,9 @@ _BUILT = {
 _TERMS = frozenset(
     (
         "check",
+        "Grafana",
+        "grafana",
+        "viewer",
         "markdown",
         "all",
         "behaviour",

@@ -40,6 +40,7 @@ COMMANDS = {
     "role": "pipeline.command.role",
     "token": "pipeline.command.token",
     "audit": "pipeline.command.audit",
+    "grafana": "pipeline.command.grafana",
     "backup": "pipeline.command.backup",
     "restore": "pipeline.command.restore",
     "plan": "pipeline.command.plan",

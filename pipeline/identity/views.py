@@ -77,11 +77,13 @@ class Sight:
     def narrowed(self, index: str, query: Any) -> q.Condition:
         """Return a query of the DSL (None: everything) that finds only what is in view.
 
+        `index` may be `BOTH` where the same of both is in view.
+
         Raises:
             SearchError: the query is none.
         """
         asked = q.All() if query is None else q.parse_query(query)
-        return q.Combined(must=(asked, self.condition(index))) if self.views else asked
+        return q.Combined(must=(asked, self.condition(index.partition(",")[0]))) if self.views else asked
 
     def of_alerts(self) -> list[ColumnElement[bool]]:
         """Return it as conditions on the table of alerts."""

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from pipeline.event import Event
+from pipeline.store import ALERTS, EVENTS
 from pipeline.store import query as q
 from pipeline.store.aggregations import (
     MAX_BUCKETS,
@@ -52,10 +53,9 @@ def read(aggregations: Sequence[Aggregation], answer: Json) -> Json:
     return found
 
 
-def event_of(raw: Json) -> Event:
-    """Return the event of a hit, out of its line."""
-    event: Event = orjson.loads(raw["_source"][LINE])
-    return event
+def event_of(raw: Json) -> tuple[str, Event]:
+    """Return the collection and the event of a hit, the event out of its line."""
+    return (ALERTS if raw["_index"].endswith(ALERTS) else EVENTS), orjson.loads(raw["_source"][LINE])
 
 
 def sort(field: str, descending: bool) -> list[Json]:
@@ -241,7 +241,7 @@ def _read_filters(agg: Aggregation, parts: Parts) -> Json:
 
 def _read_top_hits(agg: Aggregation, parts: Parts) -> Json:
     raw: Json = parts[0]["hits"] if parts[0] else {"total": {"value": 0, "relation": "eq"}, "hits": []}
-    found = [("", event_of(item)) for item in raw["hits"]]
+    found = [event_of(item) for item in raw["hits"]]
     return {"hits": {"total": raw["total"], "hits": hits_of(of_top_hits(agg.options, q.All()), found, 0)}}
 
 

@@ -10,7 +10,7 @@ from elasticsearch import ApiError
 
 from pipeline.event import Event
 from pipeline.settings import Store
-from pipeline.store import ALERTS, EVENTS, Field, SearchError
+from pipeline.store import ALERTS, Field, SearchError
 from pipeline.store import elastic_aggregate as aggregate
 from pipeline.store import query as q
 from pipeline.store.elastic_client import answers, connect
@@ -55,7 +55,7 @@ class ElasticReader:
         if request.after is not None:
             told = self._ask(collection, {"query": translate(request.page), "track_total_hits": False, **page})
             raw["hits"]["hits"] = told["hits"]["hits"]
-        found = [(self._collection(item["_index"]), aggregate.event_of(item)) for item in raw["hits"]["hits"]]
+        found = [aggregate.event_of(item) for item in raw["hits"]["hits"]]
         skipped = skipped_before(request, found[0][1], lambda fits: self._count(collection, fits)) if found else 0
         answer["hits"]["hits"] = hits_of(request, found, skipped)
         if request.aggregations:
@@ -113,9 +113,6 @@ class ElasticReader:
         prefix = self._settings.index_prefix
         return ",".join(f"{prefix}{name}" if name == ALERTS else f"{prefix}{name}-*" for name in collection.split(","))
 
-    def _collection(self, index: str) -> str:
-        return ALERTS if index == f"{self._settings.index_prefix}{ALERTS}" else EVENTS
-
     def _count(self, collection: str, condition: q.Condition) -> int:
         told = self._ask(collection, {"query": translate(condition), "size": 0, "track_total_hits": True})
         return int(told["hits"]["total"]["value"])
@@ -138,5 +135,8 @@ class ElasticReader:
 
 def _reason(error: ApiError) -> str:
     body = error.body if isinstance(error.body, dict) else {}
-    causes = body.get("error", {}).get("root_cause") or [{}]
-    return str(causes[0].get("reason") or error)[:300]
+    told = body.get("error", {})
+    for cause in (*(told.get("root_cause") or ()), told.get("caused_by") or {}):
+        if cause.get("reason"):
+            return str(cause["reason"])[:300]
+    return str(error)[:300]

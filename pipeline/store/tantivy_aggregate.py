@@ -8,7 +8,7 @@ kinds' numbers is told by their values (`_name`) and merged like the answer of a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise, product
 from typing import Any
@@ -59,12 +59,12 @@ _MOST_ORDERED = 5_000
 #: Steps of the scale on which percentiles of several indexes are read: an error of 0.01 % of the range.
 _PERCENTILE_STEPS = 10_000
 
-TopHits = Callable[[Request], dict[str, Any]]
+TopHits = Callable[[Sequence[Part], Request], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregator:
-    """Answers aggregations over `parts`; `top_hits` is how the caller searches."""
+    """Answers aggregations over `parts`; `top_hits` is how the caller searches some of them."""
 
     parts: Sequence[Part]
     top_hits: TopHits
@@ -136,9 +136,9 @@ class Aggregator:
             listed = isinstance(agg.options["filters"], list)
             return {"buckets": list(named.values()) if listed else named}
         if agg.kind == "top_hits":
-            return {"hits": self.top_hits(of_top_hits(agg.options, condition))["hits"]}
+            return {"hits": self.top_hits(self.parts, of_top_hits(agg.options, condition))["hits"]}
         if agg.kind == "top_metrics":
-            hits = self.top_hits(of_top_hits(agg.options, condition, 1))["hits"]["hits"]
+            hits = self.top_hits(self.parts, of_top_hits(agg.options, condition, 1))["hits"]["hits"]
             return {"top": top_metrics(agg.options, hits)}
         if agg.kind == "cardinality":
             return {"value": len(self._distinct(agg.field, condition))}
@@ -148,14 +148,47 @@ class Aggregator:
             return self._calendar(agg, condition)
         if agg.kind == "value_count":
             return dict(self._native([agg], condition)[agg.name])
+        return self._buckets(agg, condition)
+
+    def _buckets(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
+        """Answer an aggregation into buckets: first the buckets, then what lies below each."""
         ordering = _ordering(agg)
+        first = replace(agg, below=tuple(below for below in agg.below if below.name in ordering))
+        if ordering and self._is_native(first):  # what orders them in one call, the rest for those that are left
+            ordered: dict[str, Any] = self._native([first], condition)[agg.name]
+            rest = [below for below in agg.below if below.name not in ordering]
+            for bucket in ordered["buckets"]:
+                bucket.update(self.run(rest, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
+            return ordered
         options = {**agg.options, "order": [{"_key": "asc"}], "size": _MOST_ORDERED} if ordering else agg.options
         answer = self._alone(Aggregation(agg.name, agg.kind, options), condition)
         if ordering and answer["sum_other_doc_count"]:
             raise SearchError("search.too_many_buckets", place=agg.name, limit=_MOST_ORDERED)
+        held = self._of_one_part(agg, condition) if agg.kind == "date_histogram" else {}
         for bucket in answer["buckets"]:
-            bucket.update(self.run(agg.below, q.Combined(must=(condition, _bucket_condition(agg, bucket)))))
+            below = held.get(bucket["key"]) if held else None
+            if not bucket["doc_count"]:
+                below = Aggregator((), self.top_hits).run(agg.below, q.Nothing())
+            elif below is None:
+                below = self.run(agg.below, q.Combined(must=(condition, _bucket_condition(agg, bucket))))
+            bucket.update(below)
         return _finish_terms(agg, answer["buckets"], [answer]) if ordering else answer
+
+    def _of_one_part(self, agg: Aggregation, condition: q.Condition) -> dict[Any, dict[str, Any]]:
+        """Return what lies below each bucket of time all of whose events are in one index: most are, for an index is of
+        a day, and one index can be asked for all of its buckets at once."""
+        if len(self.parts) < 2:
+            return {}
+        options = {**agg.options, "min_doc_count": 1}
+        found: dict[Any, dict[str, Any]] = {}
+        twice = set()
+        for part in self.parts:
+            told = Aggregator((part,), self.top_hits).run([replace(agg, options=options)], condition)[agg.name]
+            for bucket in told["buckets"]:
+                if bucket["key"] in found:
+                    twice.add(bucket["key"])
+                found[bucket["key"]] = {below.name: bucket[below.name] for below in agg.below}
+        return {key: below for key, below in found.items() if key not in twice}
 
     def _alone(self, agg: Aggregation, condition: q.Condition) -> dict[str, Any]:
         """Return the answer of one aggregation into buckets without anything below."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 import tantivy
@@ -42,6 +42,8 @@ class IndexQuery:
         self._index = index
         self._searcher = searcher
         self._kinds = kinds
+        #: Addresses among the values of a field, with the values: a search often asks for several blocks.
+        self._addresses: dict[str, list[tuple[Any, IPv4Address | IPv6Address]]] = {}
 
     def translate(self, condition: q.Condition) -> Query:
         """Return Tantivy's query for a condition."""
@@ -119,7 +121,10 @@ class IndexQuery:
 
     def _in_network(self, condition: q.InNetwork) -> Query:
         network = ip_network(condition.network, strict=False)
-        inside = [value for value in self._values(condition.field) if _is_inside(value, network)]
+        if condition.field not in self._addresses:
+            values = ((value, _address(value)) for value in self._values(condition.field))
+            self._addresses[condition.field] = [(value, address) for value, address in values if address is not None]
+        inside = [value for value, address in self._addresses[condition.field] if address in network]
         return Query.term_set_query(schema(), column(condition.field), inside) if inside else Query.empty_query()
 
     def _values(self, field: str) -> list[Any]:
@@ -235,8 +240,8 @@ def _any(queries: list[Query]) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries])
 
 
-def _is_inside(value: Any, network: Any) -> bool:
+def _address(value: Any) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(value) in network
+        return ip_address(value)
     except (ValueError, TypeError):
-        return False
+        return None

@@ -49,7 +49,7 @@ class TantivyReader:
             try:
                 answer = _hits(parts, request)
                 if request.aggregations:
-                    aggregator = Aggregator(parts, lambda request: _hits(parts, request))
+                    aggregator = Aggregator(parts, _hits)
                     answer["aggregations"] = aggregator.run(request.aggregations, request.condition)
                     add(request.aggregations, answer["aggregations"])
             except ValueError as error:  # Tantivy's own refusals

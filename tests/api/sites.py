@@ -80,10 +80,8 @@ def serving(folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], 
 
 class _Serving:
     def __init__(self, folder: Path, filled_by: Callable[[Settings, Engine], list[Event]], **settings: Any) -> None:
-        self._settings = Settings(
-            data_dir=folder, api=Api(lockout_failures=3), store=Store(memory_mb=20, commit_seconds=0.1), sources=[],
-            **settings,
-        )  # fmt: skip
+        settings = {"store": Store(memory_mb=20, commit_seconds=0.1), **settings}
+        self._settings = Settings(data_dir=folder, api=Api(lockout_failures=3), sources=[], **settings)
         self._engine = open_state(folder, self._settings.state)
         self._events = filled_by(self._settings, self._engine)
         self._reader = store.open_reader(folder, self._settings.store)

@@ -35,6 +35,19 @@ LOGGED_IN = {
     "POST /me/second-factor/confirm", "DELETE /me/second-factor",
     "GET /live", "GET /overview", "GET /me/preferences", "PUT /me/preferences",
 }  # fmt: skip
+#: Elasticsearch's read-only side: searches, and what clients ask before them.
+ELASTIC = {
+    *(f"{method} /es{path}" for path in ("", "/") for method in ("GET", "HEAD")),
+    *(
+        f"{method} /es{index}/{name}"
+        for name in ("_search", "_count", "_msearch", "_field_caps")
+        for index in ("", "/{index}")
+        for method in ("GET", "POST")
+    ),
+    "GET /es/_cluster/health", "GET /es/_cluster/health/{index}", "GET /es/_mapping", "GET /es/{index}/_mapping",
+    "GET /es/_cat/indices", "GET /es/_cat/indices/{index}", "GET /es/_resolve/index/{index}",
+    *(f"{method} /es/{{path:path}}" for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")),
+}  # fmt: skip
 #: What each route asks for; `/api/v1` left out.
 RIGHTS = {
     "POST /search/{collection}": "events.read", "GET /search/{collection}": "events.read",
@@ -93,6 +106,7 @@ RIGHTS = {
     "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
     "POST /settings/restart": "settings.change",
     "GET /health": "site.read", "GET /metrics": "site.read",
+    **dict.fromkeys(ELASTIC, "events.read"),
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.
 IN_VIEW = {
@@ -103,7 +117,7 @@ IN_VIEW = {
     "GET /saved/{identifier}/history", "GET /alerts",
     "GET /alerts/groups", "GET /alerts/groups/{identifier}",
     "POST /alerts/changes", "GET /alerts/{identifier}", "GET /devices", "GET /devices/one", "GET /c2",
-    "GET /rules/{identifier}/explain/{event}",
+    "GET /rules/{identifier}/explain/{event}", *ELASTIC,
 }  # fmt: skip
 
 
@@ -212,7 +226,8 @@ def test_roles_hold_what_they_are_for() -> None:
 def _ask(client: httpx.Client, route: str, refused: bool = False) -> int | None:
     """Ask a route with values that name nothing; a change that would be let through is not asked for."""
     method, path = route.split(" ")
-    prefix = "" if path in ("/openapi.json", "/docs", "/docs/{name}") else "/api/v1"
+    path = path.replace(":path}", "}")
+    prefix = "" if path in ("/openapi.json", "/docs", "/docs/{name}") or path.startswith("/es") else "/api/v1"
     if method != "GET" and not refused:
         body = b"{"  # no route takes that: who may is told by 4xx of another kind
         return client.request(method, prefix + re.sub(r"{\w+}", "none-such", path), content=body).status_code

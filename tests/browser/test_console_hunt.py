@@ -25,7 +25,7 @@ def test_a_search_shows_events_over_time_and_its_address_can_be_shared(opened: O
     page.reload()
     expect(page.locator("#query")).to_have_value("dang nhap user.name:root")
     expect(page.locator(".grid .foot")).to_contain_text("40 dòng")
-    page.click(".top button[aria-label='Khoảng thời gian']")
+    page.click(".top button[title='Khoảng thời gian']")
     page.click("[role=menuitemradio]:has-text('1 giờ qua') >> nth=0")
     old = (datetime.now(UTC) - NOW).total_seconds() / 60  # minutes since the events were made, one for each minute
     within = sum(number % 3 == 0 for number in range(120) if number + old < 60)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from pipeline.event import Event, encode, event_id
+from pipeline.event import Event, encode, event_id, to_micros
 from pipeline.store import ALERTS, BOTH, EVENTS, Reader, SearchError, Writer
 from pipeline.store.document import document
 
@@ -41,6 +41,10 @@ def numbers(reader: Reader, query: Body, **more: Any) -> set[int]:
 def text(query: str) -> Body:
     """Return the DSL query of a query text."""
     return {"query_string": {"query": query}}
+
+
+def _millis(of: Event) -> int:
+    return to_micros(of["@timestamp"]) // 1000
 
 
 SAMPLE = (
@@ -511,6 +515,49 @@ class StoreContract:
         body = {"aggs": {"a": {"terms": {"field": "host.name", "order": order}, "aggs": {"x": below}}}}
         buckets = reader.search(EVENTS, body)["aggregations"]["a"]["buckets"]
         assert [bucket["key"] for bucket in buckets] == expected
+
+    def test_what_lies_below_buckets_of_time_is_of_all_days_that_share_one(
+        self, writer: Writer, reader: Reader
+    ) -> None:
+        days = [
+            {**event(0, n=number, who=f"u{number % 5}"), "event.id": event_id("shared", number),
+             "@timestamp": f"2026-11-{20 + number // 24}T{number % 24:02}:30:00.000Z"}
+            for number in range(72) if not 30 <= number < 40
+        ]  # fmt: skip
+        put(writer, *days)
+        below: Body = {
+            "who": {"cardinality": {"field": "who"}}, "half": {"percentiles": {"field": "n", "percents": [50]}},
+            "last": {"top_hits": {"size": 1, "_source": ["n"]}}, "even": {"filter": {"range": {"n": {"gte": 36}}}},
+        }  # fmt: skip
+        body = {"aggs": {"t": {"date_histogram": {"field": "@timestamp", "fixed_interval": "5h"}, "aggs": below}}}
+        buckets = reader.search(EVENTS, body)["aggregations"]["t"]["buckets"]
+        held = [
+            [each for each in days if bucket["key"] <= _millis(each) < bucket["key"] + 18_000_000] for bucket in buckets
+        ]
+        assert sum(map(len, held)) == len(days)
+        assert not all(held)  # one is empty
+        for bucket, inside in zip(buckets, held, strict=True):
+            assert (bucket["doc_count"], bucket["who"]["value"]) == (len(inside), len({each["who"] for each in inside}))
+            assert bucket["even"]["doc_count"] == sum(each["n"] >= 36 for each in inside)
+            assert [hit["_source"]["n"] for hit in bucket["last"]["hits"]["hits"]] == [
+                each["n"] for each in inside[-1:]
+            ]
+            half = bucket["half"]["values"]["50.0"]
+            assert half is None if not inside else min(each["n"] for each in inside) <= half <= inside[-1]["n"]
+
+    def test_of_many_values_the_first_by_a_number_are_looked_at_alone(self, writer: Writer, reader: Reader) -> None:
+        many = [
+            {**event(0, n=number, who=f"u{number % 5_500}", host__name=f"h{number % 3}"), "event.id": event_id("first", number),
+             "@timestamp": f"2026-11-2{number % 2}T10:00:00.000Z"}
+            for number in range(7_000)
+        ]  # fmt: skip
+        put(writer, *many)
+        below: Body = {"all": {"sum": {"field": "n"}}, "hosts": {"cardinality": {"field": "host.name"}}}
+        body = {"aggs": {"a": {"terms": {"field": "who", "size": 2, "order": {"all": "desc"}}, "aggs": below}}}
+        first, _ = reader.search(EVENTS, body)["aggregations"]["a"][
+            "buckets"
+        ]  # the second is as sure as in Elasticsearch
+        assert (first["key"], first["all"]["value"], first["hosts"]["value"]) == ("u1499", 1499.0 + 6999, 2)
 
     def test_numbers_made_of_buckets(self, writer: Writer, reader: Reader) -> None:
         put(writer, *SAMPLE, {**event(9, n=10), "@timestamp": "2026-11-24T15:00:00Z"})

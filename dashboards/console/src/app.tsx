@@ -47,6 +47,7 @@ const WORK: readonly Screen[] = [
     letter: "d",
     shows: screen(() => import("./screens/dashboards")),
   },
+  { name: "cases", needs: "cases.read", icon: "case", letter: "c", shows: screen(() => import("./screens/cases")) },
   {
     name: "alert",
     needs: "alerts.read",

@@ -45,7 +45,7 @@ export function judge(meant: Meant, status: "new" | "acknowledged" | "true_posit
 }
 
 async function change(meant: Meant, status: Status, note: string): Promise<void> {
-  const which = meant.fits ? { fits: meant.fits } : { ids: meant.ids };
+  const which = meant.fits ? { groups_fit: meant.fits } : { ids: meant.ids };
   const { changed } = await ask<{ changed: number }>("/alerts/changes", {
     method: "POST",
     body: { status, note, ...which },
@@ -70,14 +70,35 @@ async function back(meant: Meant): Promise<void> {
 /** Escalate alerts into a case, a new one or one that is open. */
 export async function escalate(meant: Meant, title: string): Promise<void> {
   if (!meant.ids.length) return;
+  await chooseCase(title, t("triage.about", { count: number(meant.count) }), async (chosen, filled) => {
+    const body = { title: filled, alerts: meant.ids };
+    const id = chosen ?? (await ask<{ id: number }>("/cases", { method: "POST", body })).id;
+    if (chosen) await ask(`/cases/${chosen}/alerts`, { method: "POST", body: { ids: meant.ids } });
+    meant.done();
+    return id;
+  });
+}
+
+/** Put copies of events into a case, a new one or one that is open. */
+export async function keepInCase(events: readonly string[], title: string): Promise<void> {
+  await chooseCase(title, t("triage.about_events", { count: number(events.length) }), async (chosen, filled) => {
+    const id = chosen ?? (await ask<{ id: number }>("/cases", { method: "POST", body: { title: filled } })).id;
+    await ask(`/cases/${id}/events`, { method: "POST", body: { ids: events } });
+    return id;
+  });
+}
+
+/** Ask for a case; `put` gets its number, or null and the title of a new one, and returns where it was put. */
+async function chooseCase(
+  title: string,
+  says: string,
+  put: (id: number | null, title: string) => Promise<number>,
+): Promise<void> {
   let open: { id: number; title: string }[] = [];
-  await attempt(
-    async () =>
-      ({ cases: open } = await ask<{ cases: { id: number; title: string }[] }>("/cases?status=open&limit=100")),
-  );
+  await attempt(async () => ({ cases: open } = await ask<{ cases: typeof open }>("/cases?status=open&limit=100")));
   question({
     title: t("triage.escalate"),
-    says: <p>{t("triage.about", { count: number(meant.count) })}</p>,
+    says: <p>{says}</p>,
     does: t("triage.escalate"),
     fields: [
       {
@@ -89,23 +110,18 @@ export async function escalate(meant: Meant, title: string): Promise<void> {
           ...open.map(({ id, title: name }) => [String(id), `#${id} ${name}`] as const),
         ],
       },
-      { name: "title", says: t("triage.case_title"), value: title, most: 300, help: t("triage.case_title.help") },
+      {
+        name: "title",
+        says: t("triage.case_title"),
+        value: title.slice(0, 300),
+        most: 300,
+        help: t("triage.case_title.help"),
+      },
     ],
     work: async (filled) => {
-      const id =
-        filled.case ||
-        String(
-          (
-            await ask<{ id: number }>("/cases", {
-              method: "POST",
-              body: { title: filled.title || title, alerts: meant.ids },
-            })
-          ).id,
-        );
-      if (filled.case) await ask(`/cases/${id}/alerts`, { method: "POST", body: { ids: meant.ids } });
-      tell(t("triage.escalated", { case: id }), undefined);
-      meant.done();
-      go("cases", {}, id);
+      const id = await put(filled.case ? Number(filled.case) : null, filled.title || title);
+      tell(t("triage.escalated", { case: id }));
+      go("cases", {}, String(id));
     },
   });
 }

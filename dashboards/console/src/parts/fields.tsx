@@ -57,9 +57,8 @@ export function Raw({ of }: { of: Document }) {
   const text = JSON.stringify(of, null, 1);
   return (
     <details>
-      <summary>
-        {t("fields.raw")} <CopyButton text={text} />
-      </summary>
+      <summary>{t("fields.raw")}</summary>
+      <CopyButton text={text} />
       <pre class="raw">{text.slice(0, 200_000)}</pre>
     </details>
   );

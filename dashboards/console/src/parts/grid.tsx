@@ -234,12 +234,12 @@ export function Grid<R>({
             {rows}
           </div>
         )}
-        {total.value === null && !fault.value && (
-          <p class="gone" role="status">
-            {t("loading")}
-          </p>
-        )}
       </div>
+      {total.value === null && !fault.value && (
+        <p class="gone" role="status">
+          {t("loading")}
+        </p>
+      )}
       <div class="foot">
         <span>
           {total.value === null ? "" : t("list.of", { count: number(total.value) })}

@@ -142,7 +142,7 @@ export function MenuButton({
       type="button"
       class={kind}
       aria-haspopup="menu"
-      {...(label ? { "aria-label": label, title: label } : {})}
+      {...(label ? { title: label, ...(says ? {} : { "aria-label": label }) } : {})}
       onClick={(event) => openBeside(event.currentTarget, children())}
     >
       {icon && <Icon name={icon} />}

@@ -115,8 +115,79 @@ function All() {
           );
         }}
       </Shown>
+      <Maps />
     </>
   );
+}
+
+/** Outlines that the site has uploaded, for panels of points. */
+function Maps() {
+  const answer = useAnswer("maps", (signal) => ask<{ saved: Saved[] }>("/saved?kind=map", { signal }));
+  const upload = () =>
+    question({
+      title: t("board.maps.add"),
+      does: t("board.maps.add"),
+      says: <p class="quiet">{t("board.maps.help")}</p>,
+      fields: [
+        { name: "name", says: t("saved.name"), required: true, most: 100 },
+        { name: "file", says: t("board.maps.file"), kind: "file", required: true, accept: ".json,.geojson" },
+      ],
+      work: async ({ name }, { file }) => {
+        const body = parsed((await file?.text()) ?? "");
+        if (!body) throw new Refused(422, { detail: t("board.maps.no_json", { file: file?.name ?? "" }) });
+        const shared = may("saved.share") ? "everyone" : "private";
+        await ask("/saved", { method: "POST", body: { kind: "map", name, description: "", shared, body } });
+        answer.again();
+      },
+    });
+  const remove = (map: Saved) =>
+    question({
+      title: t("saved.remove", { name: String(map.name) }),
+      does: t("remove"),
+      danger: true,
+      work: async () => {
+        await ask(`/saved/${part(map.id)}`, { method: "DELETE" });
+        answer.again();
+      },
+    });
+  return (
+    <details class="card">
+      <summary>{t("board.maps")}</summary>
+      <p class="small quiet">{t("board.maps.help")}</p>
+      <Shown of={answer}>
+        {({ saved }) => (
+          <ul class="stack">
+            {saved.map((map) => (
+              <li key={map.id} class="line apart">
+                <span>
+                  {String(map.name)} <span class="small quiet">{map.owner}</span>
+                </span>
+                {(map.owner === person.value?.name || may("saved.manage")) && (
+                  <button type="button" class="plain small" aria-label={t("remove")} onClick={() => remove(map)}>
+                    <Icon name="remove" />
+                  </button>
+                )}
+              </li>
+            ))}
+          </ul>
+        )}
+      </Shown>
+      <div class="line">
+        <button type="button" class="small" onClick={upload}>
+          <Icon name="upload" />
+          {t("board.maps.add")}
+        </button>
+      </div>
+    </details>
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** Read a dashboard from a file that was exported. */

@@ -11,6 +11,8 @@ import { Fault, When } from "../parts/marks";
 import { Sheet } from "../parts/sheet";
 import { clause } from "../query";
 import { search, type Hit } from "../search";
+import { may } from "../session";
+import { keepInCase } from "../triage";
 import { t } from "../words";
 import { summaryOf } from "./hunt";
 import { ProcessTree } from "./process_tree";
@@ -45,10 +47,19 @@ export function EventSheet({ id, index, found, onClose }: Props) {
       actions={
         event &&
         index === "events" && (
-          <button type="button" aria-pressed={around.value} onClick={() => (around.value = !around.value)}>
-            <Icon name="rows" />
-            {t("event.around")}
-          </button>
+          <>
+            <button type="button" aria-pressed={around.value} onClick={() => (around.value = !around.value)}>
+              <Icon name="rows" />
+              {t("event.around")}
+            </button>
+            {may("cases.change") && (
+              <button type="button" onClick={() => void keepInCase([id], summaryOf(event))}>
+                <Icon name="case" />
+                {t("case.add_event")}
+                <kbd>e</kbd>
+              </button>
+            )}
+          </>
         )
       }
     >

@@ -20,6 +20,7 @@ import { askFor, narrowed } from "../query";
 import { bounds, chooseSpan, range } from "../range";
 import { countsOverTime, queryOf, search, WINDOW, type Hit } from "../search";
 import { may } from "../session";
+import { keepInCase } from "../triage";
 import { folded, t } from "../words";
 import { EventSheet } from "./event_sheet";
 import { SavedMenu } from "../parts/saved";
@@ -80,7 +81,12 @@ export default function Hunt() {
     list.again();
     drawn.again();
   };
+  const escalate = () => {
+    const held = list.current;
+    if (held && index === "events") void keepInCase([held._id], summaryOf(held._source));
+  };
   useKeys([
+    ...(may("cases.change") ? [{ keys: "e", says: "key.escalate", run: escalate } as const] : []),
     { keys: "r", says: "key.refresh", run: again },
     { keys: "s", says: "key.fields", run: () => adjust({ fields: fields ? "" : "off" }, true) },
   ]);

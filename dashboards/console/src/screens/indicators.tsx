@@ -147,7 +147,9 @@ function Check() {
       <Fault of={answer.fault} />
       {value && found && (
         <>
-          {found.refused && <p class="attention">{t("indicator.refused", { reason: found.refused })}</p>}
+          {found.refused && (
+            <p class="attention">{t("indicator.refused", { reason: word("indicator.refusal", found.refused) })}</p>
+          )}
           {found.allowed && <p class="attention">{t("indicator.allowed")}</p>}
           {found.found.length === 0 ? (
             <p class="quiet">{t("indicator.not_found", { value })}</p>

@@ -1,0 +1,740 @@
+// Cases: the list of them with the law's clocks, and one of them: what happened, what is known, what is to be done.
+
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { addressOf, adjust, chosen, go, place } from "../address";
+import { useAnswer, useChange, type Answer } from "../answers";
+import { ask, send, withValues } from "../api";
+import { ago, plain, size } from "../format";
+import { useListing } from "../listing";
+import { marks } from "../live";
+import { question, type Field } from "../parts/dialog";
+import { Fields, type Document } from "../parts/fields";
+import { Grid, type Column } from "../parts/grid";
+import { Icon } from "../parts/icon";
+import { CopyButton, Empty, Fault, LEVELS, Severity, Tag, When } from "../parts/marks";
+import { Item, MenuButton } from "../parts/popover";
+import { attempt, tell } from "../parts/toast";
+import { Value } from "../parts/value";
+import { may, person } from "../session";
+import { t, word, type Key } from "../words";
+
+interface Clock {
+  clock: "notice" | "report";
+  due: string;
+  state: "running" | "soon" | "late" | "done" | "done_late";
+  done: string | null;
+}
+
+interface Case {
+  id: number;
+  title: string;
+  status: "open" | "closed";
+  level: string;
+  tlp: string;
+  pap: string;
+  owner: string;
+  creator: string;
+  reportable: boolean;
+  verdict: string;
+  summary: string;
+  summary_html: string;
+  created: string;
+  detected: string;
+  notified: string | null;
+  reported: string | null;
+  closed: string | null;
+  changed: string;
+  clocks: Clock[];
+}
+
+interface Entry {
+  number: number;
+  time: string;
+  who: string;
+}
+interface AlertEntry extends Entry {
+  group: string;
+  "rule.name": string;
+  entity: string;
+  status?: string;
+  level?: string;
+  risk?: number;
+  last?: string;
+}
+interface NoteEntry extends Entry {
+  text: string;
+  html: string;
+}
+interface FileEntry extends Entry {
+  name: string;
+  size: number;
+  sha256: string;
+}
+interface ObservableEntry extends Entry {
+  kind: string;
+  value: string;
+  tlp: string;
+  note: string;
+}
+interface TaskEntry extends Entry {
+  title: string;
+  owner: string;
+  done: boolean;
+}
+interface Step {
+  at: string;
+  kind: string;
+  number: number;
+  who: string;
+  removed: boolean;
+  what: string;
+}
+
+interface WholeCase extends Case {
+  alerts: AlertEntry[];
+  events: (Entry & Document)[];
+  notes: NoteEntry[];
+  files: FileEntry[];
+  observables: ObservableEntry[];
+  tasks: TaskEntry[];
+  timeline: Step[];
+}
+
+interface Listed {
+  total: number;
+  statuses: Record<string, number>;
+  cases: Case[];
+}
+
+const VIEWS = ["open", "closed", "all"] as const;
+const TLPS = ["clear", "green", "amber", "amber+strict", "red"] as const;
+const OBSERVABLES = ["address", "domain", "url", "hash", "email", "host", "user", "file", "other"] as const;
+/** The fields in which an observable may stand, for a hunt. */
+const HUNTED: Record<string, string> = { host: "host.name", user: "user.name" };
+
+const COLUMNS: readonly Column<Case>[] = [
+  { id: "id", says: t("case.id"), width: 72, cell: ({ id }) => `#${id}` },
+  { id: "level", says: t("column.level"), width: 124, cell: ({ level }) => <Severity level={level} /> },
+  { id: "title", says: t("case.title"), width: 300, grows: true, phone: "lead", cell: ({ title }) => title },
+  { id: "clocks", says: t("case.clocks"), width: 260, cell: (each) => <Clocks of={each.clocks} /> },
+  { id: "owner", says: t("column.owner"), width: 120, cell: ({ owner }) => owner },
+  { id: "tlp", says: t("case.tlp"), width: 110, phone: "off", cell: ({ tlp }) => <Tag>{tlp.toUpperCase()}</Tag> },
+  { id: "changed", says: t("case.changed"), width: 172, cell: ({ changed }) => <When at={changed} /> },
+  {
+    id: "verdict",
+    says: t("case.verdict"),
+    width: 120,
+    extra: true,
+    phone: "off",
+    cell: ({ verdict }) => verdict && word("status", verdict),
+  },
+  {
+    id: "created",
+    says: t("case.created"),
+    width: 172,
+    extra: true,
+    phone: "off",
+    cell: ({ created }) => <When at={created} />,
+  },
+];
+
+const CLOCK_KINDS = { running: "", soon: "attention", late: "fault", done: "good", done_late: "attention" } as const;
+
+/** The law's terms: how long there is left, or how late it is. */
+function Clocks({ of }: { of: readonly Clock[] }) {
+  return (
+    <>
+      {of.map(({ clock, state, due, done }) => (
+        <Tag key={clock} kind={CLOCK_KINDS[state]}>
+          {t(`case.clock.${clock}`)}:{" "}
+          {done ? t(state === "done" ? "case.clock.done" : "case.clock.done_late") : ago(due)}
+        </Tag>
+      ))}
+    </>
+  );
+}
+
+export default function Cases() {
+  return place.value.rest ? <One key={place.value.rest} id={Number(place.value.rest)} /> : <All />;
+}
+
+function All() {
+  const { status = "open", owner = "" } = chosen.value;
+  const numbers = useSignal<Record<string, number>>({});
+  const list = useListing<Case>(
+    JSON.stringify([status, owner]),
+    async (offset, limit, signal, byItself) => {
+      const found = await ask<Listed>(withValues("/cases", { status, owner, offset, limit }), { signal, byItself });
+      numbers.value = found.statuses;
+      return { total: found.total, rows: found.cases };
+    },
+    ({ id }) => String(id),
+  );
+  useChange(marks.cases, () => list.again(true));
+  const count = (view: string) =>
+    view === "all" ? Object.values(numbers.value).reduce((sum, each) => sum + each, 0) : (numbers.value[view] ?? 0);
+  return (
+    <>
+      <header>
+        <h1>{t("screen.cases")}</h1>
+        <button
+          type="button"
+          class="small"
+          aria-pressed={owner !== ""}
+          onClick={() => adjust({ owner: owner ? "" : (person.value?.name ?? "") })}
+        >
+          {t("queue.mine")}
+        </button>
+        {may("cases.change") && (
+          <button type="button" class="main" onClick={open}>
+            <Icon name="plus" />
+            {t("case.open")}
+          </button>
+        )}
+      </header>
+      <nav class="tabs">
+        {VIEWS.map((view) => (
+          <a
+            key={view}
+            href={addressOf("cases", { ...chosen.value, status: view })}
+            {...(status === view ? { "aria-current": "page" as const } : {})}
+          >
+            {t(`case.view.${view}`)} <b>{count(view)}</b>
+          </a>
+        ))}
+      </nav>
+      <Grid
+        name="cases"
+        label={t("screen.cases")}
+        list={list}
+        columns={COLUMNS}
+        onOpen={({ id }) => go("cases", {}, String(id))}
+        empty={<Empty says={t(status === "closed" ? "case.none_closed" : "case.none")} next={t("case.none.next")} />}
+      />
+    </>
+  );
+}
+
+function open(): void {
+  question({
+    title: t("case.open"),
+    does: t("case.open"),
+    fields: [
+      { name: "title", says: t("case.title"), required: true, most: 300 },
+      {
+        name: "level",
+        says: t("column.level"),
+        kind: "select",
+        value: "medium",
+        options: LEVELS.map((level) => [level, word("level", level)] as const),
+      },
+      tlpField("amber"),
+      { name: "reportable", says: t("case.reportable"), kind: "checkbox", value: "yes" },
+    ],
+    work: async ({ title, level, tlp, reportable }) => {
+      const made = await ask<{ id: number }>("/cases", {
+        method: "POST",
+        body: { title, level, tlp, reportable: reportable === "yes" },
+      });
+      go("cases", {}, String(made.id));
+    },
+  });
+}
+
+const tlpField = (value: string): Field => ({
+  name: "tlp",
+  says: t("case.tlp"),
+  kind: "select",
+  value,
+  options: TLPS.map((each) => [each, each.toUpperCase()] as const),
+});
+
+function One({ id }: { id: number }) {
+  const answer = useAnswer(String(id), (signal, byItself) => ask<WholeCase>(`/cases/${id}`, { signal, byItself }));
+  useChange(marks.cases, () => answer.again(true));
+  if (answer.fault?.status === 404) {
+    return (
+      <Empty says={answer.fault.message}>
+        <a class="button" href={addressOf("cases")}>
+          {t("screen.cases")}
+        </a>
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <Fault of={answer.fault} />
+      {answer.value && <Held of={answer.value} answer={answer} />}
+    </>
+  );
+}
+
+function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
+  const changes = may("cases.change") && of.status === "open";
+  const done = () => answer.again();
+  const change = (body: Document) =>
+    attempt(async () => {
+      await ask(`/cases/${of.id}`, { method: "PATCH", body });
+      done();
+    });
+  return (
+    <>
+      <header>
+        <h1>
+          <a href={addressOf("cases")} aria-label={t("screen.cases")}>
+            <Icon name="back" />
+          </a>{" "}
+          <span class="quiet">#{of.id}</span> {of.title}
+        </h1>
+        {changes && of.owner !== person.value?.name && (
+          <button type="button" onClick={() => void change({ owner: person.value?.name })}>
+            {t("case.take")}
+          </button>
+        )}
+        {changes && (
+          <button type="button" onClick={() => edit(of, done)}>
+            <Icon name="edit" />
+            {t("case.edit")}
+          </button>
+        )}
+        {changes && (
+          <button type="button" class="main" onClick={() => close(of, done)}>
+            {t("case.close")}
+          </button>
+        )}
+        <MenuButton icon="more" label={t("more")}>
+          {() => (
+            <>
+              {may("events.export") && (
+                <Item
+                  icon="download"
+                  says={t("case.bundle")}
+                  run={() => window.open(`/api/v1/cases/${of.id}/bundle`, "_self")}
+                />
+              )}
+              {may("cases.change") && of.status === "closed" && (
+                <Item icon="refresh" says={t("case.reopen")} run={() => reopen(of, done)} />
+              )}
+            </>
+          )}
+        </MenuButton>
+      </header>
+      <div class="line">
+        <Severity level={of.level} />
+        <Tag kind={of.status === "open" ? "accent" : ""}>{t(`case.view.${of.status}`)}</Tag>
+        {of.verdict && <Tag>{word("status", of.verdict)}</Tag>}
+        <Tag>TLP:{of.tlp.toUpperCase()}</Tag>
+        <Tag>PAP:{of.pap.toUpperCase()}</Tag>
+        <span class="quiet">{of.owner ? t("case.owned", { owner: of.owner }) : t("case.unowned")}</span>
+        <span class="quiet">
+          {t("case.detected")} <When at={of.detected} />
+        </span>
+      </div>
+      {of.clocks.length > 0 && (
+        <div class="cards">
+          {of.clocks.map((clock) => (
+            <ClockCard
+              key={clock.clock}
+              of={clock}
+              onDone={
+                changes ? () => void change({ [clock.clock === "notice" ? "notified" : "reported"]: "now" }) : null
+              }
+              onBack={
+                changes ? () => void change({ [clock.clock === "notice" ? "notified" : "reported"]: null }) : null
+              }
+            />
+          ))}
+        </div>
+      )}
+      {of.summary && (
+        <section class="card">
+          <header>
+            <h2>{t("case.summary")}</h2>
+          </header>
+          <Safe html={of.summary_html} />
+        </section>
+      )}
+      <div class="columns">
+        <div class="stack">
+          <Part says={t("case.alerts")} count={of.alerts.length} empty={t("case.no_alerts")}>
+            {of.alerts.map((each) => (
+              <Line key={each.number} of={of} number={each.number} removable={false} done={done}>
+                <a class="line" href={addressOf("queue", { open: each.group, status: "all", from: "", to: "" })}>
+                  {each.level && <Severity level={each.level} />}
+                  <span>{each["rule.name"]}</span>
+                </a>
+                <span class="quiet">{each.entity}</span>
+                {each.last && <When at={each.last} />}
+              </Line>
+            ))}
+          </Part>
+          <Part says={t("case.notes")} count={of.notes.length} empty={t("case.no_notes")}>
+            {of.notes.map((each) => (
+              <Line
+                key={each.number}
+                of={of}
+                number={each.number}
+                removable={changes}
+                done={done}
+                meta={
+                  <>
+                    {each.who} · <When at={each.time} />
+                  </>
+                }
+              >
+                <Safe html={each.html} />
+              </Line>
+            ))}
+            {changes && <NoteForm id={of.id} done={done} />}
+          </Part>
+          <Part says={t("case.timeline")} count={of.timeline.length} empty="">
+            <ol class="stack">
+              {of.timeline.map((step, place) => (
+                <li key={place} class={`small ${step.removed ? "removed" : ""}`}>
+                  <When at={step.at} /> · <b>{t(`case.kind.${step.kind}` as Key)}</b> · {step.who}
+                  <div class="wrap">{plain(step.what)}</div>
+                </li>
+              ))}
+            </ol>
+          </Part>
+        </div>
+        <div class="stack">
+          <Part
+            says={t("case.tasks")}
+            count={of.tasks.length}
+            empty={t("case.no_tasks")}
+            action={changes && { says: t("case.add_task"), run: () => addTask(of, done) }}
+          >
+            {of.tasks.map((each) => (
+              <Line key={each.number} of={of} number={each.number} removable={changes} done={done}>
+                <label class="line">
+                  <input
+                    type="checkbox"
+                    checked={each.done}
+                    disabled={!changes}
+                    onChange={(event) =>
+                      void attempt(async () => {
+                        await ask(`/cases/${of.id}/tasks/${each.number}`, {
+                          method: "PUT",
+                          body: { done: event.currentTarget.checked },
+                        });
+                        done();
+                      })
+                    }
+                  />
+                  <span class={`wrap ${each.done ? "quiet" : ""}`}>{plain(each.title)}</span>
+                </label>
+                {each.owner && <span class="small quiet">{each.owner}</span>}
+              </Line>
+            ))}
+          </Part>
+          <Part
+            says={t("case.observables")}
+            count={of.observables.length}
+            empty={t("case.no_observables")}
+            action={changes && { says: t("case.add_observable"), run: () => addObservable(of, done) }}
+          >
+            {of.observables.map((each) => (
+              <Line key={each.number} of={of} number={each.number} removable={changes} done={done}>
+                <span class="tag">{t(`case.observable.${each.kind}` as Key)}</span>
+                <span class="raw">
+                  <Value field={HUNTED[each.kind] ?? "message"} value={each.value} />
+                </span>
+                {each.note && <span class="small quiet">{plain(each.note)}</span>}
+              </Line>
+            ))}
+          </Part>
+          <Part
+            says={t("case.files")}
+            count={of.files.length}
+            empty={t("case.no_files")}
+            action={changes && { says: t("case.add_file"), run: () => addFile(of, done) }}
+          >
+            {of.files.map((each) => (
+              <Line key={each.number} of={of} number={each.number} removable={changes} done={done}>
+                <a data-load href={`/api/v1/cases/${of.id}/files/${each.number}`} download>
+                  {plain(each.name)}
+                </a>
+                <span class="small quiet">{size(each.size)}</span>
+                <code class="clip" title={each.sha256}>
+                  {each.sha256.slice(0, 16)}…
+                </code>
+                <CopyButton text={each.sha256} />
+              </Line>
+            ))}
+          </Part>
+          <Part says={t("case.events")} count={of.events.length} empty={t("case.no_events")}>
+            {of.events.map((each) => (
+              <Line key={each.number} of={of} number={each.number} removable={changes} done={done}>
+                <details>
+                  <summary class="clip">
+                    {plain(each.message ?? each["event.action"] ?? each["event.dataset"] ?? "")}
+                  </summary>
+                  <Fields of={each} />
+                </details>
+              </Line>
+            ))}
+          </Part>
+        </div>
+      </div>
+    </>
+  );
+}
+
+/** HTML that the server has made of Markdown, without scripts, pictures and HTML of the one who wrote it. */
+const Safe = ({ html }: { html: string }) => <div class="prose" dangerouslySetInnerHTML={{ __html: html }} />;
+
+function ClockCard({
+  of: { clock, due, state, done },
+  onDone,
+  onBack,
+}: {
+  of: Clock;
+  onDone: (() => void) | null;
+  onBack: (() => void) | null;
+}) {
+  return (
+    <section class={`card clock ${state}`}>
+      <h3>{t(`case.clock.${clock}.long`)}</h3>
+      <p class="number">{done ? t(state === "done" ? "case.clock.done" : "case.clock.done_late") : ago(due)}</p>
+      <p class="small quiet">
+        {t("case.clock.due")} <When at={due} />
+        {done && (
+          <>
+            {" "}
+            · {t("case.clock.given")} <When at={done} />
+          </>
+        )}
+      </p>
+      {onDone && !done && (
+        <button type="button" class="small" onClick={onDone}>
+          {t(`case.clock.${clock}.mark`)}
+        </button>
+      )}
+      {onBack && done && (
+        <button type="button" class="small plain" onClick={onBack}>
+          {t("case.clock.back")}
+        </button>
+      )}
+    </section>
+  );
+}
+
+interface PartProps {
+  says: string;
+  count: number;
+  empty: string;
+  action?: { says: string; run: () => void } | false;
+  children: ComponentChildren;
+}
+
+function Part({ says, count, empty, action, children }: PartProps) {
+  return (
+    <section class="card">
+      <header>
+        <h2>
+          {says} <span class="quiet small">{count}</span>
+        </h2>
+        {action && (
+          <button type="button" class="small" onClick={action.run}>
+            <Icon name="plus" />
+            {action.says}
+          </button>
+        )}
+      </header>
+      {count === 0 && empty && <p class="quiet">{empty}</p>}
+      <div class="rows-of">{children}</div>
+    </section>
+  );
+}
+
+interface LineProps {
+  of: Case;
+  number: number;
+  removable: boolean;
+  done: () => void;
+  meta?: ComponentChildren;
+  children: ComponentChildren;
+}
+
+function Line({ of, number, removable, done, meta, children }: LineProps) {
+  const remove = () =>
+    question({
+      title: t("case.remove"),
+      does: t("remove"),
+      danger: true,
+      says: <p class="quiet">{t("case.remove.help")}</p>,
+      fields: [{ name: "reason", says: t("reason"), required: true, most: 1000 }],
+      work: async ({ reason = "" }) => {
+        await ask(withValues(`/cases/${of.id}/entries/${number}`, { reason }), { method: "DELETE" });
+        done();
+      },
+    });
+  return (
+    <div class="entry">
+      <div class="line">{children}</div>
+      {meta && <div class="small quiet">{meta}</div>}
+      {removable && (
+        <button type="button" class="plain small drop" aria-label={t("remove")} title={t("remove")} onClick={remove}>
+          <Icon name="remove" />
+        </button>
+      )}
+    </div>
+  );
+}
+
+function NoteForm({ id, done }: { id: number; done: () => void }) {
+  const text = useSignal("");
+  const save = (event: SubmitEvent) => {
+    event.preventDefault();
+    void attempt(async () => {
+      await ask(`/cases/${id}/notes`, { method: "POST", body: { text: text.value } });
+      text.value = "";
+      done();
+    });
+  };
+  return (
+    <form class="stack" onSubmit={save}>
+      <textarea
+        required
+        maxLength={50_000}
+        placeholder={t("case.note.hint")}
+        aria-label={t("case.note")}
+        value={text.value}
+        onInput={(event) => (text.value = event.currentTarget.value)}
+      />
+      <div class="line">
+        <button type="submit" disabled={!text.value.trim()}>
+          {t("case.add_note")}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function edit(of: Case, done: () => void): void {
+  question({
+    title: t("case.edit"),
+    does: t("save"),
+    fields: [
+      { name: "title", says: t("case.title"), value: of.title, required: true, most: 300 },
+      {
+        name: "level",
+        says: t("column.level"),
+        kind: "select",
+        value: of.level,
+        options: LEVELS.map((level) => [level, word("level", level)] as const),
+      },
+      { name: "owner", says: t("column.owner"), value: of.owner, most: 100 },
+      tlpField(of.tlp),
+      {
+        name: "pap",
+        says: t("case.pap"),
+        kind: "select",
+        value: of.pap,
+        options: (["clear", "green", "amber", "red"] as const).map((each) => [each, each.toUpperCase()] as const),
+      },
+      { name: "reportable", says: t("case.reportable"), kind: "checkbox", value: of.reportable ? "yes" : "" },
+    ],
+    work: async ({ reportable, ...filled }) => {
+      await ask(`/cases/${of.id}`, { method: "PATCH", body: { ...filled, reportable: reportable === "yes" } });
+      done();
+    },
+  });
+}
+
+function close(of: Case, done: () => void): void {
+  question({
+    title: t("case.close"),
+    does: t("case.close"),
+    wide: true,
+    says: <p>{t("case.close.help")}</p>,
+    fields: [
+      {
+        name: "verdict",
+        says: t("case.verdict"),
+        kind: "select",
+        options: [
+          ["true_positive", t("status.true_positive")],
+          ["false_positive", t("status.false_positive")],
+        ],
+      },
+      {
+        name: "summary",
+        says: t("case.summary"),
+        kind: "textarea",
+        required: true,
+        most: 50_000,
+        help: t("case.summary.help"),
+      },
+    ],
+    work: async (body) => {
+      await ask(`/cases/${of.id}/close`, { method: "POST", body });
+      tell(t("case.closed", { id: of.id }));
+      done();
+    },
+  });
+}
+
+function reopen(of: Case, done: () => void): void {
+  question({
+    title: t("case.reopen"),
+    does: t("case.reopen"),
+    fields: [{ name: "reason", says: t("reason"), required: true, most: 500 }],
+    work: async (body) => {
+      await ask(`/cases/${of.id}/reopen`, { method: "POST", body });
+      done();
+    },
+  });
+}
+
+function addTask(of: Case, done: () => void): void {
+  question({
+    title: t("case.add_task"),
+    does: t("case.add_task"),
+    fields: [
+      { name: "title", says: t("case.task"), required: true },
+      { name: "owner", says: t("column.owner"), most: 100 },
+    ],
+    work: async (body) => {
+      await ask(`/cases/${of.id}/tasks`, { method: "POST", body });
+      done();
+    },
+  });
+}
+
+function addObservable(of: Case, done: () => void): void {
+  question({
+    title: t("case.add_observable"),
+    does: t("case.add_observable"),
+    fields: [
+      {
+        name: "kind",
+        says: t("device.kind"),
+        kind: "select",
+        options: OBSERVABLES.map((kind) => [kind, t(`case.observable.${kind}`)] as const),
+      },
+      { name: "value", says: t("fields.value"), required: true },
+      tlpField(of.tlp),
+      { name: "note", says: t("device.note") },
+    ],
+    work: async (body) => {
+      await ask(`/cases/${of.id}/observables`, { method: "POST", body });
+      done();
+    },
+  });
+}
+
+function addFile(of: Case, done: () => void): void {
+  question({
+    title: t("case.add_file"),
+    does: t("case.add_file"),
+    fields: [{ name: "file", says: t("case.file"), kind: "file", required: true }],
+    work: async (_, { file }) => {
+      if (!file) return;
+      await send(withValues("/cases/files", { case: of.id, name: file.name }), { method: "POST", body: file });
+      done();
+    },
+  });
+}

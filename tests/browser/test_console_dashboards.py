@@ -1,0 +1,184 @@
+"""Dashboards: built by dragging, their charts drawn, drilled into, brushed, shared, exchanged; the ready ones."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pipeline.shipped import shipped_dashboards
+from tests.api.sites import Site
+from tests.browser.conftest import Opened
+
+pytestmark = pytest.mark.slow
+#: What each kind of panel shows of the test's events, and its fields.
+_KINDS = {
+    "line": ("canvas", ["user.name"]), "area": ("canvas", []), "bar": ("canvas", ["host.name"]),
+    "stacked": ("canvas", ["user.name"]), "pie": ("canvas", ["user.name"]), "heatmap": ("canvas", ["user.name"]),
+    "table": ("tbody tr", ["host.name", "user.name"]), "number": (".single b", []), "gauge": ("canvas", []),
+    "treemap": ("canvas", ["host.name", "user.name"]), "sankey": ("canvas", ["host.name", "user.name"]),
+    "graph": ("canvas", ["user.name", "host.name"]), "tilemap": (".tile-map svg", ["organization.id"]),
+    "points": ("circle", ["source.port", "destination.port"]), "timeline": ("canvas", ["user.name"]),
+    "top": (".top-list li", ["user.name"]), "text": ("code", []),
+}  # fmt: skip
+
+
+def test_a_dashboard_is_built_by_dragging_and_leads_to_its_events(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("dung-bang", "analyst")
+    opened.log_in("dung-bang")
+    opened.show("/dashboards")
+    page.click("button:has-text('Tạo bảng mới')")
+    page.fill("dialog input[name=name]", "Của tôi")
+    page.click("dialog button.main")
+    page.click("button:has-text('Thêm ô')")
+    page.click(".kinds button:has-text('Xếp hạng')")
+    _fill(page, "Tiêu đề", "Ai hay đăng nhập")
+    _fill(page, "Truy vấn", "host.name:may-0")
+    _fill(page, "Trường được đếm", "user.name")
+    expect(page.locator(".panel .top-list li")).to_have_count(3)
+    page.click("button:has-text('Xong')")
+    before = page.locator(".grid-stack-item").bounding_box()
+    assert before
+    handle = page.locator(".panel-head")
+    box = handle.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 40, box["y"] + 12)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 460, box["y"] + 20, steps=12)
+    page.mouse.up()
+    after = page.locator(".grid-stack-item").bounding_box()
+    assert after
+    assert after["x"] > before["x"] + 200
+    page.locator(".grid-stack-item").hover()
+    corner = page.locator(".ui-resizable-se").bounding_box()
+    assert corner
+    page.mouse.move(corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(corner["x"] - 150, corner["y"] + 160, steps=12)
+    page.mouse.up()
+    resized = page.locator(".grid-stack-item").bounding_box()
+    assert resized
+    assert resized["height"] > after["height"] + 60
+    page.click("button.main:has-text('Lưu')")
+    expect(page.locator(".toast")).to_contain_text("Của tôi")
+    page.reload()
+    expect(page.locator(".board .panel h3")).to_have_text("Ai hay đăng nhập")
+    with site.client(site.log_in("dung-bang")) as client:
+        (made,) = (each for each in client.get("/api/v1/saved?kind=dashboard").json()["saved"] if not each["ready"])
+        (panel,) = client.get(f"/api/v1/saved/{made['id']}").json()["body"]["panels"]
+    assert panel["x"] >= 2
+    assert panel["h"] > 4
+    page.click(".panel button[aria-label='Thao tác với ô này']")
+    page.click("[role=menuitem]:has-text('Mở trong Truy tìm')")
+    expect(page.locator("#query")).to_have_value("host.name:may-0")
+
+
+def _fill(page: Page, label: str, text: str) -> None:
+    field = page.locator(f".sheet label.field:has(span:text-is('{label}')) input")
+    field.fill(text)
+    field.press("Tab")
+
+
+def _make(site: Site, name: str, panels: list[dict[str, object]], variables: list[dict[str, str]]) -> str:
+    body = {"version": 1, "panels": panels, "variables": variables, "time": {"from": "now-4h", "to": ""}, "refresh": 0}
+    with site.client(site.log_in(name)) as client:
+        made = client.post("/api/v1/saved", json={"kind": "dashboard", "name": "Mọi loại", "body": body})
+    assert made.status_code == 201, made.text
+    return str(made.json()["id"])
+
+
+def test_every_kind_of_panel_draws_and_a_variable_narrows_all(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("moi-loai", "analyst")
+    panels = [
+        {
+            "id": kind, "title": kind, "kind": kind, "x": (number % 3) * 4, "y": (number // 3) * 4, "w": 4, "h": 4,
+            "query": "$may", "index": "events", "fields": fields,
+            "options": {"text": "Chữ `lệnh`"} if kind == "text" else {},
+        }
+        for number, (kind, (_, fields)) in enumerate(_KINDS.items())
+    ]  # fmt: skip
+    identifier = _make(site, "moi-loai", panels, [{"name": "may", "field": "host.name", "says": "Máy", "value": ""}])
+    opened.log_in("moi-loai")
+    opened.show(f"/dashboards/{identifier}")
+    for number, (kind, (drawn, _)) in enumerate(_KINDS.items()):
+        place = page.locator(".board .panel").nth(number)
+        place.scroll_into_view_if_needed()
+        # the test's events have no places on the earth
+        expect(place.locator(".nothing" if kind == "points" else drawn).first, kind).to_be_visible()
+    number = page.locator(".single b")
+    expect(number).to_have_text("123")
+    page.select_option("main select", "may-0")
+    expect(number).to_have_text("60")
+
+
+def test_pressing_a_bar_leads_to_its_events_and_dragging_over_a_line_chooses_its_time(
+    opened: Opened, site: Site
+) -> None:
+    page = opened.page
+    site.user("bam", "analyst")
+    shared = {"y": 0, "w": 6, "h": 5, "query": "", "index": "events", "options": {}}
+    panels = [
+        {"id": "bar", "title": "Cột", "kind": "bar", "x": 0, "fields": ["user.name"], **shared},
+        {"id": "line", "title": "Đường", "kind": "line", "x": 6, "fields": [], **shared},
+    ]
+    identifier = _make(site, "bam", panels, [])
+    opened.log_in("bam")
+    opened.show(f"/dashboards/{identifier}")
+    over = page.locator(".lines .u-over")
+    box = over.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 40, steps=6)
+    page.mouse.up()
+    page.wait_for_url("**from=20*")
+    expect(page.locator(".panel canvas").first).to_be_visible()
+    page.wait_for_timeout(500)
+    bars = page.locator(".panel canvas").first.bounding_box()
+    assert bars
+    page.mouse.click(bars["x"] + 130, bars["y"] + 40)
+    page.wait_for_url("**/hunt?*")
+    expect(page.locator("#query")).to_have_value(re.compile(r'user\.name:"(root|canbo[12])"'))
+
+
+def test_a_dashboard_leaves_as_json_and_comes_in_again(opened: Opened, site: Site, tmp_path: Path) -> None:
+    page = opened.page
+    site.user("xuat-bang", "analyst")
+    opened.log_in("xuat-bang")
+    opened.show("/dashboards/ready-overview")
+    page.click("button[aria-label='Thêm thao tác']")
+    with page.expect_download() as saved:
+        page.click("[role=menuitem]:has-text('Xuất JSON')")
+    file = tmp_path / "bang.json"
+    file.write_bytes(saved.value.path().read_bytes())
+    assert all(isinstance(each["title"], str) for each in json.loads(file.read_text())["body"]["panels"])
+    opened.show("/dashboards")
+    page.click("button:has-text('Nhập tệp')")
+    page.set_input_files("dialog input[type=file]", file)
+    page.click("dialog button.main")
+    page.wait_for_url("**/dashboards/*")
+    expect(page.locator(".board .panel")).to_have_count(len(json.loads(file.read_text())["body"]["panels"]))
+    file.write_text("không phải")
+    opened.show("/dashboards")
+    page.click("button:has-text('Nhập tệp')")
+    page.set_input_files("dialog input[type=file]", file)
+    page.click("dialog button.main")
+    expect(page.locator("dialog [role=alert]")).to_contain_text("bang.json không phải là bảng theo dõi")
+
+
+def test_the_ready_dashboards_open_and_every_panel_answers(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("co-san")
+    opened.log_in("co-san")
+    names = sorted(path.stem for path in shipped_dashboards().glob("*.json"))
+    assert len(names) >= 8
+    for name in names:
+        opened.show(f"/dashboards/ready-{name}")
+        count = len(json.loads((shipped_dashboards() / f"{name}.json").read_text("utf-8"))["body"]["panels"])
+        bodies = page.locator(".panel-body")
+        expect(bodies).to_have_count(count)
+        expect(page.locator(".panel-body [role=status]")).to_have_count(0)
+        assert page.locator(".panel-body .fault").count() == 0, name
