@@ -114,6 +114,7 @@ const SITE: readonly Screen[] = [
     letter: "l",
     shows: screen(() => import("./screens/delivery")),
   },
+  { name: "audit", needs: "audit.read", icon: "audit", letter: "t", shows: screen(() => import("./screens/audit")) },
 ];
 
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
