@@ -115,6 +115,8 @@ const SITE: readonly Screen[] = [
     shows: screen(() => import("./screens/delivery")),
   },
   { name: "audit", needs: "audit.read", icon: "audit", letter: "t", shows: screen(() => import("./screens/audit")) },
+  { name: "users", needs: "users.manage", icon: "users", letter: "u", shows: screen(() => import("./screens/users")) },
+  { name: "tokens", needs: "tokens.manage", icon: "key", letter: "k", shows: screen(() => import("./screens/tokens")) },
 ];
 
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [
