@@ -15,7 +15,7 @@ def test_an_auditor_finds_rows_and_is_told_of_one_that_was_changed(opened_own: O
     with own.client(own.token("may-doc", "analyst")) as client:
         assert client.get("/api/v1/search/events", params={"q": 'message:"thất bại"'}).status_code == 200
     opened_own.log_in("soat-xet")
-    opened_own.press("g", "t")
+    page.click(".rail a:has-text('Nhật ký truy vết')")
     page.fill("main input[type=search]", "thất bại")
     page.press("main input[type=search]", "Enter")
     expect(opened_own.rows("audit")).to_have_count(1)

@@ -22,7 +22,7 @@ def test_an_administrator_adds_a_user_and_gives_rights(opened: Opened, site: Sit
     page = opened.page
     site.user("quan-tri", "admin")
     opened.log_in("quan-tri")
-    opened.press("g", "u")
+    page.click(".rail a:has-text('Người dùng')")
     page.click(".tabs a:has-text('Vai trò và nhóm')")
     page.click("button:has-text('Thêm nhóm')")
     page.fill("dialog input[name=name]", "so-y-te")
@@ -51,17 +51,19 @@ def test_an_administrator_adds_a_user_and_gives_rights(opened: Opened, site: Sit
     expect(sheet).to_contain_text("đã tắt")
     page.reload()
     expect(sheet).to_contain_text("đã tắt")
-    page.goto(f"{site.address}/users?open=quan-tri")
-    sheet.locator("button:has-text('Tắt tài khoản')").click()
-    page.click("dialog button.danger")  # the last who may manage users stays
+    opened.show("/users")
+    page.click("button:has-text('Thêm người dùng')")
+    page.fill("dialog input[name=name]", "Bình")  # the same name: refused, and what was filled in stays
+    page.click("dialog button.main")
     expect(page.locator("dialog .notice.fault")).to_be_visible()
+    expect(page.locator("dialog input[name=name]")).to_have_value("Bình")
 
 
 def test_a_token_is_shown_once_works_and_is_revoked(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("cap-ma", "admin")
     opened.log_in("cap-ma")
-    opened.press("g", "k")
+    page.click(".rail a:has-text('Mã truy cập')")
     page.click("button:has-text('Tạo mã truy cập')")
     page.fill("dialog input[name=name]", "bang-tin")
     page.check("dialog input[name='may alerts.read']")
