@@ -3,7 +3,7 @@
 import os
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ def program(made: Corridor, text: str, name: str = "run.sh") -> Path:
     file.write_text(text)
     file.chmod(0o755)
     return file
+
+
+@pytest.fixture(autouse=True)
+def _open_folders() -> Iterator[None]:
+    """A command that ran in this process closes what is made after it to others (`umask`); other users run these."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def test_a_program_gets_the_alert_as_json_and_its_words_are_kept(site: Callable[..., Corridor], tmp_path: Path) -> None:
@@ -115,7 +123,6 @@ def test_what_forks_without_end_is_bounded(site: Callable[..., Corridor], servic
         "#!/bin/sh\ni=0\nwhile [ $i -lt 400 ]; do sleep 20 & i=$((i+1)); done\necho survived\n",
         services / "forking", user=user, processes=30, timeout_seconds=5,
     )  # fmt: skip
-    os.umask(before)
     made.settings.data_dir.chmod(0o755)
     made.raise_alerts(alert(1))
     made.run()
@@ -126,7 +133,6 @@ def test_what_forks_without_end_is_bounded(site: Callable[..., Corridor], servic
 
 def test_it_runs_as_another_user_where_we_are_root(site: Callable[..., Corridor], services: Path) -> None:
     need(os.geteuid() == 0, "the right to become another user (root)")
-    before = os.umask(0o022)  # a command that ran in this process closes what is made after it to others
     made = site("#!/bin/sh\nid -un; id -gn; cat /etc/shadow\n", services / "another", user="nobody", processes=5000)
     made.settings.data_dir.chmod(0o755)
     made.raise_alerts(alert(1))
