@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from api.access import State, address_of, needs, noted
 from api.search import searching_of
@@ -42,6 +42,26 @@ class _Fits(BaseModel):
     start: Annotated[str | None, Field(alias="from", max_length=100)] = None
     end: Annotated[str | None, Field(alias="to", max_length=100)] = None
 
+    def times(self) -> tuple[int | None, int | None]:
+        """Return from when to when, in microseconds since 1970."""
+        since = q.moment(self.start, "from") if self.start else None
+        return since, q.moment(self.end, "to") if self.end else None
+
+
+class _GroupsFit(_Fits):
+    """Which groups, as `GET /alerts/groups` takes it: all their alerts are meant."""
+
+    entity: Annotated[str, Field(max_length=300)] = ""
+    owner: Annotated[str, Field(max_length=100)] = ""
+
+    def asked(self, sight: Sight) -> groups.Asked:
+        """Return it as the queue takes it."""
+        since, until = self.times()
+        statuses = life.statuses_of(self.status)
+        return groups.Asked(
+            statuses, self.level or "", self.rule, self.entity, self.owner, since, until, sight=sight
+        )  # fmt: skip
+
 
 class Change(BaseModel):
     """A status for some alerts."""
@@ -53,19 +73,22 @@ class Change(BaseModel):
     #: Of alerts, or of groups.
     ids: Annotated[list[Annotated[str, Field(max_length=24)]], Field(min_length=1, max_length=30_000)] | None = None
     fits: _Fits | None = None
+    groups_fit: _GroupsFit | None = None
 
-    def which(self, sight: Sight) -> life.Fits:
+    def which(self, state: Engine, sight: Sight) -> life.Fits:
         """Return the alerts that are meant, of those in sight.
 
         Raises:
-            HaidangError: neither ids nor what they must fit, or both.
+            HaidangError: not just one of ids, what alerts must fit, and what groups must fit.
         """
-        if (self.ids is None) == (self.fits is None):
+        if sum(each is not None for each in (self.ids, self.fits, self.groups_fit)) != 1:
             raise HaidangError("queue.which")
+        if self.groups_fit is not None:
+            with state.connect().execution_options(read_only=True) as connection:
+                return life.Fits(of_groups=groups.conditions(connection, self.groups_fit.asked(sight)), sight=sight)
         if self.fits is None:
             return life.Fits(ids=self.ids or (), sight=sight)
-        since = q.moment(self.fits.start, "from") if self.fits.start else None
-        until = q.moment(self.fits.end, "to") if self.fits.end else None
+        since, until = self.fits.times()
         statuses = life.statuses_of(self.fits.status)
         return life.Fits((), self.fits.level or "", self.fits.rule, statuses, since, until, sight=sight)
 
@@ -178,10 +201,11 @@ def alert_budget(
 
 @router.post("/changes")
 async def change_alerts(request: Request, state: State, user: _Changer, change: Change) -> Response:
-    """Give alerts a status: those of `ids`, or all that fit `fits`, without a limit. A verdict needs a note."""
+    """Give alerts a status: those of `ids`, all that fit `fits`, or those of all groups that fit
+    `groups_fit`, without a limit. A verdict needs a note."""
 
     def work() -> dict[str, Any]:
-        which = change.which(user.sight)
+        which = change.which(state, user.sight)
         return {"changed": life.change(state, which, change.status, change.note, user.name, address_of(request))}
 
     return await searching_of(request).answer(work)

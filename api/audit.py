@@ -28,13 +28,18 @@ async def list_audit(
     address: _Text = "",
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
+    text: _Text = "",
     before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> Response:
-    """Return rows, the newest first; times are ISO 8601 or `now-1h`. `next` is the `before` of the page after this."""
+    """Return rows, the newest first; times are ISO 8601 or `now-1h`; `text` is anywhere in them. `next` is the `before`
+    of the page after this, `total` how many fit: every look adds a row, so pages by `offset` need the same `before`."""
     columns = rows_of.c
     named = ((columns.who, who), (columns.action, action), (columns.address, address))
     fits: list[ColumnElement[bool]] = [column == value.replace("\x00", "") for column, value in named if value]
+    if text:
+        fits.append(audit.has_text(text.replace("\x00", "")))
     if start:
         fits.append(columns.time >= q.moment(start, "from") / 1_000_000)
     if end:
@@ -43,9 +48,9 @@ async def list_audit(
         fits.append(columns.id < before)
 
     def work() -> dict[str, Any]:
-        rows = audit.listed(state, fits, limit)
+        rows, total = audit.listed(state, fits, limit, offset), audit.counted(state, fits)
         noted(request, user.name, "audit_read", rows=len(rows))
-        return {"rows": rows, "next": rows[-1]["id"] if len(rows) == limit else None}
+        return {"rows": rows, "next": rows[-1]["id"] if len(rows) == limit else None, "total": total}
 
     return await searching_of(request).answer(work)
 

@@ -14,7 +14,20 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Engine, event, inspect, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Text,
+    cast,
+    event,
+    func,
+    inspect,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from pipeline.state import insert_new
 from pipeline.state.tables import audit, audit_head
@@ -130,9 +143,21 @@ def _unguarded(connection: Connection) -> tuple[str, ...]:
     return tuple(name for name in _TRIGGERS[connection.dialect.name] if name not in there)
 
 
-def listed(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int) -> list[dict[str, Any]]:
+def has_text(wanted: str) -> ColumnElement[bool]:
+    """Return a condition: a text is anywhere in a row; large and small letters are one (on SQLite those of ASCII)."""
+    columns = (audit.c.who, audit.c.address, audit.c.action, cast(audit.c.detail, Text))
+    return or_(*(column.icontains(wanted, autoescape=True) for column in columns))
+
+
+def counted(engine: Engine, fits: Sequence[ColumnElement[bool]]) -> int:
+    """Return how many rows fit."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return connection.scalar(select(func.count()).select_from(audit).where(*fits)) or 0
+
+
+def listed(engine: Engine, fits: Sequence[ColumnElement[bool]], limit: int, offset: int = 0) -> list[dict[str, Any]]:
     """Return rows that fit, the newest first."""
-    query = select(audit).where(*fits).order_by(audit.c.id.desc()).limit(limit)
+    query = select(audit).where(*fits).order_by(audit.c.id.desc()).limit(limit).offset(offset)
     with engine.connect().execution_options(read_only=True) as connection:
         return [_row_of(row) for row in connection.execute(query)]
 

@@ -76,3 +76,9 @@ def test_the_console_speaks_vietnamese() -> None:
     vietnamese = {key: text for key, text in catalogue("vi").items() if key not in _SAME}
     assert untranslated(vietnamese, catalogue("en")) == set()
     assert foreign_words(vietnamese) == {}
+
+
+def test_no_two_screens_have_the_same_letter() -> None:
+    letters = re.findall(r'letter: "(\w)"', (CONSOLE / "src" / "app.tsx").read_text("utf-8"))
+    assert len(letters) > 10
+    assert [letter for letter in letters if letters.count(letter) > 1] == []

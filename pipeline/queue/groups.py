@@ -63,6 +63,17 @@ class Asked:
         return found
 
 
+def conditions(connection: Connection, asked: Asked) -> list[ColumnElement[bool]]:
+    """Return which groups are asked for, as conditions."""
+    columns = alert_groups.c
+    wanted = asked.others(connection)
+    if asked.statuses:
+        wanted.append(columns.status.in_(asked.statuses))
+    if asked.level:
+        wanted.append(columns.level == asked.level)
+    return wanted
+
+
 def page(connection: Connection, asked: Asked) -> dict[str, Any]:
     """Return `total`, the groups of each status and level, what was kept out, and a page of `groups`."""
     columns = alert_groups.c
@@ -78,11 +89,7 @@ def page(connection: Connection, asked: Asked) -> dict[str, Any]:
         statuses[row.status] = statuses.get(row.status, 0) + row.groups
         if not asked.statuses or row.status in asked.statuses:
             levels[row.level] = levels.get(row.level, 0) + row.groups
-    wanted = list(others)
-    if asked.statuses:
-        wanted.append(columns.status.in_(asked.statuses))
-    if asked.level:
-        wanted.append(columns.level == asked.level)
+    wanted = conditions(connection, asked)
     total = levels.get(asked.level, 0) if asked.level else sum(levels.values())
     groups = _sorted(connection, asked, wanted) if total > asked.offset else []
     return {

@@ -47,6 +47,8 @@ class Fits:
     since: int | None = None
     until: int | None = None
     groups: Sequence[str] | None = None
+    #: Instead of all that: the alerts of the groups that fit these.
+    of_groups: Sequence[ColumnElement[bool]] | None = None
     sight: Sight = EVERYTHING
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -147,6 +149,14 @@ def _parts(engine: Engine, fits: Fits) -> Iterator[Sequence[str]]:
         yield from (single[start : start + _PART] for start in range(0, len(single), _PART))
         for group in groups:
             yield from _all(engine, [alerts.c.group_id == group])
+        return
+    if fits.of_groups is not None:
+        # all at once: what is changed in one part may decide which groups fit
+        which = select(alert_groups.c.id).where(*fits.of_groups)
+        query = select(alerts.c.id).where(alerts.c.group_id.in_(which), *fits.sight.of_alerts())
+        with engine.connect().execution_options(read_only=True) as connection:
+            held = list(connection.scalars(query.order_by(alerts.c.group_id, alerts.c.id)))
+        yield from (held[start : start + _PART] for start in range(0, len(held), _PART))
         return
     yield from _all(engine, fits.conditions())
 

@@ -67,6 +67,22 @@ def test_alerts_are_taken_and_judged_by_analysts(viewer: httpx.Client, both: tup
     assert analyst.get("/api/v1/alerts", params={"status": "gone"}).status_code == 400
 
 
+def test_all_alerts_of_the_groups_that_fit_are_judged(both: tuple[httpx.Client, httpx.Client]) -> None:
+    analyst, looking = both
+    level = {"level": "high", "entity": "host:may-1"}
+    before = analyst.get("/api/v1/alerts/groups", params=level).json()
+    assert before["total"] > 0
+    judge = {"status": "true_positive", "note": "seen", "groups_fit": level}
+    assert looking.post("/api/v1/alerts/changes", json=judge).status_code == 403
+    changed = analyst.post("/api/v1/alerts/changes", json=judge).json()["changed"]
+    assert changed == sum(each["count"] for each in before["groups"])
+    assert analyst.get("/api/v1/alerts/groups", params=level).json()["total"] == 0
+    mine = {"status": "new", "groups_fit": {"status": "true_positive", "owner": "a"}}
+    assert analyst.post("/api/v1/alerts/changes", json=mine).json()["changed"] == changed
+    for wrong in ({**judge, "fits": {}}, {**judge, "groups_fit": {"entity": "planet:mars"}}):
+        assert analyst.post("/api/v1/alerts/changes", json=wrong).status_code in (400, 404, 422), wrong
+
+
 def test_suppressions_are_made_listed_and_ended(both: tuple[httpx.Client, httpx.Client]) -> None:
     analyst, looking = both
     wanted = {"rule": "behaviour.*", "where": {"source.ip": "10.0.0.5"}, "reason": "a scanner", "days": 30}

@@ -269,6 +269,11 @@ def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
         first = client.get("/api/v1/audit", params={"who": name, "limit": 2}).json()
         then = client.get("/api/v1/audit", params={"who": name, "limit": 2, "before": first["next"]}).json()
         assert [row["id"] for row in first["rows"] + then["rows"]] == [row["id"] for row in rows]
+        by_place = client.get("/api/v1/audit", params={"who": name, "limit": 2, "offset": 1, "text": "R"}).json()
+        assert ([row["id"] for row in by_place["rows"]], by_place["total"]) == ([row["id"] for row in rows[1:]], 3)
+        found = client.get("/api/v1/audit", params={"who": name, "text": "USER.name:an"}).json()
+        assert (found["total"], found["rows"]) == (1, rows[2:])
+        assert client.get("/api/v1/audit", params={"who": name, "text": "%_"}).json()["total"] == 0
         assert client.get("/api/v1/search/events").status_code == 403
 
 

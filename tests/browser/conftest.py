@@ -15,6 +15,8 @@ from tests.api.sites import PASSWORD, Site, day, serving
 from tests.conftest import need
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+#: A machine that does other things, too, is slow.
+expect.set_options(timeout=15_000)
 #: What Chromium itself writes for an answer that says 4xx.
 _REFUSED = "Failed to load resource: the server responded with a status of 4"
 
@@ -88,30 +90,30 @@ def _filled(folder: Path):  # type: ignore[no-untyped-def]
 @pytest.fixture
 def opened(browser: Browser, site: Site) -> Iterator[Opened]:
     """The console of the module's site, not logged in."""
-    yield from _open(browser, site)
+    yield from opened_at(browser, site.address)
 
 
 @pytest.fixture
 def opened_own(browser: Browser, own: Site) -> Iterator[Opened]:
     """The console of a site of the test's own, not logged in."""
-    yield from _open(browser, own)
+    yield from opened_at(browser, own.address)
 
 
-def _open(browser: Browser, site: Site) -> Iterator[Opened]:
+def opened_at(browser: Browser, address: str) -> Iterator[Opened]:
     """Open a page; in the end nothing was loaded from elsewhere and nothing went wrong."""
     context = browser.new_context(
         locale="vi-VN", timezone_id="Asia/Ho_Chi_Minh", viewport={"width": 1280, "height": 800}
     )
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=site.address)
-    made = Opened(context.new_page(), site.address)
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+    made = Opened(context.new_page(), address)
     made.page.set_default_timeout(10_000)
     made.page.on(
         "request",
-        lambda asked: None if asked.url.startswith((site.address, "blob:")) else made.outside.append(asked.url),
+        lambda asked: None if asked.url.startswith((address, "blob:")) else made.outside.append(asked.url),
     )
     made.page.on("pageerror", lambda error: made.faults.append(str(error)))
     made.page.on("console", lambda said: made.faults.append(said.text) if said.type in ("error", "warning") else None)
-    made.page.goto(f"{site.address}/?lang=vi")
+    made.page.goto(f"{address}/?lang=vi")
     yield made
     assert made.outside == []
     assert [text for text in made.faults if not text.startswith(_REFUSED)] == []

@@ -42,7 +42,7 @@ def test_dead_messages_are_found_by_their_channel_and_sent_again(opened: Opened,
     page = opened.page
     site.user("truong-nhom", "lead")
     opened.log_in("truong-nhom")
-    opened.press("g", "l")
+    page.click(".rail a:has-text('Gửi cảnh báo')")
     expect(opened.rows("messages")).to_have_count(6)
     card = page.locator(".card", has_text="other")
     expect(card).to_contain_text("Lỗi 3 lần liền: no such file")

@@ -30,6 +30,20 @@ def test_a_lost_connection_is_said_and_what_is_known_stays(opened: Opened, site:
     opened.faults.clear()  # Chromium's own words about the connection
 
 
+def test_a_store_that_takes_too_long_is_told_and_asked_again(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("kho-cham")
+    opened.log_in("kho-cham")
+    slow = {"detail": "Kho tìm kiếm không trả lời trong 30 giây."}
+    page.route("**/api/v1/search/**", lambda route: route.fulfill(status=503, json=slow))
+    opened.show("/hunt?q=user.name:root")
+    expect(page.locator(".grid .notice.fault")).to_contain_text("Kho tìm kiếm không trả lời")
+    expect(page.locator(".grid .notice.fault")).to_contain_text("Trang tự thử lại")
+    page.unroute_all()
+    expect(page.locator(".grid .foot")).to_contain_text("40 dòng", timeout=20_000)
+    opened.faults.clear()  # Chromium's own words about 503
+
+
 def test_many_problems_bury_nothing(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("nhieu-loi")

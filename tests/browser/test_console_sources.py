@@ -15,7 +15,7 @@ def test_a_source_says_where_its_events_went(opened: Opened, site: Site) -> None
     page = opened.page
     site.user("xem-nguon")
     opened.log_in("xem-nguon")
-    opened.press("g", "s")
+    page.click(".rail a:has-text('Nguồn dữ liệu')")
     with site.client(site.token("xem-nguon-doc", "viewer")) as client:
         (row,) = client.get("/api/v1/sources").json()
     expect(opened.rows("sources")).to_have_count(1)

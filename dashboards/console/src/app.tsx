@@ -115,6 +115,16 @@ const SITE: readonly Screen[] = [
     letter: "l",
     shows: screen(() => import("./screens/delivery")),
   },
+  { name: "audit", needs: "audit.read", icon: "audit", letter: "t", shows: screen(() => import("./screens/audit")) },
+  { name: "users", needs: "users.manage", icon: "users", letter: "u", shows: screen(() => import("./screens/users")) },
+  { name: "tokens", needs: "tokens.manage", icon: "key", letter: "k", shows: screen(() => import("./screens/tokens")) },
+  {
+    name: "settings",
+    needs: "settings.read",
+    icon: "settings",
+    letter: "m",
+    shows: screen(() => import("./screens/settings")),
+  },
 ];
 
 const GROUPS: readonly (readonly [Key, readonly Screen[]])[] = [

@@ -45,7 +45,7 @@ export function judge(meant: Meant, status: "new" | "acknowledged" | "true_posit
 }
 
 async function change(meant: Meant, status: Status, note: string): Promise<void> {
-  const which = meant.fits ? { fits: meant.fits } : { ids: meant.ids };
+  const which = meant.fits ? { groups_fit: meant.fits } : { ids: meant.ids };
   const { changed } = await ask<{ changed: number }>("/alerts/changes", {
     method: "POST",
     body: { status, note, ...which },

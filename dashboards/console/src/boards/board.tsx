@@ -22,7 +22,7 @@ export function BoardView({ board, turn }: Shared) {
       {panels.map((panel) => (
         <section
           key={panel.id}
-          class="card panel"
+          class={`card panel ${panel.h <= 3 ? "flat" : ""}`}
           style={{ gridColumn: `${panel.x + 1} / span ${panel.w}`, gridRow: `${panel.y + 1} / span ${panel.h}` }}
         >
           <PanelHead panel={panel} board={board} />

@@ -16,6 +16,7 @@ import { except } from "../rulebook";
 import { may } from "../session";
 import { escalate, judge, suppress, type Meant } from "../triage";
 import { rich, spoken, t, word } from "../words";
+import { ProcessTree } from "./process_tree";
 import { EntityValue, StatusTag, type Group } from "./queue";
 
 interface Risk {
@@ -208,6 +209,8 @@ export function AlertDetail({ of: { group, alert }, onShow }: { of: Whole; onSho
   const description = spoken(alert, "rule.description"),
     response = spoken(alert, "rule.response");
   const risk = group?.risk;
+  const started = evidence.find((event) => event["process.pid"] || event["process.entity_id"]);
+  const process = started && String(started["event.id"] ?? "");
   return (
     <>
       {Boolean(description) && (
@@ -255,6 +258,7 @@ export function AlertDetail({ of: { group, alert }, onShow }: { of: Whole; onSho
           ))}
         </section>
       )}
+      {process && may("events.read") && <ProcessTree event={process} />}
       {risk && risk.parts.length > 0 && (
         <section>
           <h3>{t("alert.risk", { risk: number(risk.risk) })}</h3>

@@ -31,8 +31,8 @@ const SHARES = 5;
 const GROUPS_SHOWN = 100;
 /** What a line says of an event, the first that is there. */
 const SUMMARIES = [
-  "event.original",
   "message",
+  "event.original",
   "process.command_line",
   "url.original",
   "dns.question.name",

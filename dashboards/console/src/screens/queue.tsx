@@ -299,7 +299,7 @@ export default function Queue() {
             </span>
           ))}
       </div>
-      <Bulk list={list} allows={!entity && !owner}>
+      <Bulk list={list} allows>
         {changes && (
           <>
             <button type="button" class="small" onClick={doNext.acknowledge}>
@@ -353,8 +353,7 @@ export default function Queue() {
   );
 }
 
-/** Return what all that fit means to the API: alerts, not groups, so of open ones those that are open. */
-function fitting({ status, level, rule, from, to }: Record<string, string>): Record<string, string> {
-  const given = { status: status ?? "open", level, rule, from, to };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value)) as Record<string, string>;
+/** Return what all that fit means to the API: the groups that the list shows. */
+function fitting({ sort: _, ...asked }: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value));
 }
