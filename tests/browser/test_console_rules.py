@@ -54,6 +54,7 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
     opened.rows("rules").first.click()
     sheet = page.locator(".sheet")
     expect(sheet).to_contain_text("Việc cần làm trước tiên")
+    expect(sheet).to_contain_text(f"{len(site.events)} sự kiện của nguồn này trong 30 ngày qua")
     with site.client(site.token("chinh-luat-doc", "viewer")) as client:
         rule = client.get(f"/api/v1/rules/{ROOT_LOGIN}").json()
         expect(page).to_have_url(re.compile(rf"/rules/{rule['id']}\?"))
@@ -77,6 +78,10 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
         expect(sheet.locator(".exception")).to_contain_text("Máy quét của Sở")
         (made,) = client.get(f"/api/v1/rules/{ROOT_LOGIN}").json()["exceptions"]
         assert "192.0.2.7" in made["text"] and made["expires"]
+        found = client.get("/api/v1/rules/coverage").json()
+    page.click("nav.tabs a:has-text('Điểm mù')", position={"x": 20, "y": 10})
+    expect(page.locator("main")).to_contain_text(f"Luật không thể khớp ({found['counts']['blind']})")
+    expect(page.locator("main")).to_contain_text(f"Nguồn log chưa gửi gì ({len(found['silent'])})")
     page.click("nav.tabs a:has-text('Ngoại lệ')", position={"x": 20, "y": 10})
     expect(page.locator(".exception a")).to_have_text(TITLE)
     page.click(".exception button:has-text('Xoá')")
