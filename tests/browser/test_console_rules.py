@@ -1,10 +1,14 @@
 """Rules in the console: an analyst tunes one, a manager writes one, and what was done can be taken back."""
 
 import re
+import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import select, update
 
+from pipeline.state.tables import alerts
 from tests.api.sites import Site
 from tests.browser.conftest import Opened
 
@@ -134,3 +138,76 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     expect(page.locator(".change").first).to_contain_text("Quay lại bản cũ")
     with own.client(own.token("viet-luat-doc", "viewer")) as client:
         assert client.get("/api/v1/rules/11111111-2222-4333-8444-555555555555").status_code == 404
+
+
+def test_an_alert_leads_to_an_exception_of_its_rule(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("ngoai-le", "analyst")
+    with site.client(site.token("ngoai-le-doc", "viewer")) as client:
+        rule = client.get("/api/v1/rules/reverse_shell").json()["id"]
+    raised_by = alerts.c.rule_id == "rule-informational"
+    with site.engine.begin() as connection:  # as if a rule of the rulebook had raised it
+        alert, document = connection.execute(select(alerts.c.id, alerts.c.document).where(raised_by)).first()
+        changed = {**document, "rule.id": rule}
+        connection.execute(update(alerts).where(alerts.c.id == alert).values(rule_id=rule, document=changed))
+    opened.log_in("ngoai-le")
+    opened.show(f"/queue?open={alert}&status=all")
+    page.click(".sheet button[aria-label='Thêm thao tác']")
+    page.click("[role=menuitem]:has-text('Ngoại lệ cho luật này')")
+    expect(page.locator("dialog input[name='where host.name']")).to_have_value(document["host.name"])
+    page.fill("dialog textarea[name=reason]", "Máy trực của phòng")
+    page.click("dialog button[type=submit]")
+    expect(page.locator(".toast")).to_contain_text("Đã thêm ngoại lệ")
+    page.click(".sheet button[aria-label='Thêm thao tác']")
+    page.get_by_role("menuitem", name="Luật này", exact=True).click()
+    page.click(".sheet .tabs button:has-text('Ngoại lệ')")
+    expect(page.locator(".sheet .exception")).to_contain_text("Máy trực của phòng")
+    page.click(".sheet .exception button:has-text('Xoá')")
+    page.click("dialog button[type=submit]")
+    expect(page.locator(".sheet .exception")).to_have_count(0)
+
+
+def test_a_pack_is_looked_at_before_it_is_taken(opened_own: Opened, own: Site, tmp_path: Path) -> None:
+    page = opened_own.page
+    archive = tmp_path / "phong.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("rules/door.yml", DOOR)
+        made.writestr("rules/door.test.yml", VECTORS)
+        made.writestr(
+            "rules/broken.yml", DOOR.replace("id: 1", "id: 2").replace("Cửa", "Tủ").replace("|con", "|nope|con")
+        )
+    own.user("bo-luat", "admin")
+    opened_own.log_in("bo-luat")
+    opened_own.show("/rules?view=packs")
+    page.click("button:has-text('Thêm từ tệp')")
+    page.set_input_files("dialog input[type=file]", str(archive))
+    page.fill("dialog input[name=name]", "phong")
+    page.fill("dialog input[name=licence]", "DRL 1.1")
+    page.click("dialog button[type=submit]")
+    dialog = page.locator("dialog")
+    expect(dialog).to_contain_text("Thêm 1")
+    expect(dialog).to_contain_text("Không nạp được 1")
+    expect(dialog).to_contain_text("Đã chạy 2 mẫu thử")
+    with own.client(own.token("bo-luat-doc", "viewer")) as client:
+        assert client.get("/api/v1/rules/packs").json()["packs"] == []  # nothing is done yet
+        page.click("dialog button[type=submit]")
+        card = page.locator(".card:has-text('phong')")
+        expect(card).to_contain_text("DRL 1.1")
+        (pack,) = client.get("/api/v1/rules/packs").json()["packs"]
+        assert (pack["name"], pack["rules"]) == ("phong", 1)
+
+        with page.expect_download() as saved:
+            page.click("a:has-text('Tải bản sao lưu')")
+        saved.value.save_as(backup := tmp_path / "rules.haidang-backup")
+        card.locator("button:has-text('Xoá bộ luật')").click()
+        page.click("dialog button[type=submit]")
+        expect(page.locator(".empty")).to_contain_text("Chưa thêm bộ luật nào")
+        page.click("button:has-text('Khôi phục bộ luật')")
+        page.set_input_files("dialog input[type=file]", str(backup))
+        page.click("dialog button[type=submit]")
+        expect(dialog).to_contain_text("Thêm 1")
+        page.click("dialog button[type=submit]")
+        expect(card).to_contain_text("1 luật")
+    opened_own.show("/rules")
+    page.click(".refusals summary")
+    expect(page.locator(".refusals")).to_contain_text("Tủ bị cạy")

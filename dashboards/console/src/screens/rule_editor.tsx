@@ -302,7 +302,7 @@ const ofTests = ({ path }: Finding): boolean => /\.test\.ya?ml(:\d+)?$/.test(pat
 
 /**
  * Return the line of a finding, 0 where it has none: the one that YAML names, that of the vector that failed, that of
- * the word in quotation marks, or where the rule begins.
+ * a word in quotation marks, or where the rule begins.
  */
 export function lineOf({ path, text: says }: Finding, text: string): number {
   const lines = text.split("\n");
@@ -313,11 +313,12 @@ export function lineOf({ path, text: says }: Finding, text: string): number {
   if (list && nth) return lineOfItem(lines, list, Number(nth));
   const begins = Number(/:(\d+)$/.exec(path)?.[1] ?? 0);
   const quotedWords = [...says.matchAll(/'([^']{2,80})'/g)].map(([, word]) => word ?? "");
-  for (const word of quotedWords) {
-    const at = lines.findIndex((line, place) => place >= begins - 1 && hasWord(line, word));
-    if (at >= 0) return at + 1;
-  }
-  return begins;
+  // The word that stands in the fewest lines says best which one is meant.
+  const found = quotedWords
+    .map((word) => lines.flatMap((line, place) => (place >= begins - 1 && hasWord(line, word) ? [place + 1] : [])))
+    .filter((places) => places.length)
+    .sort((one, other) => one.length - other.length);
+  return found[0]?.[0] ?? begins;
 }
 
 function hasWord(line: string, word: string): boolean {

@@ -8,7 +8,6 @@ import { duration, number, plain } from "../format";
 import { question, type Filled } from "../parts/dialog";
 import { Icon } from "../parts/icon";
 import { CopyButton, Empty, Shown, Tag, When } from "../parts/marks";
-import { Item, MenuButton } from "../parts/popover";
 import { attempt, tell } from "../parts/toast";
 import { MODES, ModeTag, OWN, packName, type Mode } from "../rulebook";
 import { may } from "../session";
@@ -176,9 +175,10 @@ function PackCard({ of, onChange }: { of: Pack; onChange: () => void }) {
               {t("pack.update")}
             </button>
           )}
-          <MenuButton kind="small" icon="more" label={t("more")}>
-            {() => <Item icon="remove" says={t("pack.remove")} run={() => remove(of, onChange)} />}
-          </MenuButton>
+          <button type="button" class="small danger" onClick={() => remove(of, onChange)}>
+            <Icon name="remove" />
+            {t("pack.remove")}
+          </button>
         </div>
       )}
     </section>

@@ -1,6 +1,7 @@
 // A rule on stored events: what it would have said over a time, and why it says what it says of one event.
 
 import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer } from "../answers";
 import { ask, part, withValues } from "../api";
@@ -127,7 +128,7 @@ function Found({ of, rule }: { of: Result; rule: WholeRule | undefined }) {
 function Days({ of }: { of: Result["days"] }) {
   const most = Math.max(1, ...of.map(({ alerts }) => alerts));
   return (
-    <table class="days">
+    <table class="days dated">
       <caption class="small quiet">{t("rule.backtest.days", { zone })}</caption>
       <tbody>
         {of.map((each) => (
@@ -232,8 +233,12 @@ export function Explain({ rule }: { rule: WholeRule }) {
   const answer = useAnswer(id ? `${rule.id} ${id}` : null, (signal) =>
     ask<Explained>(`/rules/${part(rule.id)}/explain/${part(id)}`, { signal }),
   );
+  const section = useRef<HTMLElement>(null);
+  useEffect(() => {
+    if (answer.value) section.current?.scrollIntoView({ block: "nearest" });
+  }, [answer.value]);
   return (
-    <section class="stack">
+    <section class="stack" ref={section}>
       <h3>{t("rule.explain")}</h3>
       <form
         class="line"

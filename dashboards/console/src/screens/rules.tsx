@@ -11,7 +11,7 @@ import { Empty, LEVELS, Severity, Tag } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { attempt } from "../parts/toast";
 import { quoted } from "../query";
-import { MODES, ModeTag, packName, setMode, sourceOf, titleOf, type Mode, type Rule } from "../rulebook";
+import { fileOf, MODES, ModeTag, packName, setMode, sourceOf, titleOf, type Mode, type Rule } from "../rulebook";
 import { may } from "../session";
 import { t, word, type Key } from "../words";
 import { Editor } from "./rule_editor";
@@ -65,7 +65,7 @@ const COLUMNS: readonly Column<Rule>[] = [
     phone: "off",
     cell: (each) => <span class="raw">{sourceOf(each)}</span>,
   },
-  { id: "pack", says: t("rule.pack"), width: 112, phone: "off", cell: (each) => packName(each.pack_name) },
+  { id: "pack", says: t("rule.pack"), width: 136, phone: "off", cell: (each) => packName(each.pack_name) },
   {
     id: "kind",
     says: t("rule.kind"),
@@ -290,7 +290,7 @@ function Refusals({ of }: { of: Listed["refused"] }) {
       <ul class="stack">
         {of.slice(0, 200).map((each, place) => (
           <li key={place} class="small">
-            <b>{each.rule || each.path.split("/").at(-1)}</b> <Tag>{each.path.split("/").at(-1)}</Tag>
+            {each.rule && <b>{plain(each.rule)}</b>} <Tag>{fileOf(each.path)}</Tag>
             <div class="wrap">{plain(each.reason)}</div>
           </li>
         ))}
