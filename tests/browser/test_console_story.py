@@ -1,5 +1,5 @@
 """A day's story on a site that runs: an attack comes in, is triaged, hunted, made a rule of, escalated and put on a
-dashboard. Its pictures are those of the docs: `HAIDANG_SCREENS=docs pytest tests/browser/test_console_story.py`.
+dashboard. Its pictures are those of the docs: `SCREENS=docs pytest tests/browser/test_console_story.py`.
 """
 
 import os
@@ -66,7 +66,7 @@ def _send(site: Site, text: str) -> None:
 @pytest.fixture
 def picture(told: Opened, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Take pictures; into the docs where somebody asks for it. The docs have the same ones as were taken."""
-    folder = _DOCS if os.environ.get("HAIDANG_SCREENS") == "docs" else tmp_path / "screens"
+    folder = _DOCS if os.environ.get("SCREENS") == "docs" else tmp_path / "screens"
     folder.mkdir(exist_ok=True)
     taken: set[str] = set()
 
@@ -185,11 +185,11 @@ def _make_a_rule(told: Opened, picture: Callable[[str], None]) -> None:
     page = told.page
     told.show("/rules")
     page.click("text=Viết luật mới")
-    boxes = page.locator(".editor textarea")
+    boxes = page.locator(".rule-editor textarea")
     boxes.nth(0).fill(_RULE.replace("selection:", "selektion:"))
     boxes.nth(1).fill("")
     page.click("button:has-text('Kiểm tra')")
-    expect(page.locator(".editor")).to_contain_text("selection")
+    expect(page.locator(".rule-editor")).to_contain_text("selection")
     expect(page.locator("button:has-text('Lưu luật')")).to_be_disabled()
     boxes.nth(0).fill(_RULE)
     page.click("button:has-text('Kiểm tra')")

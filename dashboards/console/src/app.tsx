@@ -65,6 +65,14 @@ const WORK: readonly Screen[] = [
     hidden: true,
   },
   {
+    name: "suppressions",
+    needs: "suppressions.read",
+    icon: "bell",
+    letter: "",
+    shows: screen(() => import("./screens/suppressions")),
+    hidden: true,
+  },
+  {
     name: "account",
     needs: "",
     icon: "account",

@@ -3,11 +3,14 @@
 import { useSignal } from "@preact/signals";
 import { useAnswer } from "../answers";
 import { ask, part } from "../api";
+import { number, plain } from "../format";
 import { question, type Field } from "../parts/dialog";
-import { Shown, Tag } from "../parts/marks";
-import { tell } from "../parts/toast";
+import { Icon } from "../parts/icon";
+import { Shown, Tag, When } from "../parts/marks";
+import { attempt, tell } from "../parts/toast";
+import { roleSays } from "../rights";
 import { meet, person } from "../session";
-import { t } from "../words";
+import { t, word } from "../words";
 import { CodeField, Codes, FactorDrawing } from "./log_in";
 
 interface Open {
@@ -94,7 +97,7 @@ export default function Account() {
         <section class="card stack">
           <h2>{person.value?.name}</h2>
           <p class="quiet">
-            {t("account.role", { role: person.value?.role ?? "" })}
+            {t("account.role", { role: roleSays(person.value?.role ?? "") })}
             {person.value?.limited && ` · ${t("account.limited")}`}
           </p>
           <div class="line">
@@ -142,40 +145,114 @@ export default function Account() {
             </>
           )}
         </section>
-        <section class="card stack">
-          <h2>{t("account.sessions")}</h2>
-          <Shown of={sessions}>
-            {(found) => (
-              <ul class="stack">
-                {found.sessions.map((each) => (
-                  <li key={each.id} class="line apart">
-                    <span>
-                      {each.address} <span class="small quiet">{each.agent.slice(0, 60)}</span>
-                      {each.id === found.this && (
-                        <>
-                          {" "}
-                          <Tag kind="accent">{t("account.this_session")}</Tag>
-                        </>
-                      )}
-                    </span>
-                    {each.id !== found.this && (
-                      <button
-                        type="button"
-                        class="small"
-                        onClick={() =>
-                          void ask(`/me/sessions/${part(each.id)}`, { method: "DELETE" }).then(() => sessions.again())
-                        }
-                      >
-                        {t("account.end_session")}
-                      </button>
-                    )}
-                  </li>
-                ))}
-              </ul>
-            )}
-          </Shown>
-        </section>
       </div>
+      <section class="card stack">
+        <h2>{t("account.sessions")}</h2>
+        <Shown of={sessions}>
+          {({ sessions: open, this: own }) => (
+            <>
+              {open.length > 1 && (
+                <div class="line">
+                  <button
+                    type="button"
+                    onClick={() =>
+                      endOthers(
+                        open.map(({ id }) => id).filter((id) => id !== own),
+                        () => sessions.again(),
+                      )
+                    }
+                  >
+                    {t("account.end_others")}
+                  </button>
+                </div>
+              )}
+              <table class="fields rows-table loose">
+                <thead>
+                  <tr>
+                    <th>{t("account.session.where")}</th>
+                    <th class="roomy">{t("account.session.since")}</th>
+                    <th>{t("account.session.seen")}</th>
+                    <th />
+                  </tr>
+                </thead>
+                <tbody>
+                  {open.map((each) => (
+                    <tr key={each.id}>
+                      <td title={plain(each.agent)}>
+                        {each.address} <span class="quiet">{agentSays(each.agent)}</span>
+                      </td>
+                      <td class="roomy">
+                        <When at={each.created * 1000} />
+                      </td>
+                      <td>
+                        <When at={each.seen * 1000} short />
+                      </td>
+                      <td class="right">
+                        {each.id === own ? (
+                          <Tag kind="accent">{t("account.this_session")}</Tag>
+                        ) : (
+                          <button
+                            type="button"
+                            class="small"
+                            onClick={() => void attempt(() => end(each.id)).then(() => sessions.again())}
+                          >
+                            {t("account.end_session")}
+                          </button>
+                        )}
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </>
+          )}
+        </Shown>
+      </section>
+      <section class="card stack">
+        <h2>{t("account.may")}</h2>
+        <ul class="ticks">
+          {person.value?.permissions.map((each) => (
+            <li key={each}>
+              <Icon name="check" /> {word("permission", each)}
+            </li>
+          ))}
+        </ul>
+      </section>
     </>
   );
+}
+
+const end = (id: string): Promise<void> => ask(`/me/sessions/${part(id)}`, { method: "DELETE" });
+
+function endOthers(ids: readonly string[], done: () => void): void {
+  question({
+    title: t("account.end_others"),
+    does: t("account.end_others"),
+    danger: true,
+    says: <p>{t("account.end_others.help", { count: number(ids.length) })}</p>,
+    work: async () => {
+      for (const id of ids) await end(id);
+      done();
+    },
+  });
+}
+
+const BROWSERS = [
+  ["Edge", /Edg\//],
+  ["Firefox", /Firefox\//],
+  ["Chrome", /Chrome\//],
+  ["Safari", /Safari\//],
+] as const;
+const SYSTEMS = [
+  ["Windows", /Windows/],
+  ["Android", /Android/],
+  ["iOS", /iPhone|iPad/],
+  ["macOS", /Mac OS/],
+  ["Linux", /Linux/],
+] as const;
+
+/** Name the browser and the system of a user agent; one of another kind as it is, cut. */
+function agentSays(agent: string): string {
+  const named = (of: readonly (readonly [string, RegExp])[]) => of.find(([, sign]) => sign.test(agent))?.[0];
+  return [named(BROWSERS), named(SYSTEMS)].filter(Boolean).join(" · ") || plain(agent.slice(0, 60));
 }

@@ -343,7 +343,7 @@ export default function Queue() {
           />
         }
         foot={
-          found && found.kept_out > 0 ? (
+          found && may("suppressions.read") ? (
             <a href={addressOf("suppressions")}>{t("queue.kept_out", { count: number(found.kept_out) })}</a>
           ) : null
         }

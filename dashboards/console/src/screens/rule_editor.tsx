@@ -155,7 +155,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           {t("rule.save")}
         </button>
       </header>
-      <div class="editor">
+      <div class="rule-editor">
         <div class="stack">
           <label class="line">
             <span class="small quiet">{t("rule.file")}</span>
