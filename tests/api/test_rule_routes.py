@@ -57,6 +57,7 @@ def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.C
         "/api/v1/rules/exceptions", json={"rule": NAME, "where": {"source.ip": "192.0.2.7"}, "reason": "scanner"}
     ).json()
     assert client.get(f"/api/v1/rules/{NAME}").json()["exceptions"][0]["id"] == made["id"]
+    assert client.get(f"/api/v1/rules/{NAME}").json()["fields"] == shown["fields"]  # source.ip is not looked for
     listed = client.get("/api/v1/rules/exceptions").json()
     assert [each["id"] for each in listed["exceptions"]] == [made["id"]]
     assert listed["titles"][shown["id"]]["title"] == shown["title"]
