@@ -136,6 +136,14 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.select_option("select[aria-label='Bộ luật']", "own")
     expect(opened_own.rows("rules")).to_have_count(1)
 
+    opened_own.show("/rules?view=edit")  # another one by the same title would be written over it
+    text.fill(DOOR.replace("id: 1", "id: 3"))
+    vectors.fill(VECTORS)
+    page.click("button:has-text('Kiểm tra')")
+    save.click()
+    expect(page.locator("dialog")).to_contain_text("Đã có luật “Cửa bị cạy” trong tệp cua_bi_cay.yml")
+    opened_own.press("Escape")
+
     opened_own.show("/rules?view=history")
     page.click("li:has-text('Như lúc cài đặt') button")
     expect(page.locator("dialog")).to_contain_text("Lưu luật tự viết")

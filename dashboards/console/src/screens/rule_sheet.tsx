@@ -52,13 +52,17 @@ export function RuleSheet({ id, onClose, onChange }: Props) {
     answer.again();
     onChange();
   };
+  const gone = () => {
+    onClose();
+    onChange();
+  };
   const tabs = TABS.filter((each) => each !== "trial" || may("events.read"));
   return (
     <Sheet
       onClose={onClose}
       title={rule ? plain(titleOf(rule)) : answer.fault ? id : t("loading")}
       meta={rule && <Meta of={rule} />}
-      actions={rule && <Actions of={rule} onClose={onClose} onChange={changed} />}
+      actions={rule && <Actions of={rule} onGone={gone} onChange={changed} />}
     >
       {answer.fault?.status === 404 ? (
         <Empty says={t("rule.built_in")} next={t("rule.built_in.next")} />
@@ -116,7 +120,7 @@ function Meta({ of }: { of: WholeRule }) {
   );
 }
 
-function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void; onChange: () => void }) {
+function Actions({ of, onGone, onChange }: { of: WholeRule; onGone: () => void; onChange: () => void }) {
   const before = of.set_by?.mode ?? null;
   return (
     <>
@@ -169,7 +173,7 @@ function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void
             <Icon name="edit" />
             {t("rule.edit")}
           </a>
-          <button type="button" class="danger" onClick={() => remove(of, onClose, onChange)}>
+          <button type="button" class="danger" onClick={() => remove(of, onGone)}>
             <Icon name="remove" />
             {t("remove")}
           </button>
@@ -179,7 +183,7 @@ function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void
   );
 }
 
-function remove(of: WholeRule, onClose: () => void, onChange: () => void): void {
+function remove(of: WholeRule, onGone: () => void): void {
   question({
     title: t("rule.remove"),
     does: t("rule.remove"),
@@ -188,8 +192,7 @@ function remove(of: WholeRule, onClose: () => void, onChange: () => void): void 
     work: async () => {
       await ask(`/rules/${part(of.id)}`, { method: "DELETE" });
       tell(t("rule.removed", { rule: titleOf(of) }));
-      onClose();
-      onChange();
+      onGone();
     },
   });
 }

@@ -4,6 +4,7 @@ import { addressOf, adjust, chosen, go, place } from "../address";
 import { useAnswer } from "../answers";
 import { ask, withValues } from "../api";
 import { number, plain } from "../format";
+import { useKeys } from "../keys";
 import { useListing } from "../listing";
 import { Bulk, Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
@@ -176,6 +177,7 @@ function List() {
     list.again();
     known.again(true);
   };
+  useKeys([{ keys: "r", says: "key.refresh", run: changed }]);
   const counts = known.value?.counts;
   const every = counts ? MODES.reduce((sum, each) => sum + counts[each], 0) : 0;
   const refused = known.value?.refused ?? [];
