@@ -89,21 +89,19 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
     expect(page.locator(".empty")).to_contain_text("Chưa có ngoại lệ nào")
 
 
-def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site) -> None:
-    page = opened_own.page
-    own.user("viet-luat", "admin")
-    opened_own.log_in("viet-luat")
-    opened_own.show("/rules?view=edit")
+def test_what_is_wrong_with_a_rule_is_told_at_its_line(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("sua-luat", "admin")
+    opened.log_in("sua-luat")
+    opened.show("/rules?view=edit")
     text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
-    save = page.locator("header button.main")
-
     text.fill(DOOR.replace("  - attack.t1200", "  - [attack.t1200"))
     page.click("button:has-text('Kiểm tra')")
     finding = page.locator(".finding.fault")
     expect(finding).to_have_count(1)
     expect(finding).to_contain_text("Luật dòng 6")
     expect(page.locator(".numbers .error")).to_have_text(["6"])
-    expect(save).to_be_disabled()
+    expect(page.locator("header button.main")).to_be_disabled()
 
     text.fill(DOOR.replace("condition: selection", "condition: selektion"))
     page.click("button:has-text('Kiểm tra')")
@@ -120,6 +118,16 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.click("button:has-text('Kiểm tra')")
     expect(page.locator(".notice.good")).to_be_visible()
 
+
+def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("viet-luat", "admin")
+    opened_own.log_in("viet-luat")
+    opened_own.show("/rules?view=edit")
+    text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
+    save = page.locator("header button.main")
+    text.fill(DOOR)
+    vectors.fill(VECTORS)
     page.click("button:has-text('Chạy thử:')")
     failed = sum("thất bại" in str(event.get("message")) for event in own.events)
     expect(page.locator(".card .number")).to_have_text(str(failed))
