@@ -142,7 +142,13 @@ export default function Delivery() {
               ))}
             </div>
           ) : (
-            <Empty says={t("delivery.no_channels")} next={t("delivery.no_channels.next")} />
+            <Empty says={t("delivery.no_channels")} next={t("delivery.no_channels.next")}>
+              {may("settings.change") && (
+                <a class="button" href={addressOf("settings", { view: "file" })}>
+                  {t("screen.settings")}
+                </a>
+              )}
+            </Empty>
           )
         }
       </Shown>

@@ -49,6 +49,7 @@ export default function HealthScreen() {
 /** All is well, or what is not and where it is mended. */
 function Standing({ of }: { of: Health }) {
   const told = toldOf(of.problems);
+  if (!Object.keys(of.stages).length && !told.length) return null; // the table says that nothing runs
   return (
     <>
       <p class={`status ${told.length ? "attention" : "good"}`} role="status">
@@ -245,7 +246,7 @@ function Channels({ of }: { of: readonly Channel[] }) {
     <section class="card">
       <header>
         <h2>{t("health.channels")}</h2>
-        <a href={addressOf("delivery")}>{t("overview.all")}</a>
+        {of.length > 0 && <a href={addressOf("delivery")}>{t("overview.all")}</a>}
       </header>
       {of.length ? (
         <ul class="rows">

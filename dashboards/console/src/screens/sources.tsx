@@ -233,7 +233,7 @@ export default function Sources() {
         columns={COLUMNS}
         onOpen={({ source }) => adjust({ open: source }, Boolean(open))}
         empty={<Empty says={t(text ? "source.none_here" : "source.none")} next={t("source.none.next")} />}
-        foot={found.value && <Sums of={found.value} />}
+        foot={found.value?.length ? <Sums of={found.value} /> : null}
       />
       {open && <SourceSheet name={open} onClose={() => adjust({ open: "", minutes: "" })} />}
     </>
