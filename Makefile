@@ -10,9 +10,11 @@ run: .venv/run dashboards/console/dist/index.html ## install and start everythin
 test: .venv/dev dashboards/console/dist/index.html ## check and test everything (installs what the tests need)
 	@$(BIN)/python -m tests.needs && $(BIN)/python tests/run.py
 check: .venv/dev dashboards/console/node_modules ## style, types, import layers only
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(NPM) run --silent check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(MAKE) --silent checkconsole
 format: .venv/dev dashboards/console/node_modules ## put the code into its style
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix . && $(NPM) run --silent format
+coverage: .venv/dev dashboards/console/dist/index.html ## the same tests, and which lines they ran
+	@$(BIN)/python -m tests.needs && $(BIN)/python tests/run.py --coverage
 nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of other random input; a million inputs for each decoder and the sensor
 	@$(BIN)/python -m tests.fuzz
 	@$(BIN)/python -m tests.fuzz_packets
@@ -31,6 +33,8 @@ lock: .venv/dev          ## renew the lock files
 wheel: .venv/dev dashboards/console/dist/index.html ## build the wheel
 	@$(BIN)/python -m build --wheel --no-isolation
 console: dashboards/console/dist/index.html ## build the web console
+checkconsole: dashboards/console/node_modules
+	@$(NPM) run --silent check
 clean:           ## remove what was made here (never data)
 	@rm -rf .venv dist dashboards/console/dist dashboards/console/node_modules .mypy_cache .ruff_cache .pytest_cache .coverage*
 
@@ -49,4 +53,4 @@ dashboards/console/node_modules: dashboards/console/package-lock.json .venv/run
 	@$(NPM) ci && touch $@
 dashboards/console/dist/index.html: $(CONSOLE) dashboards/console/node_modules
 	@echo "Building the console." && $(NPM) run --silent build -- --logLevel=warn && touch $@
-.PHONY: help run test check format nightly chaos chaosdelivery bench lock wheel console clean
+.PHONY: help run test coverage check checkconsole format nightly chaos chaosdelivery bench lock wheel console clean

@@ -19,7 +19,7 @@ from detectors.rulebook import backtest, hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
-from detectors.rulebook.listing import listed, shown
+from detectors.rulebook.listing import listed, shown, titles_of
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
 from pipeline.identity.users import User
@@ -60,6 +60,15 @@ class RuleFiles(_Body):
     """Rule files and their vectors (`name.test.yml`): names and texts."""
 
     files: Annotated[dict[_Text, Annotated[str, Field(max_length=MAX_FILE)]], Field(min_length=1, max_length=100)]
+
+
+class Draft(_Body):
+    """A rule file that is not in the rulebook, or says something else there; times as of a backtest."""
+
+    text: Annotated[str, Field(max_length=MAX_FILE)]
+    start: Annotated[str | None, Field(alias="from", max_length=100)] = None
+    end: Annotated[str | None, Field(alias="to", max_length=100)] = None
+    time_zone: Annotated[str, Field(max_length=100)] = "UTC"
 
 
 class RollBack(_Body):
@@ -117,10 +126,17 @@ def history(
 
 
 @router.get("/exceptions")
-def exceptions(state: State, _user: RuleReader) -> dict[str, Any]:
-    """Return the exceptions."""
-    book = revisions.current(state).book
-    return {"exceptions": [each.model_dump() for each in book.exceptions.values()]}
+async def exceptions(request: Request, _user: RuleReader) -> Response:
+    """Return the exceptions, and how the rules are called that they name."""
+
+    def work() -> dict[str, Any]:
+        loaded = loaded_of(request)
+        found = [each.model_dump() for each in loaded.revision.book.exceptions.values()]
+        named = {name for each in found for name in each["rules"]}
+        titles = {rule.id: titles_of(rule) for rule in loaded.every if rule.id in named}
+        return {"exceptions": found, "titles": titles}
+
+    return await _answer(request, work)
 
 
 @router.post("/check")
@@ -216,19 +232,36 @@ async def backtest_rule(
     It ends after `limit` events or after seconds; then `bounded` says which, and only what is not after `until` was
     looked at. Times are ISO 8601 or `now-7d`.
     """
-    bounds = {name: value for name, value in (("gte", start), ("lte", end)) if value}
-    span = [{"range": {q.TIME: bounds}}] if bounds else []
 
     def work() -> dict[str, Any]:
         rulebook = rulebook_of(request, user)
         subject = backtest.subject(rulebook.loaded, rulebook.find(identifier))
-        settings = request.app.state.settings.detectors
-        return backtest.run(
-            reader_of(request), subject, span, limits_of(settings), backtest.Bounds(limit, _MOST_SECONDS),
-            zone=_zone(time_zone),
-        ).as_json()  # fmt: skip
+        return _tried(request, subject, (start, end), limit, time_zone)
 
     return await _answer(request, work)
+
+
+@router.post("/backtest")
+async def backtest_draft(
+    request: Request, body: Draft, user: RuleChanger, _searcher: Annotated[User, Depends(needs("events.read"))]
+) -> Response:
+    """Say what the first rule of a file that is not saved yet would have said of stored events; nothing is changed."""
+
+    def work() -> dict[str, Any]:
+        subject = backtest.subject_of_text(rulebook_of(request, user).loaded, body.text)
+        return _tried(request, subject, (body.start, body.end), _MOST_EVENTS, body.time_zone)
+
+    return await _answer(request, work)
+
+
+def _tried(
+    request: Request, subject: backtest.Subject, span: tuple[str | None, str | None], limit: int, time_zone: str
+) -> dict[str, Any]:
+    bounds = {name: value for name, value in zip(("gte", "lte"), span, strict=True) if value}
+    return backtest.run(
+        reader_of(request), subject, [{"range": {q.TIME: bounds}}] if bounds else [],
+        limits_of(request.app.state.settings.detectors), backtest.Bounds(limit, _MOST_SECONDS), zone=_zone(time_zone),
+    ).as_json()  # fmt: skip
 
 
 def _hits(state: Engine, user: User, days: int) -> dict[str, tuple[int, int]]:

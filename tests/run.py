@@ -2,7 +2,8 @@
 
 The fast tests run in three processes side by side: those that compute (with the few slow ones among them, for which
 there is time meanwhile), those of the API and of what is sent, and the rest, which talk to others and look at the clock.
-The slow ones run in two: those of a whole site, and the others. What each says is printed when it has ended.
+The slow ones run in three: those of a whole site, those in a browser, and the others. What each says is printed when it
+has ended. `--coverage` measures which lines ran, too (`make coverage`); that takes a third longer.
 """
 
 import os
@@ -14,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _BIN = Path(sys.executable).parent
-_PYTEST = [_BIN / "coverage", "run", "-m", "pytest", "-q"]
+_COVERAGE = "--coverage" in sys.argv
+_PYTEST = [*([_BIN / "coverage", "run", "-m"] if _COVERAGE else [_BIN / "python", "-m"]), "pytest", "-q"]
 #: Tests that need a processor and, but for a few, nothing else.
 _COMPUTING = (
     "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
@@ -24,6 +26,8 @@ _COMPUTING = (
 _ANSWERING = ("tests/api", "tests/response")
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
+#: Those that look at the console in a real browser.
+_LOOKING = "tests/browser"
 #: Tests of a whole running site; some of them run beside the other slow ones, so that both take as long.
 _WHOLE = "tests/e2e"
 _BESIDE = ("tests/e2e/test_e2e_services.py", "tests/e2e/test_e2e_indicators.py")
@@ -38,7 +42,7 @@ def _whole_but(places: Sequence[str]) -> list[str]:
 #: The commands of a step run side by side.
 _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
-    ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"]]),
+    ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"], ["make", "--silent", "checkconsole"]]),
     (
         "tests",
         [
@@ -51,14 +55,16 @@ _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
         "slow tests",
         [
             [*_PYTEST, "-m", "slow", _WHOLE, *(f"--ignore={place}" for place in _BESIDE)],
-            [*_PYTEST, "-m", "slow", *_OTHERS, *(f"--ignore={place}" for place in _whole_but(_BESIDE))],
+            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}"]
+            + [f"--ignore={place}" for place in _whole_but(_BESIDE)],
+            [*_PYTEST, "-m", "slow", _LOOKING],
         ],
     ),
 )
 
 
 def main() -> int:
-    """Run every step, then show the coverage."""
+    """Run every step; the first that fails ends the run."""
     root = Path(__file__).parent.parent
     for old in root.glob(".coverage*"):
         old.unlink()
@@ -69,14 +75,15 @@ def main() -> int:
         _say(f"== {name}: {'good' if good else 'FAILED'} ({time.monotonic() - started:.0f} s)")
         if not good:
             return 1
-    subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
-    subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
+    if _COVERAGE:
+        subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
+        subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
     return 0
 
 
 def _run(root: Path, commands: Sequence[Sequence[Path | str]]) -> bool:
     """Run the commands side by side; the first speaks at once, the others when it is done."""
-    environment = {**os.environ, "COVERAGE_PROCESS_START": str(root / "pyproject.toml")}
+    environment = {**os.environ, **({"COVERAGE_PROCESS_START": str(root / "pyproject.toml")} if _COVERAGE else {})}
     first, *others = [[str(part) for part in command] for command in commands]
     with tempfile.TemporaryDirectory() as folder:
         running = []

@@ -33,6 +33,7 @@ from detectors.sigma.ruleset import compiler_of
 from detectors.sigma.view import texts
 from pipeline import bus
 from pipeline.event import Event, decode, parse_time
+from pipeline.messages import HaidangError
 from pipeline.store import EVENTS, Reader
 from pipeline.store import query as q
 
@@ -135,6 +136,23 @@ def subjects_of_file(loaded: Loaded, path: Path) -> tuple[list[Subject], list[Re
     refused = [each for each in rules.refused if each.path == str(path) and not each.reason.endswith(again)]
     found = [rule for rule in rules.every if rule.path == str(path) and rule not in rules.silent]
     return [Subject(rule, filters.pairs(rule), ALERT, filters.of(rule)) for rule in found], refused
+
+
+def subject_of_text(loaded: Loaded, text: str) -> Subject:
+    """Return the first rule of a file that lies nowhere yet.
+
+    Raises:
+        HaidangError: it holds none, or its rule is refused.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "draft.yml"
+        path.write_text(text, "utf-8")
+        subjects, refused = subjects_of_file(loaded, path)
+    if refused:
+        raise HaidangError("rulebook.draft_refused", reason="; ".join(each.reason for each in refused))
+    if not subjects:
+        raise HaidangError("rulebook.draft_empty")
+    return subjects[0]
 
 
 def run(

@@ -75,6 +75,18 @@ def covered(reader: Reader, rules: Iterable[AnyRule], days: float) -> list[Cover
     return [_correlation(looked, each) if isinstance(each, Correlation) else _rule(looked, each) for each in rules]
 
 
+def fields_of(rule: Rule) -> list[Field]:
+    """Return the fields that a rule reads, in the order of its detection, those with the same keys once."""
+    return _once(_fields(rule.node))
+
+
+def looked_for(rule: Rule) -> list[Field]:
+    """Return the fields in which a rule looks for something, so not those that it, or an exception, only asks under a
+    `not`.
+    """
+    return _once(_fields(rule.node, Not))
+
+
 def _rule(looked: "_Looked", rule: Rule) -> Covered:
     there = looked.source(rule.route)
     if not there.events:
@@ -82,7 +94,7 @@ def _rule(looked: "_Looked", rule: Rule) -> Covered:
     codes = necessary_texts(rule.node, _CODE)
     if codes and not there.occur(codes):
         return Covered(rule, UNSEEN, there.events, rule.logsource, codes=tuple(sorted(codes)))
-    missing = tuple(each for each in _once(_fields(rule.node)) if not there.fills(each))
+    missing = tuple(each for each in fields_of(rule) if not there.fills(each))
     found = tuple(Missing(each.name, each.keys) for each in missing)
     state = SEEING if not missing else PARTLY if _may(rule.node, {each.keys for each in missing})[0] else BLIND
     return Covered(rule, state, there.events, rule.logsource, found)
@@ -201,13 +213,15 @@ def _paths(path: str, value: Any, depth: int) -> Iterator[str]:
             yield from _paths(f"{path}.{name}", each, depth - 1)
 
 
-def _fields(node: Any) -> Iterator[Field]:
-    """Yield the fields that a node and the nodes below it read."""
+def _fields(node: Any, leaves_out: type | tuple[()] = ()) -> Iterator[Field]:
+    """Yield the fields that a node and the nodes below it read; nodes of a type may be left out."""
+    if isinstance(node, leaves_out):
+        return
     for name in ("field", "other"):
         if isinstance(on := getattr(node, name, None), Field) and on.keys:
             yield on
     for child in _children(node):
-        yield from _fields(child)
+        yield from _fields(child, leaves_out)
 
 
 def _children(node: Any) -> tuple[Any, ...]:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from detectors.rulebook.book import ALERT
+from detectors.rulebook.coverage import looked_for
 from detectors.rulebook.loading import Loaded
 from detectors.rulebook.vectors import vector_path
 from detectors.sigma import Correlation, Rule
+from detectors.sigma.correlation import base_rules
 
 Hits = Mapping[str, tuple[int, int]]
 
@@ -37,11 +39,11 @@ def entry(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
     """Return what a list says of a rule."""
     alerts, observed = hits.get(rule.id, (0, 0))
     return {
-        "id": rule.id, "title": rule.title, "title_vi": rule.extra.get("title_vi"), "level": rule.level,
+        "id": rule.id, **titles_of(rule), "level": rule.level,
         "status": rule.status, "tags": list(rule.tags), "mode": loaded.modes.get(rule.id, ALERT),
         "silent": rule in loaded.rules.silent, "pack": loaded.of_pack.get(rule.id, ""),
         "pack_name": _pack_name(loaded, rule), "kind": "correlation" if isinstance(rule, Correlation) else "rule",
-        "alerts": alerts, "observed": observed,
+        "logsource": _log_source(rule), "alerts": alerts, "observed": observed,
     }  # fmt: skip
 
 
@@ -54,6 +56,11 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
         **entry(loaded, rule, hits),
         "description": rule.description, "description_vi": rule.extra.get("description_vi"), "author": rule.author,
         "references": list(rule.references), "falsepositives": list(rule.falsepositives), "extra": rule.extra,
+        "fields": list(dict.fromkeys(key for base in base_rules([rule]) for on in looked_for(base) for key in on.keys)),
+        "parts": [
+            {"id": part.rule.id, **titles_of(part.rule)}
+            for part in (rule.parts if isinstance(rule, Correlation) else ())
+        ],
         "path": str(path), "text": path.read_text("utf-8-sig"),
         "tests": tests.read_text("utf-8-sig") if tests.is_file() else None,
         "set_by": mode.model_dump() if mode else None,
@@ -62,6 +69,17 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
             if rule.id in each.rules or "any" in each.rules
         ],
     }  # fmt: skip
+
+
+def titles_of(rule: Rule | Correlation) -> dict[str, Any]:
+    """Return what a rule is called, in each language."""
+    return {"title": rule.title, "title_vi": rule.extra.get("title_vi")}
+
+
+def _log_source(rule: Rule | Correlation) -> dict[str, str]:
+    """Return the log source; of a correlation the one of the rules that it refers to, where they have the same."""
+    found = [base.logsource for base in base_rules([rule])]
+    return found[0] if found and all(each == found[0] for each in found) else {}
 
 
 def _pack_name(loaded: Loaded, rule: Rule | Correlation) -> str:

@@ -42,12 +42,12 @@ def read_list(data: bytes) -> tuple[list[Asset], list[str]]:
     head = text.partition("\n")[0]
     divider = max(",;\t", key=head.count)
     rows = csv.reader(io.StringIO(text), delimiter=divider)
-    columns = _columns(next(rows, []))
-    if not {"mac", "ip", "name"} & columns.keys():
-        raise HaidangError("devices.list_no_key", head=head.strip()[:200])
     found: dict[str, Asset] = {}
     wrong: list[str] = []
     try:
+        columns = _columns(next(rows, []))
+        if not {"mac", "ip", "name"} & columns.keys():
+            raise HaidangError("devices.list_no_key", head=head.strip()[:200])
         for number, cells in enumerate(rows, 2):
             if len(found) >= MAX_ASSETS:
                 raise HaidangError("devices.list_too_many", limit=MAX_ASSETS)

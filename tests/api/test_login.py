@@ -1,6 +1,5 @@
 """Who gets in, for how long, and what a guesser learns: nothing."""
 
-import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -102,7 +101,7 @@ def test_attempts_at_the_same_time_do_not_pass_the_lock(site: Site) -> None:
 
 
 def test_unknown_names_take_as_long_as_known_ones(site: Site) -> None:
-    for number in range(3):
+    for number in range(7):
         site.user(f"lan{number}")
 
     def seconds(name: str) -> float:
@@ -111,8 +110,9 @@ def test_unknown_names_take_as_long_as_known_ones(site: Site) -> None:
         return time.perf_counter() - started
 
     seconds("warm")
-    known = statistics.median(seconds(f"lan{number}") for number in range(3))
-    unknown = statistics.median(seconds(f"khong-co-{number}") for number in range(3))
+    # the quickest of each: a machine that does other things, too, makes some slow
+    known = min(seconds(f"lan{number}") for number in range(7))
+    unknown = min(seconds(f"khong-co-{number}") for number in range(7))
     assert 0.5 < known / unknown < 2  # without the check of a password there would be 1 : 20
 
 

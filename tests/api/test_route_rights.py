@@ -86,6 +86,7 @@ RIGHTS = {
     "POST /rules/exceptions": "rules.change", "DELETE /rules/exceptions/{identifier}": "rules.change",
     "POST /rules/roll-back": "rules.manage", "GET /rules/{identifier}": "rules.read",
     "DELETE /rules/{identifier}": "rules.manage", "GET /rules/{identifier}/backtest": "events.read rules.change",
+    "POST /rules/backtest": "events.read rules.change",
     "GET /rules/{identifier}/explain/{event}": "events.read rules.read",
     "GET /devices": "devices.read", "GET /devices/one": "devices.read", "PUT /devices/one": "devices.change",
     "DELETE /devices/one": "devices.change", "POST /devices/import": "devices.change", "GET /c2": "devices.read",

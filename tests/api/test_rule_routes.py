@@ -40,6 +40,7 @@ def test_rules_are_listed_found_and_shown_whole(client: httpx.Client) -> None:
     shown = client.get(f"/api/v1/rules/{NAME}").json()
     assert shown["mode"] == "alert"
     assert "logsource:" in shown["text"]
+    assert shown["logsource"] == {"product": "linux", "service": "sshd"} and "message" in shown["fields"]
     assert "hits:" in shown["tests"]
     assert client.get("/api/v1/rules/no such rule").status_code == 404
     packs = client.get("/api/v1/rules/packs").json()
@@ -54,6 +55,9 @@ def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.C
         "/api/v1/rules/exceptions", json={"rule": NAME, "where": {"source.ip": "192.0.2.7"}, "reason": "scanner"}
     ).json()
     assert client.get(f"/api/v1/rules/{NAME}").json()["exceptions"][0]["id"] == made["id"]
+    listed = client.get("/api/v1/rules/exceptions").json()
+    assert [each["id"] for each in listed["exceptions"]] == [made["id"]]
+    assert listed["titles"][shown["id"]]["title"] == shown["title"]
     assert client.delete(f"/api/v1/rules/exceptions/{made['id']}").status_code == 200
     history = client.get("/api/v1/rules/history").json()["revisions"]
     assert [each["action"] for each in history][:3] == ["unexcept", "except", "observe"]
@@ -100,6 +104,19 @@ def test_a_rule_is_tried_on_stored_events(served: Site, client: httpx.Client) ->
     assert client.get("/api/v1/rules/no such rule/backtest").status_code == 404
     with served.client(served.token(f"viewer {time.time_ns()}", "viewer")) as viewer:
         assert viewer.get(f"/api/v1/rules/{NAME}/backtest").status_code == 403
+
+
+def test_a_rule_is_tried_on_stored_events_before_it_is_saved(client: httpx.Client) -> None:
+    text = client.get(f"/api/v1/rules/{NAME}").json()["text"]
+    wider = text.replace("Accepted ", "Đăng nhập").replace(" for root from ", "root")
+    assert wider != text
+    made = client.post("/api/v1/rules/backtest", json={"text": wider, "time_zone": "Asia/Ho_Chi_Minh"}).json()
+    assert made["rule.name"] == "Direct SSH log-in as root" and 0 < made["alerts"] <= made["events"]
+    assert sum(each["alerts"] for each in made["days"]) == made["alerts"]
+    assert client.get(f"/api/v1/rules/{NAME}").json()["text"] == text
+    for broken in ("title: x", "", "title: [", wider.replace("condition: selection", "condition: nothing")):
+        answer = client.post("/api/v1/rules/backtest", json={"text": broken})
+        assert answer.status_code == 400 and answer.json()["detail"], answer.text
 
 
 @pytest.mark.parametrize(

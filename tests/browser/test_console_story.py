@@ -1,5 +1,5 @@
 """A day's story on a site that runs: an attack comes in, is triaged, hunted, made a rule of, escalated and put on a
-dashboard. Its pictures are those of the docs: `HAIDANG_SCREENS=docs pytest tests/browser/test_console_story.py`.
+dashboard. Its pictures are those of the docs: `SCREENS=docs pytest tests/browser/test_console_story.py`.
 """
 
 import os
@@ -66,7 +66,7 @@ def _send(site: Site, text: str) -> None:
 @pytest.fixture
 def picture(told: Opened, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Take pictures; into the docs where somebody asks for it. The docs have the same ones as were taken."""
-    folder = _DOCS if os.environ.get("HAIDANG_SCREENS") == "docs" else tmp_path / "screens"
+    folder = _DOCS if os.environ.get("SCREENS") == "docs" else tmp_path / "screens"
     folder.mkdir(exist_ok=True)
     taken: set[str] = set()
 
@@ -172,18 +172,29 @@ def test_a_day_at_the_console(  # noqa: PLR0915 - a day is long
     assert "203.0.113.45" in saved.value.path().read_text("utf-8-sig")
 
     # and every other screen
-    for name in ("dashboards", "network", "devices", "indicators", *_SITE):
+    for name in ("dashboards", "network", "devices", "indicators", "rules", *_SITE):
         told.show(f"/{name}")
         expect(page.locator("main .quiet[role=status], .waits")).to_have_count(0)
         picture(name)
 
 
-_SITE = ("sources", "health", "delivery", "users", "audit")
+_SITE = ("sources", "health", "delivery", "users", "tokens", "settings", "audit")
 
 
 def _make_a_rule(told: Opened, picture: Callable[[str], None]) -> None:
-    made = told.page.evaluate(
-        "(text) => fetch('/api/v1/rules', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({files: {'ke-toan.yml': text}})}).then(a => a.text())",
-        _RULE,
-    )
-    print(made)
+    page = told.page
+    told.show("/rules")
+    page.click("text=Viết luật mới")
+    boxes = page.locator(".rule-editor textarea")
+    boxes.nth(0).fill(_RULE.replace("selection:", "selektion:"))
+    boxes.nth(1).fill("")
+    page.click("button:has-text('Kiểm tra')")
+    expect(page.locator(".rule-editor")).to_contain_text("selection")
+    expect(page.locator("button:has-text('Lưu luật')")).to_be_disabled()
+    boxes.nth(0).fill(_RULE)
+    page.click("button:has-text('Kiểm tra')")
+    expect(page.locator("button:has-text('Lưu luật')")).to_be_enabled()
+    picture("rule-edit")
+    page.click("button:has-text('Lưu luật')")
+    page.click("dialog button.main")
+    expect(page.locator(".toast")).to_be_visible()

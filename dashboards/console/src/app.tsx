@@ -104,6 +104,7 @@ const ASSETS: readonly Screen[] = [
     letter: "i",
     shows: screen(() => import("./screens/indicators")),
   },
+  { name: "rules", needs: "rules.read", icon: "shield", letter: "r", shows: screen(() => import("./screens/rules")) },
 ];
 
 const SITE: readonly Screen[] = [

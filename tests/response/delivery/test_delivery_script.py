@@ -3,7 +3,7 @@
 import os
 import pwd
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,14 @@ def program(made: Corridor, text: str, name: str = "run.sh") -> Path:
     file.write_text(text)
     file.chmod(0o755)
     return file
+
+
+@pytest.fixture(autouse=True)
+def _open_folders() -> Iterator[None]:
+    """A command that ran in this process closes what is made after it to others (`umask`); other users run these."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 def test_a_program_gets_the_alert_as_json_and_its_words_are_kept(site: Callable[..., Corridor], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 // The page's colours as charts take them; they follow light and dark.
 
 import { computed } from "@preact/signals";
+import { LEVELS } from "../parts/marks";
 import { preferences } from "../session";
 import type { Colours } from "./options";
 
@@ -20,5 +21,6 @@ export const colours = computed<Colours>(() => {
     surface: of("surface"),
     accent: of("accent"),
     series: isDark ? DARK : LIGHT,
+    levels: Object.fromEntries(LEVELS.map((level) => [level, of(level)])),
   };
 });

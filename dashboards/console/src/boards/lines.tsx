@@ -7,17 +7,20 @@ import { clockAt, plain, tick, zone } from "../format";
 import { t } from "../words";
 import { colours } from "./colours";
 import type { Series } from "./data";
+import { colourOf } from "./options";
 
 interface Props {
   times: readonly number[];
   series: readonly Series[];
+  /** What values are called, where that is not what they are. */
+  words?: Record<string, string>;
   area: boolean;
   write: (value: number) => string;
   onSpan: (from: number, to: number) => void;
   label: string;
 }
 
-export default function Lines({ times, series, area, write, onSpan, label }: Props) {
+export default function Lines({ times, series, words = {}, area, write, onSpan, label }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const now = colours.value;
   useEffect(() => {
@@ -57,10 +60,10 @@ export default function Lines({ times, series, area, write, onSpan, label }: Pro
               value: (_: unknown, at: number | null) =>
                 at ? `${clockAt(at * 1000)?.hour}:${clockAt(at * 1000)?.minute} ${zone}` : "",
             },
-            ...series.map(({ name }, place) => {
-              const stroke = now.series[place % now.series.length] ?? now.accent;
+            ...series.map(({ name, field }, place) => {
+              const stroke = colourOf(field, name, now) ?? now.series[place % now.series.length] ?? now.accent;
               return {
-                label: plain(name).slice(0, 40),
+                label: plain(words[name] ?? name).slice(0, 40),
                 stroke,
                 width: 1.5,
                 ...(area ? { fill: `${stroke}33` } : {}),

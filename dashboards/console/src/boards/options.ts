@@ -14,6 +14,16 @@ export interface Colours {
   surface: string;
   series: string[];
   accent: string;
+  /** Of values that have a colour of their own everywhere: levels. */
+  levels: Record<string, string>;
+}
+
+/** Fields whose values have such colours. */
+const COLOURED = new Set(["rule.level"]);
+
+/** Return the colour that a value has everywhere; none for most. */
+export function colourOf(field: string | undefined, value: string, colours: Colours): string | undefined {
+  return field && COLOURED.has(field) ? colours.levels[value] : undefined;
 }
 
 /** What pressing a part of the drawing asks for: values of the panel's fields, in their order. */
@@ -32,6 +42,10 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
   const named = (key: string) => plain(data.words[key] ?? key);
   const cut = (key: string) =>
     named(key).length > NAME_LENGTH ? `${named(key).slice(0, NAME_LENGTH - 1)}…` : named(key);
+  const coloured = (value: string) => {
+    const color = colourOf(panel.fields[0], value, colours);
+    return color ? { color } : {};
+  };
   const tooltip = {
     renderMode: "richText",
     confine: true,
@@ -86,7 +100,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
         series: [
           {
             type: "bar",
-            data: data.cells.map(({ value }) => value),
+            data: data.cells.map((cell) => ({ value: cell.value, itemStyle: coloured(keyOf(cell)) })),
             label: {
               show: true,
               position: "right",
@@ -109,6 +123,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
           name,
           data: each,
           barCategoryGap: "12%",
+          itemStyle: coloured(name),
         })),
       };
     case "pie":
@@ -133,10 +148,13 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
         series: [
           {
             type: "pie",
-            radius: ["40%", "64%"],
+            radius: ["34%", "54%"],
             center: ["27%", "50%"],
-            data: data.cells.map((cell) => ({ name: keyOf(cell), value: cell.value })),
-            itemStyle: { borderColor: colours.surface, borderWidth: 2 },
+            data: data.cells.map((cell) => ({
+              name: keyOf(cell),
+              value: cell.value,
+              itemStyle: { borderColor: colours.surface, borderWidth: 2, ...coloured(keyOf(cell)) },
+            })),
             label: { show: false },
           },
         ],

@@ -111,7 +111,8 @@ function Kind({ panel, data, onPress, onOpen }: KindProps) {
         <Suspense fallback={null}>
           <Lines
             times={data.times}
-            series={data.series.map((each) => ({ ...each, name: data.words[each.name] ?? each.name }))}
+            series={data.series}
+            words={data.words}
             area={panel.kind === "area"}
             write={says}
             onSpan={chooseSpan}

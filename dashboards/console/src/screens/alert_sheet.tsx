@@ -12,6 +12,7 @@ import { Item, MenuButton } from "../parts/popover";
 import { Sheet } from "../parts/sheet";
 import { Value } from "../parts/value";
 import { quoted } from "../query";
+import { except } from "../rulebook";
 import { may } from "../session";
 import { escalate, judge, suppress, type Meant } from "../triage";
 import { rich, spoken, t, word } from "../words";
@@ -161,6 +162,13 @@ export function Actions({ of: { group, alert }, onChange }: { of: Whole; onChang
             {may("suppressions.change") && (
               <Item icon="minus" says={t("triage.suppress")} run={() => suppress(rule, whereOf(alert), onChange)} />
             )}
+            {may("rules.change") && OF_RULEBOOK.test(rule) && (
+              <Item
+                icon="minus"
+                says={t("rule.except.this")}
+                run={() => except({ id: rule, title: name, fields: [] }, whereOf(alert), onChange)}
+              />
+            )}
             {may("rules.read") && <Item icon="shield" says={t("alert.rule")} href={addressOf("rules", {}, rule)} />}
             {may("events.read") && (
               <Item
@@ -183,6 +191,9 @@ export function Actions({ of: { group, alert }, onChange }: { of: Whole; onChang
     </>
   );
 }
+
+/** The ids of rules; what is built in has names (`scan.ports`). */
+const OF_RULEBOOK = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 
 /** What an alert may be told by, for a suppression. */
 function whereOf(alert: Document): Record<string, string> {

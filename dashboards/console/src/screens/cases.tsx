@@ -10,6 +10,7 @@ import { useListing } from "../listing";
 import { marks } from "../live";
 import { question, type Field } from "../parts/dialog";
 import { Fields, type Document } from "../parts/fields";
+import { Clocks, type Clock } from "../parts/clocks";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { CopyButton, Empty, Fault, LEVELS, Severity, Tag, When } from "../parts/marks";
@@ -18,13 +19,6 @@ import { attempt, tell } from "../parts/toast";
 import { Value } from "../parts/value";
 import { may, person } from "../session";
 import { t, word, type Key } from "../words";
-
-interface Clock {
-  clock: "notice" | "report";
-  due: string;
-  state: "running" | "soon" | "late" | "done" | "done_late";
-  done: string | null;
-}
 
 interface Case {
   id: number;
@@ -138,22 +132,6 @@ const COLUMNS: readonly Column<Case>[] = [
     cell: ({ created }) => <When at={created} />,
   },
 ];
-
-const CLOCK_KINDS = { running: "", soon: "attention", late: "fault", done: "good", done_late: "attention" } as const;
-
-/** The law's terms: how long there is left, or how late it is. */
-function Clocks({ of }: { of: readonly Clock[] }) {
-  return (
-    <>
-      {of.map(({ clock, state, due, done }) => (
-        <Tag key={clock} kind={CLOCK_KINDS[state]}>
-          {t(`case.clock.${clock}`)}:{" "}
-          {done ? t(state === "done" ? "case.clock.done" : "case.clock.done_late") : ago(due)}
-        </Tag>
-      ))}
-    </>
-  );
-}
 
 export default function Cases() {
   return place.value.rest ? <One key={place.value.rest} id={Number(place.value.rest)} /> : <All />;

@@ -7,6 +7,7 @@ import { ask } from "../api";
 import { duration, number, short } from "../format";
 import { healthOf, isLasting, isSending, SENDING_MINUTES, sentencesOf, sourcesOf } from "../health";
 import { marks } from "../live";
+import { Clocks, type Clock } from "../parts/clocks";
 import { Histogram } from "../parts/histogram";
 import { Icon } from "../parts/icon";
 import { Empty, Fault, LEVELS, Severity, Shown, When } from "../parts/marks";
@@ -31,6 +32,7 @@ interface CaseRow {
   id: number;
   title: string;
   level: string;
+  clocks: Clock[];
 }
 
 const PROBLEMS_SHOWN = 3;
@@ -283,7 +285,7 @@ function Cases() {
         {({ cases }) =>
           cases.length ? (
             <ul class="rows">
-              {cases.map(({ id, title, level }) => (
+              {cases.map(({ id, title, level, clocks }) => (
                 <li key={id}>
                   <a class="row-link" href={addressOf("cases", {}, String(id))}>
                     <Severity level={level} />
@@ -291,6 +293,9 @@ function Cases() {
                       #{id} {title}
                     </span>
                   </a>
+                  <div class="line small">
+                    <Clocks of={clocks} />
+                  </div>
                 </li>
               ))}
             </ul>
