@@ -43,6 +43,7 @@ clean:           ## remove what was made here (never data)
 	@echo "Installing into .venv; this takes about a minute."
 	@$(PYTHON) -m venv .venv || { echo "Python's venv is missing; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@mkdir -p dashboards/console/dist # the package names it, and it is not built yet
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . && touch $@
 .venv/dev: .venv/run requirements-dev.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock && touch $@
