@@ -80,3 +80,12 @@ def test_who_may_only_read_finds_no_button_that_changes(opened: Opened, site: Si
     opened.show("/delivery?channel=program")
     expect(opened.rows("messages")).to_have_count(3)
     expect(opened.page.locator("button:has-text('Gửi thử'), button:has-text('Gửi lại')")).to_have_count(0)
+
+
+def test_problems_of_channels_lead_there_for_who_may_see_them(opened: Opened, site: Site) -> None:
+    site.user("khong-xem-kenh", "viewer")
+    opened.log_in("khong-xem-kenh")
+    expect(opened.page.locator(".notice", has_text="Kênh gửi other")).to_be_visible()
+    expect(opened.page.locator(".notice a")).to_have_count(0)
+    with site.client(site.log_in("khong-xem-kenh")) as client:
+        assert client.get("/api/v1/delivery/channels").status_code == 403

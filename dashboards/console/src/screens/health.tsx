@@ -7,6 +7,7 @@ import { healthOf, stageWord, toldOf, type Canary, type Channel, type Health, ty
 import { marks } from "../live";
 import { Icon } from "../parts/icon";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
+import { Problem } from "../parts/problem";
 import { Sheet } from "../parts/sheet";
 import { rich, t, word } from "../words";
 
@@ -56,15 +57,8 @@ function Standing({ of }: { of: Health }) {
         <Icon name={told.length ? "alert" : "check"} />{" "}
         <span>{told.length ? t("health.problems", { count: number(told.length) }) : t("health.well")}</span>
       </p>
-      {told.map(({ says, screen, values }, place) => (
-        <div key={place} class="notice attention">
-          <span>{rich(says)}</span>
-          {screen !== "health" && word("screen", screen) !== screen && (
-            <a class="button small" href={addressOf(screen, values)}>
-              {t("health.to", { screen: word("screen", screen) })}
-            </a>
-          )}
-        </div>
+      {told.map((each) => (
+        <Problem key={each.says} of={each} />
       ))}
     </>
   );
