@@ -21,8 +21,8 @@ _Channel = Annotated[Text, Field(max_length=63)]
 _Status = Literal["", "waiting", "joined", "sent", "dead", "dropped"]
 
 
-class Again(Body):
-    """Messages to send again: those of `ids`, or `all` that are dead (of `channel`)."""
+class Meant(Body):
+    """Messages to send again or to give up: those of `ids`, or `all` that are dead (of `channel`)."""
 
     ids: Annotated[list[Annotated[Text, Field(max_length=32)]], Field(max_length=10_000, default_factory=list)]
     all: bool = False
@@ -58,16 +58,24 @@ def list_messages(
 
 
 @router.post("/resend")
-def resend(request: Request, state: State, user: _Changer, again: Again) -> dict[str, int]:
+def resend(request: Request, state: State, user: _Changer, meant: Meant) -> dict[str, int]:
     """Send messages again, under their own ids; those of channels that are no more stay as they are."""
-    settings: Settings = request.app.state.settings
-    names = [channel.name for channel in settings.channels]
-    if bool(again.ids) == again.all:
-        raise HaidangError("delivery.which")
-    if again.channel and again.channel not in names:
-        raise HaidangError("delivery.no_channel", name=again.channel, known=", ".join(names) or "-")
-    count = book.resend(state, names, again.ids, again.all, again.channel, user.name, address_of(request))
-    return {"messages": count}
+    names = _names_for(request, meant)
+    if meant.channel and meant.channel not in names:
+        raise HaidangError("delivery.no_channel", name=meant.channel, known=", ".join(names) or "-")
+    given = (names, meant.ids, meant.all, meant.channel, user.name, address_of(request))
+    return {"messages": book.resend(state, *given)}
+
+
+@router.post("/drop")
+def drop(request: Request, state: State, user: _Changer, meant: Meant) -> dict[str, int]:
+    """Give up messages that are dead, and those that wait for channels that are no more; their receipts stay."""
+    names = _names_for(request, meant)
+    known = book.known_channels(state, names)
+    if meant.channel and meant.channel not in known:
+        raise HaidangError("delivery.no_channel", name=meant.channel, known=", ".join(known) or "-")
+    given = (names, meant.ids, meant.all, meant.channel, user.name, address_of(request))
+    return {"messages": book.drop(state, *given)}
 
 
 @router.post("/channels/{name}/test", status_code=202)
@@ -87,3 +95,11 @@ def test_channel(
     with state.begin() as connection:
         note(connection, user.name, address_of(request), "channel_tested", channel=name, alert=alert)
     return {"alert": alert, "message": message}
+
+
+def _names_for(request: Request, meant: Meant) -> list[str]:
+    """Return the channels of the settings, where it is clear which messages are meant."""
+    if bool(meant.ids) == meant.all:
+        raise HaidangError("delivery.which")
+    settings: Settings = request.app.state.settings
+    return [channel.name for channel in settings.channels]

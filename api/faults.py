@@ -61,7 +61,7 @@ _STATUSES = {
     "rights.in_use": 409, "rights.too_much": 403, "token.unknown": 404, "token.exists": 409,
     "cases.none": 404, "cases.no_entry": 404, "cases.closed": 409, "cases.not_closed": 409, "cases.elsewhere": 409,
     "cases.too_long": 413, "cases.no_room": 413, "cases.full": 413,
-    "delivery.no_channel": 404, "delivery.no_message": 404, "delivery.waits_already": 409,
+    "delivery.no_channel": 404, "delivery.no_message": 404, "delivery.waits_already": 409, "delivery.not_dead": 409,
     "delivery.of_gone_channel": 409, "delivery.not_running": 503, "queue.no_alert": 404, "suppressions.none": 404,
     "devices.no_device": 404, "devices.nothing_by_hand": 404, "devices.list_too_long": 413,
     "devices.list_too_many": 413,

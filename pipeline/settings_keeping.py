@@ -43,13 +43,16 @@ _NO_SETTINGS = ("HAIDANG_CONFIG", "HAIDANG_DATA_DIR", SUPERVISOR_VARIABLE)
 
 def standing(engine: Engine, settings: Settings) -> dict[str, Any]:
     """Return the file as it is: `text` without secrets, its `digest`, whether it may be written here and else why not,
-    the settings that variables override, and the texts that were there, the newest first."""
+    the settings that variables override, those that are in the file and not yet in force (`waiting`: null where the
+    file has faults), and the texts that were there, the newest first."""
     file = settings_file()
     text = _text_of(file)
     why_not = _why_not(file, settings)
-    told: dict[str, Any] = {"text": None, "fault": None}
+    told: dict[str, Any] = {"text": None, "fault": None, "waiting": None}
     try:
         told["text"] = texts.hidden(text)
+        new, _ = read_settings()
+        told["waiting"] = texts.changes(settings, new) if new is not None else None
     except HaidangError as error:
         told["fault"] = str(error)
     return {

@@ -84,7 +84,12 @@ def test_receipts_are_read_by_analysts_and_sent_again_by_who_leads(own: Site) ->
         assert lead.post("/api/v1/delivery/resend", json={"ids": ["msg_no"]}).status_code == 404
         assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).json() == {"messages": 1}
         assert lead.post("/api/v1/delivery/resend", json={"ids": [dead[0]["id"]]}).status_code == 409
-        assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "other"}).json() == {"messages": 2}
+        assert analyst.post("/api/v1/delivery/drop", json={"all": True}).status_code == 403
+        assert lead.post("/api/v1/delivery/drop", json={}).status_code == 400
+        assert lead.post("/api/v1/delivery/drop", json={"ids": [dead[0]["id"]]}).status_code == 409  # it waits again
+        assert lead.post("/api/v1/delivery/drop", json={"all": True, "channel": "nope"}).status_code == 404
+        assert lead.post("/api/v1/delivery/drop", json={"ids": [dead[1]["id"]]}).json() == {"messages": 1}
+        assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "other"}).json() == {"messages": 1}
         assert lead.post("/api/v1/delivery/resend", json={"all": True, "channel": "nope"}).status_code == 404
         assert analyst.get("/api/v1/delivery/messages", params={"status": "dead"}).json()["messages"] == []
         assert analyst.get("/api/v1/delivery/messages", params={"status": "odd"}).status_code == 422

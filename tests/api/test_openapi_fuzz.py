@@ -20,7 +20,7 @@ _EXAMPLES = 200 if _LONG else 4
 #: Routes that look at what is sent, or do nothing where nothing fits, and so may leave no row in the audit.
 _MAY_CHANGE_NOTHING = {
     "POST /search/{collection}", "POST /rules/check", "POST /rules/packs/preview", "POST /rules/restore/preview",
-    "POST /rules/test", "POST /alerts/changes", "POST /delivery/resend", "POST /cases/{case}/alerts",
+    "POST /rules/test", "POST /alerts/changes", "POST /delivery/resend", "POST /delivery/drop", "POST /cases/{case}/alerts",
     "POST /settings/check",
 }  # fmt: skip
 #: An answer that has no end.

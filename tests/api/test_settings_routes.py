@@ -72,6 +72,9 @@ def test_the_file_is_shown_without_secrets_and_with_what_overrides_it(admin: htt
     assert now["text"] == _TEXT.replace(_SECRET, "[secret 1]")
     assert {"variable": "HAIDANG_API__PORT", "setting": "api.port"} in now["overridden"]
     assert now["history"] == []
+    waits = [each for each in now["waiting"] if each["setting"].startswith("store.")]
+    assert {"setting": "store.password", "before": "", "after": "…"} in waits
+    assert _SECRET not in str(waits)
 
 
 def test_a_text_is_looked_at_with_lines_and_what_it_would_change(admin: httpx.Client, file: Path) -> None:

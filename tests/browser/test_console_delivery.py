@@ -58,7 +58,12 @@ def test_dead_messages_are_found_by_their_channel_and_sent_again(opened: Opened,
     expect(sheet).to_contain_text("Đang chờ")
     expect(opened.rows("messages")).to_have_count(2)
     opened.press("Escape")
-    page.click("button:has-text('Gửi lại 2 tin không gửi được')")
+    opened.rows("messages").first.click()
+    sheet.locator("button:has-text('Bỏ tin')").click()
+    page.click("dialog button.danger")
+    expect(sheet).to_contain_text("Đã bỏ")
+    opened.press("Escape")
+    page.click("button:has-text('Gửi lại 1 tin không gửi được')")
     expect(page.locator("dialog")).to_contain_text("của other")
     page.click("dialog button.main")
     expect(opened.rows("messages")).to_have_count(0)
@@ -75,3 +80,12 @@ def test_who_may_only_read_finds_no_button_that_changes(opened: Opened, site: Si
     opened.show("/delivery?channel=program")
     expect(opened.rows("messages")).to_have_count(3)
     expect(opened.page.locator("button:has-text('Gửi thử'), button:has-text('Gửi lại')")).to_have_count(0)
+
+
+def test_problems_of_channels_lead_there_for_who_may_see_them(opened: Opened, site: Site) -> None:
+    site.user("khong-xem-kenh", "viewer")
+    opened.log_in("khong-xem-kenh")
+    expect(opened.page.locator(".notice", has_text="Kênh gửi other")).to_be_visible()
+    expect(opened.page.locator(".notice a")).to_have_count(0)
+    with site.client(site.log_in("khong-xem-kenh")) as client:
+        assert client.get("/api/v1/delivery/channels").status_code == 403

@@ -6,6 +6,8 @@ import pytest
 from playwright.sync_api import expect
 from sqlalchemy import update
 
+from pipeline import deadletters
+from pipeline.ledger import DeadLetter
 from pipeline.state.tables import stages
 from tests.api.sites import Site
 from tests.browser.conftest import Opened
@@ -30,3 +32,14 @@ def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own:
     expect(page.locator(".sheet")).to_contain_text("im lặng")
     opened_own.press("Escape")
     expect(page.locator(".sheet")).to_have_count(0)
+
+
+def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("xem")
+    with own.engine.begin() as connection:
+        deadletters.bury(connection, "store", [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"?")], 1000)
+    opened_own.log_in("xem")
+    notice = page.locator(".notice", has_text="Số dòng không lưu được: 1")
+    notice.locator("a:has-text('Nguồn dữ liệu')").click()
+    expect(page.locator("h1")).to_have_text("Nguồn dữ liệu")

@@ -68,7 +68,8 @@ def test_the_file_is_checked_written_with_a_reason_and_brought_back(opened_own: 
     expect(page.locator("dialog tbody td")).to_have_text(["store.retention_days", "400", "500"])
     page.fill("dialog input[name=reason]", "theo công văn 12")
     page.click("dialog button.main")
-    expect(page.locator(".notice.attention")).to_contain_text("Các phần còn chạy theo bản cũ")
+    page.click(".notice.attention summary")  # it is in the file, and not in force
+    expect(page.locator(".notice.attention tr", has_text="store.retention_days")).to_contain_text("500")
     assert file.read_text("utf-8") == _TEXT.replace("= 400", "= 500")
     page.click(".tabs a:has-text('Các bản trước')")
     expect(page.locator(".rows li")).to_have_count(2)
@@ -79,7 +80,7 @@ def test_the_file_is_checked_written_with_a_reason_and_brought_back(opened_own: 
     expect(page.locator("dialog tbody td")).to_have_text(["store.retention_days", "500", "400"])
     page.click("dialog button.main")
     assert file.read_text("utf-8") == _TEXT
-    page.locator("main > header button").click()
+    page.click("main > header button")
     page.fill("dialog input[name=reason]", "nhận cấu hình mới")
     page.click("dialog button.danger")  # nobody started these stages who would start them again
     expect(page.locator("dialog .notice.fault")).to_contain_text("haidang run")

@@ -155,8 +155,6 @@ export function toldOf(problems: readonly Problem[]): Told[] {
   return [{ screen: "health", says }, ...others];
 }
 
-export const sentencesOf = (problems: readonly Problem[]): string[] => toldOf(problems).map(({ says }) => says);
-
 function sentenceOf(problem: Problem): string {
   const values = Object.fromEntries(
     Object.entries(problem).map(([name, value]) => [name, typeof value === "number" ? number(value) : plain(value)]),

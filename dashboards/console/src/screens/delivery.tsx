@@ -57,7 +57,7 @@ const COLUMNS: readonly Column<Message>[] = [
   { id: "channel", says: t("delivery.channel"), width: 150, phone: "lead", cell: (each) => each.channel },
   { id: "status", says: t("column.status"), width: 132, cell: (each) => <StatusOf status={each.status} /> },
   { id: "kind", says: t("delivery.kind"), width: 104, phone: "off", cell: (each) => word("delivery.kind", each.kind) },
-  { id: "level", says: t("column.level"), width: 136, cell: (each) => each.level && <Severity level={each.level} /> },
+  { id: "level", says: t("column.level"), width: 144, cell: (each) => each.level && <Severity level={each.level} /> },
   {
     id: "attempts",
     says: t("delivery.attempts"),
@@ -127,10 +127,16 @@ export default function Delivery() {
       <header>
         <h1>{t("screen.delivery")}</h1>
         {may("delivery.change") && count > 0 && (
-          <button type="button" onClick={() => resendAll(channel, count, again)}>
-            <Icon name="refresh" />
-            {t("delivery.resend_all", { count: number(count) })}
-          </button>
+          <>
+            <button type="button" onClick={() => resendAll(channel, count, again)}>
+              <Icon name="refresh" />
+              {t("delivery.resend_all", { count: number(count) })}
+            </button>
+            <button type="button" onClick={() => dropAll(channel, count, again)}>
+              <Icon name="remove" />
+              {t("delivery.drop_all", { count: number(count) })}
+            </button>
+          </>
         )}
       </header>
       <Shown of={channels}>
@@ -142,7 +148,13 @@ export default function Delivery() {
               ))}
             </div>
           ) : (
-            <Empty says={t("delivery.no_channels")} next={t("delivery.no_channels.next")} />
+            <Empty says={t("delivery.no_channels")} next={t("delivery.no_channels.next")}>
+              {may("settings.change") && (
+                <a class="button" href={addressOf("settings", { view: "file" })}>
+                  {t("screen.settings")}
+                </a>
+              )}
+            </Empty>
           )
         }
       </Shown>
@@ -257,6 +269,23 @@ function resendAll(channel: string, count: number, done: () => void): void {
   });
 }
 
+function dropAll(channel: string, count: number, done: () => void): void {
+  const values = { channel: channel || t("delivery.all_channels"), count: number(count) };
+  question({
+    title: t("delivery.drop_all", values),
+    does: t("delivery.drop"),
+    danger: true,
+    says: <p>{t("delivery.drop_all.help", values)}</p>,
+    work: () => drop({ all: true, channel }, done),
+  });
+}
+
+async function drop(body: object, done: () => void): Promise<void> {
+  const { messages } = await ask<{ messages: number }>("/delivery/drop", { method: "POST", body });
+  tell(t("delivery.dropped", { count: number(messages) }));
+  done();
+}
+
 async function resend(body: object, done: () => void): Promise<void> {
   const { messages } = await ask<{ messages: number }>("/delivery/resend", { method: "POST", body });
   tell(t("delivery.resent", { count: number(messages) }));
@@ -283,17 +312,26 @@ function MessageSheet({ id, known, onClose, onChange }: SheetProps) {
   useChange(marks.deliveries, () => answer.again(true));
   const { message, others = [] } = answer.value ?? {};
   const isSet = known.some((each) => each.set && each.channel === message?.channel);
+  const changed = () => {
+    answer.again(true);
+    onChange();
+  };
   const send = ({ channel }: Message) =>
     question({
       title: t("delivery.resend.title"),
       does: t("delivery.resend"),
       says: <p>{t("delivery.resend.help", { channel })}</p>,
-      work: () =>
-        resend({ ids: [id] }, () => {
-          answer.again(true);
-          onChange();
-        }),
+      work: () => resend({ ids: [id] }, changed),
     });
+  const giveUp = ({ channel }: Message) =>
+    question({
+      title: t("delivery.drop.title"),
+      does: t("delivery.drop"),
+      danger: true,
+      says: <p>{t("delivery.drop.help", { channel })}</p>,
+      work: () => drop({ ids: [id] }, changed),
+    });
+  const mayDrop = message && (message.status === "dead" || (!isSet && ["waiting", "joined"].includes(message.status)));
   return (
     <Sheet
       onClose={onClose}
@@ -314,6 +352,12 @@ function MessageSheet({ id, known, onClose, onChange }: SheetProps) {
               <button type="button" onClick={() => send(message)}>
                 <Icon name="refresh" />
                 {t("delivery.resend")}
+              </button>
+            )}
+            {mayDrop && may("delivery.change") && (
+              <button type="button" class="danger" onClick={() => giveUp(message)}>
+                <Icon name="remove" />
+                {t("delivery.drop")}
               </button>
             )}
             {message.alert && may("alerts.read") && (

@@ -7,6 +7,7 @@ import { healthOf, stageWord, toldOf, type Canary, type Channel, type Health, ty
 import { marks } from "../live";
 import { Icon } from "../parts/icon";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
+import { Problem } from "../parts/problem";
 import { Sheet } from "../parts/sheet";
 import { rich, t, word } from "../words";
 
@@ -49,21 +50,15 @@ export default function HealthScreen() {
 /** All is well, or what is not and where it is mended. */
 function Standing({ of }: { of: Health }) {
   const told = toldOf(of.problems);
+  if (!Object.keys(of.stages).length && !told.length) return null; // the table says that nothing runs
   return (
     <>
       <p class={`status ${told.length ? "attention" : "good"}`} role="status">
         <Icon name={told.length ? "alert" : "check"} />{" "}
         <span>{told.length ? t("health.problems", { count: number(told.length) }) : t("health.well")}</span>
       </p>
-      {told.map(({ says, screen, values }, place) => (
-        <div key={place} class="notice attention">
-          <span>{rich(says)}</span>
-          {screen !== "health" && word("screen", screen) !== screen && (
-            <a class="button small" href={addressOf(screen, values)}>
-              {t("health.to", { screen: word("screen", screen) })}
-            </a>
-          )}
-        </div>
+      {told.map((each) => (
+        <Problem key={each.says} of={each} />
       ))}
     </>
   );
@@ -245,7 +240,7 @@ function Channels({ of }: { of: readonly Channel[] }) {
     <section class="card">
       <header>
         <h2>{t("health.channels")}</h2>
-        <a href={addressOf("delivery")}>{t("overview.all")}</a>
+        {of.length > 0 && <a href={addressOf("delivery")}>{t("overview.all")}</a>}
       </header>
       {of.length ? (
         <ul class="rows">

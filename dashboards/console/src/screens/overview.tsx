@@ -5,11 +5,12 @@ import { addressOf, go } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { ask } from "../api";
 import { duration, number, short } from "../format";
-import { healthOf, isLasting, isSending, SENDING_MINUTES, sentencesOf, sourcesOf } from "../health";
+import { healthOf, isLasting, isSending, SENDING_MINUTES, sourcesOf, toldOf, type Told } from "../health";
 import { marks } from "../live";
 import { Clocks, type Clock } from "../parts/clocks";
 import { Histogram } from "../parts/histogram";
 import { Icon } from "../parts/icon";
+import { Problem } from "../parts/problem";
 import { Empty, Fault, LEVELS, Severity, Shown, When } from "../parts/marks";
 import { chooseSpan, nameOf, range } from "../range";
 import { countsOverTime } from "../search";
@@ -57,7 +58,7 @@ export default function Overview() {
       <Status
         queue={queue.value}
         sources={sources.value}
-        problems={health.value ? sentencesOf(health.value.problems) : null}
+        problems={health.value ? toldOf(health.value.problems) : null}
       />
       <Fault of={queue.fault ?? health.fault} />
       {may("alerts.read") && (
@@ -150,7 +151,7 @@ export default function Overview() {
 interface StatusProps {
   queue: Listed | null;
   sources: Awaited<ReturnType<typeof sourcesOf>> | null;
-  problems: string[] | null;
+  problems: Told[] | null;
 }
 
 /** The one sentence that says how things stand, and what is wrong. */
@@ -183,10 +184,8 @@ function Status({ queue, sources, problems }: StatusProps) {
       <p class={`status ${isWell ? "good" : "attention"}`} role="status">
         <Icon name={isWell ? "check" : "alert"} /> <span>{rich(sentences.join(" "))}</span>
       </p>
-      {shown.map((sentence) => (
-        <div key={sentence} class="notice attention">
-          <span>{rich(sentence)}</span>
-        </div>
+      {shown.map((each) => (
+        <Problem key={each.says} of={each} />
       ))}
       {(problems?.length ?? 0) > shown.length && (
         <button type="button" class="small" onClick={() => (all.value = true)}>

@@ -31,6 +31,8 @@ interface File {
   writable: boolean;
   why_not: string | null;
   overridden: { variable: string; setting: string }[];
+  /** What the file says and is not in force before a restart; null where the file has faults. */
+  waiting: Change[] | null;
   history: Revision[];
 }
 interface Change {
@@ -43,20 +45,15 @@ interface Looked {
   problems: { line: number | null; text: string }[];
   changes: Change[];
 }
-interface Done {
-  changes: Change[];
-  restart: string[];
-  next: string;
-}
 
 const VIEWS = ["now", "file", "history"] as const;
 /** How pydantic writes what is secret. */
 const MASK = /^\*+$/;
+/** After this the page asks whether what was started again has taken the file over. */
+const AGAIN_MS = 8000;
 
 /** What somebody is writing, and of which text of the file; it stays while they look at other screens. */
 const draft = signal<{ text: string; digest: string } | null>(null);
-/** The parts that still run with the settings from before. */
-const behind = signal<readonly string[]>([]);
 
 export default function SettingsScreen() {
   const { view: wanted = "now" } = chosen.value;
@@ -64,6 +61,8 @@ export default function SettingsScreen() {
   const file = useAnswer(may("settings.change") && view !== "now" ? "file" : null, (signal) =>
     ask<File>("/settings/file", { signal }),
   );
+  const waiting = file.value?.waiting ?? [];
+  const restart = () => askToRestart(() => void setTimeout(() => file.again(true), AGAIN_MS));
   return (
     <>
       <header>
@@ -88,13 +87,11 @@ export default function SettingsScreen() {
           ))}
         </nav>
       )}
-      {behind.value.length > 0 && (
-        <div class="notice attention">
-          <span>{t("settings.saved", { stages: behind.value.map(stageWord).join(", ") })}</span>
-          <button type="button" class="small" onClick={restart}>
-            {t("settings.restart")}
-          </button>
-        </div>
+      {waiting.length > 0 && (
+        <details class="notice attention">
+          <summary>{t("settings.waiting", { count: number(waiting.length) })}</summary>
+          <Changes of={waiting} />
+        </details>
       )}
       {view === "now" && <Now />}
       {view === "file" && <Shown of={file}>{(found) => <FileView of={found} onChange={() => file.again()} />}</Shown>}
@@ -103,7 +100,7 @@ export default function SettingsScreen() {
   );
 }
 
-function restart(): void {
+function askToRestart(done: () => void): void {
   question({
     title: t("settings.restart.title"),
     does: t("settings.restart.do"),
@@ -115,9 +112,9 @@ function restart(): void {
         method: "POST",
         body: { reason },
       });
-      behind.value = told.missing;
       tell(t("settings.restarted", { stages: told.restarts.map(stageWord).join(", ") }));
       if (told.missing.length) tell(t("settings.missing", { stages: told.missing.map(stageWord).join(", ") }));
+      done();
     },
   });
 }
@@ -239,9 +236,9 @@ function FileView({ of, onChange }: FileProps) {
       fields: [{ name: "reason", says: t("reason"), required: true }],
       work: async ({ reason }) => {
         const body = { text, digest: draft.value?.digest ?? of.digest, reason };
-        const done = await ask<Done>("/settings/file", { method: "PUT", body });
+        await ask("/settings/file", { method: "PUT", body });
         draft.value = looked.value = null;
-        behind.value = done.restart;
+        tell(t("settings.saved"));
         onChange();
       },
     });
@@ -382,9 +379,8 @@ function History({ of, onChange }: FileProps) {
       fields: [{ name: "reason", says: t("reason"), required: true }],
       work: async ({ reason }) => {
         const body = { revision, digest: of.digest, reason };
-        const done = await ask<Done>("/settings/roll-back", { method: "POST", body });
+        const done = await ask<{ changes: Change[] }>("/settings/roll-back", { method: "POST", body });
         draft.value = null;
-        behind.value = done.restart;
         onChange();
         question({
           title: t("settings.changes", { count: number(done.changes.length) }),

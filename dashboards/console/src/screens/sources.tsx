@@ -55,6 +55,7 @@ const SPANS = [60, 360, 1440, 2880] as const;
 /** A clock that is off by less is not worth a word, in seconds. */
 const NEAR_SECONDS = 5;
 const MOST_POINTS = 120;
+const MOST_LINKS = 5;
 
 const queryOf = (source: string): string => clause("labels.source", source);
 const ofAllTime = (source: string) => addressOf("hunt", { q: queryOf(source), from: "all", to: "" });
@@ -233,7 +234,7 @@ export default function Sources() {
         columns={COLUMNS}
         onOpen={({ source }) => adjust({ open: source }, Boolean(open))}
         empty={<Empty says={t(text ? "source.none_here" : "source.none")} next={t("source.none.next")} />}
-        foot={found.value && <Sums of={found.value} />}
+        foot={found.value?.length ? <Sums of={found.value} /> : null}
       />
       {open && <SourceSheet name={open} onClose={() => adjust({ open: "", minutes: "" })} />}
     </>
@@ -244,20 +245,26 @@ export default function Sources() {
 function Standing({ of }: { of: readonly Source[] }) {
   const names = (which: readonly Source[]) => which.map(({ source }) => source).join(", ");
   const quiet = of.filter((each) => stateOf(each) === "quiet"),
-    off = of.filter(({ clocks_off: count }) => count > 0);
-  const dropped = of.reduce((sum, each) => sum + each.dropped, 0);
+    off = of.filter(({ clocks_off: count }) => count > 0),
+    lossy = of.filter(({ dropped: count }) => count > 0);
+  const dropped = lossy.reduce((sum, each) => sum + each.dropped, 0);
   const sending = of.filter((each) => stateOf(each) === "sending").length;
   const wrong = [
-    ...(quiet.length ? [t("source.some_quiet", { names: names(quiet) })] : []),
-    ...(dropped > 0 ? [t("source.some_dropped", { count: number(dropped) })] : []),
-    ...(off.length ? [t("source.some_off", { names: names(off) })] : []),
-  ];
+    { says: t("source.some_quiet", { names: names(quiet) }), which: quiet },
+    { says: t("source.some_dropped", { count: number(dropped) }), which: lossy },
+    { says: t("source.some_off", { names: names(off) }), which: off },
+  ].filter(({ which }) => which.length);
   if (wrong.length)
     return (
       <>
-        {wrong.map((sentence) => (
-          <div key={sentence} class="notice attention">
-            <span>{sentence}</span>
+        {wrong.map(({ says, which }) => (
+          <div key={says} class="notice attention">
+            <span>{says}</span>
+            {which.slice(0, MOST_LINKS).map(({ source }) => (
+              <a key={source} class="button small" href={addressOf("sources", { open: source })}>
+                {source}
+              </a>
+            ))}
           </div>
         ))}
       </>
@@ -415,7 +422,7 @@ function OverTime({ name }: { name: string }) {
   return (
     <section>
       <div class="line apart">
-        <h3>{t("source.per", { width: duration(widthOf(minutes) * 60) })}</h3>
+        <h3>{perSays(minutes)}</h3>
         <span class="line">
           {SPANS.map((span) => (
             <button
@@ -440,7 +447,7 @@ function OverTime({ name }: { name: string }) {
                   area={false}
                   write={number}
                   onSpan={(from, to) => may("events.read") && open(from, to)}
-                  label={t("source.per", { width: duration(widthOf(minutes) * 60) })}
+                  label={perSays(minutes)}
                 />
               </Suspense>
             </div>
@@ -452,6 +459,9 @@ function OverTime({ name }: { name: string }) {
     </section>
   );
 }
+
+const perSays = (minutes: number): string =>
+  widthOf(minutes) === 1 ? t("source.per_minute") : t("source.per", { width: duration(widthOf(minutes) * 60) });
 
 /** How many minutes one point of a line stands for. */
 const widthOf = (minutes: number): number => Math.ceil(minutes / MOST_POINTS);
