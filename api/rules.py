@@ -2,6 +2,7 @@
 what rules there are.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,7 +16,7 @@ from api.access import RuleChanger, RuleManager, RuleReader, State, needs
 from api.search import Reader, event_of, reader_of, searching_of
 from api.shelf import loaded_of, rulebook_of
 from detectors.correlate import limits_of
-from detectors.rulebook import backtest, hits, revisions
+from detectors.rulebook import backtest, coverage, hits, revisions
 from detectors.rulebook.book import ModeName
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.explain import explain
@@ -31,7 +32,11 @@ RuleId = Annotated[str, Path(max_length=200)]
 #: Where a backtest ends, so that its answer comes while somebody waits (`searching.PATIENCE`).
 _MOST_EVENTS = 2_000_000
 _MOST_SECONDS = 20.0
+#: Rules that an answer about coverage names; it counts all.
+_MOST_LACKING = 2_000
 _Text = Annotated[str, Field(max_length=2000)]
+_Days = Annotated[int, Query(ge=1, le=365)]
+Searcher = Annotated[User, Depends(needs("events.read"))]
 
 
 class _Body(BaseModel):
@@ -139,6 +144,26 @@ async def exceptions(request: Request, _user: RuleReader) -> Response:
     return await _answer(request, work)
 
 
+@router.get("/coverage")
+async def list_coverage(request: Request, _user: RuleReader, _searcher: Searcher, days: _Days = 30) -> Response:
+    """Return which rules in use find nothing in the events of these days: how many of each state, the log sources that
+    sent nothing with the number of rules that wait for them, and the other rules that lack something.
+    """
+
+    def work() -> dict[str, Any]:
+        found = coverage.covered(reader_of(request), coverage.in_use(loaded_of(request)), days)
+        counts = Counter(each.state for each in found)
+        silent = Counter(tuple(each.logsource.items()) for each in found if each.state == coverage.SILENT)
+        lacking = [each for each in found if each.state not in (coverage.SILENT, coverage.SEEING)]
+        return {
+            "days": days, "counts": {state: counts[state] for state in coverage.STATES},
+            "silent": [{"logsource": dict(each), "rules": count} for each, count in silent.most_common()],
+            "rules": [{**each.as_json(), **titles_of(each.rule)} for each in lacking[:_MOST_LACKING]],
+        }  # fmt: skip
+
+    return await _answer(request, work)
+
+
 @router.post("/check")
 async def check(request: Request, body: RuleFiles, user: RuleChanger) -> Response:
     """Look at rule files; nothing is changed."""
@@ -216,12 +241,25 @@ async def remove_rule(request: Request, identifier: RuleId, user: RuleManager) -
     return await _answer(request, lambda: _made(rulebook_of(request, user).remove(identifier)))
 
 
+@router.get("/{identifier}/coverage")
+async def show_coverage(
+    request: Request, identifier: RuleId, user: RuleReader, _searcher: Searcher, days: _Days = 30
+) -> Response:
+    """Say whether a rule could find something in the events of these days, and which of its fields nothing fills."""
+
+    def work() -> dict[str, Any]:
+        rule = rulebook_of(request, user).find(identifier)
+        return {"days": days, **coverage.covered(reader_of(request), [rule], days)[0].as_json()}
+
+    return await _answer(request, work)
+
+
 @router.get("/{identifier}/backtest")
 async def backtest_rule(
     request: Request,
     identifier: RuleId,
     user: RuleChanger,
-    _searcher: Annotated[User, Depends(needs("events.read"))],
+    _searcher: Searcher,
     start: Annotated[str | None, Query(alias="from", max_length=100)] = None,
     end: Annotated[str | None, Query(alias="to", max_length=100)] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST_EVENTS)] = _MOST_EVENTS,
@@ -242,9 +280,7 @@ async def backtest_rule(
 
 
 @router.post("/backtest")
-async def backtest_draft(
-    request: Request, body: Draft, user: RuleChanger, _searcher: Annotated[User, Depends(needs("events.read"))]
-) -> Response:
+async def backtest_draft(request: Request, body: Draft, user: RuleChanger, _searcher: Searcher) -> Response:
     """Say what the first rule of a file that is not saved yet would have said of stored events; nothing is changed."""
 
     def work() -> dict[str, Any]:

@@ -19,7 +19,6 @@ from pipeline.state import positions
 from pipeline.state.dump import frozen
 from pipeline.state.tables import stages
 
-
 _OF_DETECTORS = {("detectors", ledger.IN): "examined", ("detectors", ledger.OUT): "alerts"}
 
 

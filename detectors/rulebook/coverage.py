@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from detectors.rulebook.book import OFF
+from detectors.rulebook.loading import Loaded
 from detectors.rulebook.stored import of_codes, of_route
 from detectors.sigma import Correlation, Rule
 from detectors.sigma.correlation import base_rules
@@ -62,6 +64,11 @@ class Covered:
             "logsource": dict(self.logsource), "events": self.events, "codes": list(self.codes),
             "missing": [{"field": each.field, "keys": list(each.keys)} for each in self.missing],
         }  # fmt: skip
+
+
+def in_use(loaded: Loaded) -> list[AnyRule]:
+    """Return the rules that are not off, and those that correlations refer to."""
+    return [rule for rule in loaded.every if loaded.modes.get(rule.id) != OFF or rule in loaded.rules.silent]
 
 
 def covered(reader: Reader, rules: Iterable[AnyRule], days: float) -> list[Covered]:

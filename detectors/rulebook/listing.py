@@ -56,7 +56,10 @@ def shown(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
         **entry(loaded, rule, hits),
         "description": rule.description, "description_vi": rule.extra.get("description_vi"), "author": rule.author,
         "references": list(rule.references), "falsepositives": list(rule.falsepositives), "extra": rule.extra,
-        "fields": list(dict.fromkeys(key for base in base_rules([rule]) for on in looked_for(base) for key in on.keys)),
+        "fields": [
+            {"name": name, "keys": list(keys)}
+            for keys, name in {on.keys: on.name for base in base_rules([rule]) for on in looked_for(base)}.items()
+        ],
         "parts": [
             {"id": part.rule.id, **titles_of(part.rule)}
             for part in (rule.parts if isinstance(rule, Correlation) else ())

@@ -40,7 +40,9 @@ def test_rules_are_listed_found_and_shown_whole(client: httpx.Client) -> None:
     shown = client.get(f"/api/v1/rules/{NAME}").json()
     assert shown["mode"] == "alert"
     assert "logsource:" in shown["text"]
-    assert shown["logsource"] == {"product": "linux", "service": "sshd"} and "message" in shown["fields"]
+    assert shown["logsource"] == {"product": "linux", "service": "sshd"} and shown["fields"] == [
+        {"name": "message", "keys": ["message"]}
+    ]
     assert "hits:" in shown["tests"]
     assert client.get("/api/v1/rules/no such rule").status_code == 404
     packs = client.get("/api/v1/rules/packs").json()
@@ -55,6 +57,7 @@ def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.C
         "/api/v1/rules/exceptions", json={"rule": NAME, "where": {"source.ip": "192.0.2.7"}, "reason": "scanner"}
     ).json()
     assert client.get(f"/api/v1/rules/{NAME}").json()["exceptions"][0]["id"] == made["id"]
+    assert client.get(f"/api/v1/rules/{NAME}").json()["fields"] == shown["fields"]  # source.ip is not looked for
     listed = client.get("/api/v1/rules/exceptions").json()
     assert [each["id"] for each in listed["exceptions"]] == [made["id"]]
     assert listed["titles"][shown["id"]]["title"] == shown["title"]
@@ -89,6 +92,19 @@ def test_a_rule_is_explained_on_an_event_of_the_store(served: Site, client: http
     assert answer["matches"] in (True, False)
     assert answer["selections"][0]["groups"][0][0]["expected"]
     assert client.get(f"/api/v1/rules/{NAME}/explain/nothing").status_code == 404
+
+
+def test_rules_that_find_nothing_here_are_told(served: Site, client: httpx.Client) -> None:
+    found = client.get("/api/v1/rules/coverage").json()
+    assert found["days"] == 30 and sum(found["counts"].values()) > 60
+    assert sum(each["rules"] for each in found["silent"]) == found["counts"]["silent"] > 0
+    assert {"product": "linux", "service": "sshd"} not in [each["logsource"] for each in found["silent"]]
+    blind = [each for each in found["rules"] if each["state"] == "blind"]
+    assert len(blind) == found["counts"]["blind"] and all(each["missing"] for each in blind)
+    one = client.get(f"/api/v1/rules/{NAME}/coverage").json()
+    assert (one["state"], one["events"], one["missing"]) == ("seeing", len(served.events), [])
+    assert client.get("/api/v1/rules/no such rule/coverage").status_code == 404
+    assert client.get("/api/v1/rules/coverage", params={"days": 0}).status_code == 422
 
 
 def test_a_rule_is_tried_on_stored_events(served: Site, client: httpx.Client) -> None:

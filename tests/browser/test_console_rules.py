@@ -54,6 +54,7 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
     opened.rows("rules").first.click()
     sheet = page.locator(".sheet")
     expect(sheet).to_contain_text("Việc cần làm trước tiên")
+    expect(sheet).to_contain_text(f"{len(site.events)} sự kiện của nguồn này trong 30 ngày qua")
     with site.client(site.token("chinh-luat-doc", "viewer")) as client:
         rule = client.get(f"/api/v1/rules/{ROOT_LOGIN}").json()
         expect(page).to_have_url(re.compile(rf"/rules/{rule['id']}\?"))
@@ -77,6 +78,10 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
         expect(sheet.locator(".exception")).to_contain_text("Máy quét của Sở")
         (made,) = client.get(f"/api/v1/rules/{ROOT_LOGIN}").json()["exceptions"]
         assert "192.0.2.7" in made["text"] and made["expires"]
+        found = client.get("/api/v1/rules/coverage").json()
+    page.click("nav.tabs a:has-text('Điểm mù')", position={"x": 20, "y": 10})
+    expect(page.locator("main")).to_contain_text(f"Luật không thể khớp ({found['counts']['blind']})")
+    expect(page.locator("main")).to_contain_text(f"Nguồn log chưa gửi gì ({len(found['silent'])})")
     page.click("nav.tabs a:has-text('Ngoại lệ')", position={"x": 20, "y": 10})
     expect(page.locator(".exception a")).to_have_text(TITLE)
     page.click(".exception button:has-text('Xoá')")
@@ -84,21 +89,19 @@ def test_an_analyst_tunes_a_rule(opened: Opened, site: Site) -> None:
     expect(page.locator(".empty")).to_contain_text("Chưa có ngoại lệ nào")
 
 
-def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site) -> None:
-    page = opened_own.page
-    own.user("viet-luat", "admin")
-    opened_own.log_in("viet-luat")
-    opened_own.show("/rules?view=edit")
+def test_what_is_wrong_with_a_rule_is_told_at_its_line(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("sua-luat", "admin")
+    opened.log_in("sua-luat")
+    opened.show("/rules?view=edit")
     text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
-    save = page.locator("header button.main")
-
     text.fill(DOOR.replace("  - attack.t1200", "  - [attack.t1200"))
     page.click("button:has-text('Kiểm tra')")
     finding = page.locator(".finding.fault")
     expect(finding).to_have_count(1)
     expect(finding).to_contain_text("Luật dòng 6")
     expect(page.locator(".numbers .error")).to_have_text(["6"])
-    expect(save).to_be_disabled()
+    expect(page.locator("header button.main")).to_be_disabled()
 
     text.fill(DOOR.replace("condition: selection", "condition: selektion"))
     page.click("button:has-text('Kiểm tra')")
@@ -115,6 +118,16 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.click("button:has-text('Kiểm tra')")
     expect(page.locator(".notice.good")).to_be_visible()
 
+
+def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("viet-luat", "admin")
+    opened_own.log_in("viet-luat")
+    opened_own.show("/rules?view=edit")
+    text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
+    save = page.locator("header button.main")
+    text.fill(DOOR)
+    vectors.fill(VECTORS)
     page.click("button:has-text('Chạy thử:')")
     failed = sum("thất bại" in str(event.get("message")) for event in own.events)
     expect(page.locator(".card .number")).to_have_text(str(failed))
@@ -130,6 +143,14 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     expect(sheet).to_contain_text("2 mẫu thử đều đúng")
     page.select_option("select[aria-label='Bộ luật']", "own")
     expect(opened_own.rows("rules")).to_have_count(1)
+
+    opened_own.show("/rules?view=edit")  # another one by the same title would be written over it
+    text.fill(DOOR.replace("id: 1", "id: 3"))
+    vectors.fill(VECTORS)
+    page.click("button:has-text('Kiểm tra')")
+    save.click()
+    expect(page.locator("dialog")).to_contain_text("Đã có luật “Cửa bị cạy” trong tệp cua_bi_cay.yml")
+    opened_own.press("Escape")
 
     opened_own.show("/rules?view=history")
     page.click("li:has-text('Như lúc cài đặt') button")

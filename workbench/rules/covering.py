@@ -3,8 +3,7 @@
 import argparse
 from collections import Counter
 
-from detectors.rulebook.book import OFF
-from detectors.rulebook.coverage import BLIND, PARTLY, SILENT, STATES, UNSEEN, Covered, covered
+from detectors.rulebook.coverage import BLIND, PARTLY, SILENT, STATES, UNSEEN, Covered, covered, in_use
 from pipeline import store
 from pipeline.command import show
 from pipeline.messages import say
@@ -24,8 +23,7 @@ def _fields_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _fields(chosen: argparse.Namespace, site: OnSite) -> int:
-    loaded = site.rulebook.loaded
-    rules = [rule for rule in loaded.every if loaded.modes.get(rule.id) != OFF or rule in loaded.rules.silent]
+    rules = in_use(site.rulebook.loaded)
     reader = store.open_reader(site.settings.data_dir, site.settings.store)
     try:
         found = covered(reader, rules, chosen.days)

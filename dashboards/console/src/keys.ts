@@ -39,6 +39,7 @@ export function listenToKeys(): void {
   addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key !== "Escape" && isTyped(event.target)) return;
+    if (document.querySelector("dialog[open]")) return; // a question is in front: Escape closes it, and nothing else
     const pair = Date.now() - first.at < FOLLOWS_MS ? `${first.key} ${event.key}` : "";
     const bound = find(pair) ?? find(event.key);
     first = bound ? { key: "", at: 0 } : { key: event.key, at: Date.now() };

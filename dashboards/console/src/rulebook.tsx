@@ -50,7 +50,8 @@ export interface WholeRule extends Rule {
   references: string[];
   falsepositives: string[];
   extra: Record<string, unknown>;
-  fields: string[];
+  /** What it looks for, and where events may hold that. */
+  fields: { name: string; keys: string[] }[];
   parts: (Titled & { id: string })[];
   path: string;
   text: string;

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import type { Answer } from "../answers";
 import { Refused } from "../api";
 import { ago, moment, zone } from "../format";
-import { rich, t, word } from "../words";
+import { rich, t, word, type Key } from "../words";
 import { Icon } from "./icon";
 
 export const LEVELS = ["critical", "high", "medium", "low", "informational"] as const;
@@ -90,6 +90,16 @@ export function Shown<T>({
         ))
       )}
     </>
+  );
+}
+
+/** A line of a table of two columns: what it is, and the value. */
+export function Row({ says, children }: { says: Key; children: ComponentChildren }) {
+  return (
+    <tr>
+      <th scope="row">{t(says)}</th>
+      <td>{children}</td>
+    </tr>
   );
 }
 

@@ -5,7 +5,7 @@ import { signal, useComputed, useSignal, type Signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { addressOf, go } from "../address";
 import { useAnswer } from "../answers";
-import { ask, part } from "../api";
+import { ask, part, Refused } from "../api";
 import { clockAt, number, plain } from "../format";
 import { question } from "../parts/dialog";
 import { Icon } from "../parts/icon";
@@ -31,22 +31,17 @@ const LINE_PX = 20;
 export function Editor({ of }: { of: string }) {
   const answer = useAnswer(of || null, (signal) => ask<WholeRule>(`/rules/${part(of)}`, { signal }));
   if (!of) return <Form of="" from={template()} />;
+  const rule = answer.value;
+  if (!rule) return <Shown of={answer}>{() => null}</Shown>;
+  const title = titleOf(rule);
+  if (rule.pack === OWN)
+    return (
+      <Form of={rule.id} title={title} from={{ name: fileOf(rule.path), text: rule.text, tests: rule.tests ?? "" }} />
+    );
   return (
-    <Shown of={answer}>
-      {(rule) =>
-        rule.pack === OWN ? (
-          <Form
-            of={rule.id}
-            title={titleOf(rule)}
-            from={{ name: fileOf(rule.path), text: rule.text, tests: rule.tests ?? "" }}
-          />
-        ) : (
-          <p class="notice attention">
-            {t("rule.not_own")} <a href={addressOf("rules", {}, rule.id)}>{titleOf(rule)}</a>
-          </p>
-        )
-      }
-    </Shown>
+    <p class="notice attention">
+      {t("rule.not_own")} <a href={addressOf("rules", {}, rule.id)}>{title}</a>
+    </p>
   );
 }
 
@@ -89,11 +84,19 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
     checked.value = null;
     tell(t("rule.draft.dropped"), () => change(before));
   };
-  const save = () =>
+  const save = async () => {
+    const file = nameOf(draft.value);
+    const taken = of ? "" : await takenBy(file);
     question({
       title: t("rule.save"),
       does: t("rule.save"),
-      says: <p>{t(of ? "rule.save.help" : "rule.save.new.help", { file: nameOf(draft.value) })}</p>,
+      danger: Boolean(taken),
+      says: (
+        <>
+          <p>{t(of ? "rule.save.help" : "rule.save.new.help", { file })}</p>
+          {taken && <p class="notice attention">{t("rule.save.taken", { file, rule: taken })}</p>}
+        </>
+      ),
       work: async () => {
         const made = await ask<{ revision: number | null; findings: Finding[] }>("/rules", {
           method: "POST",
@@ -102,10 +105,12 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
         checked.value = { of: key, findings: made.findings };
         if (made.revision === null) return tell(t("rule.not_saved"));
         sessionStorage.removeItem(kept);
+        fresh.value = null;
         tell(t("rule.saved", { revision: made.revision }));
-        return go("rules", {}, idIn(draft.value.text) || nameOf(draft.value).replace(ENDING, ""));
+        return go("rules", {}, idIn(draft.value.text) || file.replace(ENDING, ""));
       },
     });
+  };
   /** Show where a finding is. */
   const goTo = (each: Finding) => {
     const isTests = ofTests(each);
@@ -149,7 +154,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           class="main"
           disabled={!isClean}
           title={isClean ? "" : t("rule.save.first")}
-          onClick={save}
+          onClick={() => void attempt(save)}
         >
           <Icon name="save" />
           {t("rule.save")}
@@ -246,9 +251,13 @@ function Findings({ says, kind, of, draft, onGo }: FindingsProps) {
           const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
           return (
             <li key={place} class={`finding ${kind}`}>
-              <button type="button" class="small plain" disabled={!line} onClick={() => onGo(each)}>
-                {t(isTests ? "rule.at.tests" : "rule.at.text")} {line ? t("rule.line", { line: number(line) }) : ""}
-              </button>
+              {line ? (
+                <button type="button" class="small plain" onClick={() => onGo(each)}>
+                  {t(isTests ? "rule.at.tests" : "rule.at.text")} {t("rule.line", { line: number(line) })}
+                </button>
+              ) : (
+                <span class="small">{t(isTests ? "rule.at.tests" : "rule.at.text")}</span>
+              )}
               <div class="wrap">{plain(each.text)}</div>
             </li>
           );
@@ -357,6 +366,18 @@ function nameOf({ name, text }: Draft): string {
 }
 
 const idIn = (text: string): string => /^id:\s*['"]?([0-9a-fA-F-]{36})/m.exec(text)?.[1]?.toLowerCase() ?? "";
+
+/** Return which rule of ours lies in a file of this name already; it would be written over. */
+async function takenBy(file: string): Promise<string> {
+  try {
+    const found = await ask<WholeRule>(`/rules/${part(file)}`);
+    return found.pack === OWN ? titleOf(found) : "";
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return "";
+    if (error instanceof Refused && error.status === 400) return file; // several rules lie in it
+    throw error;
+  }
+}
 
 function draftIn(kept: string): Draft | null {
   try {

@@ -14,7 +14,7 @@ import { t } from "../words";
 
 /** As many as are kept. */
 const MOST = 500;
-const MOST_NAMED = 12;
+const MOST_NAMED = 8;
 
 export function useHistory(): Answer<Revision[]> {
   return useAnswer(
@@ -111,7 +111,7 @@ function BackButton({ onPress }: { onPress: () => void }) {
 }
 
 /** What was changed: rules by their titles, files line by line as they were and are, the reason. */
-function Detail({ of }: { of: Revision }) {
+function Detail({ of, leads = true }: { of: Revision; leads?: boolean }) {
   const rules = Object.entries(rulesOf(of));
   const files = Object.entries(filesOf(of));
   const exception = exceptionOf(of);
@@ -121,18 +121,32 @@ function Detail({ of }: { of: Revision }) {
     <>
       {rules.length > 0 && (
         <div class="line small">
-          {rules.slice(0, MOST_NAMED).map(([id, title]) => (
-            <a key={id} href={addressOf("rules", {}, id)}>
-              {plain(title)}
-            </a>
-          ))}
+          {rules.slice(0, MOST_NAMED).map(([id, title]) =>
+            leads ? (
+              <a key={id} href={addressOf("rules", {}, id)}>
+                {plain(title)}
+              </a>
+            ) : (
+              <span key={id}>{plain(title)}</span>
+            ),
+          )}
           {rules.length > MOST_NAMED && (
             <span class="quiet">{t("rule.and_more", { count: number(rules.length - MOST_NAMED) })}</span>
           )}
         </div>
       )}
       {Boolean(reason) && <p class="small wrap">{plain(reason)}</p>}
-      {exception && <p class="small wrap">{plain(exception.reason)}</p>}
+      {exception && (
+        <p class="small wrap">
+          {plain(exception.reason)}{" "}
+          {leads &&
+            exception.rules.slice(0, MOST_NAMED).map((id) => (
+              <a key={id} href={addressOf("rules", { tab: "exceptions" }, id)}>
+                {t("alert.rule")}
+              </a>
+            ))}
+        </p>
+      )}
       {Boolean(pack ?? key) && (
         <p class="small">
           {plain(pack ?? key)} {plain(version)}
@@ -199,7 +213,7 @@ function rollBack(to: number, revisions: readonly Revision[], done: () => void):
                   <When at={each.time * 1000} /> · {each.who}
                 </span>
               </div>
-              <Detail of={each} />
+              <Detail of={each} leads={false} />
             </li>
           ))}
           {since.length > MOST_NAMED && (

@@ -1,17 +1,16 @@
 // Packs: rules that came together. What is brought in, updated or restored is shown as a preview before it is done.
 
-import type { ComponentChildren } from "preact";
 import { addressOf } from "../address";
 import { useAnswer } from "../answers";
 import { ask, part, withValues } from "../api";
 import { duration, number, plain } from "../format";
 import { question, type Filled } from "../parts/dialog";
 import { Icon } from "../parts/icon";
-import { CopyButton, Empty, Shown, Tag, When } from "../parts/marks";
+import { CopyButton, Empty, Row, Shown, Tag, When } from "../parts/marks";
 import { attempt, tell } from "../parts/toast";
 import { MODES, ModeTag, OWN, packName, type Mode } from "../rulebook";
 import { may } from "../session";
-import { t, type Key } from "../words";
+import { t } from "../words";
 
 interface Pack {
   name: string;
@@ -182,15 +181,6 @@ function PackCard({ of, onChange }: { of: Pack; onChange: () => void }) {
         </div>
       )}
     </section>
-  );
-}
-
-function Row({ says, children }: { says: Key; children: ComponentChildren }) {
-  return (
-    <tr>
-      <th scope="row">{t(says)}</th>
-      <td>{children}</td>
-    </tr>
   );
 }
 

@@ -9,7 +9,7 @@ import { ask, part } from "../api";
 import { number, plain } from "../format";
 import { question } from "../parts/dialog";
 import { Icon } from "../parts/icon";
-import { CopyButton, Empty, Fault, Severity, Shown, Tag, When } from "../parts/marks";
+import { CopyButton, Empty, Fault, Row, Severity, Shown, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { Sheet } from "../parts/sheet";
 import { attempt, tell } from "../parts/toast";
@@ -29,8 +29,9 @@ import {
   type Revision,
   type WholeRule,
 } from "../rulebook";
-import { may } from "../session";
+import { may, person } from "../session";
 import { rich, spoken, t, type Key } from "../words";
+import { FieldsOf } from "./rule_coverage";
 import { ExceptionsOf } from "./rule_exceptions";
 import { Changes, concerns, useHistory } from "./rule_history";
 import { Backtest, Explain } from "./rule_trial";
@@ -51,13 +52,17 @@ export function RuleSheet({ id, onClose, onChange }: Props) {
     answer.again();
     onChange();
   };
+  const gone = () => {
+    onClose();
+    onChange();
+  };
   const tabs = TABS.filter((each) => each !== "trial" || may("events.read"));
   return (
     <Sheet
       onClose={onClose}
       title={rule ? plain(titleOf(rule)) : answer.fault ? id : t("loading")}
       meta={rule && <Meta of={rule} />}
-      actions={rule && <Actions of={rule} onClose={onClose} onChange={changed} />}
+      actions={rule && <Actions of={rule} onGone={gone} onChange={changed} />}
     >
       {answer.fault?.status === 404 ? (
         <Empty says={t("rule.built_in")} next={t("rule.built_in.next")} />
@@ -90,7 +95,7 @@ export function RuleSheet({ id, onClose, onChange }: Props) {
           )}
           {tab === "trial" && may("events.read") && (
             <>
-              {may("rules.change") && (
+              {may("rules.change") && !person.value?.limited && (
                 <Backtest key={rule.text} path={`/rules/${part(rule.id)}/backtest`} rule={rule} />
               )}
               <Explain rule={rule} />
@@ -115,7 +120,7 @@ function Meta({ of }: { of: WholeRule }) {
   );
 }
 
-function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void; onChange: () => void }) {
+function Actions({ of, onGone, onChange }: { of: WholeRule; onGone: () => void; onChange: () => void }) {
   const before = of.set_by?.mode ?? null;
   return (
     <>
@@ -142,7 +147,16 @@ function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void
         </MenuButton>
       )}
       {may("rules.change") && of.kind === "rule" && (
-        <button type="button" onClick={() => except({ ...of, title: titleOf(of) }, {}, onChange)}>
+        <button
+          type="button"
+          onClick={() =>
+            except(
+              { id: of.id, title: titleOf(of), fields: of.fields.flatMap(({ keys }) => keys.slice(0, 1)) },
+              {},
+              onChange,
+            )
+          }
+        >
           <Icon name="minus" />
           {t("rule.except")}
         </button>
@@ -159,7 +173,7 @@ function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void
             <Icon name="edit" />
             {t("rule.edit")}
           </a>
-          <button type="button" class="danger" onClick={() => remove(of, onClose, onChange)}>
+          <button type="button" class="danger" onClick={() => remove(of, onGone)}>
             <Icon name="remove" />
             {t("remove")}
           </button>
@@ -169,7 +183,7 @@ function Actions({ of, onClose, onChange }: { of: WholeRule; onClose: () => void
   );
 }
 
-function remove(of: WholeRule, onClose: () => void, onChange: () => void): void {
+function remove(of: WholeRule, onGone: () => void): void {
   question({
     title: t("rule.remove"),
     does: t("rule.remove"),
@@ -178,8 +192,7 @@ function remove(of: WholeRule, onClose: () => void, onChange: () => void): void 
     work: async () => {
       await ask(`/rules/${part(of.id)}`, { method: "DELETE" });
       tell(t("rule.removed", { rule: titleOf(of) }));
-      onClose();
-      onChange();
+      onGone();
     },
   });
 }
@@ -197,6 +210,7 @@ function About({ of }: { of: WholeRule }) {
   const texts = { description: of.description, ...of.extra };
   const description = spoken(texts, "description");
   const response = spoken(texts, "response");
+  const looks = may("events.read") && !person.value?.limited;
   return (
     <>
       {of.set_by && (
@@ -240,14 +254,9 @@ function About({ of }: { of: WholeRule }) {
           </ul>
         </Section>
       )}
-      {of.fields.length > 0 && (
+      {(of.fields.length > 0 || looks) && (
         <Section says="rule.fields">
-          <p class="quiet small">{t("rule.fields.help", { source: sourceOf(of) || t("rule.any_source") })}</p>
-          <div class="line">
-            {of.fields.map((each) => (
-              <code key={each}>{each}</code>
-            ))}
-          </div>
+          <FieldsOf rule={of} looks={looks} />
         </Section>
       )}
       {of.tags.length > 0 && (
@@ -263,7 +272,9 @@ function About({ of }: { of: WholeRule }) {
         <table class="fields">
           <tbody>
             <Row says="rule.matched">
-              {t("rule.matches.says", { alerts: number(of.alerts), observed: number(of.observed) })}
+              {person.value?.limited
+                ? t("rule.matches.limited")
+                : t("rule.matches.says", { alerts: number(of.alerts), observed: number(of.observed) })}
             </Row>
             <Row says="rule.kind">{t(`rule.kind.${of.kind}`)}</Row>
             {of.author && <Row says="rule.author">{plain(of.author)}</Row>}
@@ -280,15 +291,6 @@ function About({ of }: { of: WholeRule }) {
         </table>
       </section>
     </>
-  );
-}
-
-function Row({ says, children }: { says: Key; children: ComponentChildren }) {
-  return (
-    <tr>
-      <th scope="row">{t(says)}</th>
-      <td>{children}</td>
-    </tr>
   );
 }
 

@@ -4,6 +4,7 @@ import { addressOf, adjust, chosen, go, place } from "../address";
 import { useAnswer } from "../answers";
 import { ask, withValues } from "../api";
 import { number, plain } from "../format";
+import { useKeys } from "../keys";
 import { useListing } from "../listing";
 import { Bulk, Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
@@ -12,8 +13,9 @@ import { Item, MenuButton } from "../parts/popover";
 import { attempt } from "../parts/toast";
 import { quoted } from "../query";
 import { fileOf, MODES, ModeTag, packName, setMode, sourceOf, titleOf, type Mode, type Rule } from "../rulebook";
-import { may } from "../session";
+import { may, person } from "../session";
 import { t, word, type Key } from "../words";
+import { Coverage } from "./rule_coverage";
 import { Editor } from "./rule_editor";
 import { Exceptions } from "./rule_exceptions";
 import { History } from "./rule_history";
@@ -36,12 +38,12 @@ interface Standing {
   taken_back: { revision: number; reason: string } | null;
 }
 
-const VIEWS = ["rules", "exceptions", "packs", "history"] as const;
+const VIEWS = ["rules", "exceptions", "coverage", "packs", "history"] as const;
 const DAYS = 7;
 const MOST_AT_ONCE = 10_000;
 
 const COLUMNS: readonly Column<Rule>[] = [
-  { id: "level", says: t("column.level"), width: 128, cell: (each) => <Severity level={each.level} /> },
+  { id: "level", says: t("column.level"), width: 140, cell: (each) => <Severity level={each.level} /> },
   {
     id: "title",
     says: t("column.rule"),
@@ -85,21 +87,28 @@ const COLUMNS: readonly Column<Rule>[] = [
 ];
 
 function Matches({ of }: { of: Rule }) {
-  const count = of.alerts + of.observed;
-  if (!count || !may("events.read")) return <>{number(count)}</>;
+  // They are not counted by source or unit, so the server has no number for whoever sees only a part.
+  if (person.value?.limited) return <span title={t("rule.matches.limited")}>–</span>;
   return (
-    <a
-      href={addressOf("hunt", { index: "alerts", q: `rule.id:${quoted(of.id)}`, from: `now-${DAYS}d`, to: "" })}
-      title={t("rule.matches.says", { alerts: number(of.alerts), observed: number(of.observed) })}
-      onClick={(event) => event.stopPropagation()}
-    >
-      {number(count)}
-    </a>
+    <span title={t("rule.matches.says", { alerts: number(of.alerts), observed: number(of.observed) })}>
+      {of.observed > 0 && <span class="quiet">{t("rule.matches.observed", { count: number(of.observed) })} </span>}
+      {of.alerts && may("events.read") ? (
+        <a
+          href={addressOf("hunt", { index: "alerts", q: `rule.id:${quoted(of.id)}`, from: `now-${DAYS}d`, to: "" })}
+          onClick={(event) => event.stopPropagation()}
+        >
+          {number(of.alerts)}
+        </a>
+      ) : (
+        number(of.alerts)
+      )}
+    </span>
   );
 }
 
 export default function Rules() {
   const { view = "rules", rule = "" } = chosen.value;
+  const looks = may("events.read") && !person.value?.limited;
   if (view === "edit" && may("rules.manage")) return <Editor key={rule} of={rule} />;
   return (
     <>
@@ -113,7 +122,7 @@ export default function Rules() {
         )}
       </header>
       <nav class="tabs">
-        {VIEWS.map((each) => (
+        {VIEWS.filter((each) => each !== "coverage" || looks).map((each) => (
           <a
             key={each}
             href={addressOf("rules", { view: each === "rules" ? "" : each })}
@@ -126,6 +135,8 @@ export default function Rules() {
       <TakenBack />
       {view === "exceptions" ? (
         <Exceptions />
+      ) : view === "coverage" && looks ? (
+        <Coverage />
       ) : view === "packs" ? (
         <Packs />
       ) : view === "history" ? (
@@ -166,6 +177,7 @@ function List() {
     list.again();
     known.again(true);
   };
+  useKeys([{ keys: "r", says: "key.refresh", run: changed }]);
   const counts = known.value?.counts;
   const every = counts ? MODES.reduce((sum, each) => sum + counts[each], 0) : 0;
   const refused = known.value?.refused ?? [];
