@@ -19,6 +19,8 @@ from pipeline.state import positions
 from pipeline.state.dump import frozen
 from pipeline.state.tables import stages
 
+_OF_DETECTORS = {("detectors", ledger.IN): "examined", ("detectors", ledger.OUT): "alerts"}
+
 
 def balances(engine: Engine) -> list[dict[str, Any]]:
     """Return a row for each source of events; none for what the pipeline counts of itself.
@@ -35,10 +37,7 @@ def balances(engine: Engine) -> list[dict[str, Any]]:
         row = rows.setdefault(line.source, {"source": line.source, "examined": 0, "alerts": 0, "last_minute": 0})
         row["last_minute"] = max(row["last_minute"], line.last_minute)
         sums[line.source].add(line.stage, line.outcome, line.reason, line.events)
-        column = {("detectors", ledger.IN): "examined", ("detectors", ledger.OUT): "alerts"}.get(
-            (line.stage, line.outcome)
-        )
-        if column:
+        if column := _OF_DETECTORS.get((line.stage, line.outcome)):
             row[column] += line.events
     for source, row in rows.items():
         of = sums[source]

@@ -9,6 +9,7 @@ import { number, plain } from "../format";
 import { useListing } from "../listing";
 import { question } from "../parts/dialog";
 import { Raw } from "../parts/fields";
+import { Facts, Narrowed, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { CopyButton, Empty, Fault, When } from "../parts/marks";
@@ -185,17 +186,6 @@ export default function Audit() {
   );
 }
 
-function Narrowed({ says, off }: { says: string; off: Record<string, string> }) {
-  return (
-    <span class="chip">
-      <span>{says}</span>
-      <button type="button" aria-label={`${t("list.choose_none")}: ${says}`} onClick={() => adjust(off)}>
-        ×
-      </button>
-    </span>
-  );
-}
-
 function verify(done: (found: Verdict) => void): void {
   question({
     title: t("audit.verify"),
@@ -279,16 +269,7 @@ function RowSheet({ id, onClose }: { id: string; onClose: () => void }) {
       {row && (
         <>
           <section>
-            <table class="fields">
-              <tbody>
-                {facts(row).map(([says, value]) => (
-                  <tr key={says}>
-                    <th scope="row">{says}</th>
-                    <td class="raw">{value}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Facts of={facts(row)} />
           </section>
           {Object.keys(row.detail).length > 0 && (
             <section>
@@ -316,10 +297,10 @@ function RowSheet({ id, onClose }: { id: string; onClose: () => void }) {
   );
 }
 
-const facts = (of: Row): [string, string][] => [
+const facts = (of: Row): Fact[] => [
   [t("audit.row"), number(of.id)],
   [t("audit.who"), plain(of.who)],
   [t("audit.what"), of.action],
   [t("audit.address"), plain(of.address)],
-  [t("audit.digest"), of.digest],
+  [t("audit.digest"), <span class="raw">{of.digest}</span>],
 ];

@@ -9,6 +9,7 @@ import { useListing } from "../listing";
 import { marks } from "../live";
 import { question } from "../parts/dialog";
 import { Raw } from "../parts/fields";
+import { Facts, Narrowed, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { Empty, Fault, Severity, Shown, Tag, When } from "../parts/marks";
@@ -170,8 +171,8 @@ export default function Delivery() {
             {each ? word("delivery.status", each) : t("delivery.all")}
           </button>
         ))}
-        {channel && <Chosen says={`${t("delivery.channel")}: ${channel}`} off={{ channel: "" }} />}
-        {alert && <Chosen says={t("delivery.only_alert")} off={{ alert: "" }} />}
+        {channel && <Narrowed says={`${t("delivery.channel")}: ${channel}`} off={{ channel: "" }} />}
+        {alert && <Narrowed says={t("delivery.only_alert")} off={{ alert: "" }} />}
       </div>
       <Grid
         name="messages"
@@ -188,18 +189,6 @@ export default function Delivery() {
       />
       {open && <MessageSheet id={open} known={known} onClose={() => adjust({ open: "" })} onChange={again} />}
     </>
-  );
-}
-
-/** What the list is narrowed to, and the way back. */
-function Chosen({ says, off }: { says: string; off: Record<string, string> }) {
-  return (
-    <span class="chip">
-      <span>{says}</span>
-      <button type="button" aria-label={`${t("list.choose_none")}: ${says}`} onClick={() => adjust(off)}>
-        ×
-      </button>
-    </span>
   );
 }
 
@@ -379,16 +368,7 @@ function MessageSheet({ id, known, onClose, onChange }: SheetProps) {
           </section>
           <section>
             <h3>{t("delivery.history")}</h3>
-            <table class="fields">
-              <tbody>
-                {facts(message).map(([says, value]) => (
-                  <tr key={says}>
-                    <th scope="row">{says}</th>
-                    <td>{value}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Facts of={facts(message)} />
           </section>
           {message.alert && (
             <section>
@@ -416,9 +396,9 @@ function MessageSheet({ id, known, onClose, onChange }: SheetProps) {
   );
 }
 
-function facts(of: Message): [string, preact.ComponentChildren][] {
+function facts(of: Message): Fact[] {
   const at = (seconds: number) => seconds > 0 && <When at={seconds * 1000} />;
-  const all: [string, preact.ComponentChildren][] = [
+  return [
     [t("delivery.created"), at(of.created)],
     [t("delivery.attempts"), number(of.attempts)],
     [t("delivery.tried"), at(of.tried)],
@@ -431,5 +411,4 @@ function facts(of: Message): [string, preact.ComponentChildren][] {
     ],
     [t("delivery.id"), <span class="raw">{of.id}</span>],
   ];
-  return all.filter(([, value]) => value);
 }

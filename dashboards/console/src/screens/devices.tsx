@@ -7,6 +7,7 @@ import { ask, withValues } from "../api";
 import { number, percent, plain } from "../format";
 import { useListing } from "../listing";
 import { question } from "../parts/dialog";
+import { Facts, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { Empty, Fault, Tag, When } from "../parts/marks";
@@ -249,16 +250,7 @@ function DeviceSheet({ id, onClose, onChange }: SheetProps) {
         <>
           <section>
             <h3>{t("device.about")}</h3>
-            <table class="fields">
-              <tbody>
-                {facts(device).map(([says, value]) => (
-                  <tr key={says}>
-                    <th scope="row">{says}</th>
-                    <td>{value}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Facts of={facts(device)} />
           </section>
           <section>
             <h3>{t("device.evidence")}</h3>
@@ -283,8 +275,8 @@ function DeviceSheet({ id, onClose, onChange }: SheetProps) {
   );
 }
 
-function facts(of: Device): [string, preact.ComponentChildren][] {
-  const all: [string, preact.ComponentChildren][] = [
+function facts(of: Device): Fact[] {
+  return [
     [t("device.kind"), <Kind of={of} />],
     [t("device.kind_seen"), of.kind_seen && word("device", of.kind_seen)],
     [t("device.names"), of.names.join(", ")],
@@ -302,7 +294,6 @@ function facts(of: Device): [string, preact.ComponentChildren][] {
       of.by_hand.length > 0 && of.by_hand.map((name) => <Tag key={name}>{word("device.field", name)}</Tag>),
     ],
   ];
-  return all.filter(([, value]) => value);
 }
 
 function correct(device: Device, done: () => void): void {

@@ -6,6 +6,7 @@ import { number, plain } from "../format";
 import { useAnswer } from "../answers";
 import { rowsOf, useListing } from "../listing";
 import { question } from "../parts/dialog";
+import { Facts, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { Empty, Fault, Tag, When } from "../parts/marks";
@@ -180,16 +181,7 @@ function SuppressionSheet({ id, onClose, onChange }: SheetProps) {
             )}
           </section>
           <section>
-            <table class="fields">
-              <tbody>
-                {facts(found).map(([says, value]) => (
-                  <tr key={says}>
-                    <th scope="row">{says}</th>
-                    <td>{value}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Facts of={facts(found)} />
           </section>
         </>
       )}
@@ -201,14 +193,13 @@ function SuppressionSheet({ id, onClose, onChange }: SheetProps) {
 const ofRule = (rule: string): string =>
   rule.endsWith("*") ? `rule.id:${rule}` : `rule.id:${quoted(rule)} OR rule.name:${quoted(rule)}`;
 
-function facts(of: Suppression): [string, preact.ComponentChildren][] {
+function facts(of: Suppression): Fact[] {
   const kept = of.count ? number(of.count) : `0 · ${t("suppression.useless")}`;
-  const rows: [string, preact.ComponentChildren][] = [
+  return [
     [t("suppression.count"), kept],
     [t("suppression.last"), of.last && <When at={of.last * 1000} />],
     [t("suppression.who"), plain(of.who)],
     [t("suppression.created"), <When at={of.created * 1000} />],
     [t("suppression.expires"), <When at={of.expires * 1000} />],
   ];
-  return rows.filter(([, value]) => value);
 }

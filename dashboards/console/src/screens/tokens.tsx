@@ -6,6 +6,7 @@ import { ask, part } from "../api";
 import { number } from "../format";
 import { rowsOf, useListing } from "../listing";
 import { question } from "../parts/dialog";
+import { Facts, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { Empty, Tag, When } from "../parts/marks";
@@ -175,25 +176,16 @@ function TokenSheet({ name, onClose, onChange }: SheetProps) {
       {answer.value && !token && <p class="quiet">{t("token.none")}</p>}
       {token && (
         <section>
-          <table class="fields">
-            <tbody>
-              {facts(token).map(([says, value]) => (
-                <tr key={says}>
-                  <th scope="row">{says}</th>
-                  <td>{value}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <Facts of={facts(token)} />
         </section>
       )}
     </Sheet>
   );
 }
 
-function facts(of: Token): [string, preact.ComponentChildren][] {
+function facts(of: Token): Fact[] {
   const scope = of.permissions?.map((each) => word("permission", each)).join(", ") ?? t("token.scope.all");
-  const all: [string, preact.ComponentChildren][] = [
+  return [
     [t("token.kind"), word("token.kind", of.kind)],
     [t("user.role"), of.role && roleSays(of.role)],
     [t("token.scope"), of.kind === "api" && scope],
@@ -203,5 +195,4 @@ function facts(of: Token): [string, preact.ComponentChildren][] {
     [t("token.created"), <When at={of.created * 1000} />],
     [t("token.creator"), of.creator],
   ];
-  return all.filter(([, value]) => value);
 }

@@ -6,6 +6,7 @@ import { ask, part } from "../api";
 import { number } from "../format";
 import { rowsOf, useListing } from "../listing";
 import { question, type Filled } from "../parts/dialog";
+import { Facts, type Fact } from "../parts/facts";
 import { Grid, type Column } from "../parts/grid";
 import { Icon } from "../parts/icon";
 import { Empty, Fault, Shown, Tag, When } from "../parts/marks";
@@ -221,16 +222,7 @@ function UserSheet({ name, roles, onClose, onChange }: SheetProps) {
         <>
           <section>
             <h3>{t("user.about")}</h3>
-            <table class="fields">
-              <tbody>
-                {facts(user).map(([says, value]) => (
-                  <tr key={says}>
-                    <th scope="row">{says}</th>
-                    <td>{value}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
+            <Facts of={facts(user)} />
           </section>
           <section>
             <h3>{t("user.may")}</h3>
@@ -256,8 +248,8 @@ function permissionsNow(of: User, { roles, own_roles: own, groups, permissions }
   return permissions.filter((each) => given.includes(each));
 }
 
-function facts(of: User): [string, preact.ComponentChildren][] {
-  const all: [string, preact.ComponentChildren][] = [
+function facts(of: User): Fact[] {
+  return [
     [t("user.groups"), of.groups.join(", ")],
     [t("user.data"), viewSays(of.view)],
     [t("user.factor"), factorSays(of)],
@@ -267,7 +259,6 @@ function facts(of: User): [string, preact.ComponentChildren][] {
     [t("user.password_changed"), !of.issuer && <When at={of.password_changed * 1000} />],
     [t("user.created"), <When at={of.created * 1000} />],
   ];
-  return all.filter(([, value]) => value);
 }
 
 interface ActionsProps {
