@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_rule_is_told_at_its_line(opened: Opened, site: Sit
     finding = page.locator(".finding.fault")
     expect(finding).to_have_count(1)
     expect(finding).to_contain_text("Luật dòng 6")
-    expect(page.locator(".numbers .error")).to_have_text(["6"])
+    expect(page.locator(".numbers .wrong")).to_have_text(["6"])
     expect(page.locator("header button.main")).to_be_disabled()
 
     text.fill(DOOR.replace("condition: selection", "condition: selektion"))

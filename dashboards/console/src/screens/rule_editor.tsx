@@ -2,12 +2,12 @@
 // What is written stays in this browser tab until it is saved.
 
 import { signal, useComputed, useSignal, type Signal } from "@preact/signals";
-import { useRef } from "preact/hooks";
 import { addressOf, go } from "../address";
 import { useAnswer } from "../answers";
 import { ask, part, Refused } from "../api";
 import { clockAt, number, plain } from "../format";
 import { question } from "../parts/dialog";
+import { Editor as LineEditor } from "../parts/editor";
 import { Icon } from "../parts/icon";
 import { Shown } from "../parts/marks";
 import { attempt, tell } from "../parts/toast";
@@ -24,8 +24,6 @@ interface Draft {
 }
 
 const ENDING = /\.ya?ml$/;
-const MOST = 1_000_000;
-const LINE_PX = 20;
 
 /** Edit a rule; without one, write a new one. */
 export function Editor({ of }: { of: string }) {
@@ -59,8 +57,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
   const isFresh = checked.value?.of === key;
   const isClean = isFresh && errors.length === 0;
   const isKept = draftIn(kept) !== null;
-  const text = useRef<HTMLTextAreaElement>(null),
-    tests = useRef<HTMLTextAreaElement>(null);
+  const shown = useSignal<{ tests: boolean; line: number; at: number } | null>(null);
 
   const change = (changes: Partial<Draft>) => {
     draft.value = { ...draft.value, ...changes };
@@ -114,24 +111,15 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
   /** Show where a finding is. */
   const goTo = (each: Finding) => {
     const isTests = ofTests(each);
-    const box = (isTests ? tests : text).current;
     const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
-    if (!box || !line) return;
-    const lines = box.value.split("\n");
-    const start = lines.slice(0, line - 1).reduce((sum, every) => sum + every.length + 1, 0);
-    box.focus();
-    box.setSelectionRange(start, start + (lines[line - 1]?.length ?? 0));
-    box.scrollTop = Math.max(0, (line - 4) * LINE_PX);
+    if (line) shown.value = { tests: isTests, line, at: Date.now() };
   };
-  const marksOf = (isTests: boolean) =>
-    isFresh
-      ? new Map(
-          [...warnings, ...errors]
-            .filter((each) => ofTests(each) === isTests)
-            .map((each) => [lineOf(each, isTests ? draft.value.tests : draft.value.text), each.severity]),
-        )
-      : new Map<number, Finding["severity"]>();
-
+  const linesOf = (some: readonly Finding[], isTests: boolean) =>
+    new Map(
+      (isFresh ? some : [])
+        .filter((each) => ofTests(each) === isTests)
+        .map((each) => [lineOf(each, isTests ? draft.value.tests : draft.value.text), each.text]),
+    );
   return (
     <>
       <header>
@@ -172,21 +160,23 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
               onChange={(event) => change({ name: event.currentTarget.value.trim() })}
             />
           </label>
-          <Lines
-            says={t("rule.text")}
-            box={text}
+          <LineEditor
+            label={t("rule.text")}
             value={draft.value.text}
-            marks={marksOf(false)}
+            faults={linesOf(errors, false)}
+            doubts={linesOf(warnings, false)}
+            goTo={shown.value?.tests === false ? shown.value : null}
             rows={26}
             onInput={(now) => change({ text: now })}
           />
           <h3>{t("rule.tests")}</h3>
           <p class="quiet small">{rich(t("rule.tests.help"))}</p>
-          <Lines
-            says={t("rule.tests")}
-            box={tests}
+          <LineEditor
+            label={t("rule.tests")}
             value={draft.value.tests}
-            marks={marksOf(true)}
+            faults={linesOf(errors, true)}
+            doubts={linesOf(warnings, true)}
+            goTo={shown.value?.tests ? shown.value : null}
             rows={12}
             onInput={(now) => change({ tests: now })}
           />
@@ -263,46 +253,6 @@ function Findings({ says, kind, of, draft, onGo }: FindingsProps) {
           );
         })}
       </ul>
-    </div>
-  );
-}
-
-interface LinesProps {
-  says: string;
-  box: { current: HTMLTextAreaElement | null };
-  value: string;
-  marks: ReadonlyMap<number, string>;
-  rows: number;
-  onInput: (now: string) => void;
-}
-
-/** A text with the numbers of its lines; those where something was found are marked. */
-function Lines({ says, box, value, marks, rows, onInput }: LinesProps) {
-  const numbers = useRef<HTMLDivElement>(null);
-  const count = value.split("\n").length;
-  return (
-    <div class="lines-of">
-      <div class="numbers" ref={numbers} aria-hidden="true">
-        {Array.from({ length: count }, (_, place) => (
-          <span key={place} class={marks.get(place + 1) ?? ""}>
-            {place + 1}
-          </span>
-        ))}
-      </div>
-      <textarea
-        ref={box}
-        aria-label={says}
-        value={value}
-        rows={rows}
-        maxLength={MOST}
-        spellcheck={false}
-        autocapitalize="off"
-        wrap="off"
-        onInput={(event) => onInput(event.currentTarget.value)}
-        onScroll={(event) => {
-          if (numbers.current) numbers.current.scrollTop = event.currentTarget.scrollTop;
-        }}
-      />
     </div>
   );
 }
