@@ -36,6 +36,7 @@ class Opened:
         self.page.fill("input[name=password]", PASSWORD)
         self.page.press("input[name=password]", "Enter")
         expect(self.page.locator(".rail")).to_be_visible()
+        expect(self.page.locator("main h1").first).to_be_visible()  # and with it the keys are bound
 
     def show(self, path: str) -> None:
         """Open a screen by its address."""

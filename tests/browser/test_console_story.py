@@ -97,7 +97,7 @@ def test_a_day_at_the_console(  # noqa: PLR0915 - a day is long
     told.rows("queue").first.wait_for()
     count = int(page.locator(".tabs b").first.inner_text())
     told.press("j", "Enter")
-    expect(page.locator(".sheet")).to_contain_text("Việc cần làm trước tiên")
+    expect(page.locator(".sheet")).to_contain_text("Vì sao có cảnh báo")
     picture("alert")
     told.press("Escape", "a")
     expect(page.locator(".toast")).to_contain_text("Đã nhận")

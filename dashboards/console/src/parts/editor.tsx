@@ -32,7 +32,7 @@ export function Editor({ label, value, readOnly = false, faults, doubts, rows, g
     box.scrollTop = Math.max(0, (goTo.line - 4) * height);
   }, [goTo]);
   return (
-    <div class={`editor ${rows ? "low" : ""}`}>
+    <div class={`editor ${rows ? "sized" : ""}`}>
       <div class="numbers" aria-hidden="true">
         <div style={{ transform: `translateY(${-top.value}px)` }}>
           {lines.map((_, place) => (
