@@ -138,6 +138,26 @@ def test_what_others_do_is_offered_and_moves_nothing(opened_own: Opened, own: Si
     assert page.locator(".grid .row.cursor").inner_text() == held
 
 
+def test_many_tabs_share_one_stream_of_changes(opened_own: Opened, own: Site) -> None:
+    own.user("nhieu-the", "analyst")
+    opened_own.log_in("nhieu-the")
+    # more than a browser opens connections to one server: streams of their own would leave none for the last
+    pages = [opened_own.page.context.new_page() for _ in range(8)]
+    for page in pages:
+        page.goto(f"{own.address}/queue?from=all")
+        expect(page.locator("#queue-1")).to_be_visible()
+    pages[-1].keyboard.press("j")
+    with own.client(own.token("nguoi-khac", "analyst")) as other:
+        first = other.get("/api/v1/alerts/groups", params={"limit": 1}).json()["groups"][0]["id"]
+        changed = {"status": "acknowledged", "ids": [first]}
+        assert other.post("/api/v1/alerts/changes", json=changed).status_code == 200
+    expect(pages[-1].locator("button:has-text('Có thay đổi')")).to_be_visible()
+    opened_own.page.close()  # it listened for all; another one does so now
+    with own.client(own.token("nguoi-khac-nua", "analyst")) as other:
+        assert other.post("/api/v1/alerts/changes", json={**changed, "status": "new"}).status_code == 200
+    expect(pages[0].locator("#queue-0, #queue-1, #queue-2").locator("text=Đã nhận")).to_have_count(0)
+
+
 def test_what_alerts_say_is_text_and_nothing_else(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("xau")

@@ -18,19 +18,53 @@ export const paused = signal(false);
 /** The stream is open. */
 export const connected = signal(false);
 
+/** What the tabs of a browser tell each other: marks, or that a new one wants to know them. */
+type Told = { marks: Record<string, string> } | { asks: true };
+
+const LOCK = "haidang.live";
+const AGAIN_MS = 5000;
+
 let stream: EventSource | null = null;
 let waiting: Record<string, string> = {};
+let stop: AbortController | null = null;
+/** A browser opens few connections to one server (six over HTTP/1.1), so one tab listens for all of them. */
+const tabs = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel(LOCK);
 
-/** Keep the stream open while somebody is logged in. */
+tabs?.addEventListener("message", ({ data }: MessageEvent<Told>) => {
+  if ("marks" in data) heard(data.marks);
+  else if (stream && Object.keys(waiting).length) tabs.postMessage({ marks: waiting } satisfies Told);
+});
+
+/** Follow what changes while somebody is logged in. */
 export function listen(): void {
   effect(() => {
     const wanted = Boolean(person.value);
-    if (wanted && !stream) open();
-    if (!wanted) close();
+    if (wanted && !stop) begin();
+    if (!wanted) end();
   });
   effect(() => {
     if (!paused.value) take(waiting);
   });
+}
+
+function begin(): void {
+  stop = new AbortController();
+  const until = stop.signal;
+  if (!tabs || !navigator.locks) return open();
+  tabs.postMessage({ asks: true } satisfies Told);
+  // The lock is held as long as this tab listens; when it is closed, another one gets it.
+  const held = () =>
+    new Promise<void>((done) => {
+      open();
+      until.addEventListener("abort", () => done());
+    });
+  navigator.locks.request(LOCK, { signal: until }, held).catch(() => null); // logged out before it was ours
+}
+
+function end(): void {
+  stop?.abort();
+  stop = null;
+  close();
 }
 
 function open(): void {
@@ -38,15 +72,21 @@ function open(): void {
   stream.addEventListener("open", () => (connected.value = true));
   stream.addEventListener("error", () => {
     connected.value = false;
-    if (stream?.readyState === EventSource.CLOSED) {
-      close();
-      setTimeout(() => person.value && !stream && open(), 5000);
-    }
+    if (stream?.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    close();
+    setTimeout(() => stop && !stream && open(), AGAIN_MS);
   });
   stream.addEventListener("changed", (event) => {
-    waiting = JSON.parse((event as MessageEvent<string>).data);
-    if (!paused.value) take(waiting);
+    const found: Record<string, string> = JSON.parse((event as MessageEvent<string>).data);
+    tabs?.postMessage({ marks: found } satisfies Told);
+    heard(found);
   });
+}
+
+function heard(found: Record<string, string>): void {
+  waiting = found;
+  connected.value = true;
+  if (!paused.value) take(found);
 }
 
 function take(found: Record<string, string>): void {
