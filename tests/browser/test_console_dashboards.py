@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from pipeline.event import event_id
 from pipeline.shipped import shipped_dashboards
-from tests.api.sites import Site
+from tests.api.sites import Site, index
 from tests.browser.conftest import Opened
 
 pytestmark = pytest.mark.slow
@@ -167,6 +168,55 @@ def test_a_dashboard_leaves_as_json_and_comes_in_again(opened: Opened, site: Sit
     page.set_input_files("dialog input[type=file]", file)
     page.click("dialog button.main")
     expect(page.locator("dialog [role=alert]")).to_contain_text("bang.json không phải là bảng theo dõi")
+
+
+def test_points_lie_on_outlines_that_the_site_has_uploaded(opened_own: Opened, own: Site, tmp_path: Path) -> None:
+    page = opened_own.page
+    places = [{"gps.lat": 16.5 + number / 10, "gps.lon": 112.0 + number / 10} for number in range(3)]
+    events = [
+        {**own.events[0], "event.id": event_id("gps", number), "host.name": "tau", **place}
+        for number, place in enumerate(places)
+    ]
+    index(own.settings, own.engine, events)
+    own.user("ban-do", "analyst")
+    ring = [[111, 16], [113, 16], [113, 17], [111, 17], [111, 16]]
+    outline = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    file = tmp_path / "vung.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [outline]}))
+    opened_own.log_in("ban-do")
+    opened_own.show("/dashboards")
+    page.click("summary:has-text('Bản đồ của cơ quan')")
+    page.click("button:has-text('Tải lên GeoJSON')")
+    page.fill("dialog input[name=name]", "Vùng biển")
+    page.set_input_files("dialog input[type=file]", file)
+    page.click("dialog button.main")
+    expect(page.locator("details li", has_text="Vùng biển")).to_be_visible()
+    with own.client(own.log_in("ban-do")) as client:
+        uploaded = client.get("/api/v1/saved?kind=map").json()["saved"][0]["id"]
+    panel = {
+        "id": "gps", "title": "Tàu", "kind": "points", "x": 0, "y": 0, "w": 12, "h": 6, "query": "host.name:tau",
+        "index": "events", "fields": ["gps.lat", "gps.lon"], "options": {"map": uploaded},
+    }  # fmt: skip
+    opened_own.show(f"/dashboards/{_make(own, 'ban-do', [panel], [])}")
+    expect(page.locator(".points circle")).to_have_count(3)
+    expect(page.locator(".points path")).to_have_count(1)
+
+
+def test_a_dashboard_fills_the_screen_and_goes_on_paper_without_the_rest(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tuong", "analyst")
+    opened.log_in("tuong")
+    opened.show("/dashboards/ready-overview")
+    expect(page.locator(".single b").first).to_be_visible()
+    page.click("button:has-text('Toàn màn hình')")
+    page.wait_for_function("document.fullscreenElement !== null")
+    expect(page.locator("header .no-print").first).to_be_hidden()
+    page.evaluate("document.exitFullscreen()")
+    page.emulate_media(media="print")
+    expect(page.locator(".rail")).to_be_hidden()
+    expect(page.locator(".top")).to_be_hidden()
+    expect(page.locator(".board .panel").first).to_be_visible()
+    assert page.pdf(format="A4").startswith(b"%PDF")
 
 
 def test_the_ready_dashboards_open_and_every_panel_answers(opened: Opened, site: Site) -> None:

@@ -1,14 +1,18 @@
 """The log-in: refused, step by step, with a second factor; the account; what one may not see."""
 
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
 import pyotp
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from sqlalchemy import select, update
 
 from pipeline.identity import second_factor
+from pipeline.settings_delivery import Delivery
 from pipeline.state.tables import audit, users
-from tests.api.sites import PASSWORD, Site
-from tests.browser.conftest import Opened
+from tests.api.sites import NOW, PASSWORD, Site, day, serving
+from tests.browser.conftest import Opened, opened_at
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +134,18 @@ def test_a_session_that_ended_leads_to_the_log_in_and_back(opened: Opened, site:
     opened.log_in("het-phien")
     expect(page.locator("#query")).to_have_value("user.name:root")
     expect(opened.rows("hunt").first).to_be_visible()
+
+
+def test_times_are_in_the_zone_of_the_site_and_not_of_the_browser(browser: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path, day, delivery=Delivery(timezone="America/Sao_Paulo")) as site:
+        site.user("mui-gio")
+        for opened in opened_at(browser, site.address):  # whose zone is Asia/Ho_Chi_Minh
+            opened.log_in("mui-gio")
+            opened.show("/hunt")
+            shown = opened.page.locator("#hunt-0 time").inner_text()
+            there = NOW.astimezone(ZoneInfo("America/Sao_Paulo"))
+            assert shown == there.strftime("%d/%m/%Y %H:%M:%S")
+            expect(opened.page.locator(".axis")).to_contain_text("America/Sao_Paulo")
 
 
 def test_language_theme_and_density_stay_with_the_person(opened: Opened, site: Site) -> None:
