@@ -178,7 +178,7 @@ def test_a_day_at_the_console(  # noqa: PLR0915 - a day is long
         picture(name)
 
 
-_SITE = ("sources", "health", "delivery", "users", "tokens", "settings", "audit")
+_SITE = ("account", "suppressions", "sources", "health", "delivery", "users", "tokens", "settings", "audit")
 
 
 def _make_a_rule(told: Opened, picture: Callable[[str], None]) -> None:
