@@ -75,6 +75,12 @@ def test_a_group_is_taken_judged_with_a_note_and_given_back_by_keys(opened_own: 
     expect(page.locator(".toast")).to_contain_text("Đã nhận")
     page.click(".toast button:has-text('Hoàn tác')")
     expect(page.locator(".grid .row:has-text('Đã nhận')")).to_have_count(0)
+    opened.press("Enter", "a")  # with the sheet open it says so, too
+    expect(page.locator(".sheet > header")).to_contain_text("Đã nhận")
+    opened.press("n")
+    expect(page.locator(".sheet > header")).to_contain_text("Mới")
+    opened.press("Escape")
+    expect(page.locator(".grid .row:has-text('Đã nhận')")).to_have_count(0)
     opened.press("f")
     page.click("dialog button.main")  # the browser itself asks for the note
     expect(page.locator("dialog textarea:invalid")).to_have_count(1)

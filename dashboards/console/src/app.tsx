@@ -164,7 +164,15 @@ function Frame() {
     {
       keys: "?",
       says: "key.all",
-      run: () => question({ title: t("key.all"), says: <Keys />, does: t("close"), wide: true, work: () => {} }),
+      run: () =>
+        question({
+          title: t("key.all"),
+          says: <Keys />,
+          does: t("close"),
+          wide: true,
+          only_says: true,
+          work: () => {},
+        }),
     },
   ]);
   const Task = now.value?.shows;
@@ -309,7 +317,16 @@ function AccountMenu() {
             icon="help"
             says={t("key.all")}
             keys="?"
-            run={() => question({ title: t("key.all"), says: <Keys />, does: t("close"), wide: true, work: () => {} })}
+            run={() =>
+              question({
+                title: t("key.all"),
+                says: <Keys />,
+                does: t("close"),
+                wide: true,
+                only_says: true,
+                work: () => {},
+              })
+            }
           />
           <Item icon="text" says={t("account.api")} run={() => window.open("/docs", "_blank", "noopener")} />
           <hr />

@@ -28,7 +28,7 @@ export function judge(meant: Meant, status: "new" | "acknowledged" | "true_posit
     return;
   }
   question({
-    title: t(`triage.${status}`),
+    title: t(`key.${status}`),
     says: <p>{t("triage.about", { count: number(meant.count) })}</p>,
     fields: [
       {

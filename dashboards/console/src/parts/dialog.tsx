@@ -29,6 +29,8 @@ interface Question {
   does: string;
   danger?: boolean;
   wide?: boolean;
+  /** There is nothing that could be cancelled. */
+  only_says?: boolean;
   work: (filled: Filled, files: Record<string, File>) => Promise<unknown> | unknown;
 }
 
@@ -73,7 +75,12 @@ function Asked({ of }: { of: Question }) {
   };
   return (
     <dialog ref={dialog} class={of.wide ? "wide" : ""} aria-labelledby="question" onClose={close}>
-      <form onSubmit={(event) => void submit(event)}>
+      <form
+        onSubmit={(event) => void submit(event)}
+        onKeyDown={(event) => {
+          if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.currentTarget.requestSubmit();
+        }}
+      >
         <h2 id="question">{of.title}</h2>
         {of.says && <div class="stack">{of.says}</div>}
         {of.fields?.map((field, place) => (
@@ -85,9 +92,11 @@ function Asked({ of }: { of: Question }) {
           </p>
         )}
         <div class="ends">
-          <button type="button" onClick={() => dialog.current?.close()}>
-            {t("cancel")}
-          </button>
+          {!of.only_says && (
+            <button type="button" onClick={() => dialog.current?.close()}>
+              {t("cancel")}
+            </button>
+          )}
           <button type="submit" class={of.danger ? "danger" : "main"} disabled={works.value}>
             {of.does}
           </button>

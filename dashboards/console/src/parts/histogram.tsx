@@ -52,7 +52,7 @@ export function Histogram({ bars, widthMs, onSpan, label }: Props) {
     <figure class="histogram">
       <figcaption>
         <span>{at ? `${moment(at.at)} – ${moment(at.at + widthMs).slice(11)} · ${number(at.count)}` : label}</span>
-        <span>{t("histogram.most", { count: number(most) })}</span>
+        <span>{t("histogram.most", { count: number(Math.max(...bars.map(({ count }) => count))) })}</span>
       </figcaption>
       <svg
         ref={drawing}

@@ -2,9 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import { addressOf, go } from "../address";
-import { useAnswer } from "../answers";
+import { useAnswer, useChange } from "../answers";
 import { ask, part } from "../api";
 import { number, plain } from "../format";
+import { marks } from "../live";
 import { Fields, Raw, type Document } from "../parts/fields";
 import { Icon } from "../parts/icon";
 import { Fault, Severity, Tag, When } from "../parts/marks";
@@ -17,7 +18,7 @@ import { may } from "../session";
 import { escalate, judge, suppress, type Meant } from "../triage";
 import { rich, spoken, t, word } from "../words";
 import { ProcessTree } from "./process_tree";
-import { EntityValue, StatusTag, type Group } from "./queue";
+import { EntityValue, iconOf, StatusTag, type Group } from "./queue";
 
 interface Risk {
   risk: number;
@@ -74,6 +75,7 @@ interface Props {
 export function AlertSheet({ id, onClose, onChange }: Props) {
   const shown = useSignal("");
   const answer = useAnswer(`${id} ${shown.value}`, (signal) => wholeOf(id, shown.value, signal));
+  useChange(marks.queue, () => answer.again(true)); // by keys in the list, too, or by somebody else
   const whole = answer.value;
   const changed = () => {
     answer.again();
@@ -105,7 +107,7 @@ export function Meta({ of: { group, alert } }: { of: Whole }) {
         <span>
           {group.entity.split(":", 1)[0] !== "part" && (
             <a href={addressOf("entity", {}, group.entity)} aria-label={t("value.entity")} title={t("value.entity")}>
-              <Icon name="user" />
+              <Icon name={iconOf(group.entity)} />
             </a>
           )}{" "}
           <EntityValue entity={group.entity} />

@@ -16,7 +16,7 @@ import { chooseSpan, nameOf, range } from "../range";
 import { countsOverTime } from "../search";
 import { may } from "../session";
 import { rich, spoken, t } from "../words";
-import { EntityValue, type Group } from "./queue";
+import { EntityValue, iconOf, type Group } from "./queue";
 
 interface Listed {
   total: number;
@@ -246,7 +246,7 @@ function Entities() {
                 <li key={entity} class="line apart">
                   <span class="line">
                     <a href={addressOf("entity", {}, entity)} title={t("value.entity")}>
-                      <Icon name="user" />
+                      <Icon name={iconOf(entity)} />
                     </a>
                     <EntityValue entity={entity} />
                   </span>

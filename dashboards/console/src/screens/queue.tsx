@@ -1,6 +1,7 @@
 // The alert queue: groups of what one rule says about one entity; worked by keyboard.
 
 import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { addressOf, adjust, chosen } from "../address";
 import { useChange } from "../answers";
 import { ask, withValues } from "../api";
@@ -9,7 +10,7 @@ import { useKeys } from "../keys";
 import { useListing } from "../listing";
 import { marks } from "../live";
 import { Bulk, Grid, type Column } from "../parts/grid";
-import { Icon } from "../parts/icon";
+import { Icon, type IconName } from "../parts/icon";
 import { Empty, LEVELS, Severity, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { Value } from "../parts/value";
@@ -51,25 +52,27 @@ interface Listed {
 
 const VIEWS = ["open", "new", "acknowledged", "escalated", "true_positive", "false_positive", "all"] as const;
 const OPEN = ["new", "acknowledged"];
+/** What changes so soon after one has changed something is one's own doing. */
+const OWN_MS = 3000;
 /** The API pages no further. */
 const MOST = 100_000;
 
 const COLUMNS: readonly Column<Group>[] = [
-  { id: "level", says: t("column.level"), width: 124, cell: (group) => <Severity level={group.level} /> },
-  { id: "rule", says: t("column.rule"), width: 320, grows: true, phone: "lead", cell: (group) => <Rule of={group} /> },
-  { id: "entity", says: t("column.entity"), width: 200, cell: (group) => <EntityValue entity={group.entity} /> },
-  { id: "count", says: t("column.alerts"), width: 88, right: true, cell: (group) => number(group.count) },
+  { id: "level", says: t("column.level"), width: 132, cell: (group) => <Severity level={group.level} /> },
+  { id: "rule", says: t("column.rule"), width: 210, grows: true, phone: "lead", cell: (group) => <Rule of={group} /> },
+  { id: "entity", says: t("column.entity"), width: 140, cell: (group) => <EntityValue entity={group.entity} /> },
+  { id: "count", says: t("column.alerts"), width: 76, right: true, cell: (group) => number(group.count) },
   {
     id: "risk",
     says: t("column.risk"),
-    width: 72,
+    width: 64,
     right: true,
     sort: "risk",
     cell: (group) => (group.risk === null ? "" : number(group.risk)),
   },
-  { id: "last", says: t("column.last"), width: 168, sort: "last", cell: (group) => <When at={group.last} /> },
-  { id: "status", says: t("column.status"), width: 132, cell: (group) => <StatusTag of={group.status} /> },
-  { id: "owner", says: t("column.owner"), width: 120, phone: "off", cell: (group) => group.owner },
+  { id: "last", says: t("column.last"), width: 160, sort: "last", cell: (group) => <When at={group.last} /> },
+  { id: "status", says: t("column.status"), width: 112, cell: (group) => <StatusTag of={group.status} /> },
+  { id: "owner", says: t("column.owner"), width: 96, phone: "off", cell: (group) => group.owner },
   {
     id: "opened",
     says: t("column.opened"),
@@ -143,6 +146,9 @@ export const StatusTag = ({ of }: { of: Status }) => <Tag kind={STATUS_KINDS[of]
 
 const ENTITY_FIELDS: Record<string, string> = { host: "host.name", user: "user.name", address: "source.ip" };
 
+const ICONS: Record<string, IconName> = { host: "device", user: "user", address: "network" };
+export const iconOf = (entity: string): IconName => ICONS[entity.split(":", 1)[0] ?? ""] ?? "server";
+
 /** An entity as `host:pc-7`; what one may do with it is what one may do with its value. */
 export function EntityValue({ entity }: { entity: string }) {
   const [kind = "", value] = [entity.split(":", 1)[0], entity.slice(entity.indexOf(":") + 1)];
@@ -155,6 +161,7 @@ export default function Queue() {
   const { from, to } = bounds();
   const numbers = useSignal<Omit<Listed, "groups"> | null>(null);
   const isOld = useSignal(false);
+  const own = useRef(0); // when one changed something oneself
   const asked = { status, level, rule, entity, owner, sort, from, to };
   const list = useListing<Group>(
     JSON.stringify(asked),
@@ -170,7 +177,8 @@ export default function Queue() {
 
   // Others' work is shown by itself only where nothing is under way that it could move.
   useChange(marks.queue, () => {
-    if (list.cursor.value === 0 && !list.selected.value.size && !chosen.peek().open) list.again(true);
+    const isOwn = Date.now() - own.current < OWN_MS;
+    if (isOwn || (list.cursor.value === 0 && !list.selected.value.size && !chosen.peek().open)) list.again(true);
     else isOld.value = true;
   });
 
@@ -182,6 +190,7 @@ export default function Queue() {
       before: Object.fromEntries(groups.map(({ id, status: before }) => [id, before])),
       ...(list.all.value ? { fits: fitting(asked), count: list.total.value ?? 0 } : { count: groups.length }),
       done: () => {
+        own.current = Date.now();
         list.choose([]);
         list.again(true);
       },
