@@ -88,6 +88,16 @@ def test_a_fault_stands_under_its_character(opened: Opened, site: Site) -> None:
     expect(opened.rows("hunt").first).to_be_visible()
 
 
+def test_a_field_that_no_event_has_is_named(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("sai-truong")
+    opened.log_in("sai-truong")
+    opened.show('/hunt?q=usr.name:root AND message:"a.b:c"')
+    expect(page.locator(".grid .empty")).to_contain_text("Không sự kiện nào có trường usr.name.")
+    opened.show("/hunt?q=user.name:khong-co")
+    expect(page.locator(".grid .empty")).to_contain_text("Không có sự kiện nào khớp")
+
+
 def test_fields_and_values_are_completed(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("goi-y")

@@ -23,6 +23,13 @@ export function fieldsKnown(): Promise<Known[]> {
   return known;
 }
 
+/** Return the fields that a query names, outside of quotation marks. */
+export function fieldsIn(query: string): string[] {
+  const bare = query.replace(/"(?:[^"\\]|\\.)*"/g, '""');
+  const named = [...bare.matchAll(/(?:^|[\s(!-])(@?[A-Za-z_][\w.@-]*):/g)].map(([, name]) => name ?? "");
+  return [...new Set(named.filter((name) => name && name !== "_exists_"))];
+}
+
 /** Where in a query somebody types: a field's name, or the beginning of a field's value. */
 export interface Typed {
   from: number;

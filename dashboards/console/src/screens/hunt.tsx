@@ -1,9 +1,11 @@
 // The hunt: a query enters, events over time, their fields and the events themselves leave; any value leads on.
 
 import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { withValues } from "../api";
+import { fieldsIn, fieldsKnown } from "../fields";
 import { number, plain } from "../format";
 import { useKeys } from "../keys";
 import { useListing } from "../listing";
@@ -183,12 +185,7 @@ export default function Hunt() {
               fixed
               columns={columnsOf(columns)}
               onOpen={({ _id }) => adjust({ event: _id }, Boolean(event))}
-              empty={
-                <Empty
-                  says={t(q ? "hunt.none_found" : "hunt.none")}
-                  next={t(q ? "hunt.none_found.next" : "hunt.none.next")}
-                />
-              }
+              empty={<Nothing query={q} />}
               foot={
                 <button type="button" class="plain small" onClick={() => adjust({ fields: fields ? "" : "off" }, true)}>
                   <Icon name="columns" />
@@ -249,6 +246,31 @@ interface FieldListProps {
   sample: readonly Document[];
   columns: readonly string[];
   onToggle: (name: string) => void;
+}
+
+/** Nothing was found: why that may be, and what to do. A field that no event has is the likeliest reason. */
+function Nothing({ query }: { query: string }) {
+  const unknown = useSignal<string[]>([]);
+  useEffect(() => {
+    const asked = fieldsIn(query);
+    unknown.value = [];
+    if (!asked.length) return;
+    void fieldsKnown().then((known) => {
+      const names = new Set(known.map(({ name }) => name));
+      unknown.value = known.length ? asked.filter((name) => !names.has(name)) : [];
+    });
+  }, [query]);
+  if (unknown.value.length) {
+    return (
+      <Empty says={t("hunt.unknown_field", { fields: unknown.value.join(", ") })} next={t("hunt.unknown_field.next")} />
+    );
+  }
+  return (
+    <Empty
+      says={t(query ? "hunt.none_found" : "hunt.none")}
+      next={t(query ? "hunt.none_found.next" : "hunt.none.next")}
+    />
+  );
 }
 
 /** The fields of what was found; each opens its most frequent values and their share. */
