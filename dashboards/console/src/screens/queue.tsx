@@ -58,21 +58,21 @@ const OWN_MS = 3000;
 const MOST = 100_000;
 
 const COLUMNS: readonly Column<Group>[] = [
-  { id: "level", says: t("column.level"), width: 132, cell: (group) => <Severity level={group.level} /> },
-  { id: "rule", says: t("column.rule"), width: 210, grows: true, phone: "lead", cell: (group) => <Rule of={group} /> },
-  { id: "entity", says: t("column.entity"), width: 140, cell: (group) => <EntityValue entity={group.entity} /> },
-  { id: "count", says: t("column.alerts"), width: 76, right: true, cell: (group) => number(group.count) },
+  { id: "level", says: t("column.level"), width: 140, cell: (group) => <Severity level={group.level} /> },
+  { id: "rule", says: t("column.rule"), width: 200, grows: true, phone: "lead", cell: (group) => <Rule of={group} /> },
+  { id: "entity", says: t("column.entity"), width: 128, cell: (group) => <EntityValue entity={group.entity} /> },
+  { id: "count", says: t("column.alerts"), width: 84, right: true, cell: (group) => number(group.count) },
   {
     id: "risk",
     says: t("column.risk"),
-    width: 64,
+    width: 68,
     right: true,
     sort: "risk",
     cell: (group) => (group.risk === null ? "" : number(group.risk)),
   },
-  { id: "last", says: t("column.last"), width: 160, sort: "last", cell: (group) => <When at={group.last} /> },
-  { id: "status", says: t("column.status"), width: 112, cell: (group) => <StatusTag of={group.status} /> },
-  { id: "owner", says: t("column.owner"), width: 96, phone: "off", cell: (group) => group.owner },
+  { id: "last", says: t("column.last"), width: 168, sort: "last", cell: (group) => <When at={group.last} /> },
+  { id: "status", says: t("column.status"), width: 98, cell: (group) => <StatusTag of={group.status} /> },
+  { id: "owner", says: t("column.owner"), width: 90, phone: "off", cell: (group) => group.owner },
   {
     id: "opened",
     says: t("column.opened"),
