@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -149,6 +150,32 @@ def test_dragging_over_the_histogram_chooses_that_time(opened: Opened, site: Sit
     page.mouse.up()
     page.wait_for_url("**from=20*to=20*")
     expect(page.locator(".grid .foot")).to_contain_text("dòng")
+
+
+def test_a_process_stands_among_those_that_started_it_and_those_it_started(opened_own: Opened, own: Site) -> None:
+    opened, page = opened_own, opened_own.page
+    base = {
+        **own.events[0], "event.dataset": "windows.sysmon", "event.category": ["process"], "event.type": ["start"],
+        "event.code": "1",
+    }  # fmt: skip
+    chain = ("winword.exe", "cmd.exe", "powershell.exe")
+    events = [
+        {
+            **base, "event.id": event_id("process", number), "process.name": name, "process.pid": 10 + number,
+            "process.entity_id": f"{{{number}}}", "process.parent.entity_id": f"{{{number - 1}}}",
+        }
+        for number, name in enumerate(chain)
+    ]  # fmt: skip
+    index(own.settings, own.engine, events)
+    own.user("cay", "analyst")
+    opened.log_in("cay")
+    opened.show("/hunt?q=process.name:cmd.exe")
+    opened.rows("hunt").first.wait_for()
+    opened.press("Enter")
+    expect(page.locator(".tree .here")).to_contain_text("cmd.exe")
+    expect(page.locator(".tree li li li").last).to_have_text(re.compile("^powershell.exe"))
+    page.click(".tree button:has-text('powershell.exe')")
+    expect(page.locator(".tree .here")).to_contain_text("powershell.exe")
 
 
 def test_an_event_of_five_thousand_fields_is_looked_at_with_ease(opened_own: Opened, own: Site) -> None:

@@ -1,5 +1,6 @@
 """The log-in: refused, step by step, with a second factor; the account; what one may not see."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -139,7 +140,7 @@ def test_a_session_that_ended_leads_to_the_log_in_and_back(opened: Opened, site:
 def test_times_are_in_the_zone_of_the_site_and_not_of_the_browser(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path, day, delivery=Delivery(timezone="America/Sao_Paulo")) as site:
         site.user("mui-gio")
-        for opened in opened_at(browser, site.address):  # whose zone is Asia/Ho_Chi_Minh
+        with contextmanager(opened_at)(browser, site.address) as opened:  # whose zone is Asia/Ho_Chi_Minh
             opened.log_in("mui-gio")
             opened.show("/hunt")
             shown = opened.page.locator("#hunt-0 time").inner_text()
