@@ -11,12 +11,13 @@ from pipeline.delivery import book, watching
 from pipeline.delivery.files import scripts_of, templates_of
 from pipeline.logs import log
 from pipeline.messages import say
+from pipeline.outward.watchdog import Watchdog
 from pipeline.settings import Settings
 from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.stage import Stage
 from response.delivery.mail import Mail
 from response.delivery.script import Script
-from response.delivery.sender import Sender, Watchdog
+from response.delivery.sender import Sender
 from response.delivery.syslog import Syslog
 from response.delivery.webhook import Webhook
 from response.delivery.worker import Worker

@@ -1,4 +1,4 @@
-"""HTTP for webhooks: an address and a body enter, the receiver's answer leaves; nothing of ours can be reached by it.
+"""HTTP to other systems: an address and a body enter, the answer leaves; nothing of ours can be reached by it.
 
 A name is resolved once, every address it has is looked at, and the connection goes to one that was looked at: a name
 that means something else a moment later (DNS rebinding) changes nothing. Redirects are not followed.
@@ -15,7 +15,8 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.messages import say
-from response.delivery.sender import Stopped, Watchdog, cut_off, is_open
+from pipeline.outward import Stopped
+from pipeline.outward.watchdog import Watchdog, cut_off, is_open
 
 #: Bytes of an answer that are read; what is longer is a fault of the receiver, but the answer counts.
 _LONGEST_ANSWER = 16_384
@@ -39,10 +40,19 @@ class Forbidden(Stopped):
 class Poster:
     """Posts to one receiver after another over a connection that is kept."""
 
-    def __init__(self, watchdog: Watchdog, timeout: float, allowed: Sequence[str], ca: Path | None) -> None:
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        timeout: float,
+        allowed: Sequence[str],
+        ca: Path | None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        """`allowed`: networks that are not public and may be reached all the same; the rest is as `tls_context` has it."""
         self._watchdog, self._timeout = watchdog, timeout
         self._allowed = [ip_network(text, strict=False) for text in allowed]
-        self._ca = ca
+        self._files = (ca, certificate, key)
         self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._place = ("", "", 0)
@@ -127,7 +137,7 @@ class Poster:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = tls_context(self._ca)
+            self._context = tls_context(*self._files)
         return self._context
 
 
