@@ -49,7 +49,7 @@ class Poster:
         certificate: Path | None = None,
         key: Path | None = None,
     ) -> None:
-        """`allowed`: networks that are not public and may be reached all the same; the rest is as `tls_context` has it."""
+        """`allowed`: networks that are not public, yet may be reached; the files are as `tls_context` has them."""
         self._watchdog, self._timeout = watchdog, timeout
         self._allowed = [ip_network(text, strict=False) for text in allowed]
         self._files = (ca, certificate, key)
