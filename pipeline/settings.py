@@ -29,6 +29,7 @@ from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.settings_file import default_data_dir, settings_file
 from pipeline.settings_indicators import IndicatorFeed, Indicators
 from pipeline.settings_kafka import Kafka
+from pipeline.settings_sharing_taxii import Peer, Sharing
 
 __all__ = [
     "CANARY",
@@ -49,7 +50,9 @@ __all__ = [
     "NetflowSource",
     "NetworkSource",
     "Oidc",
+    "Peer",
     "Settings",
+    "Sharing",
     "Source",
     "State",
     "Store",
@@ -449,6 +452,7 @@ class Settings(BaseSettings):
     cases: Cases = Field(default_factory=Cases)
     devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
+    sharing: Sharing = Field(default_factory=Sharing)
     delivery: Delivery = Field(default_factory=Delivery)
     channels: list[Channel] = Field(default_factory=list, description="ways to reach people and other systems")
     roster: list[Shift] = Field(default_factory=list, description="who is on duty when")
@@ -619,7 +623,7 @@ def _not_json() -> Iterator[str]:
 #: The lists of sections, and what each may hold.
 _LISTS: dict[str, tuple[type[BaseModel], ...]] = {
     "sources": SOURCES, "indicators.feeds": (IndicatorFeed,), "channels": CHANNELS, "routes": (Route,),
-    "roster": (Shift,),
+    "roster": (Shift,), "sharing.taxii.peers": (Peer,),
 }  # fmt: skip
 #: Our words for pydantic's kinds of fault.
 _EXPECTED = {
