@@ -43,9 +43,11 @@ def reader(partners: Site) -> Iterator[httpx.Client]:
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, httpx.Client]]:
     """A site that a test may change, and a partner that may read and write `inbox`."""
-    with partnered(tmp_path_factory.mktemp("own-taxii"), max_content_mb=1, max_objects=200) as site:
-        with asking(site, "writer", password(site, "writer", inbox="rw")) as client:
-            yield site, client
+    with (
+        partnered(tmp_path_factory.mktemp("own-taxii"), max_content_mb=1, max_objects=200) as site,
+        asking(site, "writer", password(site, "writer", inbox="rw")) as client,
+    ):
+        yield site, client
 
 
 def all_of(client: httpx.Client, path: str, key: str = "objects", **query: Any) -> list[Any]:
