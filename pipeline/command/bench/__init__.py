@@ -22,6 +22,8 @@ _BENCHES = {
     "delivery": "response.bench_delivery",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
+    "stix": "sharing.bench_stix",
+    "taxii": "api.bench_taxii",
 }
 
 
