@@ -86,7 +86,9 @@ class Party:
 
     def profile(self, name: str = "bo", template: str = "cv2290", **changes: Any) -> Named:
         """Write a profile with a key that the authority knows; `changes` are `section__name=value`."""
-        certificate = signing_key(self.folder, f"{name}-signing")
+        certificate = self.folder / f"{name}-signing.pem"
+        if not certificate.exists():
+            signing_key(self.folder, f"{name}-signing")
         (self.simulator.folder / "registered" / f"{name}.pem").write_bytes(certificate.read_bytes())
         told = {
             "organ__id": "G10.22", "organ__name": "Sở Nội vụ", "endpoint__url": self.url,
@@ -134,7 +136,7 @@ def edited(text: str, changes: dict[str, Any]) -> str:
         section, _, name = place.rpartition("__")
         table = told.setdefault(section, {}) if section else told
         table[name] = value
-    lines = [f"{name} = {json.dumps(each)}" for name, each in told.items() if not isinstance(each, dict)]
+    lines = [f"{n} = {json.dumps(each)}" for n, each in told.items() if not isinstance(each, dict) and each is not None]
     for section, table in told.items():
         if isinstance(table, dict):
             lines += [f"[{section}]", *(f"{n} = {json.dumps(v)}" for n, v in table.items() if v is not None)]
