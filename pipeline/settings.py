@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -29,7 +29,8 @@ from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.settings_file import default_data_dir, settings_file
 from pipeline.settings_indicators import IndicatorFeed, Indicators
 from pipeline.settings_kafka import Kafka
-from pipeline.settings_sharing_taxii import Peer, Sharing
+from pipeline.settings_sharing import Sharing
+from pipeline.settings_sharing_taxii import Peer
 
 __all__ = [
     "CANARY",
@@ -640,12 +641,17 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def _fault(item: Any) -> str:
+def faults_of(error: ValidationError, meant: Callable[[tuple[Any, ...]], list[str]]) -> list[str]:
+    """Return every fault of a table in a file of its own; `meant` says which name an unknown one may stand for."""
+    return [_fault(item, meant) for item in error.errors()]
+
+
+def _fault(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = None) -> str:
     loc = item["loc"]
     # Behind a source's number pydantic names its kind, which no file says.
     place = ".".join(str(part) for number, part in enumerate(loc) if not number or not isinstance(loc[number - 1], int))
     if item["type"] == "extra_forbidden":
-        return _unknown(place, _meant(loc))
+        return _unknown(place, (meant or _meant)(loc))
     context = item.get("ctx", {})
     key = _EXPECTED.get(item["type"])
     if item["type"] == "value_error":

@@ -75,9 +75,3 @@ class Taxii(Section):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(say("settings.name_twice", names=", ".join(sorted(twice))))
         return value
-
-
-class Sharing(Section):
-    """`[sharing]`"""
-
-    taxii: Taxii = Field(default_factory=Taxii)

@@ -28,6 +28,7 @@ COMMANDS = {
     "rules": "workbench.rules",
     "devices": "workbench.devices",
     "c2": "pipeline.command.c2",
+    "sharing": "sharing.command",
     "packet-rules": "collectors.packet_rules",
     "indicators": "workbench.indicators",
     "sources": "pipeline.command.sources",

@@ -64,10 +64,17 @@ class Poster:
             Forbidden: the receiver is where messages must not go.
             OSError, http.client.HTTPException: it does not answer as it should, or not in time.
         """
+        return self._answered("POST", url, body, headers)
+
+    def ask(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Get a page; return the answer, or raise as `post` does."""
+        return self._answered("GET", url, None, headers)
+
+    def _answered(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)
         with self._watchdog.within(self._timeout, lambda: getattr(self._connection, "sock", None)) as watched:
             try:
-                answer = self._posted(parts, body, headers)
+                answer = self._asked(method, parts, body, headers)
                 if not watched.cut:
                     return answer
             except BaseException:
@@ -83,10 +90,10 @@ class Poster:
             self._connection.close()
             self._connection = None
 
-    def _posted(self, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _asked(self, method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = self._connect(parts)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body, {**headers, "Accept-Encoding": "identity"})
+        connection.request(method, path, body, {**headers, "Accept-Encoding": "identity"})
         answer = connection.getresponse()
         found = answer.read(_LONGEST_ANSWER)
         if not answer.isclosed():  # there is more: it may never end

@@ -103,7 +103,7 @@ def test_what_a_server_refuses_is_told_with_its_words(server: Medallion) -> None
     with pytest.raises(TaxiiFault, match="answered 401") as caught:
         poll(endpoint(server, "/root/", "many", password="wrong"))
     assert not caught.value.again
-    with pytest.raises(TaxiiFault, match="no such collection.*many, new, hidden"):
+    with pytest.raises(TaxiiFault, match=r"no such collection.*many, new, hidden"):
         poll(endpoint(server, "/root/", "nothing"))
     with pytest.raises(TaxiiFault, match="nothing to send"):
         push(endpoint(server, "/root/", "new"), [])
@@ -118,7 +118,7 @@ def test_a_server_signed_by_somebody_else_gets_nothing(server: Medallion, tmp_pa
     assert caught.value.again
     with pytest.raises(TaxiiFault, match="https"):
         poll(Endpoint(server.address.replace("https", "http"), "many"))
-    with pytest.raises(TaxiiFault, match="none.pem"):
+    with pytest.raises(TaxiiFault, match=r"none.pem"):
         poll(endpoint(server, "/root/", "many", ca=tmp_path / "none.pem"))
 
 
