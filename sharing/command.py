@@ -23,6 +23,7 @@ from sharing.drafting import build, draft
 from sharing.facts import counted
 from sharing.formats import FORMATS
 from sharing.profile import named, profiles_of, shipped
+from sharing.taxii import command as taxii
 
 _SHOWN = 120
 
@@ -343,4 +344,6 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "resend": (_add_number, _resend),
     "receipts": (_add_receipts, _receipts),
     "simulator": (_add_simulator, _not_of_a_site),
+    "taxii": (taxii.add_arguments, taxii.run),
+    "misp": (taxii.add_misp, taxii.run_misp),
 }

@@ -8,16 +8,15 @@ for all, `KNOWN_SINCE`; an indicator that says when it was added is a later vers
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from ipaddress import ip_network
 from typing import Any, NamedTuple
 from uuid import uuid5
 
-from pipeline.event import from_micros, to_micros
 from pipeline.messages import HaidangError
 from sharing.stix import observables
 from sharing.stix.ids import OURS, canonical, own_id
 from sharing.stix.marking import LEVELS, is_stricter, marking, marking_id, normal
 from sharing.stix.patterns import pattern_of
+from sharing.values import LONGEST, kind_of, moment_of, text
 
 #: When everything is known since that says nothing of it: the day on which STIX 2.1 became a standard.
 KNOWN_SINCE = "2021-06-10T00:00:00.000Z"
@@ -34,12 +33,6 @@ _CASE = ("created", "changed", "title", "summary", "level", "status", "verdict",
 FIELDS = frozenset((
     *_ALERT, *observables.FIELDS, *(f"indicator.{name}" for name in _INDICATOR), *(f"case.{name}" for name in _CASE),
 ))  # fmt: skip
-#: ECS's words for kinds of indicators; hashes are told by their length.
-_KINDS = {
-    "ipv4-addr": "address", "ipv6-addr": "address", "domain-name": "domain", "url": "url", "email-addr": "email",
-    "x509-certificate": "certificate", "software": "",
-}  # fmt: skip
-_HASH_KINDS = {32: "md5", 40: "sha1", 64: "sha256"}
 #: STIX 2.1 section 10.5 (indicator-type-ov), and appendix A.1 for words of confidence.
 _TYPES = {
     "c2": "malicious-activity", "malware": "malicious-activity", "phishing": "malicious-activity",
@@ -48,7 +41,6 @@ _TYPES = {
 _CONFIDENCES = {"none": 0, "low": 15, "medium": 50, "high": 85}
 #: STIX 2.1 sections 4.14 and 5.2: no count is larger.
 _MOST = 999_999_999
-_LONGEST = 5_000
 Item = dict[str, Any]
 
 
@@ -123,9 +115,9 @@ class _Making:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        said = {"name": self.site.name[:_LONGEST], "identity_class": "organization", "sectors": ["government"]}
+        said = {"name": self.site.name[:LONGEST], "identity_class": "organization", "sectors": ["government"]}
         if self.site.contact:
-            said["contact_information"] = self.site.contact[:_LONGEST]
+            said["contact_information"] = self.site.contact[:LONGEST]
         identifier = own_id("identity", *self.site)
         times = {"created": KNOWN_SINCE, "modified": KNOWN_SINCE}
         self.author = identifier
@@ -134,40 +126,40 @@ class _Making:
         self.objects[mark["id"]] = mark
 
     def add_indicator(self, given: Mapping[str, Any]) -> None:
-        if is_stricter(normal(_text(given.get("tlp"))), self.tlp):
+        if is_stricter(normal(text(given.get("tlp"))), self.tlp):
             self.left_out += 1
             return
         told = {name: given[name] for name in _INDICATOR if f"indicator.{name}" in self.allowed and name in given}
-        value = _text(told.get("value"))
-        pattern = pattern_of(_text(told.get("kind")) or _kind_of(value), value) if value else ""
+        value = text(told.get("value"))
+        pattern = pattern_of(text(told.get("kind")) or kind_of(value), value) if value else ""
         if not pattern:
             return
-        added = _moment(told.get("added"))
-        more: Item = {"indicator_types": [_TYPES.get(_text(told.get("threat")), "unknown")]}
+        added = moment_of(told.get("added"))
+        more: Item = {"indicator_types": [_TYPES.get(text(told.get("threat")), "unknown")]}
         if type(told.get("confidence")) is int and 0 <= told["confidence"] <= 100:
             more["confidence"] = told["confidence"]
-        if (until := _moment(told.get("expires"))) and until > (added or KNOWN_SINCE):
+        if (until := moment_of(told.get("expires"))) and until > (added or KNOWN_SINCE):
             more["valid_until"] = until
-        if reference := _text(told.get("reference")):
+        if reference := text(told.get("reference")):
             said = {"url": reference} if reference.startswith(("http://", "https://")) else {"description": reference}
-            more["external_references"] = [{"source_name": _text(told.get("feed")) or "reference", **said}]
-        elif feed := _text(told.get("feed")):
+            more["external_references"] = [{"source_name": text(told.get("feed")) or "reference", **said}]
+        elif feed := text(told.get("feed")):
             more["external_references"] = [{"source_name": feed, "description": feed}]
         indicator = self._indicator(value, pattern, added or _A_MOMENT_LATER, more)
-        if family := _text(told.get("family")):
+        if family := text(told.get("family")):
             self._relate(indicator, "indicates", self._malware(family))
 
     def add_alert(self, given: Mapping[str, Any]) -> None:
-        if is_stricter(normal(_text(given.get("threat.indicator.marking.tlp"))), self.tlp):
+        if is_stricter(normal(text(given.get("threat.indicator.marking.tlp"))), self.tlp):
             self.left_out += 1
             return
         self._need(TIME)
         told = {name: given[name] for name in FIELDS & self.allowed if name in given}
-        first = _moment(told.get(TIME))
+        first = moment_of(told.get(TIME))
         if not first:
             return
-        last = max(_moment(told.get("event.end")) or first, first)
-        key = _text(given.get("event.id")) or blake2b(canonical(told), digest_size=16).hexdigest()
+        last = max(moment_of(told.get("event.end")) or first, first)
+        key = text(given.get("event.id")) or blake2b(canonical(told), digest_size=16).hexdigest()
         said = {"created": first, "modified": last, **_labels(told)}
         count = told.get("alert.count")
         count = min(max(count, 1), _MOST) if type(count) is int else 1
@@ -177,21 +169,20 @@ class _Making:
             observed = {"first_observed": first, "last_observed": last, "number_observed": count, "object_refs": seen}
             evidence = [self._keep("observed-data", (key,), {**said, **observed})]
         where = [self.author]
-        if host := _text(told.get("host.name")):
+        if host := text(told.get("host.name")):
             where = [self._host(host)]
-        sure = _CONFIDENCES.get(_text(told.get("threat.indicator.confidence")).lower())
+        sure = _CONFIDENCES.get(text(told.get("threat.indicator.confidence")).lower())
         more = {"first_seen": first, "last_seen": last, "count": count, "where_sighted_refs": where}
         more |= {"observed_data_refs": evidence} if evidence else {}
-        more |= {"description": _text(told.get("rule.name"))} if _text(told.get("rule.name")) else {}
+        more |= {"description": text(told.get("rule.name"))} if text(told.get("rule.name")) else {}
         more |= {"confidence": sure} if sure is not None else {}
         for sighted in self._sighted(told):
             self._keep("sighting", (key, sighted), {**said, **more, "sighting_of_ref": sighted})
 
     def _sighted(self, told: Item) -> list[str]:
         """Return what an alert is a sighting of: its indicator, else the malware, else the techniques of its rule."""
-        value, family = _text(told.get("threat.indicator.name")), _text(told.get("threat.software.name"))
-        kind = _KINDS.get(_text(told.get("threat.indicator.type"))) if "threat.indicator.type" in told else None
-        pattern = pattern_of(_kind_of(value) if kind is None else kind, value) if value else ""
+        value, family = text(told.get("threat.indicator.name")), text(told.get("threat.software.name"))
+        pattern = pattern_of(kind_of(value, text(told.get("threat.indicator.type"))), value) if value else ""
         malware = [self._malware(family)] if family else []
         if pattern:
             indicator = self._indicator(value, pattern, KNOWN_SINCE, {})
@@ -202,33 +193,33 @@ class _Making:
         return malware or [self._technique(each) for each in _techniques(tags if isinstance(tags, list) else [])]
 
     def add_case(self, given: Mapping[str, Any]) -> None:
-        if is_stricter(normal(_text(given.get("tlp"))), self.tlp):
+        if is_stricter(normal(text(given.get("tlp"))), self.tlp):
             self.left_out += 1
             return
         for name in CASE_TIMES:
             self._need(name)
         told = {name: given[name] for name in _CASE if f"case.{name}" in self.allowed and name in given}
-        created = _moment(told.get("created"))
+        created = moment_of(told.get("created"))
         if not created:
             return
-        changed = max(_moment(told.get("changed")) or created, created)
+        changed = max(moment_of(told.get("changed")) or created, created)
         listed = told.get("observables")
         refs = []
         for each in listed if isinstance(listed, list) else []:
-            if is_stricter(normal(_text(each.get("tlp"))), self.tlp):
+            if is_stricter(normal(text(each.get("tlp"))), self.tlp):
                 self.left_out += 1
-            elif made := observables.of_value(_text(each.get("kind")), _text(each.get("value"))):
+            elif made := observables.of_value(text(each.get("kind")), text(each.get("value"))):
                 refs.append(self._keep_observable(made))
         said: Item = {
             "created": created,
             "modified": changed,
             "object_refs": list(dict.fromkeys(refs)) or [self.author],
         }
-        name, text = _text(told.get("title")), _text(told.get("summary"))
-        said |= {"description": text} if text else {}
-        labels = [f"{name}:{_text(told.get(name))}" for name in ("level", "verdict") if _text(told.get(name))]
+        name, summary = text(told.get("title")), text(told.get("summary"))
+        said |= {"description": summary} if summary else {}
+        labels = [f"{name}:{text(told.get(name))}" for name in ("level", "verdict") if text(told.get(name))]
         said |= {"labels": labels} if labels else {}
-        if _text(told.get("status")) == "closed":
+        if text(told.get("status")) == "closed":
             self._keep("report", (given.get("id"),), {**said, "name": name or "-", "published": changed})
         else:
             said |= {"name": name} if name else {}
@@ -278,7 +269,7 @@ class _Making:
 
 def _labels(told: Item) -> Item:
     names = {"rule.id": "rule", "rule.level": "level"}
-    labels = [f"{called}:{_text(told[name])}" for name, called in names.items() if _text(told.get(name))]
+    labels = [f"{called}:{text(told[name])}" for name, called in names.items() if text(told.get(name))]
     return {"labels": labels} if labels else {}
 
 
@@ -287,32 +278,3 @@ def _techniques(tags: list[Any]) -> list[str]:
     said = [tag[len("attack.") :].upper() for tag in tags if isinstance(tag, str) and tag.lower().startswith("attack.")]
     numbers = [each for each in said if each[0:1] == "T" and each[1:].replace(".", "", 1).isdigit()]
     return list(dict.fromkeys(numbers))
-
-
-def _kind_of(value: str) -> str:
-    """Return the kind of an indicator by its shape, where nothing says it."""
-    try:
-        ip_network(value, strict=False)
-    except ValueError:
-        if len(value) in _HASH_KINDS and all(sign in "0123456789abcdef" for sign in value.lower()):
-            return _HASH_KINDS[len(value)]
-        return "url" if "/" in value else "email" if "@" in value else "domain"
-    return "address"
-
-
-def _text(value: Any) -> str:
-    return value.strip()[:_LONGEST] if isinstance(value, str) else ""
-
-
-def _moment(value: Any) -> str:
-    """Return a time (ISO 8601, or seconds since 1970) as STIX writes it, in milliseconds; "" for what is none."""
-    try:
-        if isinstance(value, str):
-            micros = to_micros(value)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-            micros = round(value * 1e6)
-        else:
-            return ""
-        return from_micros(micros // 1000 * 1000)
-    except (ValueError, OverflowError, OSError):
-        return ""
