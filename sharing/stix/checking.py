@@ -22,7 +22,7 @@ _TIME = re.compile(
 )
 _PROPERTY = re.compile(r"[a-z0-9_]{3,250}")
 _HEX = re.compile(r"([0-9a-fA-F]{2})+")
-_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _HASH_LENGTHS = {"MD5": 32, "SHA-1": 40, "SHA-256": 64, "SHA-512": 128, "SHA3-256": 64, "SHA3-512": 128}
 _STRING_IN_PATTERN = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
 _COMPARISON = re.compile(
@@ -30,10 +30,10 @@ _COMPARISON = re.compile(
     re.ASCII,
 )
 
-_COMMON = """
-created_by_ref>identity revoked:bool labels:text* confidence:percent lang:text external_references:external*
-object_marking_refs>marking-definition* granular_markings:granular* extensions:map
-"""
+#: What every object may have, all but markings, and observables.
+_OF_ALL = "object_marking_refs>marking-definition* granular_markings:granular* extensions:map"
+_OF_MOST = "revoked:bool labels:text* confidence:percent lang:text"
+_OF_OBJECTS, _OF_OBSERVABLES = "created_by_ref>identity external_references:external*", "defanged:bool"
 _FILE = tomllib.loads((Path(__file__).parent / "types.toml").read_text("utf-8"))
 _TYPES: dict[str, str] = _FILE["objects"]
 _OBSERVABLES: dict[str, str] = _FILE["observables"]
@@ -128,6 +128,10 @@ def _of_content(kind: str, item: Mapping[str, Any]) -> Fault | None:
         "extensions" in item or ("definition_type" in item and "definition" in item)
     ):
         return Fault("missing", "definition_type / extensions")
+    if kind == "email-message" and item["is_multipart"] and "body" in item:
+        return Fault("no_place", "body")
+    if kind == "artifact" and "decryption_key" in item and "encryption_algorithm" not in item:
+        return Fault("missing", "encryption_algorithm")
     if kind == "location" and ("latitude" in item) != ("longitude" in item):
         return Fault("missing", "latitude / longitude")
     if kind == "indicator" and item["pattern_type"] == "stix" and not _is_pattern(item["pattern"]):
@@ -142,16 +146,14 @@ _Rule = tuple[str, bool, Callable[[Any], bool], str]
 def _properties(kind: str) -> tuple[_Rule, ...]:
     """Return name, whether it must be there, what says that it is good, and the fault where it is not."""
     if kind in _OBSERVABLES:
-        common = "defanged:bool object_marking_refs>marking-definition* granular_markings:granular* extensions:map "
-        return tuple(map(_rule, (common + _OBSERVABLES[kind]).split()))
-    times = "created:time!" if kind == _CREATED_ONLY else "created:time! modified:time!"
-    if kind == _CREATED_ONLY:
-        own = "name:text definition_type:text definition:map"
+        text = f"{_OF_OBSERVABLES} {_OF_ALL} {_OBSERVABLES[kind]}"
+    elif kind == _CREATED_ONLY:
+        text = f"created:time! {_OF_OBJECTS} {_OF_ALL} name:text definition_type:text definition:map"
     elif kind in _TYPES:
-        own = _TYPES[kind]
+        text = f"created:time! modified:time! {_OF_OBJECTS} {_OF_MOST} {_OF_ALL} {_TYPES[kind]}"
     else:  # one that STIX does not know: what all objects have, where it has it
-        times, own = times.replace("!", ""), ""
-    return tuple(map(_rule, f"{times} {_COMMON} {own}".split()))
+        text = f"created:time modified:time {_OF_OBJECTS} {_OF_MOST} {_OF_ALL}"
+    return tuple(map(_rule, text.split()))
 
 
 def _rule(text: str) -> _Rule:
@@ -193,11 +195,15 @@ def _is_day(date: str) -> bool:
 
 def _is_reference(value: Any, types: frozenset[str] | None) -> bool:
     found = _ID.fullmatch(value) if isinstance(value, str) else None
-    return found is not None and (types is None or found[1] in types)
+    return found is not None and (found[1] in types if types is not None else found[1] != "bundle")
 
 
 def _is_whole(value: Any, least: int = 0, most: int = _MOST_WHOLE) -> bool:
     return type(value) is int and least <= value <= most
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_map(value: Any) -> bool:
@@ -238,7 +244,8 @@ def _is_granular(value: Any) -> bool:
 
 _GOOD: dict[str, Callable[[Any], bool]] = {
     "text": _is_text, "time": _is_time, "bool": lambda value: isinstance(value, bool),
-    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
+    "number": _is_number, "latitude": lambda value: _is_number(value) and -90 <= value <= 90,
+    "longitude": lambda value: _is_number(value) and -180 <= value <= 180,
     "whole": _is_whole, "count": lambda value: _is_whole(value, 1, _MOST_COUNT),
     "percent": lambda value: _is_whole(value, 0, 100), "port": lambda value: _is_whole(value, 0, 65_535),
     "map": _is_map, "hashes": _are_hashes, "external": _is_external, "phase": _is_phase, "granular": _is_granular,
