@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import uuid5
 
+from pipeline.event import encode
 from pipeline.messages import HaidangError
 from sharing.stix import observables
 from sharing.stix.ids import OURS, canonical, own_id
@@ -159,7 +160,7 @@ class _Making:
         if not first:
             return
         last = max(moment_of(told.get("event.end")) or first, first)
-        key = text(given.get("event.id")) or blake2b(canonical(told), digest_size=16).hexdigest()
+        key = text(given.get("event.id")) or blake2b(encode(dict(sorted(told.items()))), digest_size=16).hexdigest()
         said = {"created": first, "modified": last, **_labels(told)}
         count = told.get("alert.count")
         count = min(max(count, 1), _MOST) if type(count) is int else 1

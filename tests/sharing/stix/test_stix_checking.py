@@ -68,7 +68,7 @@ def example(kind: str, optional: bool) -> dict[str, Any]:
         if not (word.endswith("!") or optional):
             continue
         value: Any = _VALUES[what] if sign == ":" else f"{what.split('|')[0] or _FALLBACK}--{_uuid(2)}"
-        value = _NAMED[kind, name] if (kind, name) in _NAMED else [value] if "*" in word else value
+        value = _NAMED.get((kind, name), [value] if "*" in word else value)
         if value is not None:
             made[name] = value
     if kind in ("sighting", "report", "grouping", "note", "opinion") and "object_refs" in made:
@@ -135,10 +135,10 @@ def broken(item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         ["x", 5],
         f"bundle--{_uuid(1)}",
     )
-    for name in item:
+    for name, good in item.items():
         yield f"no {name}", {each: value for each, value in item.items() if each != name}
         for value in wrong:
-            if value != item[name]:
+            if value != good:
                 yield f"{name} = {value!r}", {**item, name: copy.deepcopy(value)}
     for name, value in (("created", "2027-01-01T00:00:00Z"), ("confidence", 101), ("labels", [1]), ("external_references", [{}]),
                         ("object_marking_refs", ["x"]), ("granular_markings", [{}]), ("extensions", []), ("revoked", "no")):  # fmt: skip
