@@ -45,8 +45,9 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COLLECTION_PATH = re.compile(rf"{ROOT}/collections/[^/]+/objects/")
 _bodies = threading.BoundedSemaphore(_AT_ONCE)
-#: What is said of an answer's pages where it has none (section 3.2 wants the headers all the same).
-_BEFORE_ALL = 0
+#: The moment that is said where there is none (section 3.2 wants the headers all the same), and the last that there is:
+#: the end of the year 9999. Microseconds since 1970.
+_BEFORE_ALL, _LAST_MOMENT = 0, 253_402_300_799_999_999
 
 
 class _Larger(Mapping[str, int]):
@@ -394,14 +395,14 @@ def _wanted(
     after = -1
     if (text := asked.get("added_after")) is not None:
         after = _micros(text, "added_after")
+    if (position := _number(asked, "next", -1)) > _LAST_MOMENT:
+        raise _malformed("next", asked["next"])
     match = {name: _values(asked, name) for name in fields}
     if _SPEC_VERSION not in (match.get("spec_version") or (_SPEC_VERSION,)):
         limit = 0
     if match.get("version"):
         versions = _versions(match["version"])
-    return Wanted(
-        max(after, _number(asked, "next", -1)), match.get("id") or ids, match.get("type", ()), versions, limit
-    )
+    return Wanted(max(after, position), match.get("id") or ids, match.get("type", ()), versions, limit)
 
 
 def _parameters(request: Request) -> dict[str, str]:

@@ -54,8 +54,8 @@ def add(connection: Connection, name: str, rights: Mapping[str, str], days: floa
     known = connection.execute(select(table.c.revoked).where(table.c.name == name)).first()
     if known is not None and not known.revoked:
         raise HaidangError("taxii.client_exists", name=name)
-    names.check_free(connection, name)
     connection.execute(table.delete().where(table.c.name == name))
+    names.check_free(connection, name)
     secret = _PREFIX + secrets.token_urlsafe(32)
     now = time.time()
     row = {

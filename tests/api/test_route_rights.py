@@ -49,7 +49,7 @@ ELASTIC = {
     "GET /es/_cat/indices", "GET /es/_cat/indices/{index}", "GET /es/_resolve/index/{index}",
     *(f"{method} /es/{{path:path}}" for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")),
 }  # fmt: skip
-#: Those of the TAXII server, for partners' programs and nobody of ours (`tests/api/test_taxii_partners.py`).
+#: Those of the TAXII server, for partners' programs and nobody of ours (`tests/api/test_taxii_limits.py`).
 TAXII = {
     "GET /taxii2/", "GET /taxii2/site/", "GET /taxii2/site/status/{identifier}/", "GET /taxii2/site/collections/",
     *(f"GET /taxii2/site/collections/{{name}}/{path}" for path in ("", "manifest/", "objects/", "objects/{identifier}/",

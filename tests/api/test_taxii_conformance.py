@@ -412,7 +412,7 @@ def test_objects_are_matched_by_version_of_stix(reader: httpx.Client) -> None:
         "added_after=2026-13-01T00:00:00Z", "added_after=2026-01-01T00:00:00Z,2026-01-02T00:00:00Z",
         "added_after=2026-01-01T00:00:00Z&added_after=2026-01-01T00:00:00Z", "next=abc", "next=-5", "next=",
         "match[version]=all,last", "match[version]=newest", "match[version]=2026-99-01T00:00:00Z",
-        "match[id]=a&match[id]=b", "match[type]=", "match[type]=a,,b", "match[id]=a%00b", "limit=%FF", "next=" + "9" * 30,
+        "match[id]=a&match[id]=b", "match[type]=", "match[type]=a,,b", "match[id]=a%00b", "limit=%FF", "next=" + "9" * 30, "next=" + "9" * 18,
         "match[id]=" + ",".join(str(each) for each in range(60)), "match[type]=" + "x" * 30_000,
     ],
 )  # fmt: skip
