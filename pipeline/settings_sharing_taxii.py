@@ -1,7 +1,7 @@
 """`[sharing.taxii]` and `[[sharing.taxii.peers]]`: what partners read here, what they may send, and whom we read."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -22,7 +22,7 @@ _FIELDS = (
 class Peer(Section):
     """`[[sharing.taxii.peers]]`: a partner's TAXII 2.1 server."""
 
-    name: Annotated[str, Field(pattern=PEER_NAME)]
+    name: str = Field(pattern=PEER_NAME, description="how commands call it, as a source's name")
     url: str = Field(description="a collection, an API root, or the discovery of the server, `https://…`")
     collection: str = Field("", description="id, alias or title of the collection, where `url` is none")
     username: str = Field("", description="user, where the server asks for one")
