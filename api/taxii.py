@@ -210,7 +210,7 @@ def collection(request: Request, client: Partner, name: _Name) -> Response:
 @router.get(f"{ROOT}/collections/{{name}}/manifest/")
 def manifest(request: Request, client: Partner, name: _Name) -> Response:
     """Return which objects there are (section 5.3)."""
-    found, wanted = _page(request, _readable(request, client, name))
+    found, wanted = _page(request, _readable(request, client, name), bodies=False)
     records = [
         {"id": row.id, "date_added": store.from_added(row.added), "version": row.version, "media_type": STIX_TYPE}
         for row in found.rows
@@ -308,7 +308,7 @@ def versions(request: Request, client: Partner, name: _Name, identifier: _Name) 
     """Return which versions of an object there are (section 5.8)."""
     found = _readable(request, client, name)
     wanted = _wanted(request, ("spec_version",), ids=(identifier,), versions=(ALL,))
-    made = _looked_up(request, found, wanted)
+    made = _looked_up(request, found, wanted, bodies=False)
     if not made.rows and not _is_there(request, found, identifier):
         raise _nothing()
     return _paged({"versions": [row.version for row in made.rows]} if made.rows else {}, made, wanted)
@@ -365,16 +365,16 @@ def _shown(found: Collection, client: Client) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _page(request: Request, found: Collection) -> tuple[Page, Wanted]:
+def _page(request: Request, found: Collection, bodies: bool = True) -> tuple[Page, Wanted]:
     wanted = _wanted(request, ("id", "type", "version", "spec_version"))
-    return _looked_up(request, found, wanted), wanted
+    return _looked_up(request, found, wanted, bodies), wanted
 
 
-def _looked_up(request: Request, found: Collection, wanted: Wanted) -> Page:
+def _looked_up(request: Request, found: Collection, wanted: Wanted, bodies: bool = True) -> Page:
     if not wanted.limit:  # of another version of STIX, of which we have nothing
         return Page([], False)
     with engine_of(request).connect().execution_options(read_only=True) as connection:
-        return store.page(connection, found, wanted)
+        return store.page(connection, found, wanted, bodies)
 
 
 def _is_there(request: Request, found: Collection, identifier: str) -> bool:

@@ -36,6 +36,7 @@ _BUILT = {
     "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|receipts|simulator|taxii|misp)",
     "command.taxii.{}": r"command\.taxii\.(collections|clients|add|revoke|publish|look|poll|push)",
     "taxii.head.{}": r"taxii\.head\.\w+",
+    "taxii.{}": r"taxii\.(full|crowded)",
     "stix.fault.{}": r"stix\.fault\.\w+",
     "sharing.head.{}": r"sharing\.head\.\w+",
     "sharing.simulator_head_{}": r"sharing\.simulator_head_\w+",

@@ -743,6 +743,7 @@ taxii_objects = Table(
     Column("moment", BigInteger, nullable=False),  # the same in microseconds since 1970
     Column("first", Boolean, nullable=False),  # whether it is the first, and the last version of its object
     Column("last", Boolean, nullable=False),
+    Column("digest", String(32), nullable=False),  # of the JSON
     Column("body", LargeBinary, nullable=False),  # canonical JSON
     PrimaryKeyConstraint("collection", "added"),
     Index("taxii_objects_last", "collection", "last", "added"),

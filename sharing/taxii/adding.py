@@ -34,7 +34,7 @@ def add(
     """
     now = time.time_ns() // 1000
     with engine.begin() as connection:
-        store.forget(connection, collection, now - round(keep_days * _DAY_MICROS))
+        store.forget(connection, collection, oldest(keep_days))
         status = added(connection, collection, objects, most)
         status = {"id": str(uuid4()), "status": "complete", "request_timestamp": store.from_added(now), **status}
         _keep(connection, client, status)
@@ -55,8 +55,9 @@ def added(connection: Connection, collection: Collection, objects: Sequence[Any]
         detail = {"id": outcome.id, "version": outcome.version}
         if outcome.state == "differs":
             failures.append({**detail, "message": say("taxii.differs")})
-        elif outcome.state == "full":
-            said = say("taxii.full", collection=collection.alias, limit=most)
+        elif outcome.state in ("full", "crowded"):
+            limits = {"full": most, "crowded": store.MOST_OF_OBJECT}
+            said = say(f"taxii.{outcome.state}", collection=collection.alias, limit=limits[outcome.state])
             failures.append({"id": outcome.id, "version": outcome.version or "-", "message": said})
         else:
             successes.append(detail if outcome.state == "added" else {**detail, "message": say("taxii.known")})
@@ -65,6 +66,11 @@ def added(connection: Connection, collection: Collection, objects: Sequence[Any]
         "pending_count": 0,
     }  # fmt: skip
     return made | ({"successes": successes} if successes else {}) | ({"failures": failures} if failures else {})
+
+
+def oldest(keep_days: float) -> int:
+    """Return the moment before which what was added is forgotten, in microseconds since 1970."""
+    return time.time_ns() // 1000 - round(keep_days * _DAY_MICROS)
 
 
 def refusal(item: Any, tlp: str) -> str:

@@ -131,6 +131,7 @@ def _publish(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> 
     for made in _made(chosen, settings, engine):
         with engine.begin() as connection:
             found = store.named(store.collections(connection), alias)
+            store.forget(connection, found, adding.oldest(settings.sharing.taxii.keep_days))
             status = adding.added(connection, found, made.objects, settings.sharing.taxii.collection_objects)
         counts["left_out"] += made.left_out
         counts["known"] += sum("message" in each for each in status.get("successes", ()))

@@ -7,11 +7,12 @@ by, so that a page costs the same wherever it begins, and whoever asks for what 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import chain, islice, product
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, case, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, case, delete, func, select, update
 
 from pipeline.event import from_micros, to_micros
 from pipeline.messages import HaidangError
@@ -27,6 +28,8 @@ ALIASES = {
 }  # fmt: skip
 #: Rows that are asked for, or written, in one statement.
 _AT_ONCE = 500
+#: Versions of an object that a collection holds, and bytes of a page: fewer objects than were asked for may be given.
+MOST_OF_OBJECT, _MOST_BYTES = 200, 20_000_000
 #: Versions that one request may name, and ids or types: each is a look of its own into an index.
 MOST_VALUES, MOST_VERSIONS = 50, 20
 FIRST, LAST, ALL = "first", "last", "all"
@@ -45,12 +48,12 @@ class Collection:
 
 
 class Outcome(NamedTuple):
-    """What became of an object: it is new, was there already, is another one under the same id and version, or there
-    was no room."""
+    """What became of an object: it is new, was there already, is another one under the same id and version, there was
+    no room, or it has too many versions."""
 
     id: str
     version: str
-    state: Literal["added", "known", "differs", "full"]
+    state: Literal["added", "known", "differs", "full", "crowded"]
 
 
 class Row(NamedTuple):
@@ -132,60 +135,95 @@ def put(
     version the moment at which it was added.
     """
     there_are = _lock(connection, collection)  # before anybody looks at what is there
-    with_moments = [(each, *_version_of(each)) for each in objects]
-    known = _known(connection, collection, {str(each["id"]) for each in objects})
-    again = {identifier for identifier, versions in known.items() if versions}
+    dated = [(each, *_version_of(each)) for each in objects]
+    known = _known(connection, collection, dated)
+    numbers = _numbers(connection, collection, known)
+    again: set[str] = set()
     outcomes: list[Outcome | None] = []
-    fresh: list[tuple[int, Mapping[str, Any], str, int | None, bytes]] = []
-    for item, version, moment in with_moments:
+    fresh: list[tuple[int, Mapping[str, Any], str, int | None, bytes, str]] = []
+    for item, version, moment in dated:
         identifier, body = str(item["id"]), canonical(item)
+        digest = blake2b(body, digest_size=16).hexdigest()
         versions = known.setdefault(identifier, {})
         there = versions.get(moment) if moment is not None else _newest(versions)
-        if there is not None and (moment is not None or there[1] == body):
-            outcomes.append(Outcome(identifier, there[0], "known" if there[1] == body else "differs"))
-            continue
-        if most is not None and there_are + len(fresh) >= most:
-            outcomes.append(Outcome(identifier, version, "full"))
+        state: Literal["known", "differs", "full", "crowded"] | None = None
+        if there is not None and there[1] == digest:
+            state = "known"
+        elif there is not None and moment is not None:
+            state = "differs"
+        elif most is not None and there_are + len(fresh) >= most:
+            state = "full"
+        elif numbers.get(identifier, 0) >= MOST_OF_OBJECT:
+            state = "crowded"
+        if state is not None:
+            outcomes.append(Outcome(identifier, there[0] if there else version, state))
             continue
         if versions:
             again.add(identifier)
         # without a version of its own it counts as newer than all before it until it gets its moment
-        versions[moment if moment is not None else 2**62 + len(fresh)] = (version, body)
-        fresh.append((len(outcomes), item, version, moment, body))
+        versions[moment if moment is not None else 2**62 + len(fresh)] = (version, digest)
+        numbers[identifier] = numbers.get(identifier, 0) + 1
+        fresh.append((len(outcomes), item, version, moment, body, digest))
         outcomes.append(None)
     if fresh:
         stamps = _stamps(connection, collection, len(fresh))
         rows = [
-            _row(collection, item, added, version or from_added(added), added if moment is None else moment, body)
-            for (_, item, version, moment, body), added in zip(fresh, stamps, strict=True)
-        ]
+            {
+                "collection": collection.number, "added": added, "object": str(item["id"]), "type": str(item["type"]),
+                "version": version or from_added(added), "moment": added if moment is None else moment, "first": True,
+                "last": True, "digest": digest, "body": body,
+            }
+            for (_, item, version, moment, body, digest), added in zip(fresh, stamps, strict=True)
+        ]  # fmt: skip
         for part in _parts(rows, _AT_ONCE * 10):
             connection.execute(taxii_objects.insert(), part)
         for (place, *_), row in zip(fresh, rows, strict=True):
-            outcomes[place] = Outcome(row["object"], row["version"], "added")
+            outcomes[place] = Outcome(str(row["object"]), str(row["version"]), "added")
         _mark_ends(connection, collection, again)
     return [each for each in outcomes if each is not None]
 
 
-def page(connection: Connection, collection: Collection, wanted: Wanted) -> Page:
-    """Return the first objects that fit, the ones that were added first in front."""
+def page(connection: Connection, collection: Collection, wanted: Wanted, bodies: bool = True) -> Page:
+    """Return the first objects that fit, the ones that were added first in front; without `bodies` only what they are.
+
+    A page has as many as are asked for, or fewer where they are large; then there are more.
+    """
     found: set[int] = set()
     for conditions in _streams(wanted):
         query = select(_OBJECTS.added).where(
             _OBJECTS.collection == collection.number, _OBJECTS.added > wanted.after, *conditions
         )
         found.update(connection.scalars(query.order_by(_OBJECTS.added).limit(wanted.limit + 1)))
-    stamps = sorted(found)[: wanted.limit + 1]
+    stamps = sorted(found)
+    fitting = stamps[: wanted.limit]
+    if bodies:
+        fitting = _within(connection, collection, fitting)
+    columns = (_OBJECTS.added, _OBJECTS.object, _OBJECTS.version, *([_OBJECTS.body] if bodies else []))
     rows = [
-        Row(row.added, row.object, row.version, bytes(row.body))
-        for part in _parts(stamps[: wanted.limit], _AT_ONCE)
+        Row(row.added, row.object, row.version, bytes(row.body) if bodies else b"")
+        for part in _parts(fitting, _AT_ONCE)
         for row in connection.execute(
-            select(taxii_objects)
+            select(*columns)
             .where(_OBJECTS.collection == collection.number, _OBJECTS.added.in_(part))
             .order_by(_OBJECTS.added)
         )
     ]
-    return Page(rows, len(stamps) > wanted.limit)
+    return Page(rows, len(stamps) > len(fitting))
+
+
+def _within(connection: Connection, collection: Collection, stamps: list[int]) -> list[int]:
+    """Return as many of the first as fit into a page, at least one."""
+    size, fitting = 0, list[int]()
+    for part in _parts(stamps, _AT_ONCE):
+        query = select(_OBJECTS.added, func.length(_OBJECTS.body)).where(
+            _OBJECTS.collection == collection.number, _OBJECTS.added.in_(part)
+        )
+        for added, length in connection.execute(query.order_by(_OBJECTS.added)):
+            size += length
+            if fitting and size > _MOST_BYTES:
+                return fitting
+            fitting.append(added)
+    return fitting
 
 
 def has(connection: Connection, collection: Collection, identifier: str) -> bool:
@@ -199,7 +237,8 @@ def remove(connection: Connection, collection: Collection, identifier: str, vers
     _lock(connection, collection)
     removed = 0
     while True:
-        rows = page(connection, collection, Wanted(ids=(identifier,), versions=versions)).rows
+        wanted = Wanted(ids=(identifier,), versions=versions)
+        rows = page(connection, collection, wanted, bodies=False).rows
         for part in _parts([row.added for row in rows], _AT_ONCE):
             _delete(connection, collection, _OBJECTS.added.in_(part))
         removed += len(rows)
@@ -232,36 +271,41 @@ def from_added(added: int) -> str:
     return text if len(text) == len("2026-11-30T00:00:00.000000Z") else f"{text[:-1]}000Z"
 
 
-def _row(
-    collection: Collection, item: Mapping[str, Any], added: int, version: str, moment: int, body: bytes
-) -> dict[str, Any]:
-    return {
-        "collection": collection.number, "added": added, "object": str(item["id"]), "type": str(item["type"]),
-        "version": version, "moment": moment, "first": True, "last": True, "body": body,
-    }  # fmt: skip
-
-
 def _version_of(item: Mapping[str, Any]) -> tuple[str, int | None]:
     """Return the version of an object as it says it and in microseconds; "" and None where it has none."""
     said = item.get("modified") or item.get("created")
     return (str(said), to_micros(str(said))) if said else ("", None)
 
 
-def _newest(versions: Mapping[int, tuple[str, bytes]]) -> tuple[str, bytes] | None:
+def _newest(versions: Mapping[int, tuple[str, str]]) -> tuple[str, str] | None:
     return versions[max(versions)] if versions else None
 
 
 def _known(
-    connection: Connection, collection: Collection, identifiers: Iterable[str]
-) -> dict[str, dict[int, tuple[str, bytes]]]:
-    """Return the versions that are there, each with its JSON."""
-    found: dict[str, dict[int, tuple[str, bytes]]] = {}
+    connection: Connection, collection: Collection, dated: Sequence[tuple[Mapping[str, Any], str, int | None]]
+) -> dict[str, dict[int, tuple[str, str]]]:
+    """Return of each object that is there the last version and those of the same moments, each with its digest."""
+    found: dict[str, dict[int, tuple[str, str]]] = {}
+    for part in _parts(dated, _AT_ONCE):
+        identifiers = {str(item["id"]) for item, _, _ in part}
+        moments = {moment for _, _, moment in part if moment is not None}
+        query = select(_OBJECTS.object, _OBJECTS.moment, _OBJECTS.version, _OBJECTS.digest).where(
+            _OBJECTS.collection == collection.number, _OBJECTS.object.in_(identifiers),
+            _OBJECTS.last.is_(True) | _OBJECTS.moment.in_(moments),
+        )  # fmt: skip
+        for row in connection.execute(query):
+            found.setdefault(row.object, {})[row.moment] = (row.version, row.digest)
+    return found
+
+
+def _numbers(connection: Connection, collection: Collection, identifiers: Iterable[str]) -> dict[str, int]:
+    """Return how many versions there are of each of these objects."""
+    found: dict[str, int] = {}
     for part in _parts(sorted(identifiers), _AT_ONCE):
-        query = select(_OBJECTS.object, _OBJECTS.moment, _OBJECTS.version, _OBJECTS.body).where(
+        query = select(_OBJECTS.object, func.count()).where(
             _OBJECTS.collection == collection.number, _OBJECTS.object.in_(part)
         )
-        for row in connection.execute(query):
-            found.setdefault(row.object, {})[row.moment] = (row.version, bytes(row.body))
+        found.update({row[0]: row[1] for row in connection.execute(query.group_by(_OBJECTS.object))})
     return found
 
 

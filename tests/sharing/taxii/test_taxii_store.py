@@ -106,6 +106,31 @@ def test_a_full_collection_still_knows_what_it_has(engine: Engine) -> None:
     assert put(engine, [indicator(0), indicator(7)], 3) == ["known", "full"]
 
 
+def test_an_object_has_so_many_versions_and_no_more(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MOST_OF_OBJECT", 3)
+    assert put(engine, [indicator(1, month) for month in (1, 2, 3, 4)]) == ["added"] * 3 + ["crowded"]
+    assert put(engine, [indicator(1, 5), indicator(1, 2), indicator(2)]) == ["crowded", "known", "added"]
+    status = adding.add(engine, green(engine), [indicator(1, 6)], "x", 100, 400)
+    assert "3 versions" in status["failures"][0]["message"]
+
+
+def test_a_page_of_large_objects_has_fewer_and_says_that_there_are_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_MOST_BYTES", 5_000)
+    put(engine, [indicator(number, x_large="x" * (10_000 if number == 2 else 1_500)) for number in range(5)])
+    found: list[list[int]] = []
+    after, more = -1, True
+    while more:
+        with engine.connect().execution_options(read_only=True) as connection:
+            rows, more = store.page(connection, green(engine), Wanted(after=after))
+        found.append([int(row.id[-12:], 16) for row in rows])
+        after = rows[-1].added
+    assert found == [[0, 1], [2], [3, 4]]
+    with engine.connect().execution_options(read_only=True) as connection:
+        assert len(store.page(connection, green(engine), Wanted(), bodies=False).rows) == 5
+
+
 def test_what_is_old_is_forgotten_and_the_rest_marked_anew(engine: Engine) -> None:
     put(engine, [indicator(1, 1), indicator(2)])
     time.sleep(0.002)

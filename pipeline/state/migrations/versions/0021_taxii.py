@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("moment", sa.BigInteger(), nullable=False),
         sa.Column("first", sa.Boolean(), nullable=False),
         sa.Column("last", sa.Boolean(), nullable=False),
+        sa.Column("digest", sa.String(length=32), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("collection", "added"),
     )
