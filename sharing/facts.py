@@ -288,10 +288,9 @@ class Machines:
 
 
 def _machine(device: Known, address: str, host: str, unit: str) -> Machine:
-    return Machine(
-        device.id, device.name or host or device.address or address, device.address or address, device.kind,
-        device.unit or unit,
-    )  # fmt: skip
+    """Return a machine with the address that it had then: its present one may be another."""
+    then = address or device.address
+    return Machine(device.id, device.name or host or then, then, device.kind, device.unit or unit)
 
 
 def rows_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
