@@ -109,4 +109,4 @@ def test_from_a_contact_on_the_wire_to_a_receipt_in_less_than_a_minute(
     (contact,) = [each for each in told["facts"] if each["kind"] == "connection"]
     assert contact["values"]["connection.target"] == SERVER
     alerts = {each["event.id"]: each for each in site.alerts()}
-    assert all(alerts[each]["rule.id"] == "indicator.c2" for each in contact["alerts"])
+    assert "indicator.c2" in {alerts[each]["rule.id"] for each in contact["alerts"]}
