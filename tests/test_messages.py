@@ -18,7 +18,7 @@ _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|sharing|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
     "grafana.{}": r"grafana\.(created|updated|same|folder|source|dashboard)",
     "grafana.source_{}": r"grafana\.source_(events|alerts)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery|sharing)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
