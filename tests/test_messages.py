@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|sharing|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|sharing|systems|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
     "grafana.{}": r"grafana\.(created|updated|same|folder|source|dashboard)",
     "grafana.source_{}": r"grafana\.source_(events|alerts)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery|sharing)",
@@ -34,6 +34,8 @@ _BUILT = {
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
     "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|receipts|simulator)",
+    "command.systems.{}": r"command\.systems\.(list|import|remove|shares)",
+    "systems.head.{}": r"systems\.head\.\w+",
     "sharing.head.{}": r"sharing\.head\.\w+",
     "sharing.simulator_head_{}": r"sharing\.simulator_head_\w+",
     "sharing.simulator_mode_{}": r"sharing\.simulator_mode_[\w-]+",
