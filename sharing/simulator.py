@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 
+from pipeline.logs import unlogged
 from pipeline.messages import HaidangError, choose_language, language, say
 from pipeline.tls import own_certificate
 from sharing.cv2290.reading import LARGEST, Wrong, report_of
@@ -311,7 +312,8 @@ def simulate(chosen: argparse.Namespace) -> int:
     """
     choose_language("auto")
     try:
-        simulator = Simulator(chosen.host, chosen.port, chosen.folder.absolute(), chosen.trust)
+        with unlogged():
+            simulator = Simulator(chosen.host, chosen.port, chosen.folder.absolute(), chosen.trust)
     except OSError as error:
         raise HaidangError(
             "sharing.simulator_port", place=f"{chosen.host}:{chosen.port}", fault=error.strerror or error

@@ -708,6 +708,61 @@ share_alerts = Table(
     Index("share_alerts_message", "message"),
 )
 
+#: What people have written into the notices and reports of an incident, beside what its case says by itself.
+incident_fields = Table(
+    "incident_fields",
+    metadata,
+    Column("case_id", Integer, nullable=False),
+    Column("name", String(50), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("time", Float, nullable=False),
+    PrimaryKeyConstraint("case_id", "name"),
+)
+
+#: Daily, weekly and half-yearly reports as they were made.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String(32), primary_key=True),  # of kind and period: the same is made once
+    Column("kind", String(20), nullable=False),  # daily, weekly, half-yearly
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("made", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("figures", JSON, nullable=False),
+    Column("pdf", LargeBinary, nullable=False),
+    Column("docx", LargeBinary, nullable=False),
+    Index("reports_until", "kind", "until"),
+)
+
+#: Information systems of the organization with their levels (`pipeline/systems/`), and how the law's shares stood.
+systems = Table(
+    "systems",
+    metadata,
+    Column("code", String(100), primary_key=True),
+    Column("name", String(300), nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("unit", String(200), nullable=False),
+    Column("owner", String(300), nullable=False),
+    Column("operator", String(300), nullable=False),
+    Column("plan_approved", String(10), nullable=False),  # the day; "": no approved plan
+    Column("portal", Boolean, nullable=False),
+    Column("declared", Boolean, nullable=False),  # said to be monitored elsewhere
+    Column("hosts", JSON, nullable=False),  # names, addresses, networks
+    Column("heard", Float, nullable=False),  # when something of its hosts was last seen; 0: never
+    Column("who", String(100), nullable=False),
+    Column("changed", Float, nullable=False),
+)
+system_days = Table(
+    "system_days",
+    metadata,
+    Column("day", String(10), nullable=False),
+    Column("unit", String(200), nullable=False),
+    Column("figures", JSON, nullable=False),
+    PrimaryKeyConstraint("day", "unit"),
+)
+
 #: The texts that the settings file had, as people wrote them from here, and as they were found before.
 settings_revisions = Table(
     "settings_revisions",

@@ -1,4 +1,4 @@
-"""sharing: profiles, messages, alerts that were looked at"""
+"""sharing: profiles, messages, alerts that were looked at; incidents, reports, the register of systems"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -64,3 +64,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("profile", "alert"),
     )
     op.create_index("share_alerts_message", "share_alerts", ["message"])
+    op.create_table(
+        "incident_fields",
+        sa.Column("case_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=50), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("time", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("case_id", "name"),
+    )
+    op.create_table(
+        "reports",
+        sa.Column("id", sa.String(length=32), primary_key=True),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.Column("made", sa.Float(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("figures", sa.JSON(), nullable=False),
+        sa.Column("pdf", sa.LargeBinary(), nullable=False),
+        sa.Column("docx", sa.LargeBinary(), nullable=False),
+    )
+    op.create_index("reports_until", "reports", ["kind", "until"])
+    op.create_table(
+        "systems",
+        sa.Column("code", sa.String(length=100), primary_key=True),
+        sa.Column("name", sa.String(length=300), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=False),
+        sa.Column("unit", sa.String(length=200), nullable=False),
+        sa.Column("owner", sa.String(length=300), nullable=False),
+        sa.Column("operator", sa.String(length=300), nullable=False),
+        sa.Column("plan_approved", sa.String(length=10), nullable=False),
+        sa.Column("portal", sa.Boolean(), nullable=False),
+        sa.Column("declared", sa.Boolean(), nullable=False),
+        sa.Column("hosts", sa.JSON(), nullable=False),
+        sa.Column("heard", sa.Float(), nullable=False),
+        sa.Column("who", sa.String(length=100), nullable=False),
+        sa.Column("changed", sa.Float(), nullable=False),
+    )
+    op.create_table(
+        "system_days",
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("unit", sa.String(length=200), nullable=False),
+        sa.Column("figures", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "unit"),
+    )
