@@ -44,6 +44,7 @@ _AT_ONCE = 2
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 _COLLECTION_PATH = re.compile(rf"{ROOT}/collections/[^/]+/objects/")
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _bodies = threading.BoundedSemaphore(_AT_ONCE)
 #: The moment that is said where there is none (section 3.2 wants the headers all the same), and the last that there is:
 #: the end of the year 9999. Microseconds since 1970.
@@ -314,10 +315,10 @@ def versions(request: Request, client: Partner, name: _Name, identifier: _Name) 
     return _paged({"versions": [row.version for row in made.rows]} if made.rows else {}, made, wanted)
 
 
-@router.api_route(DISCOVERY, methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
-@router.api_route(f"{DISCOVERY}/{{path:path}}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"])
+@router.api_route(DISCOVERY, methods=_METHODS)
+@router.api_route(f"{DISCOVERY}/{{path:path}}", methods=_METHODS)
 def elsewhere(request: Request, _client: Partner) -> Response:
-    """Say that there is nothing: every path of TAXII ends in a slash (section 3.1)."""
+    """Say that there is nothing: every path of TAXII ends in a slash (section 3.1), and takes few methods."""
     raise HTTPException(404, say("taxii.no_path", path=request.url.path[:200]))
 
 

@@ -55,7 +55,7 @@ TAXII = {
     *(f"GET /taxii2/site/collections/{{name}}/{path}" for path in ("", "manifest/", "objects/", "objects/{identifier}/",
                                                                     "objects/{identifier}/versions/")),
     "POST /taxii2/site/collections/{name}/objects/", "DELETE /taxii2/site/collections/{name}/objects/{identifier}/",
-    *(f"{method} /taxii2{path}" for path in ("", "/{path:path}") for method in ("GET", "POST", "PUT", "DELETE", "PATCH")),
+    *(f"{method} /taxii2{path}" for path in ("", "/{path:path}") for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")),
 }  # fmt: skip
 #: What each route asks for; `/api/v1` left out.
 RIGHTS = {

@@ -127,6 +127,14 @@ def test_paths_end_in_a_slash(reader: httpx.Client) -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (404, TAXII), path
 
 
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "OPTIONS", "DELETE", "POST"])
+def test_what_is_no_method_of_an_endpoint_is_refused_as_taxii_wants_it(reader: httpx.Client, method: str) -> None:
+    """3.1: every response has the media type, also one that says that there is no such endpoint."""
+    for path in ("/taxii2/", f"{ROOT}/", f"{GREEN}/", f"{GREEN}/manifest/"):
+        answer = reader.request(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, TAXII), (method, path)
+
+
 # Sections 1.6.9 and 8.2.2: who asks
 
 
