@@ -14,7 +14,7 @@ from pipeline.messages import HaidangError
 from sharing.stix.building import CASE_TIMES, KNOWN_SINCE, TIME, Site
 from sharing.stix.ids import canonical
 from sharing.stix.marking import LEVELS, is_stricter, normal
-from sharing.values import kind_of, moment_of, text
+from sharing.values import kind_of, moment_of, text, with_evidence
 
 Item = dict[str, Any]
 _OURS = UUID("4f0b6c4e-8d0f-4d2c-9a3e-0a7c52d8b1e3")
@@ -90,7 +90,7 @@ class _Making:
             if is_stricter(normal(text(given.get("threat.indicator.marking.tlp"))), self._tlp):
                 continue
             self._need(TIME)
-            told = self._told(given, "")
+            told = self._told(with_evidence(given, _CONTEXT), "")
             when = moment_of(told.get(TIME))
             if not when:
                 continue

@@ -1,5 +1,6 @@
 """Values of alerts, indicators and cases enter, what those who share them need leaves: texts, moments, kinds."""
 
+from collections.abc import Collection, Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -17,6 +18,13 @@ _HASHES = {32: "md5", 40: "sha1", 64: "sha256"}
 def text(value: Any) -> str:
     """Return a text without what stands around it; "" for what is none."""
     return value.strip()[:LONGEST] if isinstance(value, str) else ""
+
+
+def with_evidence(alert: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    """Return an alert with these fields of the event that made it fire, where it does not have them itself."""
+    evidence = alert.get("alert.evidence")
+    last = evidence[-1] if isinstance(evidence, list) and evidence else None
+    return {**{name: last[name] for name in names if name in last}, **alert} if isinstance(last, dict) else alert
 
 
 def moment_of(value: Any) -> str:

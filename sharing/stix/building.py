@@ -17,7 +17,7 @@ from sharing.stix import observables
 from sharing.stix.ids import OURS, canonical, own_id
 from sharing.stix.marking import LEVELS, is_stricter, marking, marking_id, normal
 from sharing.stix.patterns import pattern_of
-from sharing.values import LONGEST, kind_of, moment_of, text
+from sharing.values import LONGEST, kind_of, moment_of, text, with_evidence
 
 #: When everything is known since that says nothing of it: the day on which STIX 2.1 became a standard.
 KNOWN_SINCE = "2021-06-10T00:00:00.000Z"
@@ -155,7 +155,8 @@ class _Making:
             self.left_out += 1
             return
         self._need(TIME)
-        told = {name: given[name] for name in FIELDS & self.allowed if name in given}
+        shown = with_evidence(given, observables.FIELDS)
+        told = {name: shown[name] for name in FIELDS & self.allowed if name in shown}
         first = moment_of(told.get(TIME))
         if not first:
             return

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import stix2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_instance
 
@@ -135,6 +135,7 @@ _NEEDED = {"@timestamp", "case.created", "case.changed"}
 _NEVER = ("bí mật", "ghi chú nội bộ", "lý do nội bộ", "10.1.2.9", "secret.example")
 
 
+@settings(deadline=None)  # the validator takes its time
 @given(allowed=st.sets(st.sampled_from(sorted(FIELDS))))
 def test_a_field_that_may_not_leave_is_in_no_object(allowed: set[str]) -> None:
     data = orjson.dumps(made(allowed | _NEEDED).objects).decode()
@@ -218,6 +219,7 @@ def test_every_kind_of_indicator_has_a_pattern_or_is_known_to_have_none() -> Non
     assert without == {"ja3", "ja4"}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(FIELDS)),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import stix2.v21
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_instance
 
@@ -219,6 +219,7 @@ _json = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(item=_json, kind=st.sampled_from(KINDS), data=st.data())
 def test_nothing_that_somebody_sends_is_a_fault_of_ours(item: Any, kind: str, data: st.DataObject) -> None:
     fault_of(item)
