@@ -24,10 +24,12 @@ from api import (
     overview,
     pages,
     processes,
+    reports,
     rule_packs,
     rules,
     saved,
     search,
+    sharing,
     site_settings,
     status,
     taxii,
@@ -60,7 +62,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
-        audit, status, live, export, processes, site_settings, overview,
+        audit, status, live, export, processes, site_settings, overview, sharing, reports,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
@@ -68,7 +70,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     app.include_router(taxii.router)
     app.include_router(pages.router)
     app.include_router(console.router)  # the last, for its screens are any path
-    larger = taxii.larger(settings, ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))
-    app.add_middleware(Guard, larger=larger, told=taxii.told)
+    others = ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER, sharing.LARGER, reports.LARGER)
+    app.add_middleware(Guard, larger=taxii.larger(settings, others), told=taxii.told)
     answer_faults(app)
     return app

@@ -33,7 +33,7 @@ _BUILT = {
     "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
-    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|simulator|taxii|misp)",
+    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|inbox|keygen|simulator|warn|taxii|misp)",
     "command.taxii.{}": r"command\.taxii\.(collections|clients|add|revoke|publish|look|poll|push)",
     "taxii.head.{}": r"taxii\.head\.\w+",
     "taxii.{}": r"taxii\.(full|crowded)",
