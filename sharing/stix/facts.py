@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.event import format_time
 from sharing.facts import CONNECTION, MALWARE, Fact
-from sharing.stix.building import Site, bundle_of
+from sharing.stix.building import Site, objects_of
 from sharing.stix.ids import canonical
 
 #: What each field of a fact is called in an event, by kind of fact.
@@ -42,11 +42,11 @@ def events(facts: Iterable[Fact], moment: datetime) -> Iterator[dict[str, Any]]:
         yield {**known, "@timestamp": when, "event.id": blake2b(key, digest_size=16).hexdigest()}
 
 
-def bundle_of_facts(site: Site, facts: Iterable[Fact], tlp: str, moment: datetime) -> bytes:
-    """Return a bundle of facts, of which only what may leave is still there (`sharing.privacy`).
+def envelope_of_facts(site: Site, facts: Iterable[Fact], tlp: str, moment: datetime) -> bytes:
+    """Return a TAXII envelope of facts, of which only what may leave is still there (`sharing.privacy`).
 
     Raises:
         HaidangError: `tlp` is none.
     """
     allowed = {name for names in _NAMES.values() for name in names.values()} | {"@timestamp"}
-    return bundle_of(site, events(facts, moment), (), (), allowed, tlp)
+    return canonical({"objects": objects_of(site, events(facts, moment), (), (), allowed, tlp).objects})

@@ -6,7 +6,7 @@ import orjson
 from stix2validator import ValidationOptions, validate_instance
 
 from sharing.facts import ATTACK, CONNECTION, MALWARE, Fact
-from sharing.stix.facts import bundle_of_facts
+from sharing.stix.facts import envelope_of_facts
 from tests.sharing.stix.stix_samples import EVIL, SITE
 
 _MACHINE = {
@@ -26,7 +26,8 @@ MOMENT = datetime(2026, 11, 30, 1, 2, 3, tzinfo=UTC)
 
 
 def test_malware_and_contacts_are_sightings_with_their_counts() -> None:
-    bundle = orjson.loads(bundle_of_facts(SITE, FACTS, "amber", MOMENT))
+    envelope = orjson.loads(envelope_of_facts(SITE, FACTS, "amber", MOMENT))
+    bundle = {"type": "bundle", "id": "bundle--d6e3c0b4-f916-4d15-a01f-e3761c5f48ac", **envelope}
     assert validate_instance(bundle, ValidationOptions(version="2.1", enforce_refs=True)).is_valid
     named = {each["id"]: each for each in bundle["objects"]}
     sightings = [each for each in bundle["objects"] if each["type"] == "sighting"]
@@ -40,10 +41,10 @@ def test_malware_and_contacts_are_sightings_with_their_counts() -> None:
 
 
 def test_the_same_facts_at_the_same_moment_are_the_same_bytes() -> None:
-    assert bundle_of_facts(SITE, FACTS, "amber", MOMENT) == bundle_of_facts(SITE, list(FACTS), "amber", MOMENT)
+    assert envelope_of_facts(SITE, FACTS, "amber", MOMENT) == envelope_of_facts(SITE, list(FACTS), "amber", MOMENT)
 
 
 def test_fields_that_were_taken_out_before_are_nowhere() -> None:
     bare = Fact(CONNECTION, {"connection.target": "c2.evil.example", "connection.count": 12}, ("b1",))
-    data = bundle_of_facts(SITE, [bare], "amber", MOMENT).decode()
+    data = envelope_of_facts(SITE, [bare], "amber", MOMENT).decode()
     assert "machine" not in data and "240.1.2.3" not in data and "c2.evil.example" in data
