@@ -49,10 +49,19 @@ def objects_url(endpoint: Endpoint) -> str:
 def _log_in(endpoint: Endpoint) -> dict[str, str]:
     if not endpoint.username:
         return {}
-    password = ""
-    if endpoint.password_file is not None:
-        try:
-            password = endpoint.password_file.read_text("utf-8")[:_LONGEST_PASSWORD].strip()
-        except (OSError, ValueError) as error:
-            raise HaidangError("taxii.no_password", file=endpoint.password_file, fault=error) from error
-    return {"Authorization": f"Basic {b64encode(f'{endpoint.username}:{password}'.encode()).decode()}"}
+    given = f"{endpoint.username}:{password_of(endpoint)}"
+    return {"Authorization": f"Basic {b64encode(given.encode()).decode()}"}
+
+
+def password_of(endpoint: Endpoint) -> str:
+    """Return the password of a receiver's log-in; "" where there is none.
+
+    Raises:
+        HaidangError: its file cannot be read.
+    """
+    if endpoint.password_file is None:
+        return ""
+    try:
+        return endpoint.password_file.read_text("utf-8")[:_LONGEST_PASSWORD].strip()
+    except (OSError, ValueError) as error:
+        raise HaidangError("taxii.no_password", file=endpoint.password_file, fault=error) from error
