@@ -23,7 +23,7 @@ nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of othe
 chaos: .venv/dev         ## 100 random kills under load; make chaos ON=--services: on Kafka, Elasticsearch, PostgreSQL
 	@$(BIN)/python -m tests.e2e.chaos $(ON)
 chaossharing: .venv/dev  ## 50 random kills of the stage that shares, and of an authority that fails
-	.venv/bin/python -m tests.sharing.chaos --kills 50
+	@$(BIN)/python -m tests.sharing.chaos --kills 50
 chaosdelivery: .venv/dev ## 50 random kills of the stage that delivers, with receivers that fail
 	@$(BIN)/python -m tests.response.delivery.chaos
 bench: .venv/run         ## measure this machine
