@@ -27,6 +27,9 @@ def test_a_case_is_opened_from_a_hunt_worked_on_and_closed(opened_own: Opened, o
     expect(page.locator(".card:has(h2:has-text('Sự kiện')) details")).to_have_count(1)
 
     page.fill("textarea[aria-label='Ghi chú mới']", "Thấy **dò mật khẩu** <script>document.title='owned'</script>")
+    page.click(".rail a:has-text('Cảnh báo')")
+    expect(opened.rows("queue").first).to_be_visible()
+    opened.show("/cases/1")  # what was not saved is there again
     page.click("button:has-text('Thêm ghi chú')")
     expect(page.locator(".prose strong")).to_have_text("dò mật khẩu")
     assert page.locator(".prose script").count() == 0

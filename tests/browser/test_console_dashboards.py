@@ -13,6 +13,7 @@ from tests.api.sites import Site, index
 from tests.browser.conftest import Opened
 
 pytestmark = pytest.mark.slow
+_PUT = ("name", "description", "shared", "body", "revision")
 #: What each kind of panel shows of the test's events, and its fields.
 _KINDS = {
     "line": ("canvas", ["user.name"]), "area": ("canvas", []), "bar": ("canvas", ["host.name"]),
@@ -74,6 +75,32 @@ def test_a_dashboard_is_built_by_dragging_and_leads_to_its_events(opened: Opened
     page.click(".panel button[aria-label='Thao tác với ô này']")
     page.click("[role=menuitem]:has-text('Mở trong Truy tìm')")
     expect(page.locator("#query")).to_have_value("host.name:may-0")
+
+
+def test_what_was_built_and_not_saved_is_there_again(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("do-dang", "analyst")
+    identifier = _make(site, "do-dang", [], [])
+    opened.log_in("do-dang")
+    opened.show(f"/dashboards/{identifier}?edit=on")
+    page.click("button:has-text('Thêm ô')")
+    page.click("button:has-text('Xong')")
+    page.click(".rail a:has-text('Cảnh báo')")
+    opened.show(f"/dashboards/{identifier}")  # loads the page again
+    expect(page.locator(".board .panel")).to_have_count(0)  # one looks at what is saved
+    page.click(".notice button:has-text('Sửa tiếp')")
+    expect(page.locator(".grid-stack-item")).to_have_count(1)
+    with site.client(site.log_in("do-dang")) as client:
+        saved = client.get(f"/api/v1/saved/{identifier}").json()
+        client.put(f"/api/v1/saved/{identifier}", json={name: saved[name] for name in _PUT}).raise_for_status()
+    page.reload()
+    expect(page.locator(".notice.attention")).to_contain_text("Người khác đã lưu bảng này")
+    expect(page.locator("button.main:has-text('Lưu')")).to_be_disabled()
+    page.click("button:has-text('Bỏ thay đổi')")
+    expect(page.locator("button:has-text('Sửa')").first).to_be_visible()
+    expect(page.locator(".notice")).to_have_count(0)
+    page.click(".toast button:has-text('Hoàn tác')")
+    expect(page.locator(".notice")).to_contain_text("thay đổi bạn chưa lưu")
 
 
 def _fill(page: Page, label: str, text: str) -> None:

@@ -76,6 +76,29 @@ def test_a_second_factor_is_set_up_from_a_drawing(opened: Opened, site: Site) ->
     expect(page.locator(".rail")).to_be_visible()
 
 
+def test_what_one_prefers_is_kept_where_the_page_is_left_at_once_or_the_server_away(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("thich-toi")
+    opened.log_in("thich-toi")
+    page.click("button[aria-label^='Tài khoản']")
+    page.click("[role=menuitemradio]:has-text('Nền tối')")
+    page.goto("about:blank")
+    with site.client(site.log_in("thich-toi")) as client:
+        for _ in range(50):
+            if client.get("/api/v1/me/preferences").json().get("theme") == "dark":
+                break
+            page.wait_for_timeout(100)
+        assert client.get("/api/v1/me/preferences").json()["theme"] == "dark"
+    opened.show("/")
+    page.route("**/me/preferences", lambda route: route.abort())
+    page.click("button[aria-label^='Tài khoản']")
+    page.click("[role=menuitemradio]:has-text('Nền sáng')")
+    page.goto("about:blank")
+    page.unroute("**/me/preferences")
+    opened.show("/")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
 def test_one_changes_the_password_and_sets_a_second_factor_up(opened: Opened, site: Site) -> None:
     page = opened.page
     site.user("tai-khoan")

@@ -63,7 +63,11 @@ def test_the_file_is_checked_written_with_a_reason_and_brought_back(opened_own: 
     page.click(".tabs a:has-text('Các bản trước')")
     expect(page.locator("main .empty")).to_contain_text("Chưa lần nào ghi từ đây")
     page.click(".tabs a:has-text('Tệp cấu hình')")  # what was written is still there
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.close(run_before_unload=True)  # the browser asks, and it is not closed
     page.click("button:has-text('Lưu')")
+    assert asked == ["beforeunload"]
     expect(page.locator("dialog table")).to_contain_text("store.retention_days")
     expect(page.locator("dialog tbody td")).to_have_text(["store.retention_days", "400", "500"])
     page.fill("dialog input[name=reason]", "theo công văn 12")

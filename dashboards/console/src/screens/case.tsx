@@ -1,11 +1,11 @@
 // One case: what happened, what is known, what is to be done.
 
-import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { addressOf } from "../address";
 import { useAnswer, useChange, type Answer } from "../answers";
 import { ask, withValues } from "../api";
 import type { Case, WholeCase } from "../cases";
+import { draftOf } from "../drafts";
 import { ago, plain, size } from "../format";
 import { marks } from "../live";
 import type { Clock } from "../parts/clocks";
@@ -358,12 +358,13 @@ function Line({ of, number, removable, done, meta, children }: LineProps) {
 }
 
 function NoteForm({ id, done }: { id: number; done: () => void }) {
-  const text = useSignal("");
+  const draft = draftOf<string>(`case-note.${id}`);
+  const text = draft.value ?? "";
   const save = (event: SubmitEvent) => {
     event.preventDefault();
     void attempt(async () => {
-      await ask(`/cases/${id}/notes`, { method: "POST", body: { text: text.value } });
-      text.value = "";
+      await ask(`/cases/${id}/notes`, { method: "POST", body: { text } });
+      draft.drop();
       done();
     });
   };
@@ -374,11 +375,11 @@ function NoteForm({ id, done }: { id: number; done: () => void }) {
         maxLength={50_000}
         placeholder={t("case.note.hint")}
         aria-label={t("case.note")}
-        value={text.value}
-        onInput={(event) => (text.value = event.currentTarget.value)}
+        value={text}
+        onInput={({ currentTarget: { value } }) => (value ? draft.keep(value) : draft.drop())}
       />
       <div class="line">
-        <button type="submit" disabled={!text.value.trim()}>
+        <button type="submit" disabled={!text.trim()}>
           {t("case.add_note")}
         </button>
       </div>

@@ -1,10 +1,11 @@
 // The editor of the site's own rules: a text and its test vectors enter, findings at their lines, then a revision leave.
-// What is written stays in this browser tab until it is saved.
+// What is written is a draft until it is saved.
 
-import { signal, useComputed, useSignal, type Signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { addressOf, go } from "../address";
 import { useAnswer } from "../answers";
 import { ask, part, Refused } from "../api";
+import { draftOf } from "../drafts";
 import { clockAt, number, plain } from "../format";
 import { question } from "../parts/dialog";
 import { Editor as LineEditor } from "../parts/editor";
@@ -16,7 +17,7 @@ import { may, person } from "../session";
 import { folded, rich, t } from "../words";
 import { Backtest } from "./rule_trial";
 
-interface Draft {
+interface Written {
   /** Of the file; empty: it follows the title. */
   name: string;
   text: string;
@@ -43,46 +44,41 @@ export function Editor({ of }: { of: string }) {
   );
 }
 
-function Form({ of, title, from }: { of: string; title?: string; from: Draft }) {
-  const kept = `haidang.rule.${of}`;
-  const draft = useSignal<Draft>(draftIn(kept) ?? from);
+function Form({ of, title, from }: { of: string; title?: string; from: Written }) {
+  const kept = draftOf<Written>(`rule.${of}`);
+  const draft = kept.value ?? from;
   /** What was looked at last, and what was found then. */
   const checked = useSignal<{ of: string; findings: Finding[] } | null>(null);
   const works = useSignal(false);
-  const filesNow = useComputed(() => filesOf(draft.value));
-  const key = JSON.stringify(filesNow.value);
+  const filesNow = filesOf(draft);
+  const key = JSON.stringify(filesNow);
   const findings = checked.value?.findings ?? [];
   const errors = findings.filter(({ severity }) => severity === "error");
   const warnings = findings.filter(({ severity }) => severity === "warning");
   const isFresh = checked.value?.of === key;
   const isClean = isFresh && errors.length === 0;
-  const isKept = draftIn(kept) !== null;
   const shown = useSignal<{ tests: boolean; line: number; at: number } | null>(null);
 
-  const change = (changes: Partial<Draft>) => {
-    draft.value = { ...draft.value, ...changes };
-    sessionStorage.setItem(kept, JSON.stringify(draft.value));
-  };
+  const change = (changes: Partial<Written>) => kept.keep({ ...draft, ...changes });
   const check = async () => {
     works.value = true;
     await attempt(async () => {
       const found = await ask<{ findings: Finding[] }>("/rules/check", {
         method: "POST",
-        body: { files: filesNow.value },
+        body: { files: filesNow },
       });
       checked.value = { of: key, findings: found.findings };
     });
     works.value = false;
   };
   const discard = () => {
-    const before = draft.value;
-    sessionStorage.removeItem(kept);
-    draft.value = from;
+    const before = draft;
+    kept.drop();
     checked.value = null;
     tell(t("rule.draft.dropped"), () => change(before));
   };
   const save = async () => {
-    const file = nameOf(draft.value);
+    const file = nameOf(draft);
     const taken = of ? "" : await takenBy(file);
     question({
       title: t("rule.save"),
@@ -97,28 +93,28 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
       work: async () => {
         const made = await ask<{ revision: number | null; findings: Finding[] }>("/rules", {
           method: "POST",
-          body: { files: filesNow.value },
+          body: { files: filesNow },
         });
         checked.value = { of: key, findings: made.findings };
         if (made.revision === null) return tell(t("rule.not_saved"));
-        sessionStorage.removeItem(kept);
+        kept.drop();
         fresh.value = null;
         tell(t("rule.saved", { revision: made.revision }));
-        return go("rules", {}, idIn(draft.value.text) || file.replace(ENDING, ""));
+        return go("rules", {}, idIn(draft.text) || file.replace(ENDING, ""));
       },
     });
   };
   /** Show where a finding is. */
   const goTo = (each: Finding) => {
     const isTests = ofTests(each);
-    const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
+    const line = lineOf(each, isTests ? draft.tests : draft.text);
     if (line) shown.value = { tests: isTests, line, at: Date.now() };
   };
   const linesOf = (some: readonly Finding[], isTests: boolean) =>
     new Map(
       (isFresh ? some : [])
         .filter((each) => ofTests(each) === isTests)
-        .map((each) => [lineOf(each, isTests ? draft.value.tests : draft.value.text), each.text]),
+        .map((each) => [lineOf(each, isTests ? draft.tests : draft.text), each.text]),
     );
   return (
     <>
@@ -128,7 +124,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           <Icon name="back" />
           {t("rule.view.rules")}
         </a>
-        {isKept && (
+        {kept.value && (
           <button type="button" onClick={discard}>
             {t("rule.draft.drop")}
           </button>
@@ -154,7 +150,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
             <span class="small quiet">{t("rule.file")}</span>
             <input
               class="raw grows"
-              value={nameOf(draft.value)}
+              value={nameOf(draft)}
               disabled={Boolean(of)}
               maxLength={100}
               onChange={(event) => change({ name: event.currentTarget.value.trim() })}
@@ -162,7 +158,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           </label>
           <LineEditor
             label={t("rule.text")}
-            value={draft.value.text}
+            value={draft.text}
             faults={linesOf(errors, false)}
             doubts={linesOf(warnings, false)}
             goTo={shown.value?.tests === false ? shown.value : null}
@@ -173,7 +169,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           <p class="quiet small">{rich(t("rule.tests.help"))}</p>
           <LineEditor
             label={t("rule.tests")}
-            value={draft.value.tests}
+            value={draft.tests}
             faults={linesOf(errors, true)}
             doubts={linesOf(warnings, true)}
             goTo={shown.value?.tests ? shown.value : null}
@@ -190,9 +186,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
               <>
                 {!isFresh && <p class="attention small">{t("rule.check.old")}</p>}
                 {isClean && (
-                  <p class="notice good">
-                    {t(draft.value.tests.trim() ? "rule.check.clean" : "rule.check.clean.no_tests")}
-                  </p>
+                  <p class="notice good">{t(draft.tests.trim() ? "rule.check.clean" : "rule.check.clean.no_tests")}</p>
                 )}
                 <Findings
                   says={t("rule.errors", { count: number(errors.length) })}
@@ -213,7 +207,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           </section>
           {may("events.read") && (
             <div class="card">
-              <Backtest path="/rules/backtest" text={draft.value.text} />
+              <Backtest path="/rules/backtest" text={draft.text} />
             </div>
           )}
         </div>
@@ -226,7 +220,7 @@ interface FindingsProps {
   says: string;
   kind: "fault" | "attention";
   of: readonly Finding[];
-  draft: Signal<Draft>;
+  draft: Written;
   onGo: (each: Finding) => void;
 }
 
@@ -238,7 +232,7 @@ function Findings({ says, kind, of, draft, onGo }: FindingsProps) {
       <ul class="stack">
         {of.map((each, place) => {
           const isTests = ofTests(each);
-          const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
+          const line = lineOf(each, isTests ? draft.tests : draft.text);
           return (
             <li key={place} class={`finding ${kind}`}>
               {line ? (
@@ -298,14 +292,14 @@ function lineOfItem(lines: readonly string[], list: string, nth: number): number
   return head + 1;
 }
 
-function filesOf(draft: Draft): Record<string, string> {
+function filesOf(draft: Written): Record<string, string> {
   const name = nameOf(draft);
   const tests = draft.tests.trim() ? { [name.replace(ENDING, ".test.yml")]: draft.tests } : {};
   return { [name]: draft.text, ...tests };
 }
 
 /** Return the name of the file: the one that was given, or one made of the title. */
-function nameOf({ name, text }: Draft): string {
+function nameOf({ name, text }: Written): string {
   if (name) return ENDING.test(name) ? name : `${name}.yml`;
   const title = /^title:\s*(.+)$/m.exec(text)?.[1] ?? "";
   const made = folded(title)
@@ -329,14 +323,6 @@ async function takenBy(file: string): Promise<string> {
   }
 }
 
-function draftIn(kept: string): Draft | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(kept) ?? "null");
-  } catch {
-    return null;
-  }
-}
-
 /** Return a random UUID (RFC 9562 section 5.4); the browser's own is only there over https. */
 function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -346,10 +332,10 @@ function uuid(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-const fresh = signal<Draft | null>(null);
+const fresh = signal<Written | null>(null);
 
 /** Return a rule to start from, which passes its own vectors; the same one until the page is loaded again. */
-function template(): Draft {
+function template(): Written {
   return (fresh.value ??= { name: "", text: templateText(), tests: TESTS });
 }
 
