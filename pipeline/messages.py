@@ -6,7 +6,7 @@ The catalogues are `pipeline/locale/vi.json` and `en.json`; a test holds both to
 import json
 import locale
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -70,9 +70,22 @@ def say(key: str, /, **values: Any) -> str:
     return catalogue(language())[key].format(**values)
 
 
+def spoken(document: Mapping[str, Any], field: str) -> Any:
+    """Return a field in the language that is spoken where it is there, as `rule.name_vi`; "" where it is not at all."""
+    return document.get(f"{field}_{language()}") or document.get(field, "")
+
+
 def in_each_language(key: str, /, **values: Any) -> dict[str, str]:
-    """Return the sentence `key` in every language: for what is kept, and read by people who speak either."""
-    return {language: catalogue(language)[key].format(**values) for language in LANGUAGES}
+    """Return the sentence `key` in every language: for what is kept, and read by people who speak either.
+
+    A value that is a mapping has its own word for each language.
+    """
+
+    def said(language: str) -> str:
+        spoken = {name: each[language] if isinstance(each, Mapping) else each for name, each in values.items()}
+        return catalogue(language)[key].format(**spoken)
+
+    return {language: said(language) for language in LANGUAGES}
 
 
 @cache

@@ -39,6 +39,8 @@ _BUILT = {
     "command.cases.{}": r"command\.cases\.(list|show|open|add|set|done|remove|get|mark|close|reopen|export)",
     "cases.changed.{}": r"cases\.changed\.\w+",
     "queue.status.{}": r"queue\.status\.\w+",
+    "queue.tactic.{}": r"queue\.tactic\.[\w-]+",
+    "cases.status.{}": r"cases\.status\.(open|closed)",
     "cases.head.{}": r"cases\.head\.\w+",
     "cases.kind.{}": r"cases\.kind\.\w+",
     "cases.clock.{}": r"cases\.clock\.(notice|report)",

@@ -142,6 +142,31 @@ def test_every_kind_of_panel_draws_and_a_variable_narrows_all(opened: Opened, si
     expect(number).to_have_text("60")
 
 
+def test_tables_name_rules_in_the_language_of_who_looks(opened: Opened, site: Site) -> None:
+    page = opened.page
+    raised = {
+        **site.events[0], "event.id": event_id("named", 1), "event.kind": "alert", "rule.id": "named",
+        "rule.name": "Door forced", "rule.name_vi": "Cửa bị cạy", "rule.level": "high", "alert.status": "new",
+    }  # fmt: skip
+    index(site.settings, site.engine, [], [raised])
+    site.user("ten-luat", "analyst")
+    shared = {"kind": "table", "y": 0, "w": 6, "h": 5, "query": "rule.id:named", "index": "alerts"}
+    fields = ["host.name", "rule.name", "rule.level"]
+    panels = [
+        {"id": "counted", "title": "Đếm", "x": 0, "fields": fields, "options": {"metric": "count"}, **shared},
+        {"id": "listed", "title": "Liệt kê", "x": 6, "fields": fields, "options": {}, **shared},
+    ]
+    identifier = _make(site, "ten-luat", panels, [])
+    opened.log_in("ten-luat")
+    opened.show(f"/dashboards/{identifier}")
+    for number in range(2):
+        row = page.locator(".board .panel").nth(number).locator("tbody tr")
+        expect(row).to_contain_text("Cửa bị cạy")
+        expect(row).to_contain_text("Cao")
+    row.locator("button:has-text('Cửa bị cạy')").click()
+    expect(page.locator(".popover")).to_contain_text("Door forced")  # what is searched for is what stands there
+
+
 def test_pressing_a_bar_leads_to_its_events_and_dragging_over_a_line_chooses_its_time(
     opened: Opened, site: Site
 ) -> None:

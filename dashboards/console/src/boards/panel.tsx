@@ -13,7 +13,7 @@ import { bounds, chooseSpan, range } from "../range";
 import { search } from "../search";
 import { rich, t } from "../words";
 import { summaryOf } from "../screens/hunt";
-import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, type Contacts, type Data } from "./data";
+import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, saidOf, type Contacts, type Data } from "./data";
 import { Drawing } from "./drawing";
 import { write } from "./measure";
 import { filled, said, type Panel, type Variable } from "./model";
@@ -237,7 +237,7 @@ function Rows({ panel, data, onOpen }: { panel: Panel; data: Data; onOpen: (id: 
             {fields.length ? (
               fields.map((field) => (
                 <td key={field} class="raw">
-                  <Value field={field} value={_source[field]} />
+                  <Value field={field} value={_source[field]} shown={saidOf(_source, field)} />
                 </td>
               ))
             ) : (

@@ -17,8 +17,9 @@ import { Item, MenuButton } from "../parts/popover";
 import { attempt } from "../parts/toast";
 import { Value } from "../parts/value";
 import { may, person } from "../session";
-import { t, word, type Key } from "../words";
+import { spoken, t, word, type Key } from "../words";
 import { addFile, addObservable, addTask, close, edit, reopen } from "./case_questions";
+import { EntityValue, iconOf } from "./queue";
 
 /** The fields in which an observable may stand, for a hunt. */
 const HUNTED: Record<string, string> = { host: "host.name", user: "user.name" };
@@ -135,9 +136,12 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
               <Line key={each.number} of={of} number={each.number} removable={false} done={done}>
                 <a class="line" href={addressOf("queue", { open: each.group, status: "all", from: "", to: "" })}>
                   {each.level && <Severity level={each.level} />}
-                  <span>{each["rule.name"]}</span>
+                  <span>{String(spoken({ ...each }, "rule.name"))}</span>
                 </a>
-                <span class="quiet">{each.entity}</span>
+                <span class="line">
+                  <Icon name={iconOf(each.entity)} />
+                  <EntityValue entity={each.entity} />
+                </span>
                 {each.last && <When at={each.last} />}
               </Line>
             ))}

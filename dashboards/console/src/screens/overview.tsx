@@ -27,7 +27,7 @@ interface Risky {
   entity: string;
   risk: number;
   tactics: string[];
-  parts: { "rule.name": string; alerts: number }[];
+  parts: { "rule.name": string; "rule.name_vi"?: string; alerts: number }[];
 }
 interface CaseRow {
   id: number;
@@ -252,7 +252,7 @@ function Entities() {
                   </span>
                   <a
                     href={addressOf("queue", { entity, status: "all", from: "", to: "" })}
-                    title={parts.map((part) => part["rule.name"]).join("\n")}
+                    title={parts.map((part) => String(spoken({ ...part }, "rule.name"))).join("\n")}
                   >
                     {number(Math.round(risk))}
                   </a>
