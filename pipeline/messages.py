@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 LANGUAGES = ("vi", "en")
 _FOLDER = Path(__file__).parent / "locale"
@@ -67,7 +67,39 @@ def language() -> str:
 
 def say(key: str, /, **values: Any) -> str:
     """Return the sentence `key` with its values filled in, in the language that is spoken here and now."""
-    return catalogue(language())[key].format(**values)
+    return catalogue(language())[key].format(**{name: said(value) for name, value in values.items()})
+
+
+class Sentence(str):
+    """A sentence in English that others may hear in their own language (`said`): for what is found once and read by
+    many, such as why a rule is refused. Two are the same where they say the same.
+    """
+
+    __slots__ = ("key", "values")
+    key: str
+    values: dict[str, Any]
+
+    def __new__(cls, key: str, /, **values: Any) -> "Sentence":
+        """Say `key` with its values; they may be sentences, too."""
+        made = super().__new__(cls, catalogue("en")[key].format(**values))
+        made.key, made.values = key, values
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.key,), self.values
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> "Sentence":
+        """Return the sentence with a text in its values replaced."""
+        values = {
+            name: value.replace(old, new, count) if isinstance(value, str) else value
+            for name, value in self.values.items()
+        }
+        return Sentence(self.key, **values)
+
+
+def said(text: Any) -> Any:
+    """Return a sentence in the language that is spoken here and now; anything else as it is."""
+    return say(text.key, **text.values) if isinstance(text, Sentence) else text
 
 
 def spoken(document: Mapping[str, Any], field: str) -> Any:

@@ -170,12 +170,12 @@ def _looked_at(settings: Settings, text: str, before: str) -> tuple[Settings | N
     try:
         whole = texts.restored(text, before)
     except HaidangError as error:
-        line = texts.line_of_toml(text, str(error)) or texts.line_of_fault(text, str(error))
+        line = _line_of(text, error) or texts.line_of_fault(text, str(error))
         return None, [{"line": line, "text": str(error)}], []
     try:
         new, found = _read(whole)
     except HaidangError as error:
-        return None, [{"line": texts.line_of_toml(text, str(error)), "text": str(error)}], []
+        return None, [{"line": _line_of(text, error), "text": str(error)}], []
     if new is not None and not found:
         found = faults(new)
     problems = [{"line": texts.line_of_fault(text, each), "text": each} for each in found]
@@ -265,6 +265,10 @@ def _remember(connection: Connection, settings: Settings, text: str, who: str, r
     kept = select(columns.id).order_by(columns.id.desc()).limit(REVISIONS)
     oldest = min(connection.scalars(kept).all())
     connection.execute(delete(settings_revisions).where(columns.id < oldest))
+
+
+def _line_of(text: str, error: HaidangError) -> int | None:
+    return texts.line_of_toml(text, str(error.values.get("fault", "")))
 
 
 def _kept(connection: Connection, settings: Settings, revision: int) -> str:

@@ -18,7 +18,7 @@ from pipeline.disk import Disk
 from pipeline.event import at_second
 from pipeline.health import health
 from pipeline.identity import users
-from pipeline.messages import HaidangError, choose_language, say
+from pipeline.messages import HaidangError, choose_language, say, spoken
 from pipeline.settings import (
     FilesSource,
     HttpSource,
@@ -247,7 +247,7 @@ def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(GOOD, part, say("doctor.rule_modes", revision=stage["rulebook"], **modes))
     refused = stage.get("refused") or []
     for item in refused[:_LISTED]:
-        yield Finding(FAULT, part, f"{item['path']}: {item['reason']}", say("doctor.mend_rule"))
+        yield Finding(FAULT, part, f"{item['path']}: {spoken(item, 'reason')}", say("doctor.mend_rule"))
     more = stage.get("refused_count", len(refused)) - min(len(refused), _LISTED)
     if more:
         yield Finding(FAULT, part, say("show.more", count=more), say("doctor.mend_rule"))

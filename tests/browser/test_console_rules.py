@@ -112,6 +112,7 @@ def test_what_is_wrong_with_a_rule_is_told_at_its_line(opened: Opened, site: Sit
     text.fill(DOOR)
     vectors.fill(VECTORS.replace("message: Đăng nhập\n", "message: Đăng nhập thất bại\n"))
     page.click("button:has-text('Kiểm tra')")
+    expect(page.locator(".finding.fault")).to_contain_text("lẽ ra không báo mà lại báo")
     expect(finding).to_contain_text("Mẫu thử dòng 6")
     vectors.fill(VECTORS)
     expect(page.locator("text=Đã sửa sau lần kiểm tra này")).to_be_visible()
