@@ -80,6 +80,8 @@ def health_of(state: Engine, settings: Settings, user: User) -> dict[str, Any]:
     found = health(state, settings)
     problems = [each for each in found["problems"] if "source" not in each or shows(user, each["source"])]
     told = {**found, "problems": problems}
+    if "users.manage" not in user.permissions:  # who has an account here is not theirs to know
+        told["advice"] = [{**each, "names": ""} for each in found["advice"]]
     if user.sight.is_limited():
         del told["queue"]
     if user.sight.is_limited() or "delivery.read" not in user.permissions:

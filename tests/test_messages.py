@@ -79,6 +79,11 @@ _BUILT = {
 _TERMS = frozenset(
     (
         "check",
+        "condition",
+        "correlation",
+        "detection",
+        "null",
+        "selection",
         "Grafana",
         "grafana",
         "viewer",
@@ -214,7 +219,7 @@ def foreign_words(vietnamese: dict[str, str]) -> dict[str, list[str]]:
 
 def _prose(text: str) -> str:
     """Return a sentence without its values, commands, names of fields and examples."""
-    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
+    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|'[^']*'|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
 
 
 def _words(text: str) -> list[str]:

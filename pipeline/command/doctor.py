@@ -17,7 +17,6 @@ from pipeline.command import show
 from pipeline.disk import Disk
 from pipeline.event import at_second
 from pipeline.health import health
-from pipeline.identity import users
 from pipeline.messages import HaidangError, choose_language, say, spoken
 from pipeline.settings import (
     FilesSource,
@@ -193,8 +192,8 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield from _stage_faults(part, stage)
     yield from _canaries(now["canaries"])
     yield from _channels(now["channels"])
-    if bare := users.without_second_factor(engine):
-        what = say("doctor.no_second_factor", names=", ".join(bare[:5]))
+    for each in now["advice"]:
+        what = say("doctor.no_second_factor", names=each["names"])
         yield Finding(ATTENTION, say("doctor.accounts"), what, say("doctor.set_second_factor"))
 
 

@@ -34,6 +34,20 @@ def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own:
     expect(page.locator(".sheet")).to_have_count(0)
 
 
+def test_an_administrator_without_a_second_factor_is_told_as_doctor_tells_it(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("quan-tri", "admin")
+    opened_own.log_in("quan-tri")
+    notice = page.locator(".notice", has_text="chưa bật xác thực hai bước: 1 (quan-tri).")
+    notice.locator("a:has-text('Người dùng')").click()
+    expect(page.locator("h1")).to_have_text("Người dùng")
+    opened_own.show("/health")
+    expect(notice).to_be_visible()
+    with own.client(own.token("xem", "viewer")) as client:
+        (told,) = client.get("/api/v1/health").json()["advice"]
+    assert (told["count"], told["names"]) == (1, "")
+
+
 def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) -> None:
     page = opened_own.page
     own.user("xem")

@@ -6,7 +6,7 @@ import { useAnswer, useChange, type Answer } from "../answers";
 import { ask, withValues } from "../api";
 import type { Case, WholeCase } from "../cases";
 import { draftOf } from "../drafts";
-import { ago, plain, size } from "../format";
+import { ago, plain, size, zone } from "../format";
 import { marks } from "../live";
 import type { Clock } from "../parts/clocks";
 import { question } from "../parts/dialog";
@@ -104,6 +104,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
         <span class="quiet">
           {t("case.detected")} <When at={of.detected} />
         </span>
+        <span class="quiet">{t("list.zone", { zone })}</span>
       </div>
       {of.clocks.length > 0 && (
         <div class="cards">

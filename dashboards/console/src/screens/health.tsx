@@ -3,7 +3,16 @@
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { duration, number, plain, size } from "../format";
-import { healthOf, stageWord, toldOf, type Canary, type Channel, type Health, type StageState } from "../health";
+import {
+  adviceOf,
+  healthOf,
+  stageWord,
+  toldOf,
+  type Canary,
+  type Channel,
+  type Health,
+  type StageState,
+} from "../health";
 import { marks } from "../live";
 import { Icon } from "../parts/icon";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
@@ -57,7 +66,7 @@ function Standing({ of }: { of: Health }) {
         <Icon name={told.length ? "alert" : "check"} />{" "}
         <span>{told.length ? t("health.problems", { count: number(told.length) }) : t("health.well")}</span>
       </p>
-      {told.map((each) => (
+      {[...told, ...adviceOf(of.advice)].map((each) => (
         <Problem key={each.says} of={each} />
       ))}
     </>

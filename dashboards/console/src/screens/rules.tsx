@@ -245,6 +245,7 @@ function List() {
         </MenuButton>
       </Bulk>
       <Grid
+        timeless
         name="rules"
         label={t("screen.rules")}
         list={list}
