@@ -21,10 +21,13 @@ def test_a_case_is_opened_from_a_hunt_worked_on_and_closed(opened_own: Opened, o
     opened.rows("hunt").first.wait_for()
     opened.press("e")
     page.fill("dialog input[name=title]", "Tài khoản root bị dò mật khẩu")
+    expect(page.locator("dialog input[name=reportable]")).not_to_be_checked()
+    page.check("dialog input[name=reportable]")
     page.click("dialog button.main")
     page.wait_for_url("**/cases/1")
     expect(page.locator("h1")).to_contain_text("Tài khoản root bị dò mật khẩu")
     expect(page.locator(".card:has(h2:has-text('Sự kiện')) details")).to_have_count(1)
+    expect(page.locator("ol li", has_text="mở vụ việc: Tài khoản root bị dò mật khẩu")).to_have_count(1)
 
     page.fill("textarea[aria-label='Ghi chú mới']", "Thấy **dò mật khẩu** <script>document.title='owned'</script>")
     page.click(".rail a:has-text('Cảnh báo')")

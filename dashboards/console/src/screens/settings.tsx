@@ -390,6 +390,7 @@ function History({ of, onChange }: FileProps) {
           title: t("settings.changes", { count: number(done.changes.length) }),
           does: t("close"),
           wide: true,
+          only_says: true,
           says: <Changes of={done.changes} />,
           work: () => {},
         });
