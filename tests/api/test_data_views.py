@@ -264,6 +264,7 @@ def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
     with split.client(split.token(f"auditor-{name}", "auditor")) as client:
         rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"]
         assert [row["action"] for row in rows] == ["alert_read", "event_read", "search"]
+        assert rows[2]["detail"]["query"] == "user.name:an"
         assert "user.name:an" in rows[2]["detail"]["search"]
         assert client.get("/api/v1/audit/verify").json()["whole"] is True
         first = client.get("/api/v1/audit", params={"who": name, "limit": 2}).json()
@@ -275,6 +276,33 @@ def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
         assert (found["total"], found["rows"]) == (1, rows[2:])
         assert client.get("/api/v1/audit", params={"who": name, "text": "%_"}).json()["total"] == 0
         assert client.get("/api/v1/search/events").status_code == 403
+
+
+def test_the_audit_has_what_somebody_saw_and_not_what_a_screen_counted(split: Site) -> None:
+    name = f"looked-{time.time_ns()}"
+    query = {"bool": {"must": [{"query_string": {"query": "user.name:an"}}], "filter": [
+        {"range": {"@timestamp": {"gte": "now-7d"}}}, {"bool": {"must_not": [{"query_string": {"query": "x:y"}}]}},
+    ]}}  # fmt: skip
+    when = {"date_histogram": {"field": "@timestamp", "fixed_interval": "1d"}}
+    units = {"terms": {"field": "organization.id"}, "aggs": {"when": when}}
+    users = {"terms": {"field": "user.name"}}
+    with split.client(split.token(name, "analyst")) as client:
+
+        def ask(aggs: dict[str, object], **headers: str) -> None:
+            body = {"query": query, "size": 0, "aggs": aggs}
+            assert client.post("/api/v1/search/events", json=body, headers=headers).status_code == 200
+
+        ask({"when": when})
+        ask({"units": units})
+        ask({"units": {**units, "aggs": {"who": users}}})
+        ask({"who": users}, **{"X-Haidang-By-Itself": "1"})
+        ask({"one": {"top_hits": {"size": 1}}}, **{"X-Haidang-By-Itself": "1"})
+    with split.client(split.token(f"auditor-{name}", "auditor")) as client:
+        rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"][::-1]
+    assert [row["action"] for row in rows] == ["search", "screen_search", "screen_search"]
+    assert {name: rows[0]["detail"][name] for name in ("query", "from", "by")} == {
+        "query": "user.name:an", "from": "now-7d", "by": "organization.id, user.name"
+    }  # fmt: skip
 
 
 def test_a_sight_is_all_of_ones_own_and_any_of_the_groups() -> None:

@@ -167,6 +167,29 @@ def test_tables_name_rules_in_the_language_of_who_looks(opened: Opened, site: Si
     expect(page.locator(".popover")).to_contain_text("Door forced")  # what is searched for is what stands there
 
 
+def test_a_host_that_is_written_in_two_ways_is_one(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    copies = [
+        {**event, "event.id": event_id("loud", number), "host.name": "MAY-0"}
+        for number, event in enumerate(own.events[:10])
+    ]
+    index(own.settings, own.engine, copies)
+    own.user("mot-may", "analyst")
+    panel = {"id": "top", "title": "Máy", "kind": "top", "x": 0, "y": 0, "w": 6, "h": 5, "query": "host.name:may-*",
+             "index": "events", "fields": ["host.name"], "options": {}}  # fmt: skip
+    variable = {"name": "may", "field": "host.name", "says": "Máy", "value": ""}
+    identifier = _make(own, "mot-may", [panel], [variable])
+    opened_own.log_in("mot-may")
+    opened_own.show(f"/dashboards/{identifier}")
+    expect(page.locator(".top-list li")).to_have_text(["may-070", "may-160"])
+    expect(page.locator("main select option", has_text=re.compile("may-0", re.IGNORECASE))).to_have_count(1)
+    page.locator(".top-list li button").first.click()
+    page.click("[role=menuitem]:has-text('Tìm')")
+    expect(page.locator(".grid .foot")).to_contain_text("70 dòng")  # what is counted together is found together
+    opened_own.show("/hunt?q=host.name:may-*&group=host.name")
+    expect(page.locator(".grouped tbody tr")).to_have_count(2)
+
+
 def test_pressing_a_bar_leads_to_its_events_and_dragging_over_a_line_chooses_its_time(
     opened: Opened, site: Site
 ) -> None:

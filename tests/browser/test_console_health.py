@@ -19,7 +19,7 @@ def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own:
     page = opened_own.page
     own.user("truc-ban")
     opened_own.log_in("truc-ban")
-    page.click(".rail a:has-text('Sức khỏe hệ thống')")
+    page.click(".rail a:has-text('Sức khoẻ hệ thống')")
     expect(page.locator("table a:has-text('Kho tìm kiếm')")).to_be_visible()
     expect(page.locator("tr", has_text="Kho tìm kiếm")).to_contain_text("chạy")
     expect(page.locator(".notice", has_text="Im lặng")).to_have_count(0)

@@ -127,6 +127,9 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     opened_own.show("/rules?view=edit")
     text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
     save = page.locator("header button.main")
+    page.click("button:has-text('Kiểm tra')")
+    expect(page.locator(".notice.good")).to_be_visible()
+    expect(save).to_be_disabled()  # the example alone is no rule of anybody
     text.fill(DOOR)
     vectors.fill(VECTORS)
     page.click("button:has-text('Chạy thử:')")
@@ -151,6 +154,7 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.click("button:has-text('Kiểm tra')")
     save.click()
     expect(page.locator("dialog")).to_contain_text("Đã có luật “Cửa bị cạy” trong tệp cua_bi_cay.yml")
+    assert not [fault for fault in opened_own.faults if "404" in fault]  # nothing was asked for that is not there
     opened_own.press("Escape")
 
     opened_own.show("/rules?view=history")

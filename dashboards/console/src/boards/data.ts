@@ -1,10 +1,11 @@
 // What a panel shows: its settings enter, a search body leaves; the store's answer enters, plain numbers leave.
 // Both are pure; nothing here knows how it is drawn.
 
+import { NAMES_HOST } from "../query";
 import { endsOf, range, timeFilter, widthFor } from "../range";
 import { queryOf, type Bucket, type Found, type Hit } from "../search";
 import { language, spoken, word } from "../words";
-import { USUAL_SIZE, type Options, type Panel } from "./model";
+import { USUAL_SIZE, type Metric, type Options, type Panel } from "./model";
 
 export interface Series {
   name: string;
@@ -224,6 +225,11 @@ export function dataOf(panel: Panel, found: Found, before: Found | null): Data {
     data.cells = split.map((bucket) => ({ keys: [String(bucket.key)], value: measured(bucket, bucket.doc_count) }));
   }
   const fields = panel.fields.filter(Boolean);
+  const adds = ADDS[panel.options.metric ?? "count"];
+  if (adds) {
+    data.cells = oneOf(fields, data.cells, adds);
+    data.series = oneSeries(data.series, adds);
+  }
   const rule = fields.indexOf(SPOKEN);
   const inners = fields[1] === SPOKEN ? split.flatMap((bucket) => inner(bucket, "by")) : [];
   data.words = {
@@ -235,6 +241,48 @@ export function dataOf(panel: Panel, found: Found, before: Found | null): Data {
   };
   data.widthMs = data.times.length > 1 ? (data.times[1] as number) - (data.times[0] as number) : 0;
   return data;
+}
+
+/** How what is measured of two is measured of both; of a mean, and of how many values there are, nobody can say. */
+const ADDS: Partial<Record<Metric, (one: number, other: number) => number>> = {
+  count: (one, other) => one + other,
+  sum: (one, other) => one + other,
+  max: Math.max,
+  min: Math.min,
+};
+
+/** Make one of the cells whose hosts differ by case alone. */
+function oneOf(
+  fields: readonly string[],
+  cells: readonly Cell[],
+  adds: (one: number, other: number) => number,
+): Cell[] {
+  if (!fields.some((field) => NAMES_HOST.test(field))) return [...cells];
+  const found = new Map<string, Cell>();
+  const spelt = new Map<string, string>();
+  for (const { keys, value } of cells) {
+    const named = keys.map((key, place) => {
+      if (!NAMES_HOST.test(fields[place] ?? "")) return key;
+      const first = spelt.get(key.toLowerCase()) ?? key;
+      spelt.set(key.toLowerCase(), first);
+      return first;
+    });
+    const before = found.get(JSON.stringify(named));
+    found.set(JSON.stringify(named), { keys: named, value: before ? adds(before.value, value) : value });
+  }
+  const made = [...found.values()];
+  return made.length < cells.length ? made.sort((one, other) => other.value - one.value) : made;
+}
+
+function oneSeries(series: readonly Series[], adds: (one: number, other: number) => number): Series[] {
+  const found = new Map<string, Series>();
+  for (const each of series) {
+    const name = NAMES_HOST.test(each.field) ? each.name.toLowerCase() : each.name;
+    const before = found.get(name);
+    const values = before?.values.map((value, place) => adds(value, each.values[place] ?? 0));
+    found.set(name, before && values ? { ...before, values } : each);
+  }
+  return [...found.values()];
 }
 
 /** Words that the store has for a value: a rule's name in Vietnamese stands beside the English one. */

@@ -17,7 +17,7 @@ import { Empty, Fault, Shown, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { attempt, tell } from "../parts/toast";
 import { may, person } from "../session";
-import { search } from "../search";
+import { oneHost, search } from "../search";
 import { folded, language, t } from "../words";
 import type { Saved } from "../parts/saved";
 
@@ -467,10 +467,10 @@ function VariableChoice({ of, onChange }: { of: Variable; onChange: (value: stri
       true,
     ),
   );
-  const values = answer.value?.aggregations.values?.buckets.map(({ key }) => String(key)) ?? [];
+  const values = oneHost(of.field, answer.value?.aggregations.values?.buckets ?? []).map(({ key }) => String(key));
   return (
     <label class="line small">
-      <span class="quiet">{of.says || of.name}</span>
+      <span class="quiet">{said(of.says) || of.name}</span>
       <select value={of.value} onChange={(event) => onChange(event.currentTarget.value)}>
         <option value="">{t("board.variable.all")}</option>
         {[...new Set([...(of.value ? [of.value] : []), ...values])].map((value) => (
@@ -492,6 +492,7 @@ function spoken(board: Board): Board {
       title: said(each.title),
       options: each.options.text ? { ...each.options, text: said(each.options.text) } : each.options,
     })),
+    variables: board.variables.map((each) => ({ ...each, says: said(each.says) })),
   };
 }
 
@@ -506,7 +507,7 @@ function askVariables(now: readonly Variable[], onChange: (variables: Variable[]
         name: "lines",
         says: t("board.variables"),
         kind: "textarea",
-        value: now.map(({ name, field, says }) => `${name} ${field} ${says}`.trim()).join("\n"),
+        value: now.map(({ name, field, says }) => `${name} ${field} ${said(says)}`.trim()).join("\n"),
       },
     ],
     work: ({ lines = "" }) => {

@@ -20,7 +20,7 @@ import { Chips, QueryFault } from "../parts/query_bar";
 import { Value } from "../parts/value";
 import { askFor, narrowed } from "../query";
 import { bounds, chooseSpan, range } from "../range";
-import { countsOverTime, queryOf, search, WINDOW, type Hit } from "../search";
+import { countsOverTime, oneHost, queryOf, search, WINDOW, type Hit } from "../search";
 import { may } from "../session";
 import { keepInCase } from "../triage";
 import { folded, t } from "../words";
@@ -350,7 +350,7 @@ function Top({
   return (
     <div class="stack top-values" ref={mark}>
       {answer.waits && !answer.value && <span class="small quiet">{t("loading")}</span>}
-      {answer.value?.aggregations.top?.buckets.map(({ key, doc_count: count }) => (
+      {oneHost(field, answer.value?.aggregations.top?.buckets ?? []).map(({ key, doc_count: count }) => (
         <div key={key} class="small">
           <div class="line apart">
             <span class="raw clip">
@@ -407,7 +407,7 @@ function Grouped({ query, index, field }: { query: string; index: "events" | "al
       index,
     ),
   );
-  const buckets = answer.value?.aggregations.top?.buckets ?? [];
+  const buckets = oneHost(field, answer.value?.aggregations.top?.buckets ?? []);
   const total = Math.max(1, answer.value?.hits.total.value ?? 1);
   return (
     <div class={`card grouped ${answer.waits ? "waits" : ""}`}>

@@ -4,7 +4,7 @@
 import { signal, useSignal } from "@preact/signals";
 import { addressOf, go } from "../address";
 import { useAnswer } from "../answers";
-import { ask, part, Refused } from "../api";
+import { ask, part, withValues } from "../api";
 import { draftOf } from "../drafts";
 import { clockAt, number, plain } from "../format";
 import { question } from "../parts/dialog";
@@ -12,7 +12,7 @@ import { Editor as LineEditor } from "../parts/editor";
 import { Icon } from "../parts/icon";
 import { Shown } from "../parts/marks";
 import { attempt, tell } from "../parts/toast";
-import { fileOf, OWN, titleOf, type Finding, type WholeRule } from "../rulebook";
+import { fileOf, OWN, titleOf, type Finding, type Rule, type WholeRule } from "../rulebook";
 import { may, person } from "../session";
 import { folded, rich, t } from "../words";
 import { Backtest } from "./rule_trial";
@@ -24,6 +24,8 @@ interface Written {
   tests: string;
 }
 
+/** As many as the server lists at once. */
+const MOST_OWN = 10_000;
 const ENDING = /\.ya?ml$/;
 
 /** Edit a rule; without one, write a new one. */
@@ -57,6 +59,8 @@ function Form({ of, title, from }: { of: string; title?: string; from: Written }
   const warnings = findings.filter(({ severity }) => severity === "warning");
   const isFresh = checked.value?.of === key;
   const isClean = isFresh && errors.length === 0;
+  /** It says what every new rule says at first. */
+  const isTemplate = !of && (draft.text === from.text || titleIn(draft.text) === t("rule.template.title"));
   const shown = useSignal<{ tests: boolean; line: number; at: number } | null>(null);
 
   const change = (changes: Partial<Written>) => kept.keep({ ...draft, ...changes });
@@ -136,8 +140,8 @@ function Form({ of, title, from }: { of: string; title?: string; from: Written }
         <button
           type="button"
           class="main"
-          disabled={!isClean}
-          title={isClean ? "" : t("rule.save.first")}
+          disabled={!isClean || isTemplate}
+          title={isTemplate ? t("rule.save.template") : isClean ? "" : t("rule.save.first")}
           onClick={() => void attempt(save)}
         >
           <Icon name="save" />
@@ -180,6 +184,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Written }
         <div class="stack">
           <section class="card stack" aria-live="polite">
             <h2>{t("rule.findings")}</h2>
+            {isTemplate && <p class="quiet">{t("rule.save.template")}</p>}
             {!checked.value ? (
               <p class="quiet">{t("rule.check.help")}</p>
             ) : (
@@ -301,26 +306,21 @@ function filesOf(draft: Written): Record<string, string> {
 /** Return the name of the file: the one that was given, or one made of the title. */
 function nameOf({ name, text }: Written): string {
   if (name) return ENDING.test(name) ? name : `${name}.yml`;
-  const title = /^title:\s*(.+)$/m.exec(text)?.[1] ?? "";
-  const made = folded(title)
+  const made = folded(titleIn(text))
     .replace(/[^a-z0-9]+/g, "_")
     .replace(/^_+|_+$/g, "")
     .slice(0, 60);
   return `${made || "rule"}.yml`;
 }
 
+const titleIn = (text: string): string => /^title:\s*(.+)$/m.exec(text)?.[1]?.trim() ?? "";
 const idIn = (text: string): string => /^id:\s*['"]?([0-9a-fA-F-]{36})/m.exec(text)?.[1]?.toLowerCase() ?? "";
 
 /** Return which rule of ours lies in a file of this name already; it would be written over. */
 async function takenBy(file: string): Promise<string> {
-  try {
-    const found = await ask<WholeRule>(`/rules/${part(file)}`);
-    return found.pack === OWN ? titleOf(found) : "";
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return "";
-    if (error instanceof Refused && error.status === 400) return file; // several rules lie in it
-    throw error;
-  }
+  const { rules } = await ask<{ rules: Rule[] }>(withValues("/rules", { pack: OWN, limit: MOST_OWN }));
+  const found = rules.filter((each) => each.file === file);
+  return found.map(titleOf).join(", ");
 }
 
 /** Return a random UUID (RFC 9562 section 5.4); the browser's own is only there over https. */
