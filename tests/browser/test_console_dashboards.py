@@ -190,6 +190,53 @@ def test_a_host_that_is_written_in_two_ways_is_one(opened_own: Opened, own: Site
     expect(page.locator(".grouped tbody tr")).to_have_count(2)
 
 
+def test_a_dashboard_refreshes_itself_and_rests_while_changes_are_paused(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tu-tai", "analyst")
+    panel = {"id": "n", "title": "Số", "kind": "number", "x": 0, "y": 0, "w": 4, "h": 4, "query": "host.name:may-0",
+             "index": "events", "fields": [], "options": {}}  # fmt: skip
+    identifier = _make(site, "tu-tai", [panel], [])
+    page.clock.install()
+    opened.log_in("tu-tai")
+    opened.show(f"/dashboards/{identifier}")
+    number = page.locator(".single b")
+    expect(number).to_have_text("60")
+    page.click("button:has-text('Không tự tải lại')")
+    page.click("[role=menuitemradio]:has-text('30 giây')")
+    expect(page.locator("button:has-text('Mỗi 30 giây')")).to_be_visible()
+    page.wait_for_timeout(300)
+    with page.expect_request("**/search/events") as asked:
+        page.clock.fast_forward(31_000)
+    assert asked.value.headers["x-haidang-by-itself"] == "1"  # nobody did anything: it keeps no session open
+    expect(number).to_have_text("60")
+    page.click(".top button[aria-label='Tạm dừng cập nhật']")
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if "/search/" in request.url else None)
+    page.clock.fast_forward(61_000)
+    page.wait_for_timeout(300)
+    assert seen == []
+
+
+def test_a_dashboard_is_shared_with_a_role_and_seen_by_it_alone(opened: Opened, site: Site) -> None:
+    page = opened.page
+    for name, role in (("chia-se", "analyst"), ("cung-vai", "lead"), ("khac-vai", "viewer")):
+        site.user(name, role)
+    identifier = _make(site, "chia-se", [], [])
+    opened.log_in("chia-se")
+    opened.show(f"/dashboards/{identifier}")
+    page.click("button[aria-label='Thêm thao tác']")
+    page.click("[role=menuitem]:has-text('Chia sẻ')")
+    page.select_option("dialog select", label="Vai trò Trưởng nhóm (lead)")
+    page.click("dialog button.main")
+    expect(page.locator("dialog")).to_have_count(0)
+    for name, status in (("cung-vai", 200), ("khac-vai", 404)):
+        with site.client(site.log_in(name)) as client:
+            assert client.get(f"/api/v1/saved/{identifier}").status_code == status
+    page.click("button[aria-label='Thêm thao tác']")
+    page.click("[role=menuitem]:has-text('Chia sẻ')")
+    expect(page.locator("dialog select")).to_have_value("role:lead")
+
+
 def test_pressing_a_bar_leads_to_its_events_and_dragging_over_a_line_chooses_its_time(
     opened: Opened, site: Site
 ) -> None:

@@ -193,6 +193,35 @@ def test_an_alert_leads_to_an_exception_of_its_rule(opened: Opened, site: Site) 
     expect(page.locator(".sheet .exception")).to_have_count(0)
 
 
+def test_a_pack_comes_from_a_source_and_is_brought_up_to_date_from_it(
+    opened_own: Opened, own: Site, tmp_path: Path
+) -> None:
+    page = opened_own.page
+    folder = tmp_path / "luat-cua-so"
+    folder.mkdir()
+    (folder / "door.yml").write_text(DOOR, "utf-8")
+    own.user("nguon-luat", "admin")
+    opened_own.log_in("nguon-luat")
+    opened_own.show("/rules?view=packs")
+    page.click("button:has-text('Lấy từ nguồn')")
+    page.fill("dialog input[name=source]", str(tmp_path / "khong-co"))
+    page.fill("dialog input[name=name]", "so")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .notice.fault")).to_contain_text("khong-co")  # and what was filled in stays
+    page.fill("dialog input[name=source]", str(folder))
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog")).to_contain_text("Thêm 1")
+    page.click("dialog button[type=submit]")
+    card = page.locator(".card", has=page.locator("h2", has_text=re.compile("^so$")))
+    expect(card).to_contain_text("1 luật")
+    expect(card).to_contain_text(str(folder))
+    (folder / "closet.yml").write_text(DOOR.replace("id: 1", "id: 3").replace("Cửa", "Tủ"), "utf-8")
+    card.locator("button:has-text('Tìm bản mới')").click()
+    expect(page.locator("dialog")).to_contain_text("Thêm 1")
+    page.click("dialog button[type=submit]")
+    expect(card).to_contain_text("2 luật")
+
+
 def test_a_pack_is_looked_at_before_it_is_taken(opened_own: Opened, own: Site, tmp_path: Path) -> None:
     page = opened_own.page
     archive = tmp_path / "phong.zip"

@@ -16,6 +16,7 @@ import { Icon } from "../parts/icon";
 import { Empty, Fault, Shown, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { attempt, tell } from "../parts/toast";
+import { roleSays } from "../rights";
 import { may, person } from "../session";
 import { oneHost, search } from "../search";
 import { folded, language, t } from "../words";
@@ -528,7 +529,7 @@ function askVariables(now: readonly Variable[], onChange: (variables: Variable[]
 function askSharing(of: SavedBoard, answer: Answer<SavedBoard>): void {
   const now = Array.isArray(of.shared) ? of.shared[0] : of.shared;
   const roles = ["viewer", "analyst", "lead", "admin", "auditor"].map(
-    (role) => [`role:${role}`, t("board.share.role", { role })] as const,
+    (role) => [`role:${role}`, t("board.share.role", { role: roleSays(role) })] as const,
   );
   question({
     title: t("board.share"),
