@@ -96,6 +96,7 @@ def event_of(request: Request, user: User, identifier: str) -> Event:
 
 def found(request: Request, user: User, collection: str, body: dict[str, Any]) -> dict[str, Any]:
     """Answer a search with what the user may see; the audit has it before the answer leaves, unless it only counts."""
+    user.sight.check(collection, body)
     narrowed = {**body, "query": user.sight.narrowed(collection, body.get("query"))}
     answer = reader_of(request).search(collection, narrowed)
     if collection == store.ALERTS and user.sight.is_limited():

@@ -114,7 +114,7 @@ def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> d
     newest = select(alerts).where(alerts.c.group_id == identifier).order_by(alerts.c.time.desc(), alerts.c.id)
     newest = newest.limit(_MOST_ALERTS)
     told = {
-        **_group(row, sight), "alerts": [short(each) for each in connection.execute(newest)],
+        **_group(row, sight), "alerts": [short(each, sight) for each in connection.execute(newest)],
         "history": _history(connection, identifier), "case": None if sight.is_limited() else row.case_id or None,
     }  # fmt: skip
     if not sight.is_limited():
@@ -141,9 +141,9 @@ def shown_risks(connection: Connection, found: Iterable[tuple[str, risk.Risk]]) 
     ]  # fmt: skip
 
 
-def short(row: Any) -> dict[str, Any]:
-    """Return an alert without its evidence."""
-    return {name: value for name, value in shown(row).items() if name != "alert.evidence"}
+def short(row: Any, sight: Sight) -> dict[str, Any]:
+    """Return an alert without its evidence, as far as it is in view."""
+    return {name: value for name, value in sight.alert(shown(row)).items() if name != "alert.evidence"}
 
 
 def _sorted(connection: Connection, asked: Asked, wanted: Sequence[ColumnElement[bool]]) -> Sequence[Any]:

@@ -255,6 +255,40 @@ def test_an_index_that_is_not_in_view_is_empty(split: Site) -> None:
         assert client.get(f"/api/v1/alerts/{event_id('view alert', 0)}").json()["alert.evidence"] == []
 
 
+def test_nobody_finds_an_alert_by_evidence_that_they_do_not_see(split: Site) -> None:
+    with split.engine.begin() as connection:
+        secret = access.create_token(connection, f"t{time.time_ns()}", access.API, "analyst", {"indices": ["alerts"]})
+    asked = (
+        "alert.matches.value:*",
+        "NOT alert.matches.value:x",
+        "_exists_:alert.matches",
+        "alert.matches.field:message",
+    )
+    terms = {"terms": {"field": "alert.matches.value"}}
+    bodies = (
+        {"aggs": {"a": terms}},
+        {"aggs": {"a": {"filter": {"query_string": {"query": "alert\\.matches.value:x"}}}}},
+        {"aggs": {"a": {"filters": {"filters": {"b": {"term": {"alert.matches.value": "x"}}}}}}},
+        {"sort": [{"alert.matches.value": "asc"}]},
+    )
+    with split.client(secret) as client:
+        for text in asked:
+            for path in ("search/alerts", "export/alerts"):
+                assert client.get(f"/api/v1/{path}", params={"q": text}).status_code == 400, (path, text)
+        for body in bodies:
+            answer = client.post("/api/v1/search/alerts", json=body)
+            assert (answer.status_code, "not in your data view" in answer.text) == (400, True), body
+            assert client.post("/es/alerts/_search", json=body).status_code == 400
+        shown = client.get("/api/v1/alerts", params={"status": "all"}).json()["alerts"]
+        assert len(shown) == 4
+        assert all(alert["alert.matches"] == [] for alert in shown)
+        for group in client.get("/api/v1/alerts/groups", params={"status": "all"}).json()["groups"]:
+            whole = client.get(f"/api/v1/alerts/groups/{group['id']}").json()
+            assert all(alert["alert.matches"] == [] for alert in whole["alerts"])
+    with split.client(split.token(f"all-{time.time_ns()}", "viewer")) as client:  # who sees everything may
+        assert client.post("/api/v1/search/alerts", json=bodies[0]).json()["aggregations"]["a"]["buckets"]
+
+
 def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
     name = f"seen-{time.time_ns()}"
     with split.client(split.token(name, "analyst")) as client:
