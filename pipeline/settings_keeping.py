@@ -88,6 +88,18 @@ def check(settings: Settings, text: str) -> dict[str, Any]:
     return {"good": not found[1], "problems": found[1], "changes": found[2]}
 
 
+def check_kept(engine: Engine, settings: Settings, revision: int) -> dict[str, Any]:
+    """Look at a text that was kept as `check` looks at a text.
+
+    Raises:
+        HaidangError: there is none of this number.
+    """
+    with engine.connect().execution_options(read_only=True) as connection:
+        text = _kept(connection, settings, revision)
+    found = _looked_at(settings, texts.hidden(text), text)
+    return {"good": not found[1], "problems": found[1], "changes": found[2]}
+
+
 def put(
     engine: Engine, settings: Settings, text: str, digest: str, reason: str, who: str, address: str
 ) -> dict[str, Any]:

@@ -52,8 +52,20 @@ def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) ->
     page = opened_own.page
     own.user("xem")
     with own.engine.begin() as connection:
-        deadletters.bury(connection, "store", [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"?")], 1000)
+        letters = [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"<b>d\xc3\xb2ng h\xe1\xbb\x8fng</b>")]
+        deadletters.bury(
+            connection, "store", [*letters, DeadLetter("events", "mail", "poison_frame", "", b"\xff")], 1000
+        )
     opened_own.log_in("xem")
-    notice = page.locator(".notice", has_text="Số dòng không lưu được: 1")
-    notice.locator("a:has-text('Nguồn dữ liệu')").click()
-    expect(page.locator("h1")).to_have_text("Nguồn dữ liệu")
+    notice = page.locator(".notice", has_text="Số dòng không lưu được: 2")
+    notice.locator("a:has-text('Sức khoẻ hệ thống')").click()
+    card = page.locator(".card", has_text="Dòng không lưu được")
+    expect(card.locator("tbody tr", has_text="syslog")).to_contain_text("Không phải sự kiện")
+    card.locator("summary").click()
+    expect(card).to_contain_text("<b>dòng hỏng</b>")
+    expect(card).to_contain_text("base64:/w==")
+    with own.client(own.token("kiem-soat", "auditor")) as client:  # who sees no events sees none of these
+        assert client.get("/api/v1/dead-letters").status_code == 403
+    with own.client(own.token("xem-dong", "viewer")) as client:
+        told = client.get("/api/v1/dead-letters", params={"source": "mail", "limit": 1}).json()
+    assert (told["count"], len(told["reasons"]), [each["source"] for each in told["letters"]]) == (2, 2, ["mail"])

@@ -2,6 +2,7 @@
 
 import { ask } from "./api";
 import { duration, number, plain, size } from "./format";
+import { may } from "./session";
 import { t, word, type Key } from "./words";
 
 export interface Problem {
@@ -125,8 +126,8 @@ function placeOf({ what, channel }: Problem): Omit<Told, "says"> {
       return { screen: "delivery", values: { channel: String(channel ?? "") } };
     case "messages_dead":
       return { screen: "delivery", values: { channel: String(channel ?? ""), status: "dead" } };
-    case "dead_letters":
-      return { screen: "sources" };
+    case "dead_letters": // what they are is events, and not for everybody
+      return { screen: may("events.read") ? "health" : "sources" };
     case "rules_refused":
     case "packet_rules_unread":
       return { screen: "rules" };

@@ -374,28 +374,31 @@ function Changes({ of }: { of: readonly Change[] }) {
 }
 
 function History({ of, onChange }: FileProps) {
-  const back = ({ revision }: Revision) =>
-    question({
+  const back = async ({ revision }: Revision) => {
+    const found = await ask<Looked>("/settings/check", { method: "POST", body: { revision } });
+    const problems = found.problems.map(({ text }) => plain(text)).join("\n");
+    if (!found.good) return tell(t("settings.back.bad", { revision, problems }));
+    return question({
       title: t("settings.back.title", { revision }),
       does: t("settings.back"),
       danger: true,
-      says: <p>{t("settings.back.help", { revision })}</p>,
+      wide: true,
+      says: (
+        <>
+          <p>{t("settings.back.help", { revision })}</p>
+          <Changes of={found.changes} />
+        </>
+      ),
       fields: [{ name: "reason", says: t("reason"), required: true }],
       work: async ({ reason }) => {
         const body = { revision, digest: of.digest, reason };
-        const done = await ask<{ changes: Change[] }>("/settings/roll-back", { method: "POST", body });
+        await ask("/settings/roll-back", { method: "POST", body });
         draftOfFile().drop();
+        tell(t("settings.saved"));
         onChange();
-        question({
-          title: t("settings.changes", { count: number(done.changes.length) }),
-          does: t("close"),
-          wide: true,
-          only_says: true,
-          says: <Changes of={done.changes} />,
-          work: () => {},
-        });
       },
     });
+  };
   if (!of.history.length) return <Empty says={t("settings.history.none")} next={t("settings.history.none.next")} />;
   const now = of.history.find(({ digest }) => digest === of.digest)?.revision;
   return (
@@ -411,7 +414,7 @@ function History({ of, onChange }: FileProps) {
               {each.revision === now && <Tag kind="accent">{t("settings.current")}</Tag>}
             </span>
             {of.writable && each.digest !== of.digest && (
-              <button type="button" class="small" onClick={() => back(each)}>
+              <button type="button" class="small" onClick={() => void attempt(() => back(each))}>
                 <Icon name="history" />
                 {t("settings.back")}
               </button>
