@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
@@ -29,6 +29,7 @@ from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.settings_file import default_data_dir, settings_file
 from pipeline.settings_indicators import IndicatorFeed, Indicators
 from pipeline.settings_kafka import Kafka
+from pipeline.settings_sharing import Sharing
 from pipeline.toml_faults import toml_fault
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "NetworkSource",
     "Oidc",
     "Settings",
+    "Sharing",
     "Source",
     "State",
     "Store",
@@ -450,6 +452,7 @@ class Settings(BaseSettings):
     cases: Cases = Field(default_factory=Cases)
     devices: Devices = Field(default_factory=Devices)
     limits: Limits = Field(default_factory=Limits)
+    sharing: Sharing = Field(default_factory=Sharing)
     delivery: Delivery = Field(default_factory=Delivery)
     channels: list[Channel] = Field(default_factory=list, description="ways to reach people and other systems")
     roster: list[Shift] = Field(default_factory=list, description="who is on duty when")
@@ -637,12 +640,17 @@ _EXPECTED = {
 }  # fmt: skip
 
 
-def _fault(item: Any) -> str:
+def faults_of(error: ValidationError, meant: Callable[[tuple[Any, ...]], list[str]]) -> list[str]:
+    """Return every fault of a table in a file of its own; `meant` says which name an unknown one may stand for."""
+    return [_fault(item, meant) for item in error.errors()]
+
+
+def _fault(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = None) -> str:
     loc = item["loc"]
     # Behind a source's number pydantic names its kind, which no file says.
     place = ".".join(str(part) for number, part in enumerate(loc) if not number or not isinstance(loc[number - 1], int))
     if item["type"] == "extra_forbidden":
-        return _unknown(place, _meant(loc))
+        return _unknown(place, (meant or _meant)(loc))
     context = item.get("ctx", {})
     key = _EXPECTED.get(item["type"])
     if item["type"] == "value_error":

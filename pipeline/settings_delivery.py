@@ -59,6 +59,16 @@ def time_of(text: str) -> time | None:
     return time.fromisoformat(text)
 
 
+def valid_time(value: str) -> str:
+    """Return a time of the day as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    time_of(value)
+    return value
+
+
 class _Channel(Section):
     """What all channels have."""
 
@@ -72,11 +82,7 @@ class _Channel(Section):
 
     _are_hours = field_validator("quiet_hours")(_valid_hours)
 
-    @field_validator("heartbeat")
-    @classmethod
-    def _is_time(cls, value: str) -> str:
-        time_of(value)
-        return value
+    _is_time = field_validator("heartbeat")(valid_time)
 
 
 class EmailChannel(_Channel):

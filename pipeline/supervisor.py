@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +29,15 @@ STAGES = {
     "detectors": "detectors",
     "response": "response",
     "delivery": "response.delivery",
+    "sharing": "sharing",
     "store": "pipeline.store",
     "api": "api",
 }
-#: Those that have nothing to do where the settings have none of these.
-_NEEDS = {"delivery": "channels"}
+#: Those that have nothing to do where the settings have none of something.
+_NEEDS: dict[str, Callable[[Settings], bool]] = {
+    "delivery": lambda settings: bool(settings.channels),
+    "sharing": lambda settings: settings.sharing.has_profiles(settings.data_dir),
+}
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 #: The first delay of a stage that waits for a person, in seconds: a taken port is often free again in a moment.
 _FIRST_DELAY_OF_A_PERSON = 5.0
@@ -50,7 +54,7 @@ def stages_of(settings: Settings | None, only: Collection[str] = ()) -> list[str
     """Return the stages that run: those of `only`, or all that have something to do with these settings."""
     if only:
         return [name for name in STAGES if name in only]
-    return [name for name in STAGES if name not in _NEEDS or getattr(settings, _NEEDS[name], None)]
+    return [name for name in STAGES if name not in _NEEDS or (settings is not None and _NEEDS[name](settings))]
 
 
 @dataclass(slots=True)
@@ -93,6 +97,14 @@ class Supervisor:
         child = Child(name, [sys.executable, "-m", *arguments])
         self.children.append(child)
         self._launch(child)
+
+    def start_new(self, names: Sequence[str]) -> None:
+        """Start those stages that have something to do by now and do not run yet."""
+        for name in names:
+            if name not in self.names:
+                log("supervisor").info("new_stage", stage=name)
+                self.names = [*self.names, name]
+                self.add(name, [STAGES[name]])
 
     def check(self) -> list[Child]:
         """Start again what has ended; return the stages that ended since the last call."""

@@ -1,6 +1,7 @@
 """What all tests share: data that nobody in this project wrote, one language, and waiting for a condition."""
 
 import os
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -89,3 +90,10 @@ def elasticsearch(services: Path) -> Iterator[Any]:
 
     with running(services / "elasticsearch") as node:
         yield node
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port

@@ -16,7 +16,7 @@ from tests.services import elasticsearch, kafka, keycloak
 PROGRAMS = {
     "rsyslogd": "rsyslog", "logger": "bsdutils", "openssl": "openssl", "curl": "curl", "chromium": "chromium",
     "softflowd": "softflowd", "nmap": "nmap", "iodine": "iodine", "sshd": "openssh-server",
-    "java": "default-jre-headless", "mvn": "maven",
+    "java": "default-jre-headless", "mvn": "maven", "softhsm2-util": "softhsm2",
 }  # fmt: skip
 #: A pattern (from the root) of a file that is in no program path, and its package.
 FILES = {

@@ -31,7 +31,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     settings.UnixSource, settings.NetflowSource, settings.NetworkSource,
     settings.Api, settings.Access, settings.Oidc, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Queue, settings.Cases,
-    settings.Devices,
+    settings.Devices, settings.Sharing,
     settings.Limits, settings.Indicators, settings.IndicatorFeed,
     Delivery, *CHANNELS, Route, Shift,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()

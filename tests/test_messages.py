@@ -15,10 +15,10 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workbench", "api")
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
-    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
+    "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|sharing|systems|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
     "grafana.{}": r"grafana\.(created|updated|same|folder|source|dashboard)",
     "grafana.source_{}": r"grafana\.source_(events|alerts)",
-    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery)",
+    "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery|sharing)",
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
@@ -33,6 +33,15 @@ _BUILT = {
     "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
+    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|receipts|simulator)",
+    "command.systems.{}": r"command\.systems\.(list|import|remove|shares)",
+    "systems.head.{}": r"systems\.head\.\w+",
+    "sharing.head.{}": r"sharing\.head\.\w+",
+    "sharing.simulator_head_{}": r"sharing\.simulator_head_\w+",
+    "sharing.simulator_mode_{}": r"sharing\.simulator_mode_[\w-]+",
+    "sharing.state_{}": r"sharing\.state_(inactive|rehearsal|confirmed|changed|broken)",
+    "sharing.status_{}": r"sharing\.status_\w+",
+    "sharing.message_{}": r"sharing\.message_(refused|expired|queued|held)",
     "delivery.field.{}": r"delivery\.field\.\w+",
     "show.level.{}": r"show\.level\.\w+",
     "queue.head.{}": r"queue\.head\.\w+",
@@ -64,7 +73,7 @@ _BUILT = {
     "behaviours.{}": r"behaviours\.\w+",
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
-    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery|audit)\.\w+_why",
+    "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery|audit|sharing)\.\w+_why",
     "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",
@@ -140,6 +149,9 @@ def _texts_of_code() -> Iterator[str]:
                     yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield node.value
+        for path in (ROOT / package).rglob("pages/*.html"):
+            for key, rest in re.findall(r'say\("([\w.-]+)"(?: (~))?', path.read_text("utf-8")):
+                yield key + ("{}" if rest else "")
 
 
 def _keys_of_calls() -> Iterator[tuple[str, str]]:

@@ -28,6 +28,8 @@ COMMANDS = {
     "rules": "workbench.rules",
     "devices": "workbench.devices",
     "c2": "pipeline.command.c2",
+    "sharing": "sharing.command",
+    "systems": "pipeline.command.systems",
     "packet-rules": "collectors.packet_rules",
     "indicators": "workbench.indicators",
     "sources": "pipeline.command.sources",

@@ -61,6 +61,7 @@ def run(chosen: argparse.Namespace) -> int:
             sys.stdout.flush()
             while not stopping.is_set():
                 _report(supervisor.check())
+                supervisor.start_new(stages_of(settings, chosen.only or ()))
                 stopping.wait(_LOOK_SECONDS)
         finally:
             _say_and_stop(supervisor)

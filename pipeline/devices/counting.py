@@ -6,7 +6,7 @@ whose alert was judged a false positive do not count.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -124,6 +124,22 @@ def in_all(found: Iterable[Contact]) -> Group:
     return group
 
 
+def devices_of(connection: Connection, book: Book, places: Sequence[tuple[str, str, int]]) -> list[Known]:
+    """Return whose each place was: an address of ours or "", a host's name or "", a time; one of both is there."""
+    holders = _Holders(connection, {address for address, _, _ in places if address})
+    found = (_device(book, holders, *place) for place in places)
+    return [device or book.unseen("ip:") for device in found]
+
+
+def _device(book: Book, holders: "_Holders", address: str, host: str, time: int) -> Known | None:
+    if address:
+        identifier = book.id_of(holders.of(address, time))
+        return book.get(identifier) or book.unseen(identifier)
+    if host:
+        return book.find(host) or book.unseen(f"name:{host.lower()}")
+    return None
+
+
 class _Holders:
     """Who had an address when."""
 
@@ -158,14 +174,7 @@ def _closer(after: tuple[int, int, str] | None, time: int, until: int) -> bool:
 
 def _contact(row: Any, site: Site, book: Book, holders: _Holders) -> Contact:
     address = next((each for each in (row.source, row.destination) if site.where(each) == LOCAL), "")
-    known = None
-    if address:
-        identifier = book.id_of(holders.of(address, row.time))
-        known = book.get(identifier) or book.unseen(identifier)
-    elif row.host:
-        known = book.find(row.host)
-    if known is None:
-        known = book.unseen(f"name:{row.host.lower()}" if row.host else f"ip:{row.source}")
+    known = _device(book, holders, address, row.host, row.time) or book.unseen(f"ip:{row.source}")
     return Contact(
         row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked, row.of_source
     )

@@ -401,6 +401,7 @@ alerts = Table(
     Index("alerts_status", "status", "level", "time"),
     Index("alerts_rule", "rule_id", "time"),
     Index("alerts_group", "group_id", "time"),
+    Index("alerts_created", "created"),
 )
 
 #: Alerts of one rule about one entity, none of them long after the one before: what analysts work on. The numbers are
@@ -642,6 +643,124 @@ preferences = Table(
     Column("user", String(100), primary_key=True),
     Column("body", Text, nullable=False),
     Column("changed", Float, nullable=False),
+)
+
+#: Profiles of those that threat data is shared with (`sharing/`), as far as they change: what of them people have
+#: confirmed, until when facts were gathered, and how they fare.
+share_profiles = Table(
+    "share_profiles",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("confirmed", String(64), nullable=False),  # digest of what was confirmed; "": nothing, all is rehearsal
+    Column("confirmed_by", String(100), nullable=False),
+    Column("confirmed_at", Float, nullable=False),
+    Column("pseudonym_key", LargeBinary, nullable=False),
+    Column("began", Float, nullable=False),  # what was before is not shared
+    Column("built_until", Float, nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("succeeded", Float, nullable=False),  # when it last took one; 0: never
+    Column("failed", Float, nullable=False),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("error", Text, nullable=False),  # of the last failure
+    Column("position", Text, nullable=False),  # until where warnings were read
+)
+
+#: Messages to them; bytes that were signed are never changed. What became of each is in the audit, step by step.
+share_messages = Table(
+    "share_messages",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("profile", String(63), nullable=False),
+    Column("kind", String(20), nullable=False),  # statistics, indicators, incident, acknowledgement
+    Column("key", String(100), nullable=False),  # what it is about: the same is built once
+    Column("status", String(10), nullable=False),
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("facts", JSON, nullable=False),  # kind, values and alerts of each, as they leave
+    Column("content", LargeBinary, nullable=False),  # as people saw it
+    Column("signed", LargeBinary, nullable=False),  # as it leaves
+    Column("digest", String(64), nullable=False),  # SHA-256 of the content
+    Column("approvals", JSON, nullable=False),  # who has agreed, and when
+    Column("needed", Integer, nullable=False),  # how many must
+    Column("created", Float, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("planned", Float, nullable=False),  # when that was decided: later than now where the clock went back
+    Column("attempts", Integer, nullable=False),
+    Column("tried", Float, nullable=False),
+    Column("ended", Float, nullable=False),
+    Column("code", Integer, nullable=False),  # HTTP status of the last answer; 0: none
+    Column("answer", Text, nullable=False),
+    Column("receipt", JSON, nullable=False),  # status, time, body and its SHA-256 of the answer that took it
+    Index("share_messages_same", "profile", "kind", "key", unique=True),
+    Index("share_messages_due", "profile", "status", "number"),
+    Index("share_messages_created", "created"),
+)
+
+#: Which alerts were looked at for which profile, and the message that tells of them; 0: none does.
+share_alerts = Table(
+    "share_alerts",
+    metadata,
+    Column("profile", String(63), nullable=False),
+    Column("alert", String(24), nullable=False),
+    Column("message", Integer, nullable=False),
+    Column("created", Float, nullable=False),
+    PrimaryKeyConstraint("profile", "alert"),
+    Index("share_alerts_message", "message"),
+)
+
+#: What people have written into the notices and reports of an incident, beside what its case says by itself.
+incident_fields = Table(
+    "incident_fields",
+    metadata,
+    Column("case_id", Integer, nullable=False),
+    Column("name", String(50), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("time", Float, nullable=False),
+    PrimaryKeyConstraint("case_id", "name"),
+)
+
+#: Daily, weekly and half-yearly reports as they were made.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", String(32), primary_key=True),  # of kind and period: the same is made once
+    Column("kind", String(20), nullable=False),  # daily, weekly, half-yearly
+    Column("since", Float, nullable=False),
+    Column("until", Float, nullable=False),
+    Column("made", Float, nullable=False),
+    Column("who", String(100), nullable=False),
+    Column("figures", JSON, nullable=False),
+    Column("pdf", LargeBinary, nullable=False),
+    Column("docx", LargeBinary, nullable=False),
+    Index("reports_until", "kind", "until"),
+)
+
+#: Information systems of the organization with their levels (`pipeline/systems/`), and how the law's shares stood.
+systems = Table(
+    "systems",
+    metadata,
+    Column("code", String(100), primary_key=True),
+    Column("name", String(300), nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("unit", String(200), nullable=False),
+    Column("owner", String(300), nullable=False),
+    Column("operator", String(300), nullable=False),
+    Column("plan_approved", String(10), nullable=False),  # the day; "": no approved plan
+    Column("portal", Boolean, nullable=False),
+    Column("declared", Boolean, nullable=False),  # said to be monitored elsewhere
+    Column("hosts", JSON, nullable=False),  # names, addresses, networks
+    Column("heard", Float, nullable=False),  # when something of its hosts was last seen; 0: never
+    Column("who", String(100), nullable=False),
+    Column("changed", Float, nullable=False),
+)
+system_days = Table(
+    "system_days",
+    metadata,
+    Column("day", String(10), nullable=False),
+    Column("unit", String(200), nullable=False),
+    Column("figures", JSON, nullable=False),
+    PrimaryKeyConstraint("day", "unit"),
 )
 
 #: The texts that the settings file had, as people wrote them from here, and as they were found before.

@@ -6,17 +6,17 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection
 
-from pipeline import shares
 from pipeline.delivery import book, watching
 from pipeline.delivery.files import scripts_of, templates_of
-from pipeline.logs import log
+from pipeline.lead import Lead
 from pipeline.messages import say
+from pipeline.outward.watchdog import Watchdog
 from pipeline.settings import Settings
 from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.stage import Stage
 from response.delivery.mail import Mail
 from response.delivery.script import Script
-from response.delivery.sender import Sender, Watchdog
+from response.delivery.sender import Sender
 from response.delivery.syslog import Syslog
 from response.delivery.webhook import Webhook
 from response.delivery.worker import Worker
@@ -28,55 +28,11 @@ _CLEAN_SECONDS = 3600.0
 _REPORT_SECONDS = 15.0
 #: How long workers may take to end when the stage stops, in seconds.
 _END_SECONDS = 10.0
-#: What copies divide among themselves: the one share of all messages.
-_CONSUMER, _TOPIC, _SHARE = "delivery", "deliveries", 0
-
-
-class Lead:
-    """Which copy sends: the one that holds the only share (`pipeline/shares.py`)."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._who = (_CONSUMER, _TOPIC, stage.instance)
-        self.held = threading.Event()
-
-    def look(self) -> None:
-        """Say that this copy lives; take the lead where nobody has it, keep it where it is ours."""
-        with self._stage.engine.begin() as connection:
-            shares.take_turns(connection, _CONSUMER, _TOPIC)
-            shares.say_alive(connection, *self._who)
-            shares.claim(connection, *self._who, [_SHARE])
-            leads = _SHARE in shares.held(connection, *self._who)
-            if leads:
-                shares.extend(connection, *self._who, [_SHARE])
-        if leads and not self.held.is_set():
-            log("delivery").info("leads", instance=self._stage.instance)
-            self.held.set()
-        elif not leads:
-            self.held.clear()
-
-    def confirm(self, connection: Connection) -> None:
-        """Hold on to the lead in the transaction of receipts.
-
-        Raises:
-            LeaseLost: it is another copy's by now.
-        """
-        try:
-            shares.extend(connection, *self._who, [_SHARE])
-        except shares.LeaseLost:
-            self.held.clear()
-            raise
-
-    def leave(self) -> None:
-        """Let another copy go on at once."""
-        self.held.clear()
-        with self._stage.engine.begin() as connection:
-            shares.leave(connection, *self._who)
 
 
 def deliver(stage: Stage) -> None:
     """Send messages until the stage is stopped."""
-    lead = Lead(stage)
+    lead = Lead(stage, "deliveries")
     watchdog = Watchdog()
     lead.look()
     ended = threading.Event()  # of this run: the body is begun again where the state was away

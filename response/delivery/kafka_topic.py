@@ -9,9 +9,10 @@ from kafka import KafkaProducer, errors  # type: ignore[import-untyped]
 from pipeline.bus.kafka_client import connect
 from pipeline.delivery.book import Outcome
 from pipeline.messages import HaidangError
+from pipeline.outward import Stopped, reason
 from pipeline.settings_delivery import KafkaChannel
 from response.delivery.message import Message
-from response.delivery.sender import Sender, Stopped, failed, reason
+from response.delivery.sender import Sender, failed
 from response.delivery.shapes import cloudevent
 
 _HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]

@@ -17,10 +17,12 @@ from typing import Any
 from pipeline.delivery import DIGEST, HEARTBEAT
 from pipeline.delivery.book import Outcome
 from pipeline.messages import say
+from pipeline.outward import reason, secret_of
+from pipeline.outward.posting import tls_context
+from pipeline.outward.watchdog import Watchdog, is_open
 from pipeline.settings_delivery import EmailChannel
 from response.delivery.message import Message, one_line
-from response.delivery.posting import tls_context
-from response.delivery.sender import Sender, Watchdog, failed, is_open, reason, secret_of
+from response.delivery.sender import Sender, failed
 
 #: Bytes that one answer of a mail server may have.
 _LONGEST_ANSWER = 65_536

@@ -18,7 +18,7 @@ import orjson
 
 from pipeline.delivery.files import template_of
 from pipeline.messages import HaidangError, say
-from response.delivery.sender import Stopped
+from pipeline.outward import Stopped
 
 #: Seconds that one rendering may take, of its own time and by the clock; bytes of memory; bytes that it may make.
 _CPU_SECONDS, _SECONDS = 2, 10.0

@@ -26,9 +26,10 @@ from pipeline.delivery import DIGEST, HEARTBEAT
 from pipeline.delivery.book import Outcome
 from pipeline.delivery.files import program_of
 from pipeline.messages import HaidangError, say, speaking
+from pipeline.outward import Stopped
 from pipeline.settings_delivery import ScriptChannel
 from response.delivery.message import Message, for_programs, one_line
-from response.delivery.sender import Sender, Stopped
+from response.delivery.sender import Sender
 
 #: Bytes of output that are kept; more is read and thrown away, so that the program does not hang.
 _KEPT_OUTPUT = 2000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.messages import say
-from response.delivery.sender import Stopped
+from pipeline.outward import Stopped
 
 _SYMMETRIC, _ASYMMETRIC = "whsec_", "whsk_"
 #: Bytes that a symmetric secret should have, and those of an ed25519 seed, with or without its public half.

@@ -22,10 +22,11 @@ from pipeline.delivery import HEARTBEAT
 from pipeline.delivery.book import Outcome
 from pipeline.event import Event, at_second, parse_time
 from pipeline.messages import say
+from pipeline.outward.posting import tls_context
+from pipeline.outward.watchdog import Watchdog, cut_off, is_open
 from pipeline.settings_delivery import SyslogChannel
 from response.delivery.message import Message, named, one_line
-from response.delivery.posting import tls_context
-from response.delivery.sender import Sender, Watchdog, cut_off, failed, is_open
+from response.delivery.sender import Sender, failed
 
 #: Syslog's severity by level (RFC 5424 table 2); all others are informational.
 _SEVERITY = {"critical": 2, "high": 3, "medium": 4, "low": 5}

@@ -10,12 +10,14 @@ import orjson
 from pipeline.delivery import HEARTBEAT
 from pipeline.delivery.book import Outcome
 from pipeline.messages import say
+from pipeline.outward import Stopped, secret_of
+from pipeline.outward.posting import Answer, Poster, retry_after
+from pipeline.outward.watchdog import Watchdog
 from pipeline.settings_delivery import WebhookChannel, url_fault, url_of_shape
 from response.delivery import shapes
 from response.delivery.message import Message, for_programs, one_line
-from response.delivery.posting import Answer, Poster, retry_after
 from response.delivery.rendering import Renderer
-from response.delivery.sender import Sender, Stopped, Watchdog, failed, secret_of
+from response.delivery.sender import Sender, failed
 from response.delivery.signing import signed
 
 _SHOWN_ANSWER = 500

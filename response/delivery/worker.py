@@ -18,6 +18,7 @@ from pipeline.delivery.routing import begun, zone_of
 from pipeline.event import Event
 from pipeline.logs import log
 from pipeline.messages import language, say, speaking
+from pipeline.outward import Stopped, reason
 from pipeline.queue import NEW
 from pipeline.queue.showing import shown
 from pipeline.settings_delivery import Channel, EmailChannel, WebhookChannel
@@ -25,7 +26,7 @@ from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
 from pipeline.state.tables import alerts, channels
 from response.delivery.message import Message
-from response.delivery.sender import Sender, Stopped, reason
+from response.delivery.sender import Sender
 
 #: Messages that are taken together.
 _BATCH = 100

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import eventually
+from tests.conftest import eventually, free_port
 from tests.e2e.conftest import Site, is_ours
 
 _SOURCES = """
@@ -325,7 +325,7 @@ def run(kills: int, seed: int, rate: int = 300, services: bool = False, away: fl
         folder.chmod(0o711)
         watched = folder / "watched"
         watched.mkdir()
-        ports = _free_port(), _free_port()
+        ports = free_port(), free_port()
         sources = _SOURCES.format(http=ports[0], tcp=ports[1], folder=watched)
         outages: list[tuple[str, Callable[[], None], Callable[[], None]]] = []
         site = _site_on_services(held, folder, sources, outages) if services else Site(folder / "data", sources)
@@ -382,11 +382,6 @@ def _cut(change: str, port: int) -> None:
     for side in ("sport", "dport"):
         rule = ["pref", "1", "to", "127.0.0.1", "ipproto", "tcp", side, str(port), "blackhole"]
         subprocess.run(["ip", "rule", change, *rule], check=True)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _now() -> str:

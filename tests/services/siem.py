@@ -1,12 +1,12 @@
 """A real syslog-ng as another SIEM: it takes RFC 5424 over TLS and TCP, and writes what it has read into a file."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.conftest import free_port
 from tests.e2e.senders import running, syslog_ng_program
 from tests.services.receiver import authority
 
@@ -51,7 +51,7 @@ def siem(folder: Path, ports: dict[str, int] | None = None) -> Iterator[Siem]:
         own = made.issue_cert("localhost")
         own.private_key_pem.write_to_path(folder / "key.pem")
         own.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    ports = ports or {name: _free_port() for name in ("tls", "tcp", "udp")}
+    ports = ports or {name: free_port() for name in ("tls", "tcp", "udp")}
     (folder / "syslog-ng.conf").write_text(_CONFIG.format(version=version, folder=folder, **ports))
     (folder / "in.sock").unlink(missing_ok=True)
     command = [
@@ -61,9 +61,3 @@ def siem(folder: Path, ports: dict[str, int] | None = None) -> Iterator[Siem]:
     ]  # fmt: skip
     with running(command, folder, environment, folder / "in.sock"):
         yield Siem(folder, ports)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port

@@ -20,6 +20,7 @@ _BENCHES = {
     "behaviours": "detectors.bench_behaviours",
     "indicators": "detectors.bench_indicators",
     "delivery": "response.bench_delivery",
+    "sharing": "sharing.bench_sharing",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
 }

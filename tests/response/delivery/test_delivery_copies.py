@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import update
 
 from pipeline.delivery import SENT
+from pipeline.lead import Lead
 from pipeline.settings import State as StateSettings
 from pipeline.shares import LeaseLost
 from pipeline.state import open_state
 from pipeline.state.tables import leases
-from response.delivery.deliver import Lead
 from tests.conftest import eventually
 from tests.response.delivery.conftest import Corridor, alert
 from tests.services.receiver import receiving

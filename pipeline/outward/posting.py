@@ -1,4 +1,4 @@
-"""HTTP for webhooks: an address and a body enter, the receiver's answer leaves; nothing of ours can be reached by it.
+"""HTTP to other systems: an address and a body enter, the answer leaves; nothing of ours can be reached by it.
 
 A name is resolved once, every address it has is looked at, and the connection goes to one that was looked at: a name
 that means something else a moment later (DNS rebinding) changes nothing. Redirects are not followed.
@@ -15,7 +15,8 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.messages import say
-from response.delivery.sender import Stopped, Watchdog, cut_off, is_open
+from pipeline.outward import Stopped
+from pipeline.outward.watchdog import Watchdog, cut_off, is_open
 
 #: Bytes of an answer that are read; what is longer is a fault of the receiver, but the answer counts.
 _LONGEST_ANSWER = 16_384
@@ -39,10 +40,19 @@ class Forbidden(Stopped):
 class Poster:
     """Posts to one receiver after another over a connection that is kept."""
 
-    def __init__(self, watchdog: Watchdog, timeout: float, allowed: Sequence[str], ca: Path | None) -> None:
+    def __init__(
+        self,
+        watchdog: Watchdog,
+        timeout: float,
+        allowed: Sequence[str],
+        ca: Path | None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        """`allowed`: networks that are not public, yet may be reached; the files are as `tls_context` has them."""
         self._watchdog, self._timeout = watchdog, timeout
         self._allowed = [ip_network(text, strict=False) for text in allowed]
-        self._ca = ca
+        self._files = (ca, certificate, key)
         self._context: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._place = ("", "", 0)
@@ -54,10 +64,17 @@ class Poster:
             Forbidden: the receiver is where messages must not go.
             OSError, http.client.HTTPException: it does not answer as it should, or not in time.
         """
+        return self._answered("POST", url, body, headers)
+
+    def ask(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Get a page; return the answer, or raise as `post` does."""
+        return self._answered("GET", url, None, headers)
+
+    def _answered(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         parts = urlsplit(url)
         with self._watchdog.within(self._timeout, lambda: getattr(self._connection, "sock", None)) as watched:
             try:
-                answer = self._posted(parts, body, headers)
+                answer = self._asked(method, parts, body, headers)
                 if not watched.cut:
                     return answer
             except BaseException:
@@ -73,10 +90,10 @@ class Poster:
             self._connection.close()
             self._connection = None
 
-    def _posted(self, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _asked(self, method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = self._connect(parts)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("POST", path, body, {**headers, "Accept-Encoding": "identity"})
+        connection.request(method, path, body, {**headers, "Accept-Encoding": "identity"})
         answer = connection.getresponse()
         found = answer.read(_LONGEST_ANSWER)
         if not answer.isclosed():  # there is more: it may never end
@@ -127,7 +144,7 @@ class Poster:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = tls_context(self._ca)
+            self._context = tls_context(*self._files)
         return self._context
 
 

@@ -1,0 +1,84 @@
+"""The list of formats: how facts become bytes, how these are signed, and what an answer to them means."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.delivery.book import Outcome
+from pipeline.messages import say
+from pipeline.outward.posting import Answer
+from sharing import STATISTICS
+from sharing.cv2290 import envelope, signing
+from sharing.facts import Fact
+from sharing.keys import certificate_of, opened
+from sharing.profile import Profile
+
+#: Answers that are about this message alone: it will never be taken as it is (RFC 9110 section 15.5).
+_ABOUT_THE_MESSAGE = frozenset((400, 409, 410, 411, 413, 414, 415, 422))
+_SHOWN_ANSWER = 500
+
+
+class Format(Protocol):
+    """How messages to a receiver are written."""
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """Kinds of messages that it can write."""
+
+    @property
+    def facts(self) -> Sequence[str]:
+        """Kinds of facts that it has a place for."""
+
+    @property
+    def content_type(self) -> str:
+        """What the bytes are, as HTTP names it."""
+
+    def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
+        """Return the content of a message about facts, as people see it before they agree.
+
+        Raises:
+            HaidangError: it cannot be built.
+        """
+
+    def sign(self, profile: Profile, content: bytes) -> bytes:
+        """Return the bytes that leave.
+
+        Raises:
+            HaidangError: the key cannot be had, or the certificate is over.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Cv2290:
+    """Signed XML over HTTPS."""
+
+    kinds: Sequence[str] = (STATISTICS,)
+    facts: Sequence[str] = envelope.KINDS
+    content_type: str = "text/xml"
+
+    def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
+        """Return the envelope of facts."""
+        return envelope.build(profile, facts, moment)
+
+    def sign(self, profile: Profile, content: bytes) -> bytes:
+        """Return the envelope with its signature."""
+        certificate = certificate_of(profile.signing)
+        with opened(profile.signing, certificate) as key:
+            return signing.sign(content, key, certificate)
+
+
+FORMATS: Mapping[str, Format] = {"cv2290": Cv2290()}
+
+
+def judged(answer: Answer) -> Outcome:
+    """Return what an answer says of a message."""
+    body = " ".join(answer.body.decode("utf-8", "replace").split())
+    shown = f"HTTP {answer.status} {body[:_SHOWN_ANSWER]}".rstrip()
+    if 200 <= answer.status < 300:
+        return Outcome("sent", shown)
+    if answer.status in _ABOUT_THE_MESSAGE:
+        return Outcome("refused", shown)
+    if answer.status == 403:
+        return Outcome("failed", say("sharing.not_registered", answer=shown), away=True)
+    return Outcome("failed", shown, away=True)

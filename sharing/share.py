@@ -1,0 +1,80 @@
+"""The stage's body: one copy leads and lets a courier for each profile work; all say how they fare.
+
+Profiles are looked at again and again: a file that is put there, changed or taken away counts within seconds.
+"""
+
+import time
+from collections.abc import Mapping
+
+from pipeline.lead import Lead
+from pipeline.logs import log
+from pipeline.outward.watchdog import Watchdog
+from pipeline.own_alerts import Teller
+from pipeline.stage import Stage
+from sharing import book, watching
+from sharing.courier import Courier
+from sharing.profile import Fault, Named, profiles_of
+
+_LOOK_SECONDS = 2.0
+_CLEAN_SECONDS = 3600.0
+#: How often it is looked whether something is wrong that people must know, in seconds.
+_WATCH_SECONDS = 30.0
+#: How long couriers may take to end when the stage stops, in seconds.
+_END_SECONDS = 10.0
+
+
+def share(stage: Stage) -> None:
+    """Share until the stage is stopped."""
+    lead, watchdog, teller = Lead(stage, "messages"), Watchdog(), Teller(stage.bus)
+    couriers: dict[str, Courier] = {}
+    lead.look()
+    stage.beat(now=True, detail={"ready": True})
+    looked = cleaned = time.monotonic()
+    watched = looked - _WATCH_SECONDS
+    good, bad = profiles_of(stage.settings)
+    try:
+        while True:
+            _follow(stage, lead, watchdog, couriers, good)
+            stage.beat(detail=_detail(lead, couriers, bad))
+            if stage.stopping.wait(_LOOK_SECONDS / 4):
+                break
+            if time.monotonic() - looked >= _LOOK_SECONDS:
+                looked = time.monotonic()
+                lead.look()
+                good, bad = profiles_of(stage.settings)
+            if lead.held.is_set() and time.monotonic() - watched >= _WATCH_SECONDS:
+                watched = time.monotonic()
+                with stage.engine.connect().execution_options(read_only=True) as connection:
+                    alerts = watching.judge(connection, stage.settings, good, bad, time.time())
+                teller.tell(alerts)
+            if lead.held.is_set() and time.monotonic() - cleaned >= _CLEAN_SECONDS:
+                cleaned = time.monotonic()
+                with stage.engine.begin() as connection:
+                    book.forget_old(connection, time.time(), stage.settings.sharing.keep_days * 86_400)
+    finally:
+        for courier in couriers.values():
+            courier.end()
+        watchdog.stop()
+        deadline = time.monotonic() + _END_SECONDS
+        for courier in couriers.values():
+            courier.join(max(0.0, deadline - time.monotonic()))
+    lead.leave()
+
+
+def _follow(stage: Stage, lead: Lead, watchdog: Watchdog, couriers: dict[str, Courier], good: list[Named]) -> None:
+    """Have a courier for each active profile as it is now, and none for any other."""
+    wanted = {named.name: named for named in good if named.profile.active}
+    for name, courier in list(couriers.items()):
+        if wanted.get(name) != courier.named or not courier.is_alive():
+            courier.end()
+            if not courier.is_alive():
+                del couriers[name]
+    for name in wanted.keys() - couriers.keys():
+        log("sharing").info("profile", name=name, format=wanted[name].profile.format)
+        couriers[name] = Courier(stage, wanted[name], watchdog, lead.held, lead.confirm)
+        couriers[name].start()
+
+
+def _detail(lead: Lead, couriers: Mapping[str, Courier], bad: list[Fault]) -> dict[str, object]:
+    failures = {fault.name: "; ".join(fault.faults)[:1000] for fault in bad}
+    return {"ready": True, "leads": lead.held.is_set(), "profiles": sorted(couriers), "failures": failures}

@@ -1,0 +1,216 @@
+"""What goes wrong between us and the authority: every message is in its book once, in order, and the trouble is told."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from pipeline.messages import HaidangError
+from pipeline.outward.watchdog import Watchdog
+from pipeline.state.tables import share_messages
+from sharing import book, courier, watching
+from sharing.checking import check
+from sharing.courier import Courier
+from sharing.drafting import build
+from sharing.profile import Fault, Named, profiles_of
+from sharing.simulator import Simulator
+from tests.conftest import eventually
+from tests.sharing.conftest import Party, c2_alert, edited, signing_key
+
+
+class _Leads:
+    """Always leads."""
+
+    def is_set(self) -> bool:
+        return True
+
+
+def courier_of(party: Party, named: Named) -> Courier:
+    return Courier(party.stage, named, Watchdog(), _Leads(), lambda connection: None)  # type: ignore[arg-type]
+
+
+def prepared(party: Party, count: int, **changes: Any) -> Named:
+    """A confirmed profile with as many messages, each about one machine."""
+    named = party.confirm(party.profile(**changes))
+    build(party.engine, party.settings, named)
+    for number in range(1, count + 1):
+        party.raise_alerts(c2_alert(number))
+        assert build(party.engine, party.settings, named) == [number]
+    return named
+
+
+def arrived(party: Party) -> list[dict[str, Any]]:
+    return party.simulator.book.arrived()
+
+
+@pytest.mark.parametrize("mode", ["500", "403", "slow", "cut", "cut-after"])
+def test_every_kind_of_fault_ends_in_one_copy_of_each_message_in_order(party: Party, mode: str) -> None:
+    prepared(party, 3, content__pseudonyms=[])
+    party.simulator.behave(mode, 2, 3.0)
+    party.run()
+    eventually(lambda: len(party.messages(status="sent")) == 3, 60)
+    assert [each["machines"] for each in arrived(party)] == [[f"10.0.0.{10 + n} PC-{n}"] for n in (1, 2, 3)]
+    first = party.messages()[0]
+    assert first["attempts"] >= 2
+    if mode == "cut-after":  # it had come, and no receipt: the same bytes again are the same message
+        assert arrived(party)[0]["times"] >= 2
+
+
+def test_72_hours_without_an_authority_lose_nothing(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = prepared(party, 3, endpoint__url="https://127.0.0.1:9/", content__pseudonyms=[])
+    sender, begun = courier_of(party, named), time.time()
+    clock = SimpleNamespace(now=begun, time=lambda: clock.now, monotonic=time.monotonic)
+    monkeypatch.setattr(courier, "time", clock)
+    while sender.sign():
+        pass
+    tries = 0
+    while clock.now < begun + 72 * 3600:
+        assert not sender.send()
+        tries += 1
+        with party.engine.connect() as connection:
+            clock.now = max(book.first_queued(connection, "bo").due, clock.now + 1)
+    assert tries > 400  # every ten minutes at the longest: a receiver that is back is soon noticed
+    back = party.confirm(party.profile(content__pseudonyms=[]))
+    assert back.digest != named.digest
+    sender = courier_of(party, back)
+    while sender.send():
+        pass
+    assert [each["facts"] for each in arrived(party)] == [1, 1, 1]
+    assert {each["status"] for each in party.messages()} == {"sent"}
+
+
+def test_a_message_that_nobody_took_in_time_is_told_and_can_be_sent_again(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = prepared(party, 1, endpoint__url="https://127.0.0.1:9/")
+    sender, begun = courier_of(party, named), time.time()
+    clock = SimpleNamespace(now=begun, time=lambda: clock.now, monotonic=time.monotonic)
+    monkeypatch.setattr(courier, "time", clock)
+    sender.sign()
+    for hours in (0, 73, 74):
+        clock.now = begun + hours * 3600
+        sender.send()
+    (message,) = party.messages()
+    assert message["status"] == "expired"
+    with party.engine.connect() as connection:
+        told = watching.judge(connection, party.settings, [named], [], clock.now)
+    assert [each["rule.id"] for each in told] == ["haidang.message_expired"]
+    back = party.confirm(party.profile())
+    book.resend(party.engine, 1, "an", "test")
+    clock.now = time.time()
+    courier_of(party, back).send()
+    assert party.messages()[0]["status"] == "sent"
+
+
+def test_a_refusal_is_final_and_told_and_the_next_message_goes_on(party: Party) -> None:
+    named = prepared(party, 2)
+    sender = courier_of(party, named)
+    sender.sign()
+    with party.engine.begin() as connection:
+        spoilt = book.bytes_of(party.engine, 1)[1][:-40]
+        connection.execute(update(share_messages).where(share_messages.c.number == 1).values(signed=spoilt))
+    assert sender.send() and sender.send()
+    assert [(each["status"], each["code"]) for each in party.messages()] == [("refused", 400), ("sent", 200)]
+    with party.engine.connect() as connection:
+        told = watching.judge(connection, party.settings, [named], [], time.time())
+    assert [each["rule.id"] for each in told] == ["haidang.message_refused"]
+
+
+def test_a_certificate_that_is_over_signs_nothing_and_says_so(party: Party) -> None:
+    named = prepared(party, 1)
+    signing_key(party.folder, "bo-signing", days=(-30, -1))
+    named = party.confirm(Named(named.name, named.profile, named.digest, named.file))
+    with pytest.raises(HaidangError, match=r"bo-signing\.pem"):
+        courier_of(party, named).sign()
+    assert [each["status"] for each in party.messages()] == ["approved"] and arrived(party) == []
+    with party.engine.connect() as connection:
+        told = watching.judge(connection, party.settings, [named], [], time.time())
+    assert [each["rule.id"] for each in told] == ["haidang.certificate_bad"]
+
+
+def test_keys_that_are_weak_foreign_or_not_there_are_refused_by_name(party: Party) -> None:
+    named = prepared(party, 1)
+    for make, word in (
+        (lambda: signing_key(party.folder, "bo-signing", bits=1024), "2048"),
+        (lambda: (party.folder / "bo-signing.key").write_bytes(b"no key"), "bo-signing.key"),
+        (lambda: (party.folder / "bo-signing.pem").write_bytes(b"no certificate"), "bo-signing.pem"),
+    ):
+        make()
+        with pytest.raises(HaidangError, match=word):
+            courier_of(party, named).sign()
+    signing_key(party.folder, "bo-signing")
+    other = signing_key(party.folder, "other")
+    (party.folder / "bo-signing.pem").write_bytes(other.read_bytes())
+    with pytest.raises(HaidangError, match="does not belong"):
+        courier_of(party, named).sign()
+
+
+def test_the_authority_refuses_who_is_not_registered_and_a_wrong_certificate_gets_nothing(
+    party: Party, simulator: Simulator
+) -> None:
+    named = prepared(party, 1)
+    (simulator.folder / "registered" / "bo.pem").unlink()
+    sender = courier_of(party, named)
+    sender.sign()
+    sender.send()
+    (message,) = party.messages()
+    assert (message["status"], message["code"]) == ("queued", 401) and arrived(party) == []
+    stranger = signing_key(party.folder, "stranger")
+    blind = party.confirm(party.profile(endpoint__ca=str(stranger)))
+    courier_of(party, blind).send()
+    looks = list(check(blind))
+    assert [look.good for look in looks] == [True, True, False] and "certificate" in looks[-1].text
+    assert arrived(party) == []
+
+
+def test_check_says_what_stands_in_the_way(party: Party) -> None:
+    named = party.profile()
+    assert all(look.good for look in check(named))
+    assert arrived(party) == []  # nothing left
+    assert [look.good for look in check(party.profile(endpoint__url=""))] == [True, True, False]
+    assert [look.good for look in check(party.profile(endpoint__url="https://127.0.0.1:9/"))] == [True, True, False]
+    closed = party.profile(endpoint__allow_private=[])
+    assert "127.0.0.1" in list(check(closed))[-1].text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"organ__id": "Hà Nội"}, ["organ: `Hà Nội`"]),
+        ({"organ__id_form": "qcvn102"}, ["organ: `G10.22`"]),
+        ({"endpoint__url": "http://authority.example/"}, ["endpoint.url"]),
+        ({"content__fields": ["machine.password"]}, ["content: `machine.password`"]),
+        ({"content__pseudonyms": ["malware.name"]}, ["content: `malware.name`"]),
+        ({"signing__key": None}, ["`certificate` and `key`"]),
+        ({"signing__key": "nowhere.key"}, ["signing.key", "nowhere.key"]),
+        ({"schedule__every_minuts": 5}, ["schedule.every_minuts", "every_minutes"]),
+        ({"format": "fax"}, ["format"]),
+        ({"title": None, "organ__name": None}, ["title", "organ.name"]),
+    ],
+)
+def test_a_profile_with_a_fault_says_which_and_hides_no_other(
+    party: Party, changes: dict[str, Any], words: list[str]
+) -> None:
+    party.profile("good")
+    file = party.folder / "bad.toml"
+    file.write_text(edited((party.folder / "good.toml").read_text("utf-8"), changes), "utf-8")
+    good, bad = profiles_of(party.settings)
+    assert [each.name for each in good] == ["good"]
+    ((_, fault_file, faults),) = [(each.name, each.file, each.faults) for each in bad]
+    assert fault_file == file
+    for word in words:
+        assert any(word in fault for fault in faults), faults
+
+
+def test_rubbish_in_the_folder_is_told_as_an_alert(party: Party) -> None:
+    party.folder.mkdir(parents=True)
+    (party.folder / "x.toml").write_bytes(b"\xff\xfe")
+    (party.folder / "Tên Sai.toml").write_text("")
+    (party.folder / "large.toml").write_text("# " + "x" * 200_000)
+    good, bad = profiles_of(party.settings)
+    assert good == [] and len(bad) == 3 and all(isinstance(each, Fault) for each in bad)
+    with party.engine.connect() as connection:
+        told = watching.judge(connection, party.settings, good, bad, time.time())
+    assert {each["rule.id"] for each in told} == {"haidang.profile_refused"}
