@@ -39,6 +39,6 @@ class Sharing(Section):
         """Return where the profiles of a site lie."""
         return self.profiles or data_dir / "sharing"
 
-    def has_profiles(self, data_dir: Path) -> bool:
-        """Whether there is anybody to share with."""
-        return next(self.folder(data_dir).glob("*.toml"), None) is not None
+    def is_wanted(self, data_dir: Path) -> bool:
+        """Whether there is anybody to share with, or a report to be made."""
+        return bool(self.reports) or next(self.folder(data_dir).glob("*.toml"), None) is not None

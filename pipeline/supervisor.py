@@ -36,7 +36,7 @@ STAGES = {
 #: Those that have nothing to do where the settings have none of something.
 _NEEDS: dict[str, Callable[[Settings], bool]] = {
     "delivery": lambda settings: bool(settings.channels),
-    "sharing": lambda settings: settings.sharing.has_profiles(settings.data_dir),
+    "sharing": lambda settings: settings.sharing.is_wanted(settings.data_dir),
 }
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 #: The first delay of a stage that waits for a person, in seconds: a taken port is often free again in a moment.

@@ -15,16 +15,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select, update
 
 from pipeline.access import note as audit
+from pipeline.cases import entries
+from pipeline.cases.entries import By
 from pipeline.delivery.book import Outcome, pause
 from pipeline.messages import HaidangError
 from pipeline.outward.posting import Answer
 from pipeline.state import insert_new
-from pipeline.state.tables import alerts, share_alerts, share_messages, share_profiles
+from pipeline.state.tables import alerts, cases, share_alerts, share_messages, share_profiles
 from sharing import (
     APPROVED,
     ENDED,
     EXPIRED,
     HELD,
+    INCIDENT,
     QUEUED,
     REFUSED,
     REHEARSED,
@@ -46,6 +49,8 @@ _LONGEST_PAUSE = 600.0
 _CLOCK_SLACK = 60.0
 _LONGEST_ANSWER = 4000
 _PART = 500
+#: Which moment of its case a notice or report sets when it has been given.
+MOMENTS = {"first": "notified", "report": "reported"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,37 @@ def resend(engine: Engine, number: int, who: str, address: str) -> None:
         _ledger(connection, "sharing_resent", number, row.profile, who, address, sha256=sha256_of(row.signed))
 
 
+def carried(engine: Engine, number: int, note: str, who: str, address: str) -> None:
+    """Note that people have handed a document over, and to whom, as the note says.
+
+    Raises:
+        HaidangError: there is none, it does not wait for that, or the note says nothing.
+    """
+    if not note.strip():
+        raise HaidangError("sharing.no_reason")
+    now = time.time()
+    with engine.begin() as connection:
+        row = _one(connection, number, lock=True)
+        if row.status != QUEUED or row.kind != INCIDENT:
+            raise HaidangError("sharing.not_carried", number=number, status=row.status)
+        receipt = {"status": 0, "time": now, "body": note.strip()[:_LONGEST_ANSWER], "sha256": ""}
+        values = {"status": SENT, "ended": now, "receipt": receipt, "answer": note.strip()[:_LONGEST_ANSWER]}
+        connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
+        _ledger(connection, "sharing_carried", number, row.profile, who, address, note=note.strip()[:1000])
+        _note_case(connection, row, now, who, address)
+
+
+def _note_case(connection: Connection, row: Any, now: float, who: str, address: str) -> None:
+    """Stop the law's clock of the case that a notice or report was about."""
+    case, _, kind = row.key.partition(" ")
+    moment = MOMENTS.get(kind.partition(" ")[0])
+    if row.kind != INCIDENT or moment is None or not case.isdigit():
+        return
+    fits = (cases.c.id == int(case), cases.c[moment].is_(None))
+    if connection.execute(update(cases).where(*fits).values({moment: now, "changed": now})).rowcount:
+        entries.change(connection, int(case), By(who, address), **{moment: now})
+
+
 # --- What is signed and sent
 
 
@@ -290,6 +326,7 @@ def note_tried(
         receipt = {"status": answer.status, "time": now, "body": text, "sha256": sha256_of(answer.body)}
         tried |= {"status": SENT, "ended": now, "receipt": receipt}
         told = {"status": answer.status, "receipt": receipt["sha256"], "attempts": row.attempts + 1}
+        _note_case(connection, row, now, _BY_ITSELF, "")
         _ledger(connection, "sharing_sent", row.number, row.profile, sha256=sha256_of(row.signed), **told)
     elif outcome.status == "refused":
         tried |= {"status": REFUSED, "ended": now}

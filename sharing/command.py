@@ -17,8 +17,10 @@ from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.state import open_state
-from sharing import HELD, KINDS, QUEUED, SENT, STATUSES, book
+from sharing import HELD, KINDS, QUEUED, SENT, STATUSES, book, incidents
 from sharing.checking import check
+from sharing.documents.docx import write as docx
+from sharing.documents.pdf import pdf
 from sharing.drafting import build, draft
 from sharing.facts import counted
 from sharing.formats import FORMATS
@@ -269,6 +271,54 @@ def _withdraw(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -
     return 0
 
 
+def _add_carried(parser: argparse.ArgumentParser) -> None:
+    _add_number(parser)
+    parser.add_argument("--note", required=True, help=say("command.sharing.note"))
+
+
+def _carried(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    book.carried(engine, chosen.number, chosen.note, person(), "command")
+    show.line(say("command.sharing.was_carried", number=chosen.number))
+    return 0
+
+
+def _add_incident(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", type=int, help=say("command.sharing.case"))
+    parser.add_argument("--document", default="first", choices=incidents.KINDS, help=say("command.sharing.document"))
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=TEXT", help=say("command.sharing.set"))
+    parser.add_argument("--output", type=Path, help=say("command.sharing.output"))
+    parser.add_argument("--submit", default="", metavar="PROFILE", help=say("command.sharing.submit"))
+    _add_json(parser)
+
+
+def _incident(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    if chosen.set:
+        if bad := next((each for each in chosen.set if "=" not in each), ""):
+            raise HaidangError("incidents.no_pair", value=bad[:100])
+        values = {name.strip(): value for name, _, value in (each.partition("=") for each in chosen.set)}
+        incidents.write(engine, chosen.case, values, person(), "command")
+    incident = incidents.read(engine, settings, chosen.case)
+    if chosen.submit:
+        profile = named(settings, chosen.submit)
+        number = incidents.submit(engine, settings, profile, chosen.case, chosen.document, person(), "command")
+        show.line(say("command.sharing.submitted", number=number, profile=profile.name))
+    if chosen.output is not None:
+        made = incidents.document(settings, incident, chosen.document, time.time())
+        is_docx = chosen.output.suffix.lower() == ".docx"
+        chosen.output.write_bytes(docx(made) if is_docx else pdf(made))
+        show.line(say("command.sharing.wrote", file=chosen.output))
+    missing = incident.missing(chosen.document)
+    if chosen.json:
+        show.json_line({"values": incident.values, "missing": missing, "clocks": incident.case["clocks"]})
+    elif chosen.output is None and not chosen.submit:
+        rows = [[say(f"incidents.field_{name}"), incident.values.get(name, "")] for name in incidents.FIELDS]
+        show.table("", [say("sharing.head.field"), say("sharing.head.value")], rows)
+    if missing:
+        names = ", ".join(f"{say(f'incidents.field_{name}')} ({name})" for name in missing)
+        sys.stderr.write(say("command.sharing.missing", names=names) + "\n")
+    return 0
+
+
 def _resend(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
     book.resend(engine, chosen.number, person(), "command")
     show.line(say("command.sharing.resent", number=chosen.number))
@@ -341,6 +391,8 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "approve": (_add_number, _approve),
     "withdraw": (_add_withdraw, _withdraw),
     "resend": (_add_number, _resend),
+    "incident": (_add_incident, _incident),
+    "carried": (_add_carried, _carried),
     "receipts": (_add_receipts, _receipts),
     "simulator": (_add_simulator, _not_of_a_site),
 }

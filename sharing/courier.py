@@ -111,12 +111,16 @@ class Courier(threading.Thread):
             with self._stage.engine.begin() as connection:
                 self._confirm(connection)
                 mine = book.known(connection, self.named.name, time.time())
-                leaves = bool(self.named.profile.endpoint.url) and book.is_confirmed(mine, self.named)
+                leaves = self.named.profile.is_carried or (
+                    bool(self.named.profile.endpoint.url) and book.is_confirmed(mine, self.named)
+                )
                 book.note_signed(connection, row, signed, leaves, time.time())
         return len(waiting)
 
     def send(self) -> bool:
         """Send the message that is first in order, if it is due; whether another one may follow at once."""
+        if self.named.profile.is_carried:
+            return False
         now = time.time()
         with self._stage.engine.begin() as connection:
             self._confirm(connection)

@@ -5,6 +5,7 @@ there is no fact of it: nothing is guessed. What people judged to be false, and 
 none.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 #: Fields that may be replaced by pseudonyms: they are about the parties, not about who attacks them.
 PSEUDONYMS = ("machine.name", "machine.ip", "machine.unit", "connection.program")
 #: Alerts of this many characters of a value are cut: names of malware and paths are shorter.
-_LONGEST = 300
+_LONGEST = 1000
 #: Attacks by the first of these tactics that an alert names, the telling ones first.
 _ATTACKS = {
     "command-and-control": "c2", "exfiltration": "data", "collection": "data", "impact": "disruption",
@@ -58,7 +59,9 @@ _COUNTED = frozenset(("medium", "high", "critical"))
 _NOT_COUNTED = (FALSE_POSITIVE, SUPPRESSED)
 #: Windows Defender's records of malware found and acted on (Microsoft, "Review event logs and error codes").
 _DEFENDER = "microsoft-windows-windows defender"
-_DEFENDER_FOUND = frozenset(("1006", "1007", "1015", "1116", "1117", "1118", "1119"))
+_DEFENDER_FOUND = frozenset(("1006", "1007", "1008", "1015", "1116", "1117", "1118", "1119"))
+#: Words that Windows has not put in place of their numbers say nothing.
+_NO_WORD = "%%"
 _NAMES = (
     "winlog.event_data.Threat Name", "threat.software.name", "key_value.virus", "cef.extensions.virusName",
     "cef.extensions.cs1", "leef.attributes.malwareName",
@@ -190,8 +193,7 @@ def _add_malware(found: dict[tuple[str, str], _Malware], machine: Machine, name:
     one = found.setdefault((machine.id, name), _Malware(machine))
     one.type = one.type or _first(event, _TYPES)
     one.behavior = one.behavior or _first(event, _BEHAVIOURS) or _first(row.document, ("rule.name",))
-    if place := _first(event, _FILES):
-        one.files.add(place)
+    one.files.update(_files(_first(event, _FILES)))
     one.alerts.append(row.id)
 
 
@@ -240,6 +242,12 @@ def attack_of(alert: Event, malware: str = "") -> str:
     return kind
 
 
+def _files(text: str) -> set[str]:
+    """Return the files of a text; Defender names several, each with its kind, and parts within a file."""
+    places = (each.strip().partition("->")[0] for each in text.split("; "))
+    return {re.sub(r"^\w+:_", "", place).lower() for place in places if place}
+
+
 def _evidence(alert: Event) -> Event:
     """Return the event that an alert shows, or the alert itself."""
     evidence = alert.get("alert.evidence")
@@ -251,8 +259,9 @@ def _first(event: Event, names: Sequence[str]) -> str:
         value = event.get(name)
         if isinstance(value, list):
             value = next((each for each in value if isinstance(each, str) and each), None)
-        if isinstance(value, str | int) and str(value).strip():
-            return str(value).strip()[:_LONGEST]
+        text = str(value).strip() if isinstance(value, str | int) else ""
+        if text and not text.startswith(_NO_WORD):
+            return text[:_LONGEST]
     return ""
 
 

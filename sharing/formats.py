@@ -8,7 +8,7 @@ from typing import Protocol
 from pipeline.delivery.book import Outcome
 from pipeline.messages import say
 from pipeline.outward.posting import Answer
-from sharing import STATISTICS
+from sharing import INCIDENT, STATISTICS
 from sharing.cv2290 import envelope, signing
 from sharing.facts import Fact
 from sharing.keys import certificate_of, opened
@@ -68,7 +68,26 @@ class Cv2290:
             return signing.sign(content, key, certificate)
 
 
-FORMATS: Mapping[str, Format] = {"cv2290": Cv2290()}
+@dataclass(frozen=True, slots=True)
+class IncidentReport:
+    """Notices and reports that people sign: a PDF, made of a case (`incidents.py`), posted or carried by hand."""
+
+    kinds: Sequence[str] = (INCIDENT,)
+    facts: Sequence[str] = ()
+    content_type: str = "application/pdf"
+
+    def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
+        """Return nothing: of facts alone there is no report of an incident."""
+        del profile, facts, moment
+        return b""
+
+    def sign(self, profile: Profile, content: bytes) -> bytes:
+        """Return the document as it is: people sign it."""
+        del profile
+        return content
+
+
+FORMATS: Mapping[str, Format] = {"cv2290": Cv2290(), "incident-report": IncidentReport()}
 
 
 def judged(answer: Answer) -> Outcome:

@@ -119,7 +119,7 @@ class Content(Section):
     """What may leave."""
 
     kinds: list[str] = Field(default_factory=lambda: list(FIELDS), description="kinds of facts")
-    fields: list[str] = Field(description="fields of facts; what is not named here never leaves")
+    fields: list[str] = Field(default_factory=list, description="fields of facts; what is not named here never leaves")
     pseudonyms: list[str] = Field(
         default_factory=list, description="fields whose values are replaced, each always by the same other one"
     )
@@ -167,10 +167,15 @@ class Profile(Section):
     endpoint: Endpoint = Field(default_factory=Endpoint)
     signing: Signing = Field(default_factory=Signing)
     schedule: Schedule = Field(default_factory=Schedule)
-    content: Content
+    content: Content = Field(default_factory=Content)
     approval: Approval = Field(default_factory=Approval)
     retry_hours: float = Field(72, gt=0, le=720, description="how long sending is tried, in hours")
     cv2290: Cv2290 = Field(default_factory=Cv2290)
+
+    @property
+    def is_carried(self) -> bool:
+        """Whether people carry its messages: documents, for whom no address is named."""
+        return self.format == "incident-report" and not self.endpoint.url
 
     @model_validator(mode="after")
     def _can_sign(self) -> Self:

@@ -10,7 +10,7 @@ from pipeline.lead import Lead
 from pipeline.logs import log
 from pipeline.outward.watchdog import Watchdog
 from pipeline.own_alerts import Teller
-from pipeline.stage import Stage
+from pipeline.stage import STATE_AWAY, Stage
 from sharing import book, watching
 from sharing.courier import Courier
 from sharing.profile import Fault, Named, profiles_of
@@ -19,6 +19,8 @@ _LOOK_SECONDS = 2.0
 _CLEAN_SECONDS = 3600.0
 #: How often it is looked whether something is wrong that people must know, in seconds.
 _WATCH_SECONDS = 30.0
+#: How often it is looked whether a report is to be made, in seconds.
+_REPORT_SECONDS = 60.0
 #: How long couriers may take to end when the stage stops, in seconds.
 _END_SECONDS = 10.0
 
@@ -30,7 +32,7 @@ def share(stage: Stage) -> None:
     lead.look()
     stage.beat(now=True, detail={"ready": True})
     looked = cleaned = time.monotonic()
-    watched = looked - _WATCH_SECONDS
+    watched, reported = looked - _WATCH_SECONDS, looked - _REPORT_SECONDS
     good, bad = profiles_of(stage.settings)
     try:
         while True:
@@ -47,6 +49,9 @@ def share(stage: Stage) -> None:
                 with stage.engine.connect().execution_options(read_only=True) as connection:
                     alerts = watching.judge(connection, stage.settings, good, bad, time.time())
                 teller.tell(alerts)
+            if lead.held.is_set() and time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                _report(stage)
             if lead.held.is_set() and time.monotonic() - cleaned >= _CLEAN_SECONDS:
                 cleaned = time.monotonic()
                 with stage.engine.begin() as connection:
@@ -59,6 +64,21 @@ def share(stage: Stage) -> None:
         for courier in couriers.values():
             courier.join(max(0.0, deadline - time.monotonic()))
     lead.leave()
+
+
+def _report(stage: Stage) -> None:
+    """Make the reports that are due; one that cannot be made now is tried again, and holds nothing else."""
+    if not stage.settings.sharing.reports:
+        return
+    from sharing.reports.book import make_due, now_in
+
+    try:
+        for identifier in make_due(stage.engine, stage.settings, now_in(stage.settings)):
+            log("sharing").info("report_made", report=identifier)
+    except STATE_AWAY:
+        raise
+    except Exception as error:  # a store that is away, a fault of ours
+        log("sharing").error("report_not_made", reason=f"{type(error).__name__}: {error}"[:300])
 
 
 def _follow(stage: Stage, lead: Lead, watchdog: Watchdog, couriers: dict[str, Courier], good: list[Named]) -> None:

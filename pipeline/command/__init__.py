@@ -30,6 +30,7 @@ COMMANDS = {
     "c2": "pipeline.command.c2",
     "sharing": "sharing.command",
     "systems": "pipeline.command.systems",
+    "report": "sharing.report_command",
     "packet-rules": "collectors.packet_rules",
     "indicators": "workbench.indicators",
     "sources": "pipeline.command.sources",

@@ -17,6 +17,8 @@ _FONT = "Times New Roman"
 _SIZE, _SMALL, _IN_TABLE = Pt(13), Pt(11), Pt(11)
 _MISSING = RGBColor(0x9B, 0x1C, 0x1C)
 _CENTER, _RIGHT = WD_ALIGN_PARAGRAPH.CENTER, WD_ALIGN_PARAGRAPH.RIGHT
+#: Characters of a property of the file.
+_MOST = 255
 #: What XML 1.0 cannot hold is left out.
 _UNSPEAKABLE = dict.fromkeys([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0xD800, 0xE000), 0xFFFE, 0xFFFF])
 #: The first moment that a zip file can tell: the same document is the same bytes.
@@ -43,7 +45,7 @@ def write(document: Document) -> bytes:
                 made.add_picture(io.BytesIO(picture(block)), width=Mm(160))
     _foot(made, document)
     properties = made.core_properties
-    properties.title, properties.author = _speakable(document.title), _speakable(document.organ)
+    properties.title, properties.author = _speakable(document.title)[:_MOST], _speakable(document.organ)[:_MOST]
     properties.created = properties.modified = datetime.fromtimestamp(document.made, UTC).replace(tzinfo=None)
     properties.last_modified_by, properties.revision = "", 1
     return _settled(made)

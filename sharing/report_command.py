@@ -1,0 +1,116 @@
+"""`haidang report ACTION`: daily, weekly and half-yearly reports, made now or kept from before."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TypeAlias
+
+from sqlalchemy import Engine
+
+from pipeline.command import show
+from pipeline.command.person import person
+from pipeline.command.site import site_settings
+from pipeline.messages import HaidangError, say
+from pipeline.settings import Settings
+from pipeline.state import open_state
+from sharing.reports import KINDS
+from sharing.reports.book import listed, make, now_in, one
+from sharing.reports.period import between, last
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+    for name, (add, _) in _COMMANDS.items():
+        text = say(f"command.report.{name}")
+        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Run one of them."""
+    settings = site_settings()
+    return _COMMANDS[chosen.action][1](chosen, settings, open_state(settings.data_dir, settings.state))
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kind", default="", choices=KINDS, help=say("command.report.only_kind"))
+    parser.add_argument("--limit", type=int, default=100, help=say("command.deadletter.limit"))
+    parser.add_argument("--json", action="store_true", help=say("command.json"))
+
+
+def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    found = listed(engine, chosen.kind, max(chosen.limit, 0))
+    if chosen.json:
+        for each in found:
+            show.json_line(each)
+    elif found:
+        heads = ("id", "kind", "since", "until", "made", "who")
+        rows = [
+            [
+                each["id"],
+                say(f"reports.kind_{each['kind']}"),
+                *(show.local_time(each[n]) for n in heads[2:5]),
+                each["who"],
+            ]
+            for each in found
+        ]
+        show.table("", [say(f"reports.column_{name}") for name in heads], rows)
+    else:
+        show.line(say("command.report.none"))
+    return 0
+
+
+def _add_make(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=KINDS, help=say("command.report.kind"))
+    parser.add_argument("--from", dest="since", type=_day, help=say("command.report.from"))
+    parser.add_argument("--to", dest="until", type=_day, help=say("command.report.to"))
+    parser.add_argument("--output", type=Path, help=say("command.report.output"))
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
+
+
+def _make(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    now = now_in(settings)
+    if (chosen.since is None) != (chosen.until is None):
+        raise HaidangError("reports.both_days")
+    period = last(chosen.kind, now)
+    if chosen.since is not None:
+        period = between(chosen.kind, chosen.since, chosen.until + timedelta(days=1), now.tzinfo)
+    identifier = make(engine, settings, period, person(), "command")
+    show.line(say("command.report.made", id=identifier))
+    if chosen.output is not None:
+        _write(engine, identifier, chosen.output)
+    return 0
+
+
+def _add_get(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", help=say("command.report.id"))
+    parser.add_argument("--output", type=Path, help=say("command.report.output"))
+
+
+def _get(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    if chosen.output is None:
+        show.json_line(one(engine, chosen.id).figures)
+        sys.stdout.flush()
+        return 0
+    _write(engine, chosen.id, chosen.output)
+    return 0
+
+
+def _write(engine: Engine, identifier: str, file: Path) -> None:
+    row = one(engine, identifier)
+    file.write_bytes(bytes(row.docx if file.suffix.lower() == ".docx" else row.pdf))
+    show.line(say("command.sharing.wrote", file=file))
+
+
+_Add: TypeAlias = Callable[[argparse.ArgumentParser], None]
+_Run: TypeAlias = Callable[[argparse.Namespace, Settings, Engine], int]
+_COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
+    "list": (_add_list, _list),
+    "make": (_add_make, _make),
+    "get": (_add_get, _get),
+}

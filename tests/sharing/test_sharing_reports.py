@@ -1,0 +1,228 @@
+"""Reports and notices that people sign: their numbers are those of a search, and what is not known is listed so."""
+
+import io
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import docx
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import Engine, select
+
+from pipeline.cases import life
+from pipeline.cases.entries import By
+from pipeline.event import Event, encode, event_id, format_time
+from pipeline.messages import HaidangError, say, speaking
+from pipeline.settings import Settings
+from pipeline.state import open_state
+from pipeline.state.tables import cases, reports
+from pipeline.store import ALERTS, EVENTS, open_reader, open_writer
+from pipeline.store.document import document
+from response.queue import row, save
+from sharing import book, incidents
+from sharing.documents import Chart, Document, Fields, Paragraph, Table
+from sharing.documents.docx import write
+from sharing.documents.pdf import pdf
+from sharing.profile import load, shipped
+from sharing.reports import DAILY, HALF_YEARLY, WEEKLY
+from sharing.reports.book import make, make_due, one
+from sharing.reports.figures import QUERY, figures
+from sharing.reports.period import between, last
+from tests.sharing.conftest import edited
+
+AN = By("an", "10.0.0.9")
+HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
+NOW = datetime(2026, 11, 30, 8, 0, tzinfo=HANOI)
+
+
+def alert(number: int, when: datetime, **fields: Any) -> Event:
+    return {
+        "@timestamp": format_time(when.astimezone(UTC)), "event.id": event_id("r", number), "event.kind": "alert",
+        "event.dataset": "haidang.alerts", "rule.id": f"r{number % 3}", "rule.name": f"Rule {number % 3}",
+        "rule.name_vi": f"Luật số {number % 3}", "rule.level": ("high", "medium", "low")[number % 3],
+        "alert.status": "new", "host.name": f"PC-{number % 4}", "source.ip": f"203.0.113.{number % 5}",
+        "destination.ip": f"10.0.0.{number % 4}", "destination.port": (22, 443)[number % 2],
+        "tags": ["attack.t1110", "attack.credential-access"], "organization.id": "G10.22", "labels.source": "syslog",
+        **fields,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    told = {
+        "data_dir": tmp_path, "sources": [], "delivery": {"timezone": "Asia/Ho_Chi_Minh"},
+        "sharing": {"organ": "Sở Nội vụ", "place": "Đông Hà", "contact_name": "Nguyễn Văn An", "reports": ["daily"]},
+    }  # fmt: skip
+    return Settings.model_validate(told)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    made = open_state(settings.data_dir)
+    yield made
+    made.dispose()
+
+
+def store(settings: Settings, *found: Event) -> None:
+    writer = open_writer(settings.data_dir, settings.store)
+    writer.add(ALERTS, [document(each, encode(each)) for each in found])
+    event = {**found[0], "event.id": event_id("e", 1), "event.kind": "event"}
+    writer.add(EVENTS, [document(event, encode(event))])
+    writer.commit()
+    writer.close()
+
+
+def test_every_number_of_a_report_is_one_that_a_search_gives(settings: Settings, engine: Engine) -> None:
+    day = datetime(2026, 11, 29, tzinfo=HANOI)
+    inside = [alert(n, day + timedelta(minutes=n * 13)) for n in range(110)]
+    outside = [alert(1000 + n, day + timedelta(hours=moved)) for n, moved in enumerate((-1, -25, 24, 30))]
+    own = alert(2000, day + timedelta(hours=1), **{"labels.source": "haidang"})
+    store(settings, *inside, *outside, own)
+    period = last(DAILY, NOW)
+    reader = open_reader(settings.data_dir, settings.store)
+    try:
+        told = figures(engine, reader, settings, period)
+
+        def found(text: str) -> int:
+            query = {"bool": {"filter": [period.range, {"query_string": {"query": f"({QUERY}) AND {text}"}}]}}
+            body = {"size": 0, "track_total_hits": True, "query": query}
+            return int(reader.search(ALERTS, body)["hits"]["total"]["value"])
+
+        of_it = told["alerts"]
+        assert (of_it["total"], told["before"]["total"], told["events"]) == (110, 1, 1)
+        assert of_it["levels"] == {level: found(f"rule.level:{level}") for level in ("high", "medium", "low")}
+        assert sum(count for _, count in of_it["days"]) == 110
+        for rule in of_it["rules"]:
+            assert rule["count"] == found(f"rule.id:{rule['id']}") and rule["name"].startswith("Luật số")
+        for field, name in (("host.name", "hosts"), ("destination.ip", "targets"), ("source.ip", "attackers")):
+            assert {e["key"]: e["count"] for e in of_it[name]} == {
+                e["key"]: found(f'{field}:"{e["key"]}"') for e in of_it[name]
+            }
+        assert of_it["techniques"] == [["T1110", found("tags:attack.t1110")]]
+        assert {each for e in of_it["targets"] for each in e["services"]} == {"22", "443"}
+    finally:
+        reader.close()
+    identifier = make(engine, settings, period, "an", "test")
+    text = text_of(bytes(one(engine, identifier).pdf))
+    assert "110" in text and "BÁO CÁO NGÀY" in text and "Luật số 1" in text and "203.0.113.4" in text
+    assert words_of(bytes(one(engine, identifier).docx)) >= {"110", "Luật số 1", "203.0.113.4"}
+
+
+def text_of(data: bytes) -> str:
+    return "\n".join(page.extract_text() for page in PdfReader(io.BytesIO(data)).pages)
+
+
+def words_of(data: bytes) -> set[str]:
+    made = docx.Document(io.BytesIO(data))
+    cells = {cell.text for table in made.tables for each in table.rows for cell in each.cells}
+    return cells | {paragraph.text for paragraph in made.paragraphs}
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "first", "end"),
+    [
+        (DAILY, "2026-11-30", "2026-11-29", "2026-11-30"),
+        (DAILY, "2026-03-01", "2026-02-28", "2026-03-01"),
+        (WEEKLY, "2026-11-30", "2026-11-23", "2026-11-30"),
+        (WEEKLY, "2026-11-29", "2026-11-16", "2026-11-23"),
+        (HALF_YEARLY, "2026-11-30", "2026-01-01", "2026-07-01"),
+        (HALF_YEARLY, "2026-01-01", "2025-07-01", "2026-01-01"),
+    ],
+)
+def test_the_last_whole_period(kind: str, now: str, first: str, end: str) -> None:
+    period = last(kind, datetime.fromisoformat(now).replace(hour=9, tzinfo=HANOI))
+    assert (period.since.date().isoformat(), period.until.date().isoformat()) == (first, end)
+    assert period.before().until == period.since
+
+
+def test_reports_that_are_wanted_are_made_once_when_their_time_has_come(settings: Settings, engine: Engine) -> None:
+    store(settings, alert(1, NOW - timedelta(days=1)))
+    assert make_due(engine, settings, NOW.replace(hour=6)) == []
+    (made,) = make_due(engine, settings, NOW)
+    assert make_due(engine, settings, NOW + timedelta(hours=3)) == []
+    with engine.connect() as connection:
+        assert [each.id for each in connection.execute(select(reports))] == [made]
+    with pytest.raises(HaidangError):
+        last("monthly", NOW)
+    with pytest.raises(HaidangError):
+        between(DAILY, date(2026, 11, 2), date(2026, 11, 1), HANOI)
+
+
+# --- Incidents
+
+
+def test_a_notice_says_what_the_case_says_and_lists_what_nobody_knows(settings: Settings, engine: Engine) -> None:
+    case = _case(engine)
+    told = incidents.read(engine, settings, case)
+    assert told.values["operator"] == "Sở Nội vụ" and told.values["contact_name"] == "Nguyễn Văn An"
+    assert "Luật số 1" in told.values["symptoms"] and told.missing("first") == [
+        "owner", "system", "system_level", "contact_title", "contact_phone", "contact_email", "impact", "done", "proposals",
+    ]  # fmt: skip
+    incidents.write(engine, case, {"impact": "Ngừng một cửa 2 giờ #let x = 1"}, "an", "test")
+    told = incidents.read(engine, settings, case)
+    made = incidents.document(settings, told, "first", time.time())
+    text = " ".join(text_of(pdf(made)).split())
+    assert "Ngừng một cửa 2 giờ #let x = 1" in text and "chưa có thông tin" in text
+    assert "CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM" in text and "203.0.113.1" in text
+    assert pdf(made) == pdf(made) and write(made) == write(made)
+    assert "Ngừng một cửa 2 giờ #let x = 1" in words_of(write(made))
+    with speaking("vi"):
+        assert say("incidents.field_owner").lower() in text
+    for bad in ({"password": "x"}, {"impact": "x" * 30_000}):
+        with pytest.raises(HaidangError):
+            incidents.write(engine, case, bad, "an", "test")
+    with pytest.raises(HaidangError):
+        incidents.read(engine, settings, 999)
+
+
+def _case(engine: Engine) -> int:
+    raised = alert(1, datetime.now(HANOI), **{"rule.name": "Rule 1"})
+    with engine.begin() as connection:
+        save(connection, [row(raised, "test")])
+    return life.open_case(engine, life.Wanted(alerts=[raised["event.id"]]), AN)
+
+
+@pytest.mark.parametrize("kind", incidents.KINDS)
+def test_each_kind_is_set_as_pdf_and_docx(settings: Settings, engine: Engine, kind: str) -> None:
+    told = incidents.read(engine, settings, _case(engine))
+    made = incidents.document(settings, told, kind, time.time())
+    with speaking("vi"):
+        title = say(f"incidents.title_{kind}")
+    assert title.upper() in " ".join(text_of(pdf(made)).split())
+    assert title.upper() in words_of(write(made))
+
+
+def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engine: Engine, tmp_path: Path) -> None:
+    case = _case(engine)
+    file = tmp_path / "sharing" / "ung-cuu.toml"
+    file.parent.mkdir()
+    file.write_text(edited(shipped()["incident-report"].read_text("utf-8"), {"organ__id": "G10.22"}))
+    named = load(file)
+    number = incidents.submit(engine, settings, named, case, "first", "an", "test")
+    with pytest.raises(HaidangError):
+        incidents.submit(engine, settings, named, case, "first", "an", "test")
+    assert book.bytes_of(engine, number)[0].startswith(b"%PDF")
+    with pytest.raises(HaidangError):
+        book.carried(engine, number, "to the province", "an", "test")
+    assert book.approve(engine, number, "binh", "test") == "approved"
+    with engine.begin() as connection:
+        (waiting,) = book.to_sign(connection, "ung-cuu")
+        book.note_signed(connection, waiting, bytes(waiting.content), named.profile.is_carried, time.time())
+    book.carried(engine, number, "Công văn 12/SNV, giao văn thư Công an tỉnh", "binh", "test")
+    with engine.connect() as connection:
+        found = connection.execute(select(cases).where(cases.c.id == case)).one()
+    assert found.notified is not None and found.reported is None
+    assert incidents.read(engine, settings, case).case["clocks"][0]["state"] == "done"
+
+
+def test_what_is_in_a_document_is_never_markup() -> None:
+    ugly = '#read("/etc/passwd") $x$ *b* <a> \\ [c] // @d \x00\x1b ưỡ🙂' + "w" * 400
+    blocks = [Paragraph(ugly), Fields([(ugly, ugly)], "-"), Table([ugly], [[ugly]]), Chart(ugly, [ugly], [3])]
+    made = Document(ugly, ugly, ugly, ugly, ugly, ugly, [ugly], ugly, (ugly, ugly), ugly, 0, blocks=blocks)
+    text = text_of(pdf(made))
+    assert "root:" not in text and "/etc/passwd" in text
+    assert write(made).startswith(b"PK")
