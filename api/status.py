@@ -82,7 +82,8 @@ def dead_letters(
     """Return the lines that a stage could do nothing with: how many by source, stage and `reasons`, and the oldest of
     those that are asked for. They belong to no unit, so whoever has a data view does not get them."""
     found = deadletters.listed(state, (), source, reason, limit)
-    noted(request, user.name, "dead_letters_read", source=source, reason=reason, rows=len(found))
+    asked = {name: value for name, value in (("source", source), ("reason", reason)) if value}
+    noted(request, user.name, "dead_letters_read", **asked, rows=len(found))
     letters = [{**each, "line": deadletters.text_of(each["line"])[:_LONGEST_LINE]} for each in found]
     return {**deadletters.summary(state), "reasons": deadletters.reasons(state), "letters": letters}
 

@@ -73,7 +73,7 @@ def open_case(engine: Engine, wanted: Wanted, by: By) -> int:
     }  # fmt: skip
     with engine.begin() as connection:
         case: int = connection.execute(insert(cases).values(row).returning(cases.c.id)).scalar_one()
-        entries.put(connection, case, CHANGE, {"opened": row["title"]}, by)
+        entries.write(connection, case, CHANGE, {"opened": row["title"]}, by)
         audit(connection, by.who, by.address, "case_opened", case=case, title=row["title"], level=level)
     if groups:
         add_alerts(engine, case, [group.id for group in groups], by)

@@ -139,7 +139,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
                   {each.level && <Severity level={each.level} />}
                   <span>{String(spoken({ ...each }, "rule.name"))}</span>
                 </a>
-                <span class="line">
+                <span class="entity">
                   <Icon name={iconOf(each.entity)} />
                   <EntityValue entity={each.entity} />
                 </span>
