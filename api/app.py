@@ -24,10 +24,12 @@ from api import (
     overview,
     pages,
     processes,
+    reports,
     rule_packs,
     rules,
     saved,
     search,
+    sharing,
     site_settings,
     status,
 )
@@ -59,13 +61,15 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
-        audit, status, live, export, processes, site_settings, overview,
+        audit, status, live, export, processes, site_settings, overview, sharing, reports,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(elastic.router, prefix=ELASTIC, dependencies=[Depends(same_site)])
     app.include_router(pages.router)
     app.include_router(console.router)  # the last, for its screens are any path
-    app.add_middleware(Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER))
+    app.add_middleware(
+        Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER, sharing.LARGER, reports.LARGER)
+    )
     answer_faults(app)
     return app

@@ -50,7 +50,7 @@ _NOT_THERE = ("rule", "exception", "revision", "pack", "key")
 #: Whose faults are the asker's to mend.
 _MENDABLE = (
     "rulebook.", "rights.", "user.", "token.", "oidc.", "devices.", "indicators.", "queue.", "suppressions.", "cases.",
-    "delivery.", "saved.", "settings.",
+    "delivery.", "saved.", "settings.", "sharing.", "incidents.", "reports.", "systems.", "inbox.",
 )  # fmt: skip
 #: The answers to these; any other one is 400.
 _STATUSES = {
@@ -72,6 +72,12 @@ _STATUSES = {
     "saved.none": 404, "saved.not_yours": 403, "saved.is_ready": 403, "saved.may_not_share": 403,
     "saved.changed_meanwhile": 409, "saved.too_large": 413, "saved.no_room": 413,
     "indicators.no_live": 404, "indicators.unknown": 404,
+    "sharing.no_profile": 404, "sharing.no_message": 404, "sharing.not_held": 409, "sharing.agreed_already": 409,
+    "sharing.ended": 409, "sharing.not_failed": 409, "sharing.not_carried": 409, "sharing.not_signed_yet": 409,
+    "sharing.not_confirmed": 409, "sharing.bad_profile": 409, "incidents.same": 409, "reports.none_such": 404,
+    "systems.none": 404, "systems.large": 413, "inbox.no_signature": 401, "inbox.bad_signature": 401,
+    "inbox.no_algorithm": 401, "inbox.not_fresh": 401, "inbox.no_id": 401, "inbox.closed": 401,
+    "inbox.replayed": 409, "inbox.large": 413, "inbox.many": 413,
 }  # fmt: skip
 
 

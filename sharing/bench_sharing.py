@@ -8,15 +8,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from sqlalchemy import Engine, func, insert, select
 
 from pipeline.bus.sqlite import SqliteBus
@@ -30,6 +24,7 @@ from pipeline.state.tables import alerts, share_messages
 from sharing import SENT, book
 from sharing.courier import Courier
 from sharing.drafting import build
+from sharing.keys import make
 from sharing.profile import Named, load, shipped
 
 _EVENTS = 100_000
@@ -113,21 +108,8 @@ def _row(number: int, now: float) -> dict[str, Any]:
 def _profile(folder: Path, url: str, ca: Path) -> Named:
     profiles = folder / "site" / "sharing"
     profiles.mkdir(parents=True)
-    key = rsa.generate_private_key(65537, 2048)
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")]), datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .sign(key, SHA256())
-    )
-    pem = certificate.public_bytes(Encoding.PEM)
-    (profiles / "signing.pem").write_bytes(pem)
-    (profiles / "signing.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    make(profiles / "signing.pem", profiles / "signing.key", "bench", "bench")
+    pem = (profiles / "signing.pem").read_bytes()
     (folder / "authority" / "registered" / "bench.pem").write_bytes(pem)
     text = shipped()["cv2290"].read_text("utf-8").replace('url = ""', f'url = "{url}/"\nca = "{ca}"', 1)
     file = profiles / "bench.toml"

@@ -301,9 +301,13 @@ def note_signed(connection: Connection, row: Any, signed: bytes, leaves: bool, n
     _ledger(connection, "sharing_signed", row.number, row.profile, sha256=sha256_of(signed), leaves=leaves)
 
 
-def first_queued(connection: Connection, profile: str) -> Any | None:
-    """Return the oldest message that waits to be sent: they leave in order, so no other may go before it."""
-    fits = (share_messages.c.profile == profile, share_messages.c.status == QUEUED)
+def first_queued(connection: Connection, profile: str, are_carried: bool = False) -> Any | None:
+    """Return the oldest message that waits to be sent: they leave in order, so no other may go before it.
+
+    `are_carried`: people carry its documents, so these hold nothing else.
+    """
+    fits = [share_messages.c.profile == profile, share_messages.c.status == QUEUED]
+    fits += [share_messages.c.kind != INCIDENT] if are_carried else []
     return connection.execute(select(share_messages).where(*fits).order_by(share_messages.c.number).limit(1)).first()
 
 
@@ -420,12 +424,13 @@ def shown(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a message as answers have it; times in ISO 8601."""
     made = {str(name): value for name, value in row.items() if name not in ("content", "signed", "facts", "planned")}
     for name in _WHEN:
-        made[name] = _written(made[name]) if made[name] else None
-    made["approvals"] = [{**each, "time": _written(each["time"])} for each in made["approvals"]]
+        made[name] = written(made[name]) if made[name] else None
+    made["approvals"] = [{**each, "time": written(each["time"])} for each in made["approvals"]]
     return made
 
 
-def _written(seconds: float) -> str:
+def written(seconds: float) -> str:
+    """Return seconds since 1970 in ISO 8601."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

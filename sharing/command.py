@@ -17,13 +17,14 @@ from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.state import open_state
-from sharing import HELD, KINDS, QUEUED, SENT, STATUSES, book, incidents
+from sharing import HELD, KINDS, QUEUED, SENT, STATUSES, book, inbox, incidents
 from sharing.checking import check
 from sharing.documents.docx import write as docx
 from sharing.documents.pdf import pdf
 from sharing.drafting import build, draft
 from sharing.facts import counted
 from sharing.formats import FORMATS
+from sharing.keys import make
 from sharing.profile import named, profiles_of, shipped
 
 _SHOWN = 120
@@ -39,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Run one of them."""
-    if chosen.action == "simulator":
-        from sharing.simulator import simulate
+    if chosen.action in ("simulator", "warn"):
+        from sharing import simulator
 
-        return simulate(chosen)
+        return simulator.simulate(chosen) if chosen.action == "simulator" else simulator.warn(chosen)
     settings = site_settings()
     return _COMMANDS[chosen.action][1](chosen, settings, open_state(settings.data_dir, settings.state))
 
@@ -332,6 +333,34 @@ def _add_simulator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust", type=Path, action="append", default=[], help=say("command.sharing.simulator_trust"))
 
 
+def _add_warn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help=say("command.sharing.bundle"))
+    parser.add_argument("--folder", type=Path, required=True, help=say("command.sharing.warn_folder"))
+    parser.add_argument("--url", required=True, help=say("command.sharing.warn_url"))
+    parser.add_argument("--ca", type=Path, help=say("command.sharing.warn_ca"))
+    parser.add_argument("--id", default="", help=say("command.sharing.warn_id"))
+
+
+def _keygen(chosen: argparse.Namespace, settings: Settings, _engine: Engine) -> int:
+    folder = settings.sharing.folder(settings.data_dir)
+    files = (folder / f"{chosen.profile}.pem", folder / f"{chosen.profile}.key")
+    make(*files, settings.sharing.organ or settings.organization, settings.organization)
+    show.line(say("command.sharing.key_made", certificate=files[0], key=files[1].name))
+    return 0
+
+
+def _inbox(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    found = inbox.listed(engine, max(chosen.limit, 0))
+    heads = ("received", "profile", "way", "title", "indicators", "refused", "alerts", "case", "status")
+    _print(chosen, found, heads, {"received": _moment, "title": _cut}, right=(4, 5, 6, 7))
+    return 0
+
+
+def _add_inbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=100, help=say("command.deadletter.limit"))
+    _add_json(parser)
+
+
 def _not_of_a_site(_chosen: argparse.Namespace, _settings: Settings, _engine: Engine) -> int:
     raise AssertionError("needs no site")
 
@@ -394,5 +423,8 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "incident": (_add_incident, _incident),
     "carried": (_add_carried, _carried),
     "receipts": (_add_receipts, _receipts),
+    "inbox": (_add_inbox, _inbox),
+    "keygen": (_add_name, _keygen),
     "simulator": (_add_simulator, _not_of_a_site),
+    "warn": (_add_warn, _not_of_a_site),
 }

@@ -19,9 +19,9 @@ from pipeline.outward.posting import Answer, Forbidden, Poster, retry_after
 from pipeline.outward.watchdog import Watchdog
 from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
-from sharing import STATISTICS, book
+from sharing import INCIDENT, STATISTICS, book, inbox
 from sharing.drafting import build
-from sharing.formats import FORMATS, judged
+from sharing.formats import FORMATS, format_of, judged
 from sharing.profile import Named
 
 #: How often a courier looks whether something is to be done, in seconds.
@@ -71,7 +71,9 @@ class Courier(threading.Thread):
         self._poster.close()
 
     def work(self) -> None:
-        """Build what it is time for, sign what people have agreed to, send what waits."""
+        """Take warnings in, build what it is time for, sign what people have agreed to, send what waits."""
+        inbox.take_files(self._stage.engine, self._stage.settings, self.named)
+        inbox.work(self._stage.engine, self.named, time.time())
         self.build(time.time())
         self.sign()
         while not self._ended.is_set() and self.send():
@@ -107,28 +109,27 @@ class Courier(threading.Thread):
         with self._stage.engine.connect().execution_options(read_only=True) as connection:
             waiting = book.to_sign(connection, self.named.name)
         for row in waiting:
-            signed = self._format.sign(self.named.profile, bytes(row.content))
+            profile = self.named.profile
+            signed = format_of(profile, row.kind).sign(profile, bytes(row.content))
             with self._stage.engine.begin() as connection:
                 self._confirm(connection)
                 mine = book.known(connection, self.named.name, time.time())
-                leaves = self.named.profile.is_carried or (
-                    bool(self.named.profile.endpoint.url) and book.is_confirmed(mine, self.named)
+                leaves = profile.is_carried(row.kind) or (
+                    bool(profile.address(row.kind)) and book.is_confirmed(mine, self.named)
                 )
                 book.note_signed(connection, row, signed, leaves, time.time())
         return len(waiting)
 
     def send(self) -> bool:
         """Send the message that is first in order, if it is due; whether another one may follow at once."""
-        if self.named.profile.is_carried:
-            return False
         now = time.time()
         with self._stage.engine.begin() as connection:
             self._confirm(connection)
-            row = book.first_queued(connection, self.named.name)
+            row = book.first_queued(connection, self.named.name, self.named.profile.is_carried(INCIDENT))
             mine = book.known(connection, self.named.name, now)
         if row is None or not book.is_due(row, now) or not book.is_confirmed(mine, self.named):
             return False
-        outcome, answer = self._posted(bytes(row.signed))
+        outcome, answer = self._posted(row.kind, bytes(row.signed))
         now = time.time()
         with self._stage.engine.begin() as connection:
             self._confirm(connection)
@@ -139,10 +140,10 @@ class Courier(threading.Thread):
         log("sharing").info("tried", profile=self.named.name, message=row.number, status=status, code=row.code)
         return outcome.status != "failed"
 
-    def _posted(self, data: bytes) -> tuple[Outcome, Answer | None]:
-        headers = {"Content-Type": self._format.content_type, "User-Agent": "haidang"}
+    def _posted(self, kind: str, data: bytes) -> tuple[Outcome, Answer | None]:
+        profile = self.named.profile
         try:
-            answer = self._poster.post(self.named.profile.endpoint.url, data, headers)
+            answer = format_of(profile, kind).post(profile, self._poster, data)
         except Forbidden as error:
             return Outcome("failed", say("sharing.forbidden", fault=reason(error)), away=True), None
         except (OSError, http.client.HTTPException, Stopped) as error:

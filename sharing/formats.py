@@ -1,14 +1,19 @@
 """The list of formats: how facts become bytes, how these are signed, and what an answer to them means."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import orjson
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from pipeline.delivery.book import Outcome
 from pipeline.messages import say
-from pipeline.outward.posting import Answer
-from sharing import INCIDENT, STATISTICS
+from pipeline.outward.posting import Answer, Poster
+from sharing import ACKNOWLEDGEMENT, INCIDENT, STATISTICS
 from sharing.cv2290 import envelope, signing
 from sharing.facts import Fact
 from sharing.keys import certificate_of, opened
@@ -30,10 +35,6 @@ class Format(Protocol):
     def facts(self) -> Sequence[str]:
         """Kinds of facts that it has a place for."""
 
-    @property
-    def content_type(self) -> str:
-        """What the bytes are, as HTTP names it."""
-
     def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
         """Return the content of a message about facts, as people see it before they agree.
 
@@ -48,9 +49,30 @@ class Format(Protocol):
             HaidangError: the key cannot be had, or the certificate is over.
         """
 
+    def post(self, profile: Profile, poster: Poster, signed: bytes) -> Answer:
+        """Bring the bytes to the receiver; return what it answered.
+
+        Raises:
+            Forbidden, Stopped, OSError, http.client.HTTPException: it could not be asked, or has not answered.
+        """
+
 
 @dataclass(frozen=True, slots=True)
-class Cv2290:
+class _Posted:
+    """What formats have that are posted to the profile's address."""
+
+    content_type: str = ""
+
+    def post(self, profile: Profile, poster: Poster, signed: bytes) -> Answer:
+        """Post the bytes."""
+        return poster.post(profile.endpoint.url, signed, {"Content-Type": self.content_type, **_WHO})
+
+
+_WHO = {"User-Agent": "haidang"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cv2290(_Posted):
     """Signed XML over HTTPS."""
 
     kinds: Sequence[str] = (STATISTICS,)
@@ -69,7 +91,7 @@ class Cv2290:
 
 
 @dataclass(frozen=True, slots=True)
-class IncidentReport:
+class IncidentReport(_Posted):
     """Notices and reports that people sign: a PDF, made of a case (`incidents.py`), posted or carried by hand."""
 
     kinds: Sequence[str] = (INCIDENT,)
@@ -87,7 +109,48 @@ class IncidentReport:
         return content
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What was done about a warning: JSON, in a JSON Web Signature (RFC 7515 section 7.2.2) where we have a key."""
+
+    kinds: Sequence[str] = (ACKNOWLEDGEMENT,)
+    facts: Sequence[str] = ()
+
+    def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
+        """Return nothing: of facts alone nothing is acknowledged."""
+        del profile, facts, moment
+        return b""
+
+    def sign(self, profile: Profile, content: bytes) -> bytes:
+        """Return the content with its signature, if we have a key."""
+        if profile.signing.certificate is None:
+            return content
+        certificate = certificate_of(profile.signing)
+        header = {"alg": "RS256", "x5t#S256": _encoded(certificate.fingerprint(SHA256()))}
+        protected, payload = _encoded(orjson.dumps(header)), _encoded(content)
+        with opened(profile.signing, certificate) as key:
+            signature = key.sign(f"{protected}.{payload}".encode(), PKCS1v15(), SHA256())
+        return orjson.dumps({"payload": payload, "protected": protected, "signature": _encoded(signature)})
+
+    def post(self, profile: Profile, poster: Poster, signed: bytes) -> Answer:
+        """Post the bytes to where they want to hear it."""
+        kind = "application/json" if profile.signing.certificate is None else "application/jose+json"
+        return poster.post(profile.inbox.reply_url, signed, {"Content-Type": kind, **_WHO})
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 FORMATS: Mapping[str, Format] = {"cv2290": Cv2290(), "incident-report": IncidentReport()}
+
+
+_ACKNOWLEDGEMENT = Acknowledgement()
+
+
+def format_of(profile: Profile, kind: str) -> Format:
+    """Return how messages of a kind are written to a receiver."""
+    return _ACKNOWLEDGEMENT if kind == ACKNOWLEDGEMENT else FORMATS[profile.format]
 
 
 def judged(answer: Answer) -> Outcome:

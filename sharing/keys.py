@@ -3,9 +3,10 @@
 A key is an RSA key of a file, or one in a PKCS#11 token (OASIS PKCS #11 v3.1), which never leaves the token.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from pipeline.messages import HaidangError
@@ -21,6 +28,41 @@ from pipeline.outward import Stopped, secret_of
 from sharing.profile import Signing
 
 _LEAST_BITS = 2048
+#: A key of our own: its bits, and how long its certificate is good, in days.
+_BITS, _DAYS = 3072, 1095
+
+
+def make(certificate: Path, key_file: Path, organ: str, identifier: str, days: int = _DAYS) -> None:
+    """Make an RSA key and a certificate for it, signed by itself: for whom no authority gives one.
+
+    Raises:
+        HaidangError: one of the files is there already.
+    """
+    for file in (certificate, key_file):
+        if file.exists():
+            raise HaidangError("sharing.is_there", file=file)
+    key = rsa.generate_private_key(65537, _BITS)
+    name = x509.Name([
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, organ.encode()[:64].decode("utf-8", "ignore")),
+        x509.NameAttribute(NameOID.COMMON_NAME, identifier[:64]),
+    ])  # fmt: skip
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    certificate.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened_file:
+        opened_file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
 
 
 class Key(Protocol):
@@ -36,8 +78,16 @@ def certificate_of(signing: Signing) -> x509.Certificate:
     Raises:
         HaidangError: it cannot be read, is over, or not begun.
     """
-    file = signing.certificate
-    assert file is not None  # a profile that signs has one
+    assert signing.certificate is not None  # a profile that signs has one
+    return valid_certificate(signing.certificate)
+
+
+def valid_certificate(file: Path) -> x509.Certificate:
+    """Return the certificate of a PEM file.
+
+    Raises:
+        HaidangError: it cannot be read, is over, or not begun.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
     except (OSError, ValueError) as error:

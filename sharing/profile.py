@@ -21,6 +21,7 @@ from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings, faults_of
 from pipeline.settings_behaviours import Section, valid_networks
 from pipeline.settings_delivery import url_fault
+from sharing import ACKNOWLEDGEMENT, INCIDENT
 from sharing.facts import FIELDS, PSEUDONYMS
 
 #: A name of a profile, which is its file's.
@@ -144,6 +145,23 @@ class Approval(Section):
     acknowledgement: int = Field(0, ge=0, le=2, description="what was done about a warning")
 
 
+class Inbox(Section):
+    """Warnings that they send us, and where they want to hear what was done."""
+
+    certificate: Path | None = Field(
+        None, description="PEM file of who signs warnings that come over HTTPS; without it none are taken"
+    )
+    folder: bool = Field(False, description="also take files that are put into `inbox/<profile>` beside the profiles")
+    reply_url: str = Field("", max_length=2000, description="address that is told what was done about a warning")
+
+    @field_validator("reply_url")
+    @classmethod
+    def _is_https(cls, value: str) -> str:
+        if value and (fault := url_fault(value, False)):
+            raise ValueError(fault)
+        return value
+
+
 class Cv2290(Section):
     """Names of the format `cv2290`, kept here since its standard may name them anew."""
 
@@ -169,13 +187,17 @@ class Profile(Section):
     schedule: Schedule = Field(default_factory=Schedule)
     content: Content = Field(default_factory=Content)
     approval: Approval = Field(default_factory=Approval)
+    inbox: Inbox = Field(default_factory=Inbox)
     retry_hours: float = Field(72, gt=0, le=720, description="how long sending is tried, in hours")
     cv2290: Cv2290 = Field(default_factory=Cv2290)
 
-    @property
-    def is_carried(self) -> bool:
-        """Whether people carry its messages: documents, for whom no address is named."""
-        return self.format == "incident-report" and not self.endpoint.url
+    def is_carried(self, kind: str) -> bool:
+        """Whether people carry messages of a kind: documents, for whom no address is named."""
+        return self.format == "incident-report" and kind == INCIDENT and not self.endpoint.url
+
+    def address(self, kind: str) -> str:
+        """Return where messages of a kind go; "" for nowhere."""
+        return self.inbox.reply_url if kind == ACKNOWLEDGEMENT else self.endpoint.url
 
     @model_validator(mode="after")
     def _can_sign(self) -> Self:
@@ -281,10 +303,11 @@ def _meant(place: tuple[Any, ...]) -> list[str]:
 _PATHS = {
     "endpoint": ("ca", "certificate", "key", "password_file"),
     "signing": ("certificate", "key", "passphrase_file", "pkcs11_module", "pin_file"),
+    "inbox": ("certificate",),
 }
 
 #: Files that say who the two sides are.
-_PUBLIC = ("endpoint.ca", "endpoint.certificate", "signing.certificate")
+_PUBLIC = ("endpoint.ca", "endpoint.certificate", "signing.certificate", "inbox.certificate")
 
 
 def _rooted(values: dict[str, Any], folder: Path) -> dict[str, Any]:

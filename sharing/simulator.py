@@ -5,7 +5,9 @@ answers as it is told: well, 403, 500, slowly, or with a connection that is cut.
 """
 
 import argparse
+import base64
 import hashlib
+import http.client
 import json
 import socket
 import sqlite3
@@ -21,12 +23,21 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from pipeline.logs import unlogged
 from pipeline.messages import HaidangError, choose_language, language, say
+from pipeline.outward import Stopped, reason
+from pipeline.outward.posting import Poster
+from pipeline.outward.watchdog import Watchdog
 from pipeline.tls import own_certificate
 from sharing.cv2290.reading import LARGEST, Wrong, report_of
 from sharing.cv2290.signing import verify
+from sharing.keys import Key, make, opened, valid_certificate
+from sharing.profile import Signing
 
 #: A message may be so old: it was tried for 72 hours, and is allowed some more. Seconds.
 _OLDEST = 80 * 3600.0
@@ -41,10 +52,18 @@ CREATE TABLE IF NOT EXISTS arrived (
     subject TEXT NOT NULL, made REAL NOT NULL, received REAL NOT NULL, machines TEXT NOT NULL, facts INTEGER NOT NULL,
     times INTEGER NOT NULL, peer TEXT NOT NULL, data BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS acknowledged (
+    number INTEGER PRIMARY KEY, sha256 TEXT UNIQUE NOT NULL, received REAL NOT NULL, times INTEGER NOT NULL,
+    said TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS turned_away (
     received REAL NOT NULL, status INTEGER NOT NULL, reason TEXT NOT NULL, peer TEXT NOT NULL, size INTEGER NOT NULL
 );
 """
+
+
+#: With what it signs warnings.
+WARNING, WARNING_KEY = "warning.pem", "warning.key"
 
 
 class Refused(Exception):
@@ -104,6 +123,32 @@ class Book:
             status = 401 if error.key == "sharing.not_signed" else 413 if error.key == "sharing.too_large" else 400
             raise Refused(status, str(error)) from error
 
+    def acknowledge(self, data: bytes, trusted: Sequence[x509.Certificate], now: float) -> dict[str, Any]:
+        """Take what a site has done about a warning; the same bytes again are one.
+
+        Raises:
+            Refused: it is not signed by anybody who is registered.
+        """
+        try:
+            said = opened_jws(data, trusted)
+        except (ValueError, KeyError, TypeError, InvalidSignature) as error:
+            raise Refused(401, f"no signature of anybody who is registered: {error}") from error
+        digest = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            self._database.execute(
+                "INSERT INTO acknowledged (sha256, received, times, said) VALUES (?, ?, 1, ?)"
+                " ON CONFLICT (sha256) DO UPDATE SET times = times + 1",
+                (digest, now, said.decode()),
+            )
+        return {"sha256": digest, "received": _written(now)}
+
+    def acknowledged(self) -> list[dict[str, Any]]:
+        """Return what sites have done about warnings, the newest first."""
+        with self._lock:
+            query = f"SELECT received, times, said FROM acknowledged ORDER BY number DESC LIMIT {_SHOWN}"  # noqa: S608
+            rows = self._database.execute(query).fetchall()
+        return [{"received": row[0], "times": row[1], **json.loads(row[2])} for row in rows]
+
     def turn_away(self, status: int, reason: str, peer: str, size: int, now: float) -> None:
         """Note what was not taken."""
         with self._lock:
@@ -137,6 +182,40 @@ class Book:
         return bytes(row[0]) if row else b""
 
 
+def opened_jws(data: bytes, trusted: Sequence[x509.Certificate]) -> bytes:
+    """Return the content of a flattened JSON Web Signature (RFC 7515 section 7.2.2) by one of those that are trusted.
+
+    Raises:
+        InvalidSignature, ValueError, KeyError, TypeError: it is none, or nobody's whom we trust.
+    """
+    told = json.loads(data)
+    protected, payload = told["protected"], told["payload"]
+    if json.loads(_decoded(protected))["alg"] != "RS256":
+        raise ValueError("the algorithm must be RS256")
+    signature = _decoded(told["signature"])
+    for certificate in trusted:
+        key = certificate.public_key()
+        if isinstance(key, RSAPublicKey):
+            try:
+                key.verify(signature, f"{protected}.{payload}".encode(), PKCS1v15(), SHA256())
+            except InvalidSignature:
+                continue
+            return _decoded(payload)
+    raise InvalidSignature
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def detached(data: bytes, key: Key, made: float, message: str) -> str:
+    """Return the detached signature of a warning (`sharing/inbox.py`), made at a moment (seconds since 1970)."""
+    header = json.dumps({"alg": "RS256", "iat": int(made), "jti": message}).encode()
+    protected, payload = (base64.urlsafe_b64encode(each).rstrip(b"=") for each in (header, data))
+    signature = base64.urlsafe_b64encode(key.sign(protected + b"." + payload, PKCS1v15(), SHA256())).rstrip(b"=")
+    return f"{protected.decode()}..{signature.decode()}"
+
+
 class Simulator(ThreadingHTTPServer):
     """The receiver: messages at `/`, its page and what it is told at `/simulator`, for this machine alone."""
 
@@ -152,6 +231,8 @@ class Simulator(ThreadingHTTPServer):
         self.mode, self.left, self.slow_seconds = "ok", 0, 5.0
         certificate, key = own_certificate(folder, host)
         self.certificate = certificate
+        if not (folder / WARNING).exists():
+            make(folder / WARNING, folder / WARNING_KEY, "simulator", "simulator")
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.load_cert_chain(certificate, key)
@@ -203,7 +284,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours() or not parts.path.startswith("/simulator"):
             self._answer(200 if parts.path == "/" else 404, b"")
         elif parts.path == "/simulator/book":
-            told = {"mode": self.server.mode, "arrived": self.server.book.arrived()}
+            told: dict[str, Any] = {"mode": self.server.mode, "arrived": self.server.book.arrived()}
+            told["acknowledged"] = self.server.book.acknowledged()
             away = self.server.book.turned_away()
             self._answer(200, json.dumps({**told, "turned_away": away}).encode(), "application/json")
         elif parts.path == "/simulator/message":
@@ -237,7 +319,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _take(self, data: bytes, answers: bool) -> None:
         try:
             peer = str(self.client_address[0])
-            receipt = self.server.book.take(data, self.server.trusted(), peer, time.time())
+            trusted, now = self.server.trusted(), time.time()
+            if urlsplit(self.path).path == "/acknowledgements":
+                receipt = self.server.book.acknowledge(data, trusted, now)
+            else:
+                receipt = self.server.book.take(data, trusted, peer, now)
         except Refused as refused:
             self._turn_away(refused, len(data))
             return
@@ -294,7 +380,8 @@ def page(simulator: Simulator) -> str:
     environment = Environment(loader=PackageLoader("sharing", "pages"), autoescape=True, trim_blocks=True)
     environment.filters["moment"] = _written
     arrived, away = simulator.book.arrived(), simulator.book.turned_away()
-    told = {"mode": simulator.mode, "modes": MODES, "count": len(arrived), "away": away}
+    told: dict[str, Any] = {"mode": simulator.mode, "modes": MODES, "count": len(arrived), "away": away}
+    told["acknowledged"] = simulator.book.acknowledged()
     return environment.get_template("simulator.html").render(
         say=say, arrived=list(reversed(arrived[-_SHOWN:])), language=language(), **told
     )
@@ -329,3 +416,32 @@ def simulate(chosen: argparse.Namespace) -> int:
     finally:
         simulator.server_close()
     return 0
+
+
+def warn(chosen: argparse.Namespace) -> int:
+    """Sign a warning as the simulator does, and send it to a site's inbox; print what the site answers.
+
+    Raises:
+        HaidangError: the file or the simulator's key cannot be read.
+    """
+    choose_language("auto")
+    try:
+        data = chosen.bundle.read_bytes()
+    except OSError as error:
+        raise HaidangError("sharing.unreadable", file=chosen.bundle, fault=error.strerror or error) from error
+    signing = Signing(certificate=chosen.folder / WARNING, key=chosen.folder / WARNING_KEY)
+    now = time.time()
+    with opened(signing, valid_certificate(chosen.folder / WARNING)) as key:
+        signature = detached(data, key, now, chosen.id or hashlib.sha256(data).hexdigest()[:32])
+    headers = {"Content-Type": "application/stix+json;version=2.1", "X-JWS-Signature": signature}
+    watchdog = Watchdog()
+    poster = Poster(watchdog, _TIMEOUT_SECONDS, ["0.0.0.0/0", "::/0"], chosen.ca)
+    try:
+        answer = poster.post(chosen.url, data, headers)
+    except (OSError, http.client.HTTPException, Stopped) as error:
+        raise HaidangError("sharing.check_away", url=chosen.url, fault=reason(error)) from error
+    finally:
+        poster.close()
+        watchdog.stop()
+    sys.stdout.write(f"HTTP {answer.status} {answer.body.decode('utf-8', 'replace')}\n")
+    return 0 if 200 <= answer.status < 300 else 1

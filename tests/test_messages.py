@@ -33,7 +33,7 @@ _BUILT = {
     "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
-    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|simulator)",
+    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|inbox|keygen|simulator|warn)",
     "command.systems.{}": r"command\.systems\.(list|import|remove|shares)",
     "systems.head.{}": r"systems\.head\.\w+",
     "command.report.{}": r"command\.report\.(list|make|get)",

@@ -13,6 +13,7 @@ from detectors.indicators.following import BUILD, REFRESH, SEARCH, SETTLED_SECON
 from detectors.indicators.kept import searches
 from detectors.indicators.refreshing import due, forget_unnamed, refresh
 from detectors.indicators.retro import Retro
+from detectors.indicators.warnings import take_over
 from pipeline.bus import ALERTS, SlowDown, open_bus
 from pipeline.event import Event, encode
 from pipeline.frame import pack
@@ -56,6 +57,7 @@ def _refresh(settings: Settings, stopping: threading.Event) -> None:
     for feed in due(engine, settings, time.time()):
         if not stopping.is_set():
             refresh(engine, settings, feed)
+    take_over(engine, settings)
 
 
 def _search(settings: Settings, stopping: threading.Event) -> None:

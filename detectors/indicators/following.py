@@ -18,6 +18,7 @@ from detectors.indicators.allow import Allow, of_settings
 from detectors.indicators.index import Index, open_newest
 from detectors.indicators.matcher import Matcher
 from detectors.indicators.refreshing import due
+from detectors.indicators.warnings import waiting
 from pipeline.event import Event, at_second
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
@@ -175,10 +176,10 @@ class Watching:
 
     def _lead(self) -> None:
         stage, now = self._stage, time.time()
-        if due(stage.engine, stage.settings, now) or self._has_unnamed():
+        if due(stage.engine, stage.settings, now) or self._has_unnamed() or waiting(stage.engine):
             self._start(REFRESH)
-        waiting = kept.searches(stage.engine, waiting=True)
-        if any(abs(now - each.created) >= SETTLED_SECONDS for each in waiting) and BUILD not in self._children:
+        searches = kept.searches(stage.engine, waiting=True)
+        if any(abs(now - each.created) >= SETTLED_SECONDS for each in searches) and BUILD not in self._children:
             self._start(SEARCH)
         self._tell_stale(now)
 

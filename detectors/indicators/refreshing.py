@@ -90,7 +90,7 @@ def refresh(engine: Engine, settings: Settings, feed: IndicatorFeed, force: bool
             return Outcome(feed.name, before.count, refused=before.detail.get("refused"))
         defaults = Defaults(feed.name, feed.threat, feed.confidence, now=time.time())
         about = {"kind": feed.kind, "place": place}
-        made = _take(engine, settings, brought.documents, defaults, about, feed.expires_days, brought.marks)
+        made = take(engine, settings, brought.documents, defaults, about, feed.expires_days, brought.marks)
     except HaidangError as error:
         reason = str(error)[:_MAX_REASON]
         failures = (before.failures if before else 0) + 1
@@ -113,14 +113,18 @@ def import_file(engine: Engine, settings: Settings, path: Path, form: str, defau
         raise HaidangError("indicators.name_taken", name=defaults.feed)
     documents = iter((Document(path.name, read_file(path), form),))
     about = {"kind": kept.IMPORTED, "place": path.name}
-    return _take(engine, settings, documents, defaults, about, days, {})
+    return take(engine, settings, documents, defaults, about, days, {})
 
 
-def _take(
+def take(
     engine: Engine, settings: Settings, documents: Iterable[Document], defaults: Defaults, about: dict[str, str],
     days: float, marks: dict[str, Any],
 ) -> Outcome:  # fmt: skip
-    """Write what is in documents as a new version of a list, and put it in force."""
+    """Write what is in documents as a new version of a list, and put it in force.
+
+    Raises:
+        HaidangError: there is nothing in them that could be used, or no room for it.
+    """
     name = defaults.feed
     made, refused = kept.NewVersion(engine, name), Refused()
     written = _Written(settings.indicators.most - sum(each.count for each in kept.feeds(engine) if each.name != name))

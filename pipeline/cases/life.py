@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from pipeline.access import note as audit
 from pipeline.cases import ALERTS as ALERTS_KIND
-from pipeline.cases import CHANGE, CLOSED, LEVELS, OPEN, PAP, TLP, entries
+from pipeline.cases import CHANGE, CLOSED, LEVELS, NOTE, OPEN, PAP, TLP, entries
 from pipeline.cases.entries import By
 from pipeline.event import EARLIEST
 from pipeline.messages import HaidangError, spoken
@@ -60,23 +60,37 @@ def open_case(engine: Engine, wanted: Wanted, by: By) -> int:
         raise HaidangError("cases.no_title")
     highest = max(groups, key=lambda group: group.severity, default=None)
     level = wanted.level or (highest.level if highest is not None and highest.level in LEVELS else "medium")
-    moment = {"detected": wanted.detected} if wanted.detected is not None else {}
-    _check({"level": level, "tlp": wanted.tlp, "pap": wanted.pap, **moment})
     _free(groups)
     now = time.time()
     detected = wanted.detected if wanted.detected is not None else min((_detected(engine, groups), now))
-    row = {
-        "title": (title or _title(engine, groups[0]))[:_MAX_TITLE],
-        "status": OPEN, "level": level, "tlp": wanted.tlp, "pap": wanted.pap, "owner": by.who, "created": now,
-        "creator": by.who, "detected": detected, "reportable": wanted.reportable, "verdict": "", "summary": "",
-        "changed": now,
-    }  # fmt: skip
+    title = title or _title(engine, groups[0])
     with engine.begin() as connection:
-        case: int = connection.execute(insert(cases).values(row).returning(cases.c.id)).scalar_one()
-        entries.write(connection, case, CHANGE, {"opened": row["title"]}, by)
-        audit(connection, by.who, by.address, "case_opened", case=case, title=row["title"], level=level)
+        case = open_in(connection, replace(wanted, title=title, level=level, detected=detected), by)
     if groups:
         add_alerts(engine, case, [group.id for group in groups], by)
+    return case
+
+
+def open_in(connection: Connection, wanted: Wanted, by: By, note: str = "") -> int:
+    """Open a case with no alerts yet, and a note where one is given, in the caller's transaction; return its number.
+
+    Raises:
+        HaidangError: a level, TLP or PAP that is none, or a moment that cannot be.
+    """
+    now = time.time()
+    detected = wanted.detected if wanted.detected is not None else now
+    level = wanted.level or "medium"
+    _check({"level": level, "tlp": wanted.tlp, "pap": wanted.pap, "detected": detected})
+    row = {
+        "title": wanted.title.strip()[:_MAX_TITLE], "status": OPEN, "level": level, "tlp": wanted.tlp,
+        "pap": wanted.pap, "owner": by.who, "created": now, "creator": by.who, "detected": detected,
+        "reportable": wanted.reportable, "verdict": "", "summary": "", "changed": now,
+    }  # fmt: skip
+    case: int = connection.execute(insert(cases).values(row).returning(cases.c.id)).scalar_one()
+    audit(connection, by.who, by.address, "case_opened", case=case, title=row["title"], level=level)
+    entries.write(connection, case, CHANGE, {"opened": row["title"]}, by)
+    if note.strip():
+        entries.put(connection, case, NOTE, {"text": note.strip()[:_MAX_SUMMARY]}, by)
     return case
 
 

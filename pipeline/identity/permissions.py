@@ -12,7 +12,7 @@ OF_EVENTS = (
 _OTHERS = (
     "site.read", "rules.read", "rules.change", "rules.manage", "indicators.read", "indicators.change",
     "delivery.read", "delivery.change", "settings.read", "settings.change", "users.manage", "tokens.manage",
-    "audit.read", "saved.share", "saved.manage",
+    "audit.read", "saved.share", "saved.manage", "sharing.read", "sharing.approve", "sharing.change", "systems.change",
 )  # fmt: skip
 PERMISSIONS = (*OF_EVENTS, *_OTHERS)
 
@@ -23,9 +23,9 @@ _VIEWER = frozenset((
 _ANALYST = _VIEWER | {
     "events.export", "packets.read", "alerts.change", "suppressions.change", "devices.change", "cases.change",
     "rules.change", "indicators.change", "delivery.read",
-    "saved.share",
+    "saved.share", "sharing.read",
 }  # fmt: skip
-_LEAD = _ANALYST | {"delivery.change", "settings.read", "saved.manage"}
+_LEAD = _ANALYST | {"delivery.change", "settings.read", "saved.manage", "sharing.approve", "systems.change"}
 #: The roles that are always there, from the least to the most but for the auditor: auditors read who did what and how
 #: the site is set, and see no event, alert, packet or device: who watches the watchers needs none of it.
 ROLES: dict[str, frozenset[str]] = {

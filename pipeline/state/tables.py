@@ -708,6 +708,28 @@ share_alerts = Table(
     Index("share_alerts_message", "message"),
 )
 
+#: Warnings that came in: kept as they came, made a case and a list of indicators of, and answered.
+share_received = Table(
+    "share_received",
+    metadata,
+    Column("id", String(64), primary_key=True),  # SHA-256 of what came: the same is taken once
+    Column("profile", String(63), nullable=False),
+    Column("way", String(10), nullable=False),  # https, taxii, file
+    Column("message", String(100), nullable=False),  # the sender's own id of it
+    Column("title", String(300), nullable=False),
+    Column("tlp", String(20), nullable=False),
+    Column("received", Float, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("case_id", Integer, nullable=False),  # 0: none yet
+    Column("imported", Float, nullable=False),  # when its indicators were; 0: not yet
+    Column("indicators", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("fault", Text, nullable=False),
+    Column("answered", String(20), nullable=False),  # how far: "", taken, closed
+    Index("share_received_time", "received"),
+    Index("share_received_imported", "imported", "received"),
+)
+
 #: What people have written into the notices and reports of an incident, beside what its case says by itself.
 incident_fields = Table(
     "incident_fields",

@@ -24,6 +24,7 @@ from pipeline.state.tables import audit
 OPEN = {
     "POST /login", "GET /login/oidc", "GET /login/oidc/back", "GET /static/{name}", "GET /", "GET /{screen}",
     "GET /{screen}/{rest:path}", "GET /assets/{name}",
+    "POST /sharing/inbox/{profile}",  # a signature in place of a log-in, tests/sharing/test_sharing_inbox.py
 }  # fmt: skip
 #: Steps of a log-in: for sessions that wait for one, and for no others.
 STEPS = {
@@ -63,6 +64,21 @@ RIGHTS = {
     "GET /delivery/channels": "delivery.read", "GET /delivery/messages": "delivery.read",
     "POST /delivery/resend": "delivery.change", "POST /delivery/drop": "delivery.change",
     "POST /delivery/channels/{name}/test": "delivery.change",
+    "GET /sharing/profiles": "sharing.read", "GET /sharing/profiles/{name}/preview": "sharing.read",
+    "POST /sharing/profiles/{name}/check": "sharing.change", "POST /sharing/profiles/{name}/confirm": "sharing.change",
+    "POST /sharing/profiles/{name}/stop": "sharing.change",
+    "GET /sharing/messages": "sharing.read", "GET /sharing/messages/{number}": "sharing.read",
+    "GET /sharing/messages/{number}/content": "sharing.read",
+    **{f"POST /sharing/messages/{{number}}/{step}": "sharing.approve"
+       for step in ("approve", "withdraw", "resend", "carried")},
+    "GET /sharing/received": "sharing.read",
+    "GET /cases/{number}/incident": "cases.read", "PUT /cases/{number}/incident": "cases.change",
+    "GET /cases/{number}/incident/{document}.{form}": "cases.read",
+    "POST /cases/{number}/incident/submit": "cases.change",
+    "GET /reports": "sharing.read", "POST /reports": "sharing.read", "GET /reports/{identifier}": "sharing.read",
+    "GET /reports/{identifier}/{form}": "sharing.read",
+    "GET /systems": "sharing.read", "GET /systems/days": "sharing.read", "PUT /systems": "systems.change",
+    "DELETE /systems/{code}": "systems.change",
     "GET /cases": "cases.read", "POST /cases": "cases.change", "POST /cases/files": "cases.change",
     "GET /cases/{case}": "cases.read", "PATCH /cases/{case}": "cases.change",
     "POST /cases/{case}/close": "cases.change", "POST /cases/{case}/reopen": "cases.change",

@@ -211,7 +211,9 @@ def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engin
     assert book.approve(engine, number, "binh", "test") == "approved"
     with engine.begin() as connection:
         (waiting,) = book.to_sign(connection, "ung-cuu")
-        book.note_signed(connection, waiting, bytes(waiting.content), named.profile.is_carried, time.time())
+        book.note_signed(
+            connection, waiting, bytes(waiting.content), named.profile.is_carried(waiting.kind), time.time()
+        )
     book.carried(engine, number, "Công văn 12/SNV, giao văn thư Công an tỉnh", "binh", "test")
     with engine.connect() as connection:
         found = connection.execute(select(cases).where(cases.c.id == case)).one()

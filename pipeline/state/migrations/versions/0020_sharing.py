@@ -109,3 +109,22 @@ def upgrade() -> None:
         sa.Column("figures", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("day", "unit"),
     )
+    op.create_table(
+        "share_received",
+        sa.Column("id", sa.String(length=64), primary_key=True),
+        sa.Column("profile", sa.String(length=63), nullable=False),
+        sa.Column("way", sa.String(length=10), nullable=False),
+        sa.Column("message", sa.String(length=100), nullable=False),
+        sa.Column("title", sa.String(length=300), nullable=False),
+        sa.Column("tlp", sa.String(length=20), nullable=False),
+        sa.Column("received", sa.Float(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("case_id", sa.Integer(), nullable=False),
+        sa.Column("imported", sa.Float(), nullable=False),
+        sa.Column("indicators", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.Integer(), nullable=False),
+        sa.Column("fault", sa.Text(), nullable=False),
+        sa.Column("answered", sa.String(length=20), nullable=False),
+    )
+    op.create_index("share_received_time", "share_received", ["received"])
+    op.create_index("share_received_imported", "share_received", ["imported", "received"])
