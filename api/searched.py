@@ -16,8 +16,14 @@ _OF_SITE = frozenset(
 
 
 def only_counts(body: Mapping[str, Any]) -> bool:
-    """Say whether the aggregations of a search tell nothing but how many events there are, when, and from where."""
-    return all(map(_counts, _aggs(body).values()))
+    """Say whether a search that returns no event tells nothing but how many there are in all, when, and from where.
+
+    Who counts what they ask for learns of events: that is not it, nor is an empty `aggs`.
+    """
+    if "aggs" not in body and "aggregations" not in body:
+        return True
+    aggs = _aggs(body)
+    return bool(aggs) and _asks_nothing(body.get("query")) and all(map(_counts, aggs.values()))
 
 
 def told_of(body: Mapping[str, Any]) -> dict[str, str]:
@@ -38,6 +44,30 @@ def told_of(body: Mapping[str, Any]) -> dict[str, str]:
 def _aggs(body: Any) -> dict[str, Any]:
     found = (body.get("aggs") or body.get("aggregations") or {}) if isinstance(body, Mapping) else {}
     return dict(found) if isinstance(found, Mapping) else {"": found}
+
+
+def _asks_nothing(query: Any) -> bool:
+    """Say whether a query has no condition but on the time and on where events come from."""
+    if query is None:
+        return True
+    if not isinstance(query, Mapping):
+        return False
+    return all(_is_nothing(name, options) for name, options in query.items())
+
+
+def _is_nothing(name: str, options: Any) -> bool:
+    if name == "bool" and isinstance(options, Mapping):
+        inner = [each for part in options.values() for each in (part if isinstance(part, list) else [part])]
+        return not options.keys() & {"must_not", "should", "minimum_should_match"} and all(map(_asks_nothing, inner))
+    if not isinstance(options, Mapping):
+        return False
+    if name == "query_string":
+        return str(options.get("query", "")).strip() in ("", "*")
+    return (
+        name == "match_all"
+        or (name == "range" and options.keys() == {"@timestamp"})
+        or (name == "term" and options.keys() <= _OF_SITE)
+    )
 
 
 def _counts(agg: Any) -> bool:

@@ -319,22 +319,26 @@ def test_the_audit_has_what_somebody_saw_and_not_what_a_screen_counted(split: Si
     ]}}  # fmt: skip
     when = {"date_histogram": {"field": "@timestamp", "fixed_interval": "1d"}}
     units = {"terms": {"field": "organization.id"}, "aggs": {"when": when}}
+    in_all = [{"range": {"@timestamp": {"gte": "now-7d"}}}, {"term": {"organization.id": "so-a"}}]
+    everything = {"bool": {"must": [{"query_string": {"query": "*"}}], "filter": in_all}}
     users = {"terms": {"field": "user.name"}}
     with split.client(split.token(name, "analyst")) as client:
 
-        def ask(aggs: dict[str, object], **headers: str) -> None:
-            body = {"query": query, "size": 0, "aggs": aggs}
+        def ask(aggs: dict[str, object], of: object = query, **headers: str) -> None:
+            body = {"query": of, "size": 0, "aggs": aggs}
             assert client.post("/api/v1/search/events", json=body, headers=headers).status_code == 200
 
-        ask({"when": when})
-        ask({"units": units})
+        for of in (None, everything):
+            ask({"when": when}, of)
+            ask({"units": units}, of)
+        ask({"when": when})  # a count of what somebody asks for tells of it
         ask({"units": {**units, "aggs": {"who": users}}})
         ask({"who": users}, **{"X-Haidang-By-Itself": "1"})
         ask({"one": {"top_hits": {"size": 1}}}, **{"X-Haidang-By-Itself": "1"})
     with split.client(split.token(f"auditor-{name}", "auditor")) as client:
         rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"][::-1]
-    assert [row["action"] for row in rows] == ["search", "screen_search", "screen_search"]
-    assert {name: rows[0]["detail"][name] for name in ("query", "from", "by")} == {
+    assert [row["action"] for row in rows] == ["search", "search", "screen_search", "screen_search"]
+    assert {name: rows[1]["detail"][name] for name in ("query", "from", "by")} == {
         "query": "user.name:an", "from": "now-7d", "by": "organization.id, user.name"
     }  # fmt: skip
 

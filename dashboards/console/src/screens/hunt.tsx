@@ -75,7 +75,7 @@ export default function Hunt() {
     ({ _id }) => _id,
     WINDOW,
   );
-  const drawn = useAnswer(key, (signal, byItself) => countsOverTime(q, signal, byItself, index));
+  const drawn = useAnswer(key, (signal) => countsOverTime(q, signal, true, index));
   useChange(marks.events, () => {
     if (!chosen.peek().to) isOld.value = true;
   });
