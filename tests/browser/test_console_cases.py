@@ -83,7 +83,7 @@ def test_a_case_tells_of_its_opening_and_a_text_is_not_lost_by_one_key(opened: O
     page.click("dialog button.main")
     expect(page.locator("ol li")).to_contain_text("mở vụ việc: Máy lạ")
     page.click("button:has-text('Đóng vụ việc')")
-    page.locator("dialog textarea").press_sequentially("Mật khẩu")
+    page.fill("dialog textarea", "Mật khẩu")
     opened.press("Escape")
     expect(page.locator("dialog .notice.attention")).to_contain_text("Bấm Esc lần nữa")
     opened.press("Escape")
