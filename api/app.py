@@ -32,6 +32,7 @@ from api import (
     sharing,
     site_settings,
     status,
+    taxii,
 )
 from api.access import ELASTIC, same_site
 from api.faults import answer_faults
@@ -66,10 +67,10 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])
     app.include_router(elastic.router, prefix=ELASTIC, dependencies=[Depends(same_site)])
+    app.include_router(taxii.router)
     app.include_router(pages.router)
     app.include_router(console.router)  # the last, for its screens are any path
-    app.add_middleware(
-        Guard, larger=ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER, sharing.LARGER, reports.LARGER)
-    )
+    others = ChainMap(rule_packs.LARGER, cases.LARGER, saved.LARGER, sharing.LARGER, reports.LARGER)
+    app.add_middleware(Guard, larger=taxii.larger(settings, others), told=taxii.told)
     answer_faults(app)
     return app

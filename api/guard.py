@@ -1,12 +1,12 @@
 """The API's outer wall: every request enters with its language and a limit, every answer leaves with the headers that
 tell a browser to load nothing from elsewhere; a fault of ours becomes an answer that says so."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.logs import log
@@ -32,13 +32,18 @@ _HEADERS = {
 }
 
 
+#: Makes an answer of what is wrong: of a path, a status, a sentence and headers.
+Told = Callable[[str, int, str, Mapping[str, str] | None], Response]
+
+
 class Guard:
     """The middleware of all routes; `larger`: paths that take longer bodies, and how long ones; one that ends in `/`
-    stands for all that lie in it."""
+    stands for all that lie in it. `told`: the shape in which a path says that it answers nothing."""
 
-    def __init__(self, app: ASGIApp, larger: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, larger: Mapping[str, int], told: Told) -> None:
         self._app = app
         self._larger = larger
+        self._told = told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,14 +61,20 @@ class Guard:
     async def _answer(self, scope: Scope, receive: "_Limited", send: "_Headed") -> None:
         if receive.too_long:
             refused = _too_long(receive.limit)
-            await JSONResponse({"detail": refused.detail}, 413, refused.headers)(scope, receive, send)
+            answer = self._told(scope["path"], 413, str(refused.detail), refused.headers)
+            await answer(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         except Exception:
             log("api").exception("fault", method=scope["method"], path=scope["path"][:500])
             if not send.started:
-                await JSONResponse({"detail": say("api.fault")}, 500)(scope, receive, send)
+                await self._told(scope["path"], 500, say("api.fault"), None)(scope, receive, send)
+
+
+def told_plainly(_path: str, status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
+    """Say what is wrong as all routes of ours do."""
+    return JSONResponse({"detail": detail}, status, headers)
 
 
 def _too_long(limit: int) -> HTTPException:

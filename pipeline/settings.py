@@ -30,6 +30,7 @@ from pipeline.settings_file import default_data_dir, settings_file
 from pipeline.settings_indicators import IndicatorFeed, Indicators
 from pipeline.settings_kafka import Kafka
 from pipeline.settings_sharing import Sharing
+from pipeline.settings_sharing_taxii import Peer
 from pipeline.toml_faults import toml_fault
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "NetflowSource",
     "NetworkSource",
     "Oidc",
+    "Peer",
     "Settings",
     "Sharing",
     "Source",
@@ -623,7 +625,7 @@ def _not_json() -> Iterator[str]:
 #: The lists of sections, and what each may hold.
 _LISTS: dict[str, tuple[type[BaseModel], ...]] = {
     "sources": SOURCES, "indicators.feeds": (IndicatorFeed,), "channels": CHANNELS, "routes": (Route,),
-    "roster": (Shift,),
+    "roster": (Shift,), "sharing.taxii.peers": (Peer,),
 }  # fmt: skip
 #: Our words for pydantic's kinds of fault.
 _EXPECTED = {

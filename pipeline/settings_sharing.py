@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from pipeline.settings_behaviours import Section
 from pipeline.settings_delivery import valid_time
+from pipeline.settings_sharing_taxii import Taxii
 
 
 class Sharing(Section):
@@ -34,6 +35,8 @@ class Sharing(Section):
     reports_at: str = Field("07:00", description="time of the day from which on they are made")
 
     _is_time = field_validator("reports_at")(valid_time)
+
+    taxii: Taxii = Field(default_factory=Taxii)
 
     def folder(self, data_dir: Path) -> Path:
         """Return where the profiles of a site lie."""

@@ -26,6 +26,7 @@ from sharing.facts import counted
 from sharing.formats import FORMATS
 from sharing.keys import make
 from sharing.profile import named, profiles_of, shipped
+from sharing.taxii import command as taxii
 
 _SHOWN = 120
 
@@ -427,4 +428,6 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
     "keygen": (_add_name, _keygen),
     "simulator": (_add_simulator, _not_of_a_site),
     "warn": (_add_warn, _not_of_a_site),
+    "taxii": (taxii.add_arguments, taxii.run),
+    "misp": (taxii.add_misp, taxii.run_misp),
 }

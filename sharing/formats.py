@@ -18,6 +18,7 @@ from sharing.cv2290 import envelope, signing
 from sharing.facts import Fact
 from sharing.keys import certificate_of, opened
 from sharing.profile import Profile
+from sharing.stix.format import StixTaxii
 
 #: Answers that are about this message alone: it will never be taken as it is (RFC 9110 section 15.5).
 _ABOUT_THE_MESSAGE = frozenset((400, 409, 410, 411, 413, 414, 415, 422))
@@ -142,7 +143,9 @@ def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-FORMATS: Mapping[str, Format] = {"cv2290": Cv2290(), "incident-report": IncidentReport()}
+FORMATS: Mapping[str, Format] = {
+    "cv2290": Cv2290(), "stix-taxii": StixTaxii(), "incident-report": IncidentReport(),
+}  # fmt: skip
 
 
 _ACKNOWLEDGEMENT = Acknowledgement()

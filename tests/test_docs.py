@@ -21,6 +21,7 @@ from pipeline.event import Event, event_id, format_time
 from pipeline.messages import speaking
 from pipeline.settings import Settings
 from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
+from pipeline.settings_sharing_taxii import Taxii
 from pipeline.state import open_state
 from tests.api.sites import index
 
@@ -32,7 +33,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     settings.Api, settings.Access, settings.Oidc, settings.Tls,
     settings.Bus, settings.State, settings.Store, settings.Detectors, settings.Canary, settings.Watch, settings.Queue, settings.Cases,
     settings.Devices, settings.Sharing,
-    settings.Limits, settings.Indicators, settings.IndicatorFeed,
+    settings.Limits, Taxii, settings.Peer, settings.Indicators, settings.IndicatorFeed,
     Delivery, *CHANNELS, Route, Shift,
     settings.Behaviours, *(field.annotation for field in settings.Behaviours.model_fields.values()
                            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)),
@@ -56,7 +57,7 @@ _TYPES = {
 }
 _LISTS: dict[Any, str] = {
     Path: "list of paths", str: "list of texts", SecretStr: "list of texts, never shown", settings.IndicatorFeed: "list of lists",
-    Channel: "list of channels", Route: "list of routes", Shift: "list of shifts",
+    Channel: "list of channels", Route: "list of routes", Shift: "list of shifts", settings.Peer: "list of servers",
 }  # fmt: skip
 _DEFAULTS = {"observer": "the host's name", "sources": "syslog and HTTP", "data_dir": "see [operations](operations.md)"}
 
@@ -151,25 +152,35 @@ def test_every_command_and_option_is_in_the_docs(command: str) -> None:
 
 def _actions(command: str, inner: bool = False) -> list[argparse.Action]:
     """The arguments of a command: those of `rules list` for itself, of `rules` with or without its subcommands'."""
-    name, _, subcommand = command.partition(" ")
+    name, *subcommands = command.split(" ")
     parser = argparse.ArgumentParser(add_help=False)
     with speaking("en"):
         importlib.import_module(COMMANDS[name]).add_arguments(parser)
     found = parser._actions
-    beneath = [each for each in found if isinstance(each, argparse._SubParsersAction)]
-    if subcommand:
-        return next(action.choices[subcommand]._actions for action in beneath)
-    if inner:
-        below = [action for each in beneath for one in each.choices.values() for action in one._actions]
-        return [*found, *(action for action in below if "--help" not in action.option_strings)]
-    return found
+    for subcommand in subcommands:
+        found = next(each.choices[subcommand]._actions for each in _beneath(found))
+    return [*found, *(action for one in _below(found) for action in one)] if inner else found
+
+
+def _beneath(actions: list[argparse.Action]) -> list[Any]:
+    return [each for each in actions if isinstance(each, argparse._SubParsersAction)]
+
+
+def _below(actions: list[argparse.Action]) -> Iterator[list[argparse.Action]]:
+    """The arguments of all subcommands, and of theirs."""
+    for each in _beneath(actions):
+        for one in each.choices.values():
+            yield [action for action in one._actions if "--help" not in action.option_strings]
+            yield from _below(one._actions)
 
 
 def _named(command: str, rest: str) -> str:
-    """The command with its subcommand, where it has such."""
-    word = rest.split(maxsplit=1)[0] if rest.split() else ""
-    choices = [each.choices for each in _actions(command) if isinstance(each, argparse._SubParsersAction)]
-    return f"{command} {word}" if choices and word in choices[0] else command
+    """The command with its subcommands, where it has such."""
+    for word in rest.split():
+        if not any(word in each.choices for each in _beneath(_actions(command))):
+            break
+        command = f"{command} {word}"
+    return command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

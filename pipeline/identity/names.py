@@ -1,4 +1,4 @@
-"""Names of accounts and tokens: what somebody wants to be called enters, or a refusal leaves.
+"""Names of accounts, tokens and partners' programs: what somebody wants to be called enters, or a refusal leaves.
 
 The audit and the queue say no more of somebody than their name, so no two may pass for one another: not by letters of
 another script that look the same, not by large and small ones, not a token for a person.
@@ -9,7 +9,7 @@ import unicodedata
 from sqlalchemy import Connection, func, select
 
 from pipeline.messages import HaidangError
-from pipeline.state.tables import tokens, users
+from pipeline.state.tables import taxii_clients, tokens, users
 
 MAX_NAME = 100
 #: What the program calls itself where it did something of its own accord.
@@ -25,7 +25,7 @@ def lock(connection: Connection) -> None:
 
 
 def check_free(connection: Connection, name: str) -> None:
-    """Refuse a name that is none, or that passes for one that a user or a token has.
+    """Refuse a name that is none, or that passes for one that a user, a token or a partner has.
 
     Raises:
         HaidangError: it is so. Names that were given before there was this rule stay as they are.
@@ -33,7 +33,8 @@ def check_free(connection: Connection, name: str) -> None:
     if not 0 < len(name) <= MAX_NAME or not name[0].isalnum() or not all(map(_may_stand_in_one, name)):
         raise HaidangError("user.bad_name", name=name[:MAX_NAME], most=MAX_NAME)
     lock(connection)
-    taken = {each for table in (users, tokens) for each in connection.scalars(select(table.c.name))} | {_OURS}
+    tables = (users, tokens, taxii_clients)
+    taken = {each for table in tables for each in connection.scalars(select(table.c.name))} | {_OURS}
     if other := next((each for each in sorted(taken) if _folded(each) == _folded(name)), None):
         raise HaidangError("user.name_taken", name=name, other=other)
 

@@ -797,6 +797,72 @@ settings_revisions = Table(
     Column("text", Text, nullable=False),  # encrypted (`pipeline/identity/second_factor.py`): it has secrets
 )
 
+#: The collections of our TAXII server. Who writes into one changes its row first: what is added is seen in order.
+taxii_collections = Table(
+    "taxii_collections",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(36), nullable=False, unique=True),  # what partners call it: a UUID
+    Column("alias", String(50), nullable=False, unique=True),  # what people call it
+    Column("last", BigInteger, nullable=False),  # when its newest object was added, microseconds since 1970
+    Column("held", BigInteger, nullable=False),  # versions of objects
+)
+
+#: Their objects, each version a row (`sharing/taxii/store.py`).
+taxii_objects = Table(
+    "taxii_objects",
+    metadata,
+    Column("collection", Integer, nullable=False),
+    Column("added", BigInteger, nullable=False),  # microseconds since 1970; no two of a collection are the same
+    Column("object", String(300), nullable=False),  # its STIX id
+    Column("type", String(250), nullable=False),
+    Column("version", String(40), nullable=False),  # as the object has it
+    Column("moment", BigInteger, nullable=False),  # the same in microseconds since 1970
+    Column("first", Boolean, nullable=False),  # whether it is the first, and the last version of its object
+    Column("last", Boolean, nullable=False),
+    Column("digest", String(32), nullable=False),  # of the JSON
+    Column("body", LargeBinary, nullable=False),  # canonical JSON
+    PrimaryKeyConstraint("collection", "added"),
+    Index("taxii_objects_last", "collection", "last", "added"),
+    Index("taxii_objects_type", "collection", "type", "last", "added"),
+    Index("taxii_objects_object", "collection", "object", "added"),
+    Index("taxii_objects_moment", "collection", "moment", "added"),
+)
+
+#: What became of what partners have sent.
+taxii_statuses = Table(
+    "taxii_statuses",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("client", String(100), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # JSON
+    Index("taxii_statuses_created", "created"),
+)
+
+#: Who may use our TAXII server; they are nobody elsewhere.
+taxii_clients = Table(
+    "taxii_clients",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),  # SHA-256 of the password
+    Column("rights", JSON, nullable=False),  # alias of a collection: r, w or rw
+    Column("created", Float, nullable=False),
+    Column("creator", String(100), nullable=False),
+    Column("expires", Float),  # none: never
+    Column("used", Float),
+    Column("revoked", Boolean, nullable=False),
+)
+
+#: How far the servers of partners were read.
+taxii_positions = Table(
+    "taxii_positions",
+    metadata,
+    Column("peer", String(100), primary_key=True),
+    Column("position", Text, nullable=False),
+    Column("read", Float, nullable=False),
+)
+
 users = Table(
     "users",
     metadata,

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from api.access import Needs, current_user
 from api.app import make_app
 from api.searching import Searching
+from api.taxii import partner
 from pipeline import store
 from pipeline.identity.permissions import OF_EVENTS, PERMISSIONS, ROLES
 from pipeline.state.tables import audit
@@ -48,6 +49,14 @@ ELASTIC = {
     "GET /es/_cluster/health", "GET /es/_cluster/health/{index}", "GET /es/_mapping", "GET /es/{index}/_mapping",
     "GET /es/_cat/indices", "GET /es/_cat/indices/{index}", "GET /es/_resolve/index/{index}",
     *(f"{method} /es/{{path:path}}" for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH")),
+}  # fmt: skip
+#: Those of the TAXII server, for partners' programs and nobody of ours (`tests/api/test_taxii_limits.py`).
+TAXII = {
+    "GET /taxii2/", "GET /taxii2/site/", "GET /taxii2/site/status/{identifier}/", "GET /taxii2/site/collections/",
+    *(f"GET /taxii2/site/collections/{{name}}/{path}" for path in ("", "manifest/", "objects/", "objects/{identifier}/",
+                                                                    "objects/{identifier}/versions/")),
+    "POST /taxii2/site/collections/{name}/objects/", "DELETE /taxii2/site/collections/{name}/objects/{identifier}/",
+    *(f"{method} /taxii2{path}" for path in ("", "/{path:path}") for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")),
 }  # fmt: skip
 #: What each route asks for; `/api/v1` left out.
 RIGHTS = {
@@ -160,7 +169,8 @@ def asked(site: Site) -> Iterator[dict[str, set[str | Needs]]]:
         needed: set[str | Needs] = {call for call in calls if isinstance(call, Needs)}
         for method in context.methods or ():
             name = f"{method} {str(context.path).removeprefix('/api/v1')}"
-            found[name] = needed or ({"logged in"} if current_user in calls else set())
+            asks = {"logged in": current_user, "partner": partner}
+            found[name] = needed or {who for who, call in asks.items() if call in calls}
     yield found
     searching.close()
     reader.close()
@@ -175,6 +185,7 @@ def test_every_route_asks_for_what_stands_here(asked: dict[str, set[str | Needs]
     assert made == RIGHTS
     # `/docs` looks itself who it is, for it sends a browser to the log-in
     assert {route for route, needed in asked.items() if needed == {"logged in"}} == LOGGED_IN - {"GET /docs"}
+    assert {route for route, needed in asked.items() if needed == {"partner"}} == TAXII
     assert {route for route, needed in asked.items() if not needed} == {*OPEN, *STEPS, "GET /docs"}
 
 

@@ -23,6 +23,8 @@ _BENCHES = {
     "sharing": "sharing.bench_sharing",
     "sigma": "workbench.bench_sigma",
     "network": "collectors.network.bench",
+    "stix": "sharing.bench_stix",
+    "taxii": "api.bench_taxii",
 }
 
 

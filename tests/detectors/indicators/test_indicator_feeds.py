@@ -3,10 +3,7 @@ leaves what was there."""
 
 import json
 import os
-import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from array import array
@@ -30,9 +27,10 @@ from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings, State
 from pipeline.state import open_state
 from pipeline.state.tables import indicator_feeds, indicator_pieces
-from tests.conftest import eventually
 from tests.detectors.indicators.lists import addresses
 from tests.detectors.indicators.test_indicator_formats import _misp, _stix
+from tests.services import medallion
+from tests.services.medallion import Medallion
 from tests.services.postgres import Postgres
 
 KEY = "a-key-of-this-test"
@@ -201,20 +199,8 @@ def test_a_feed_of_misp(server: Server, site: Callable[..., Settings]) -> None:
     assert len(values(engine, "misp")) == 3
 
 
-#: OASIS's own server of TAXII 2.1, with TLS.
-_MEDALLION = """
-import json, sys
-from medallion import application_instance, register_blueprints, set_config
-configuration = json.load(open(sys.argv[1]))
-for name in ("users", "taxii", "backend"):
-    set_config(application_instance, name, configuration)
-register_blueprints(application_instance)
-application_instance.run(host="127.0.0.1", port=int(sys.argv[2]), ssl_context=(sys.argv[3], sys.argv[4]))
-"""
-
-
 @pytest.fixture
-def taxii(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def taxii(tmp_path: Path) -> Iterator[Medallion]:
     """A server of TAXII with 1,200 indicators and one bundle, for one user; its address and its authority."""
     stix = [each for each in _stix()["objects"] if isinstance(each, dict) and "spec_version" in each]
     many = [
@@ -223,62 +209,18 @@ def taxii(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         for number in range(1200)
     ]  # fmt: skip
     objects = [{"created": "2024-01-01T00:00:00.000Z", "modified": "2024-01-01T00:00:00.000Z", **each} for each in stix]
-    collection = {
-        "id": "91a7b528-80eb-42ed-a74d-c6fbd5a26116", "title": "c2", "can_read": True, "can_write": False,
-        "media_types": ["application/stix+json;version=2.1"],
-    }  # fmt: skip
-    filled = [*objects, *many]
-    manifest = [
-        {"id": each["id"], "date_added": f"2024-01-02T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}.000Z",
-         "version": each["modified"], "media_type": "application/stix+json;version=2.1"}
-        for number, each in enumerate(filled)
-    ]  # fmt: skip
-    data = {
-        "/discovery": {"title": "test", "default": "/root/", "api_roots": ["/root/"]},
-        "root": {
-            "information": {"title": "root", "versions": ["application/taxii+json;version=2.1"], "max_content_length": 9_999_999},
-            "status": [],
-            "collections": [
-                {**collection, "objects": filled, "manifest": manifest},
-                {**collection, "id": "52892447-4d7e-4f70-b94d-d7f22742ff63", "can_read": False, "objects": [], "manifest": []},
-            ],
-        },
-    }  # fmt: skip
-    (tmp_path / "data.json").write_text(json.dumps(data), "utf-8")
-    configuration = {
-        "backend": {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend", "filename": str(tmp_path / "data.json")},
-        "users": {"analyst": KEY}, "taxii": {"max_page_size": 500},
-    }  # fmt: skip
-    (tmp_path / "medallion.json").write_text(json.dumps(configuration), "utf-8")
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = [tmp_path / "medallion.json", port, tmp_path / "certificate.pem", tmp_path / "key.pem"]
-    with (tmp_path / "medallion.out").open("wb") as out:
-        child = subprocess.Popen([sys.executable, "-c", _MEDALLION, *map(str, arguments)], stdout=out, stderr=out)
-
-    def answers() -> bool:
-        assert child.poll() is None, (tmp_path / "medallion.out").read_text("utf-8")
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        eventually(answers, 30)
-        yield f"https://127.0.0.1:{port}", tmp_path / "authority.pem"
-    finally:
-        child.kill()
-        child.wait()
+    held = [
+        medallion.collection("91a7b528-80eb-42ed-a74d-c6fbd5a26116", "c2", [*objects, *many]),
+        medallion.collection("52892447-4d7e-4f70-b94d-d7f22742ff63", "c2", [], can_read=False),
+    ]
+    with medallion.running(tmp_path, held, "analyst", KEY) as server:
+        yield server
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["/taxii2/", "/root/", "/root/collections/91a7b528-80eb-42ed-a74d-c6fbd5a26116/"])
 def test_a_collection_of_taxii_by_any_of_its_addresses(
-    path: str, taxii: tuple[str, Path], site: Callable[..., Settings]
+    path: str, taxii: Medallion, site: Callable[..., Settings]
 ) -> None:
     address, authority = taxii
     feed = IndicatorFeed(
