@@ -65,6 +65,12 @@ _BUILT = {
     "command.cases.{}": r"command\.cases\.(list|show|open|add|set|done|remove|get|mark|close|reopen|export)",
     "cases.changed.{}": r"cases\.changed\.\w+",
     "queue.status.{}": r"queue\.status\.\w+",
+    "sigma.{}": r"sigma\.(correlation\.)?\w+",
+    "sigma.issue.{}": r"sigma\.issue\.\w+",
+    "vectors.{}": r"vectors\.\w+",
+    "toml.{}": r"toml\.\w+",
+    "queue.tactic.{}": r"queue\.tactic\.[\w-]+",
+    "cases.status.{}": r"cases\.status\.(open|closed)",
     "cases.head.{}": r"cases\.head\.\w+",
     "cases.kind.{}": r"cases\.kind\.\w+",
     "cases.clock.{}": r"cases\.clock\.(notice|report)",
@@ -99,6 +105,11 @@ _BUILT = {
 _TERMS = frozenset(
     (
         "check",
+        "condition",
+        "correlation",
+        "detection",
+        "null",
+        "selection",
         "Grafana",
         "grafana",
         "viewer",
@@ -238,7 +249,7 @@ def foreign_words(vietnamese: dict[str, str]) -> dict[str, list[str]]:
 
 def _prose(text: str) -> str:
     """Return a sentence without its values, commands, names of fields and examples."""
-    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
+    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|'[^']*'|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
 
 
 def _words(text: str) -> list[str]:
