@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeline.messages import HaidangError
 from pipeline.outward.posting import Answer, Poster
-from sharing import STATISTICS
+from sharing import INDICATORS, STATISTICS
 from sharing.facts import Fact
 from sharing.profile import Endpoint, Profile
 from sharing.stix import Site
@@ -21,7 +21,7 @@ _LONGEST_PASSWORD = 1_000
 class StixTaxii:
     """STIX 2.1 over TAXII 2.1: who sends is told by the log-in, so nothing is signed."""
 
-    kinds: Sequence[str] = (STATISTICS,)
+    kinds: Sequence[str] = (STATISTICS, INDICATORS)
     facts: Sequence[str] = KINDS
 
     def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
