@@ -303,7 +303,7 @@ class Machines:
 def _machine(device: Known, address: str, host: str, unit: str) -> Machine:
     """Return a machine with the address that it had then: its present one may be another."""
     then = address or device.address
-    return Machine(device.id, device.name or host or then, then, device.kind, device.unit or unit)
+    return Machine(device.id, host or device.name or then, then, device.kind, device.unit or unit)
 
 
 def rows_of(connection: Connection, ids: Sequence[str]) -> list[Any]:
