@@ -117,6 +117,8 @@ def _restore(file: Path, data_dir: Path, scratch: Path, header: Header) -> Resto
         if settings.bus.kind == "sqlite":
             dropped = _settle(connection, header, scratch / "bus")
         _rename_files(connection, header, settings, scratch)
+        # the site that was may still run: nothing leaves of both before a person says of this one that it may
+        connection.execute(update(tables.share_profiles).values(confirmed=""))
     _make_durable(scratch)
     return Restored(header, dropped, moved, unchanged)
 
