@@ -34,6 +34,7 @@ from pipeline.state.tables import alerts, cases, share_received
 from sharing import ACKNOWLEDGEMENT, book
 from sharing.keys import valid_certificate
 from sharing.profile import Named
+from sharing.stix.checking import is_deeper
 
 HTTPS, TAXII, FILE = "https", "taxii", "file"
 #: Bytes, objects and depth of a warning.
@@ -123,7 +124,7 @@ def read(data: bytes) -> Warned:
         raise NotTaken("inbox.no_bundle")
     if len(objects) > _MOST_OBJECTS:
         raise NotTaken("inbox.many", count=len(objects), limit=_MOST_OBJECTS)
-    if _is_deeper(told, _DEEPEST):
+    if is_deeper(told, _DEEPEST):
         raise NotTaken("inbox.deep", limit=_DEEPEST)
     named = sorted(
         (each for each in objects if each.get("type") in _TITLED and isinstance(each.get("name"), str)),
@@ -135,20 +136,6 @@ def read(data: bytes) -> Warned:
         str(first.get("name", ""))[:300] or say("inbox.untitled"), text[:10_000] if isinstance(text, str) else "",
         _strictest(objects), len(objects), first.get("type") in _REPORTS,
     )  # fmt: skip
-
-
-def _is_deeper(value: Any, limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _strictest(objects: list[dict[str, Any]]) -> str:
