@@ -22,8 +22,8 @@ _COMPUTING = (
     "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
     "tests/test_docs.py", "tests/test_messages.py", "tests/test_detection_quality.py",
 )  # fmt: skip
-#: Those of the API and of what is sent.
-_ANSWERING = ("tests/api", "tests/response")
+#: Those of the API and of what is sent to people and other systems.
+_ANSWERING = ("tests/api", "tests/response", "tests/sharing")
 _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
 #: Those that look at the console in a real browser.
