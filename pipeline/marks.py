@@ -99,10 +99,12 @@ def _sharing(connection: Connection) -> Iterator[Any]:
     row = (profiles.name, profiles.confirmed, profiles.sent, profiles.succeeded, profiles.failed, profiles.failures)
     yield [tuple(each) for each in connection.execute(select(*row).order_by(profiles.name))]
     yield connection.scalar(select(func.max(messages.number)))
-    # of each profile by the index: those that wait for something, which are few
-    waits = (messages.profile == profiles.name, messages.status.in_(("held", "approved", "queued")))
-    count = select(func.count()).where(*waits).scalar_subquery()
-    yield [tuple(each) for each in connection.execute(select(profiles.name, count).order_by(profiles.name))]
+    for status in ("held", "approved", "queued"):  # by the index: those that wait for something are few
+        count = select(func.count()).where(messages.profile == profiles.name, messages.status == status)
+        yield [
+            tuple(each)
+            for each in connection.execute(select(profiles.name, count.scalar_subquery()).order_by(profiles.name))
+        ]
     yield connection.scalar(select(func.max(received.received))), connection.scalar(select(func.max(received.imported)))
 
 

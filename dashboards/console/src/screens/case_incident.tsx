@@ -46,7 +46,7 @@ export function Incident({ id, changed, done }: { id: number; changed: string; d
   const changes = may("cases.change");
   const fill = (title: string, names: readonly string[]) => of && write(id, of, title, names, () => answer.again());
   return (
-    <section class="card stack">
+    <section class="card stack tight">
       <header>
         <h2>{t("incident.title")}</h2>
         {of && changes && (
@@ -70,10 +70,10 @@ export function Incident({ id, changed, done }: { id: number; changed: string; d
                   {of.missing[paper].length === 0 ? (
                     <span class="good">{t("incident.whole")}</span>
                   ) : (
-                    <>
+                    <p class="two-lines" title={of.missing[paper].map(nameOf).join(", ")}>
                       <span class="attention">{t("incident.missing", { count: of.missing[paper].length })}</span>{" "}
                       <span class="quiet">{of.missing[paper].map(nameOf).join(", ")}</span>
-                    </>
+                    </p>
                   )}
                 </div>
                 <div class="line">

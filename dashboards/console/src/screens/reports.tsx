@@ -220,14 +220,16 @@ function ReportSheet({ of }: { of: Report }) {
                 ],
                 [
                   t("column.level"),
-                  <div class="stack tight">
-                    {LEVELS.filter((level) => alerts.levels[level]).map((level) => (
-                      <span key={level} class="line apart">
-                        <Severity level={level} />
-                        {linked(alerts.levels[level] ?? 0, "alerts", `${COUNTED} AND ${clause("rule.level", level)}`)}
-                      </span>
-                    ))}
-                  </div>,
+                  alerts.total > 0 && (
+                    <div class="stack tight">
+                      {LEVELS.filter((level) => alerts.levels[level]).map((level) => (
+                        <span key={level} class="line apart">
+                          <Severity level={level} />
+                          {linked(alerts.levels[level] ?? 0, "alerts", `${COUNTED} AND ${clause("rule.level", level)}`)}
+                        </span>
+                      ))}
+                    </div>
+                  ),
                 ],
                 [
                   t("report.c2"),

@@ -31,18 +31,18 @@ import { t, word } from "../words";
 import { Content } from "./sharing_profiles";
 
 const COLUMNS: readonly Column<Message>[] = [
-  { id: "number", says: t("sharing.number"), width: 72, right: true, cell: (each) => number(each.number) },
+  { id: "number", says: t("sharing.number"), width: 64, right: true, cell: (each) => number(each.number) },
   { id: "created", says: t("sharing.created"), width: 168, cell: (each) => <When at={each.created} /> },
   {
     id: "kind",
     says: t("sharing.message_kind"),
-    width: 200,
+    width: 160,
     grows: true,
     phone: "lead",
     cell: (each) => titleOf(each),
   },
-  { id: "profile", says: t("sharing.receiver"), width: 140, cell: (each) => each.profile },
-  { id: "status", says: t("column.status"), width: 172, cell: (each) => <StatusOf of={each} /> },
+  { id: "profile", says: t("sharing.receiver"), width: 110, cell: (each) => each.profile },
+  { id: "status", says: t("column.status"), width: 140, cell: (each) => <StatusOf of={each} /> },
   {
     id: "ended",
     says: t("sharing.ended"),
@@ -53,7 +53,7 @@ const COLUMNS: readonly Column<Message>[] = [
   {
     id: "answer",
     says: t("sharing.answer"),
-    width: 200,
+    width: 160,
     grows: true,
     phone: "off",
     cell: (each) => plain(each.answer.slice(0, 300)),
@@ -120,6 +120,7 @@ export function Messages() {
           </button>
         ))}
         <select
+          class="small"
           aria-label={t("sharing.receiver")}
           value={profile}
           onChange={(event) => adjust({ profile: event.currentTarget.value })}
@@ -132,6 +133,7 @@ export function Messages() {
           ))}
         </select>
         <select
+          class="small"
           aria-label={t("sharing.message_kind")}
           value={kind}
           onChange={(event) => adjust({ kind: event.currentTarget.value })}
@@ -413,15 +415,24 @@ function FieldValue({ field, value }: { field: string; value: unknown }) {
   if (field === "devices.what") return <>{word("sharing.fact", plain(value))}</>;
   if (typeof value === "boolean") return <>{t(value ? "sharing.yes" : "sharing.no")}</>;
   if (typeof value === "number") return <>{number(value)}</>;
-  return <span class="raw">{plain(value).slice(0, 1000)}</span>;
+  const text = plain(value).slice(0, 1000);
+  if (HASH.test(text))
+    return (
+      <span class="raw" title={text}>
+        {text.slice(0, 12)}…
+      </span>
+    );
+  return <span class={`raw ${text.length > 40 ? "long" : ""}`}>{text}</span>;
 }
+
+const HASH = /^[\da-f]{32,64}$/i;
 
 /** The alerts that say a fact, by their numbers. */
 function AlertLinks({ of }: { of: readonly string[] }) {
   if (!of.length) return <span class="quiet">–</span>;
   if (!may("alerts.read")) return <>{number(of.length)}</>;
   return (
-    <span class="line">
+    <span class={of.length > 1 ? "line" : ""}>
       {of.slice(0, MOST_ALERTS).map((id, place) => (
         <a key={id} href={addressOf("alert", {}, id)} title={t("sharing.see_alert", { id })}>
           {of.length === 1 ? t("sharing.alert") : place + 1}

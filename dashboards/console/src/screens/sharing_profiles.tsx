@@ -25,7 +25,11 @@ import {
 } from "../sharing";
 import { t, word, type Key } from "../words";
 
-const STATES = { inactive: "", rehearsal: "accent", confirmed: "good", changed: "attention" } as const;
+/** A receiver without an address gets its documents from people. */
+const isCarried = (of: Profile): boolean => of.format === INCIDENTS && !of.endpoint;
+const stateOf = (of: Profile) => (isCarried(of) && of.state !== "inactive" ? "carried" : of.state);
+
+const STATES = { carried: "good", inactive: "", rehearsal: "accent", confirmed: "good", changed: "attention" } as const;
 /** Counts on a card: their word and the status that they lead to. */
 const COUNTS: readonly (readonly [Status, Key, string])[] = [
   ["held", "sharing.count.held", "attention"],
@@ -68,8 +72,8 @@ export function Receivers() {
 function BrokenCard({ of }: { of: Broken }) {
   return (
     <section class="card stack">
-      <div class="line apart">
-        <h2 class="clip">{of.profile}</h2>
+      <h2 class="two-lines">{of.profile}</h2>
+      <div>
         <Tag kind="fault">{t("sharing.state.broken")}</Tag>
       </div>
       <p>{t("sharing.broken", { profile: of.profile })}</p>
@@ -88,16 +92,16 @@ function Card({ of, done }: { of: Profile; done: () => void }) {
   const counts = COUNTS.filter(([status]) => of.messages[status]);
   return (
     <section class="card stack">
-      <div class="line apart nowrap">
-        <h2 class="clip" title={plain(of.title)}>
-          <a href={addressOf("sharing", { open: of.profile })}>{plain(of.title)}</a>
-        </h2>
-        <Tag kind={STATES[of.state]}>{t(`sharing.state.${of.state}`)}</Tag>
+      <h2 class="two-lines" title={plain(of.title)}>
+        <a href={addressOf("sharing", { open: of.profile })}>{plain(of.title)}</a>
+      </h2>
+      <div>
+        <Tag kind={STATES[stateOf(of)]}>{t(`sharing.state.${stateOf(of)}`)}</Tag>
       </div>
-      <p class="small quiet wrap">
+      <p class="small quiet two-lines">
         {of.profile} · {word("sharing.format", of.format)} · {of.endpoint || t("sharing.no_address")}
       </p>
-      <p class="small">{t(`sharing.state.${of.state}.means`)}</p>
+      <p class="small">{t(`sharing.state.${stateOf(of)}.means`)}</p>
       {of.error && (
         <p class="notice fault small wrap">{t("sharing.last_error", { error: plain(of.error.slice(0, 500)) })}</p>
       )}
@@ -131,7 +135,7 @@ function Card({ of, done }: { of: Profile; done: () => void }) {
           <Icon name="text" />
           {t("sharing.leaves")}
         </a>
-        {may("sharing.change") && (
+        {may("sharing.change") && !isCarried(of) && (
           <>
             <button type="button" class="small" onClick={() => check(of)}>
               <Icon name="check" />
@@ -305,7 +309,7 @@ function ProfileSheet({ of }: { of: Profile }) {
       onClose={() => adjust({ open: "", preview: "" })}
       meta={
         <>
-          <Tag kind={STATES[of.state]}>{t(`sharing.state.${of.state}`)}</Tag>
+          <Tag kind={STATES[stateOf(of)]}>{t(`sharing.state.${stateOf(of)}`)}</Tag>
           <span class="raw">{of.profile}</span>
         </>
       }

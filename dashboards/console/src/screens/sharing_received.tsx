@@ -20,12 +20,12 @@ const COLUMNS: readonly Column<Warning>[] = [
   {
     id: "title",
     says: t("received.title"),
-    width: 240,
+    width: 190,
     grows: true,
     phone: "lead",
     cell: (each) => plain(each.title.slice(0, 300)),
   },
-  { id: "profile", says: t("received.from"), width: 120, cell: (each) => each.profile },
+  { id: "profile", says: t("received.from"), width: 100, cell: (each) => each.profile },
   { id: "state", says: t("column.status"), width: 140, cell: (each) => <State of={each} /> },
   {
     id: "indicators",
@@ -41,6 +41,7 @@ const COLUMNS: readonly Column<Warning>[] = [
     width: 128,
     right: true,
     phone: "off",
+    extra: true,
     cell: ({ refused }) => number(refused),
   },
   { id: "alerts", says: t("column.alerts"), width: 88, right: true, cell: (each) => <Alerts of={each} /> },
@@ -48,7 +49,7 @@ const COLUMNS: readonly Column<Warning>[] = [
   {
     id: "answered",
     says: t("received.answered"),
-    width: 150,
+    width: 130,
     phone: "off",
     cell: (each) => answeredSays(each),
   },

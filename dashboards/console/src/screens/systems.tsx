@@ -69,10 +69,10 @@ type Narrow = keyof typeof NARROWED;
 
 const COLUMNS: readonly Column<System>[] = [
   { id: "code", says: t("system.code"), width: 130, cell: ({ code }) => <span class="raw">{plain(code)}</span> },
-  { id: "name", says: t("system.name"), width: 220, grows: true, phone: "lead", cell: ({ name }) => plain(name) },
+  { id: "name", says: t("system.name"), width: 200, grows: true, phone: "lead", cell: ({ name }) => plain(name) },
   { id: "level", says: t("system.level"), width: 76, right: true, cell: ({ level }) => level },
-  { id: "unit", says: t("system.unit"), width: 180, grows: true, phone: "off", cell: ({ unit }) => plain(unit) },
-  { id: "plan", says: t("system.plan"), width: 150, cell: (each) => <Plan of={each} /> },
+  { id: "unit", says: t("system.unit"), width: 150, grows: true, phone: "off", cell: ({ unit }) => plain(unit) },
+  { id: "plan", says: t("system.plan"), width: 130, cell: (each) => <Plan of={each} /> },
   { id: "monitored", says: t("system.monitored"), width: 150, cell: (each) => <Monitored of={each} /> },
   {
     id: "portal",
@@ -150,8 +150,10 @@ function Standings({ of, put, done }: { of: Standing; put: () => void; done: () 
           />
         </div>
       )}
-      <Over unit={unit} />
-      {!unit && of.units.length > 0 && <Units of={of.units} />}
+      <div class="cards">
+        <Over unit={unit} />
+        {!unit && of.units.length > 0 && <Units of={of.units} />}
+      </div>
       <Register key={`${unit} ${only}`} of={of.systems} put={put} />
       {opened && <SystemSheet of={opened} done={done} />}
     </>
@@ -281,7 +283,7 @@ function Units({ of }: { of: Standing["units"] }) {
       <header>
         <h2>{t("system.by_unit")}</h2>
       </header>
-      <div class="facts">
+      <div class="facts units" tabIndex={0} role="region" aria-label={t("system.by_unit")}>
         <table>
           <thead>
             <tr>
