@@ -9,7 +9,7 @@ import { Fault } from "../parts/marks";
 import { tell } from "../parts/toast";
 import { may } from "../session";
 import { messagesAt } from "../sharing";
-import { t, word } from "../words";
+import { rich, t, word } from "../words";
 
 interface Known {
   fields: string[];
@@ -115,7 +115,7 @@ export function Incident({ id, changed, done }: { id: number; changed: string; d
               </li>
             ))}
           </ul>
-          {of.receivers.length === 0 && <p class="small quiet">{t("incident.no_receiver")}</p>}
+          {of.receivers.length === 0 && <p class="small quiet">{rich(t("incident.no_receiver"))}</p>}
           <details>
             <summary>{t("incident.known")}</summary>
             <table class="fields">

@@ -417,7 +417,9 @@ export function Content({ text }: { text: string }) {
   return (
     <>
       <p class="small quiet">{t("sharing.content.help")}</p>
-      <pre class="raw">{readable(text)}</pre>
+      <pre class="raw" tabIndex={0}>
+        {readable(text)}
+      </pre>
       {text.length > MOST_SHOWN && <p class="quiet small">{t("sharing.content.more")}</p>}
     </>
   );
