@@ -18,7 +18,7 @@ from sharing.keys import make
 from sharing.profile import named, shipped
 from sharing.simulator import Simulator
 from tests.api.sites import UGLY, Site, serving
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, axe_faults
 from tests.sharing.conftest import c2_alert, edited
 from tests.sharing.test_sharing_inbox import bundle
 
@@ -126,6 +126,8 @@ def test_a_message_is_read_and_two_people_agree(opened: Opened, site: Site) -> N
     page.go_back()
     sheet.locator("summary").click()
     expect(sheet.locator("pre")).to_contain_text("AVReport")
+    page.emulate_media(reduced_motion="reduce")
+    assert axe_faults(page, "a message") == []
     sheet.locator("button:has-text('Duyệt')").click()
     expect(page.locator("dialog")).to_contain_text("Kết nối máy chủ C2 2")
     page.click("dialog button.main")
@@ -157,6 +159,8 @@ def test_a_warning_and_what_was_done(opened: Opened, site: Site) -> None:
     opened.rows("received").first.click()
     expect(page.locator(".sheet")).to_contain_text(UGLY[0])
     expect(page.locator(".sheet")).to_contain_text("CB-7")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert axe_faults(page, "a warning") == []
 
 
 def test_an_incident_is_filled_in_set_and_submitted(opened: Opened, site: Site) -> None:
@@ -167,6 +171,8 @@ def test_an_incident_is_filled_in_set_and_submitted(opened: Opened, site: Site) 
     opened.log_in("dieu-tra")
     opened.show(f"/cases/{case}")
     paper = page.locator(".papers li").first
+    expect(paper).to_be_visible()
+    assert axe_faults(page, "an incident") == []
     missing = int(paper.locator(".attention").inner_text().split()[1])
     paper.locator("button:has-text('Điền mục thiếu')").click()
     page.fill("dialog [name=impact]", f"Ngừng 2 giờ\n{UGLY[0]}")
@@ -209,6 +215,7 @@ def test_a_report_is_made_and_systems_come_in(opened: Opened, site: Site, tmp_pa
     expect(page.locator("dialog")).to_contain_text("dòng 3: cần có mã và tên")
     page.click("dialog button:has-text('Nhập')")
     expect(opened.rows("systems")).to_have_count(2)
+    assert axe_faults(page, "systems") == []
     page.click(".facts.units button:has-text('Sở Y tế')")
     expect(opened.rows("systems")).to_have_count(1)
     expect(opened.rows("systems")).to_contain_text(UGLY[0][:20])
