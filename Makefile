@@ -22,6 +22,8 @@ nightly: .venv/dev       ## slow fuzzing: every property test, 20 rounds of othe
 	@for round in $$(seq 20); do $(BIN)/pytest -q -m hypothesis --hypothesis-seed=$$(date +%s)$$round || exit 1; done
 chaos: .venv/dev         ## 100 random kills under load; make chaos ON=--services: on Kafka, Elasticsearch, PostgreSQL
 	@$(BIN)/python -m tests.e2e.chaos $(ON)
+chaossharing: .venv/dev  ## 50 random kills of the stage that shares, and of an authority that fails
+	@$(BIN)/python -m tests.sharing.chaos --kills 50
 chaosdelivery: .venv/dev ## 50 random kills of the stage that delivers, with receivers that fail
 	@$(BIN)/python -m tests.response.delivery.chaos
 bench: .venv/run         ## measure this machine
@@ -54,4 +56,4 @@ dashboards/console/node_modules: dashboards/console/package-lock.json .venv/run
 	@$(NPM) ci && touch $@
 dashboards/console/dist/index.html: $(CONSOLE) dashboards/console/node_modules
 	@echo "Building the console." && $(NPM) run --silent build -- --logLevel=warn && touch $@
-.PHONY: help run test coverage check checkconsole format nightly chaos chaosdelivery bench lock wheel console clean
+.PHONY: help run test coverage check checkconsole format nightly chaos chaosdelivery chaossharing bench lock wheel console clean

@@ -135,7 +135,7 @@ def list_alerts(
     with state.connect().execution_options(read_only=True) as connection:
         levels: dict[str, int] = {row.level: row.events for row in connection.execute(counted)}
         statuses: dict[str, int] = {row.status: row.events for row in connection.execute(by_status)}
-        rows = [groups.short(row) for row in connection.execute(page)]
+        rows = [groups.short(row, user.sight) for row in connection.execute(page)]
     total = levels.get(level, 0) if level else sum(levels.values())
     return {"total": total, "levels": levels, "statuses": statuses, "alerts": rows}
 
@@ -184,7 +184,7 @@ def entities(state: State, _user: _Everything, limit: Annotated[int, Query(ge=1,
     """Return the hosts, users and addresses with the highest risk of the last 24 hours, and what it is made of."""
     with state.connect().execution_options(read_only=True) as connection:
         found = risk.highest(connection, time.time_ns() // 1000, limit)
-    return {"entities": [groups.shown_risk(entity, each) for entity, each in found]}
+        return {"entities": groups.shown_risks(connection, found)}
 
 
 @router.get("/budget")

@@ -20,7 +20,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api.access import needs, noted
-from api.search import MAX_NOTED, SEARCH_BODY, Collection, between, reader_of, searching_of
+from api.search import SEARCH_BODY, Collection, between, reader_of, searching_of
+from api.searched import MAX_NOTED
 from pipeline import store
 from pipeline.event import Event
 from pipeline.identity.users import User

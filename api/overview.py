@@ -70,8 +70,7 @@ def _queue(asked: _Asked) -> dict[str, Any]:
 def _entities(asked: _Asked) -> list[dict[str, Any]]:
     """The entities with the highest risk, and what it is made of."""
     with asked.state.connect().execution_options(read_only=True) as connection:
-        found = risk.highest(connection, time.time_ns() // 1000, _MOST)
-    return [groups.shown_risk(entity, each) for entity, each in found]
+        return groups.shown_risks(connection, risk.highest(connection, time.time_ns() // 1000, _MOST))
 
 
 def _alerts_by_hour(asked: _Asked) -> list[dict[str, Any]]:

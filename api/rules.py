@@ -24,7 +24,7 @@ from detectors.rulebook.listing import listed, shown, titles_of
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.documents import MAX_FILE
 from pipeline.identity.users import User
-from pipeline.messages import say
+from pipeline.messages import said, say
 from pipeline.store import query as q
 
 router = APIRouter(prefix="/rules", tags=["rules"])
@@ -113,7 +113,10 @@ async def list_rules(
         found = listed(loaded, _hits(state, user, days), text, pack, mode, level)
         return {
             "total": len(found), "rules": found[offset : offset + limit], "counts": loaded.counts(),
-            "refused": [{"path": r.place, "rule": r.rule, "reason": r.reason} for r in loaded.rules.refused[:1000]],
+            "refused": [
+                {"path": each.place, "rule": each.rule, "reason": said(each.reason)}
+                for each in loaded.rules.refused[:1000]
+            ],
             "revision": loaded.revision.number,
         }  # fmt: skip
 

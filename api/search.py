@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-import orjson
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request
 from starlette.responses import Response
 
-from api.access import needs, noted
+from api.access import BY_ITSELF, needs, noted
 from api.faults import told
+from api.searched import only_counts, told_of
 from api.searching import Searching
 from pipeline import store
 from pipeline.event import Event
@@ -21,8 +21,6 @@ router = APIRouter(tags=["search"])
 Collection = Literal["events", "alerts"]
 #: Whoever may search events may search the copies of alerts, too.
 Reader = Annotated[User, Depends(needs("events.read", views=True))]
-#: As much of a search as the audit keeps, in characters.
-MAX_NOTED = 2000
 _EXAMPLE = {"query": {"query_string": {"query": "user.name:root"}}, "size": 10}
 SEARCH_BODY = Body(
     description="A search body as Elasticsearch takes it, in the subset of docs/search.md", examples=[_EXAMPLE]
@@ -97,15 +95,16 @@ def event_of(request: Request, user: User, identifier: str) -> Event:
 
 
 def found(request: Request, user: User, collection: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Answer a search with what the user may see; the audit has it before the answer leaves, unless it has no event."""
+    """Answer a search with what the user may see; the audit has it before the answer leaves, unless it only counts."""
+    user.sight.check(collection, body)
     narrowed = {**body, "query": user.sight.narrowed(collection, body.get("query"))}
     answer = reader_of(request).search(collection, narrowed)
     if collection == store.ALERTS and user.sight.is_limited():
         answer = _in_view(user, answer)
-    if answer["hits"]["hits"] or "aggs" in body or "aggregations" in body:
-        total, shown = answer["hits"]["total"]["value"], len(answer["hits"]["hits"])
-        text = orjson.dumps(body).decode()[:MAX_NOTED]
-        noted(request, user.name, "search", index=collection, search=text, total=total, shown=shown)
+    total, shown = answer["hits"]["total"]["value"], len(answer["hits"]["hits"])
+    if shown or not only_counts(body):
+        action = "screen_search" if BY_ITSELF in request.headers else "search"
+        noted(request, user.name, action, index=collection, **told_of(body), total=total, shown=shown)
     return answer
 
 

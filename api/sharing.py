@@ -228,7 +228,7 @@ async def take_warning(request: Request, state: State, profile: _Name) -> dict[s
 def _received(state: Any, found: Named, data: bytes, signature: str, address: str) -> dict[str, Any]:
     now = time.time()
     message = inbox.verified(found, data, signature, now)
-    return inbox.receive(state, found, inbox.HTTPS, data, message, found.name, address, now)
+    return inbox.receive(state, found.name, inbox.HTTPS, data, message, found.name, address, now)
 
 
 # --- Notices and reports of an incident

@@ -5,7 +5,8 @@ import signal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Request
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.access import State, address_of, needs, noted
 from api.bodies import Body, Line, Text
@@ -19,14 +20,22 @@ router = APIRouter(prefix="/settings", tags=["settings"])
 #: The text has secrets to put, and comments of people: whoever reads it may change it.
 Changer = Annotated[User, Depends(needs("settings.change"))]
 _Text = Annotated[Text, Field(max_length=MOST)]
+_Revision = Annotated[int, Field(ge=1, le=2**31 - 1)]
 _Reason = Annotated[Line, Field(min_length=1)]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Looked(Body):
-    """A text to look at."""
+    """A text to look at, or the number of one that was kept."""
 
-    text: _Text
+    text: _Text | None = None
+    revision: _Revision | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Looked":
+        if (self.text is None) == (self.revision is None):
+            raise PydanticCustomError("missing", "text or revision")
+        return self
 
 
 class Written(Body):
@@ -40,7 +49,7 @@ class Written(Body):
 class RollBack(Body):
     """A text that was kept, which takes the file's place again."""
 
-    revision: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    revision: _Revision
     digest: _Digest
     reason: _Reason
 
@@ -60,9 +69,11 @@ def file_now(request: Request, state: State, user: Changer) -> dict[str, Any]:
 
 
 @router.post("/check")
-def check_text(request: Request, _user: Changer, looked: Looked) -> dict[str, Any]:
+def check_text(request: Request, state: State, _user: Changer, looked: Looked) -> dict[str, Any]:
     """Say what is wrong in a text, with lines, and what it would change; nothing is written."""
-    return keeping.check(_settings(request), looked.text)
+    if looked.revision is not None:
+        return keeping.check_kept(state, _settings(request), looked.revision)
+    return keeping.check(_settings(request), looked.text or "")
 
 
 @router.put("/file")

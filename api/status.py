@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from sqlalchemy import Engine
 
 from api.access import State, needs, noted
-from pipeline import clocks, habits
+from pipeline import clocks, deadletters, habits
 from pipeline.balance import balances, by_minute
 from pipeline.health import health
 from pipeline.identity.users import User
@@ -18,6 +18,8 @@ from pipeline.settings import Settings
 from pipeline.store import EVENTS
 
 router = APIRouter(tags=["status"])
+#: So many characters of a dead letter are shown.
+_LONGEST_LINE = 2000
 _Reader = Annotated[User, Depends(needs("site.read"))]
 
 
@@ -67,6 +69,25 @@ def settings_now(request: Request, user: Annotated[User, Depends(needs("settings
     return {"settings": settings.model_dump(mode="json")}
 
 
+@router.get("/dead-letters")
+def dead_letters(
+    request: Request,
+    state: State,
+    user: _Reader,
+    _searcher: Annotated[User, Depends(needs("events.read"))],
+    source: Annotated[str | None, Query(max_length=200)] = None,
+    reason: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=0, le=1000)] = 50,
+) -> dict[str, Any]:
+    """Return the lines that a stage could do nothing with: how many by source, stage and `reasons`, and the oldest of
+    those that are asked for. They belong to no unit, so whoever has a data view does not get them."""
+    found = deadletters.listed(state, (), source, reason, limit)
+    asked = {name: value for name, value in (("source", source), ("reason", reason)) if value}
+    noted(request, user.name, "dead_letters_read", **asked, rows=len(found))
+    letters = [{**each, "line": deadletters.text_of(each["line"])[:_LONGEST_LINE]} for each in found]
+    return {**deadletters.summary(state), "reasons": deadletters.reasons(state), "letters": letters}
+
+
 @router.get("/health")
 def health_now(request: Request, state: State, user: _Reader) -> dict[str, Any]:
     """Return what works and what does not; with a data view, without what is said of others' sources and alerts.
@@ -80,6 +101,8 @@ def health_of(state: Engine, settings: Settings, user: User) -> dict[str, Any]:
     found = health(state, settings)
     problems = [each for each in found["problems"] if "source" not in each or shows(user, each["source"])]
     told = {**found, "problems": problems}
+    if "users.manage" not in user.permissions:  # who has an account here is not theirs to know
+        told["advice"] = [{**each, "names": ""} for each in found["advice"]]
     if user.sight.is_limited():
         del told["queue"]
     if user.sight.is_limited() or "delivery.read" not in user.permissions:

@@ -8,6 +8,7 @@ from detectors.sigma import Correlation, Match, Refused, Rule
 from detectors.sigma.correlation import Key, Number, shown
 from detectors.sigma.rule import About
 from pipeline.event import Event, decode, event_id, format_time, from_micros
+from pipeline.messages import said, speaking
 from pipeline.own_alerts import DATASET, SEVERITY, own_alert
 
 #: The events kept with an alert, at most.
@@ -117,9 +118,11 @@ def document(rule: About, time: str, identifier: str, count: int) -> dict[str, A
 
 def refused_alert(refused: Refused, observer: str) -> Event:
     """Return the alert that a rule cannot be loaded: detection never fails in silence."""
-    return own_alert(
+    alert = own_alert(
         "detectors.rule_refused", refused.rule or refused.path, f"{refused.place}: {refused.reason}", observer
     )
+    with speaking("vi"):
+        return {**alert, "rule.description_vi": f"{refused.place}: {said(refused.reason)}"}
 
 
 def failed_alert(rule: Rule, event: Event, fault: Exception, observer: str) -> Event:

@@ -29,6 +29,7 @@ from pipeline.event import Event, decode, encode
 from pipeline.frame import pack
 from pipeline.ledger import OUT, Tally
 from pipeline.logs import log
+from pipeline.messages import said, speaking
 from pipeline.records import complete, parsed, readable
 from pipeline.stage import IDLE_SECONDS, Consumer, Stage
 
@@ -328,4 +329,6 @@ def _report_refused(stage: Stage, refused: Sequence[Refused]) -> None:
 
 
 def _refusal(item: Refused) -> dict[str, str]:
-    return {"path": item.place, "rule": item.rule, "reason": item.reason}
+    with speaking("vi"):
+        vietnamese = str(said(item.reason))
+    return {"path": item.place, "rule": item.rule, "reason": str(item.reason), "reason_vi": vietnamese}

@@ -4,6 +4,7 @@ They are saved in the transaction that counts them as dropped (`stage.Consumer.c
 What they take is limited (`[limits] dead_letter_mb`); what comes when that is full is counted all the same, and said.
 """
 
+import base64
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from pipeline.state.tables import dead_letters
 
 #: What retried lines are counted under in the ledger: they enter the corridor once more.
 STAGE = "deadletters"
+_MOST_REASONS = 1000
 #: Letters that are looked at together.
 _BATCH = 500
 
@@ -91,6 +93,24 @@ def summary(engine: Engine) -> dict[str, int]:
     with engine.connect().execution_options(read_only=True) as connection:
         count, size = connection.execute(query).one()
     return {"count": int(count), "bytes": int(size)}
+
+
+def reasons(engine: Engine) -> list[dict[str, Any]]:
+    """Return how many letters there are of each source, stage and reason, the most first."""
+    columns = dead_letters.c
+    by = (columns.source, columns.stage, columns.reason)
+    query = select(*by, func.count().label("count"), func.max(columns.time).label("last")).group_by(*by)
+    with engine.connect().execution_options(read_only=True) as connection:
+        rows = connection.execute(query.order_by(func.count().desc(), *by).limit(_MOST_REASONS)).mappings()
+        return [dict(row) for row in rows]
+
+
+def text_of(line: bytes) -> str:
+    """Return a line as text; one that is none in base64, and says so."""
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(line).decode()
 
 
 def _delete(connection: Connection, letters: Sequence[dict[str, Any]]) -> int:

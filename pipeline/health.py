@@ -11,6 +11,7 @@ from pipeline import canaries, deadletters
 from pipeline.cases import clocks
 from pipeline.delivery import book
 from pipeline.disk import disk_of
+from pipeline.identity import users
 from pipeline.queue import groups
 from pipeline.settings import Settings
 from pipeline.stage import HEARTBEAT_SECONDS
@@ -76,8 +77,14 @@ def health(engine: Engine, settings: Settings) -> dict[str, Any]:
     return {
         "status": status, "stages": shown, "problems": problems, "disk_free_bytes": disk.free,
         "disk_total_bytes": disk.total, "disk_reserve_bytes": disk.reserve, "canaries": flown, "channels": fared,
-        "queue": queue,
+        "queue": queue, "advice": list(_advice(engine)),
     }  # fmt: skip
+
+
+def _advice(engine: Engine) -> Iterator[dict[str, Any]]:
+    """Yield what works, and should be better all the same."""
+    if bare := users.without_second_factor(engine):
+        yield {"what": "no_second_factor", "count": len(bare), "names": ", ".join(bare[:5])}
 
 
 def _queue(engine: Engine, settings: Settings) -> dict[str, int]:

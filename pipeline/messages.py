@@ -6,12 +6,12 @@ The catalogues are `pipeline/locale/vi.json` and `en.json`; a test holds both to
 import json
 import locale
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 LANGUAGES = ("vi", "en")
 _FOLDER = Path(__file__).parent / "locale"
@@ -67,12 +67,57 @@ def language() -> str:
 
 def say(key: str, /, **values: Any) -> str:
     """Return the sentence `key` with its values filled in, in the language that is spoken here and now."""
-    return catalogue(language())[key].format(**values)
+    return catalogue(language())[key].format(**{name: said(value) for name, value in values.items()})
+
+
+class Sentence(str):
+    """A sentence in English that others may hear in their own language (`said`): for what is found once and read by
+    many, such as why a rule is refused. Two are the same where they say the same.
+    """
+
+    __slots__ = ("key", "values")
+    key: str
+    values: dict[str, Any]
+
+    def __new__(cls, key: str, /, **values: Any) -> "Sentence":
+        """Say `key` with its values; they may be sentences, too."""
+        made = super().__new__(cls, catalogue("en")[key].format(**values))
+        made.key, made.values = key, values
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.key,), self.values
+
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> "Sentence":
+        """Return the sentence with a text in its values replaced."""
+        values = {
+            name: value.replace(old, new, count) if isinstance(value, str) else value
+            for name, value in self.values.items()
+        }
+        return Sentence(self.key, **values)
+
+
+def said(text: Any) -> Any:
+    """Return a sentence in the language that is spoken here and now; anything else as it is."""
+    return say(text.key, **text.values) if isinstance(text, Sentence) else text
+
+
+def spoken(document: Mapping[str, Any], field: str) -> Any:
+    """Return a field in the language that is spoken where it is there, as `rule.name_vi`; "" where it is not at all."""
+    return document.get(f"{field}_{language()}") or document.get(field, "")
 
 
 def in_each_language(key: str, /, **values: Any) -> dict[str, str]:
-    """Return the sentence `key` in every language: for what is kept, and read by people who speak either."""
-    return {language: catalogue(language)[key].format(**values) for language in LANGUAGES}
+    """Return the sentence `key` in every language: for what is kept, and read by people who speak either.
+
+    A value that is a mapping has its own word for each language.
+    """
+
+    def said(language: str) -> str:
+        spoken = {name: each[language] if isinstance(each, Mapping) else each for name, each in values.items()}
+        return catalogue(language)[key].format(**spoken)
+
+    return {language: said(language) for language in LANGUAGES}
 
 
 @cache

@@ -31,6 +31,7 @@ from pipeline.settings_indicators import IndicatorFeed, Indicators
 from pipeline.settings_kafka import Kafka
 from pipeline.settings_sharing import Sharing
 from pipeline.settings_sharing_taxii import Peer
+from pipeline.toml_faults import toml_fault
 
 __all__ = [
     "CANARY",
@@ -555,7 +556,7 @@ def read_settings() -> tuple[Settings | None, list[str]]:
     except ValidationError as error:
         faults += [_fault(item) for item in error.errors()]
     except tomllib.TOMLDecodeError as error:
-        raise HaidangError("settings.not_toml", file=file, fault=error) from error
+        raise HaidangError("settings.not_toml", file=file, fault=toml_fault(error)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise HaidangError("settings.unreadable", file=file, fault=error) from error
     except SettingsError:

@@ -88,6 +88,18 @@ def check(settings: Settings, text: str) -> dict[str, Any]:
     return {"good": not found[1], "problems": found[1], "changes": found[2]}
 
 
+def check_kept(engine: Engine, settings: Settings, revision: int) -> dict[str, Any]:
+    """Look at a text that was kept as `check` looks at a text.
+
+    Raises:
+        HaidangError: there is none of this number.
+    """
+    with engine.connect().execution_options(read_only=True) as connection:
+        text = _kept(connection, settings, revision)
+    found = _looked_at(settings, texts.hidden(text), text)
+    return {"good": not found[1], "problems": found[1], "changes": found[2]}
+
+
 def put(
     engine: Engine, settings: Settings, text: str, digest: str, reason: str, who: str, address: str
 ) -> dict[str, Any]:
@@ -170,12 +182,12 @@ def _looked_at(settings: Settings, text: str, before: str) -> tuple[Settings | N
     try:
         whole = texts.restored(text, before)
     except HaidangError as error:
-        line = texts.line_of_toml(text, str(error)) or texts.line_of_fault(text, str(error))
+        line = _line_of(text, error) or texts.line_of_fault(text, str(error))
         return None, [{"line": line, "text": str(error)}], []
     try:
         new, found = _read(whole)
     except HaidangError as error:
-        return None, [{"line": texts.line_of_toml(text, str(error)), "text": str(error)}], []
+        return None, [{"line": _line_of(text, error), "text": str(error)}], []
     if new is not None and not found:
         found = faults(new)
     problems = [{"line": texts.line_of_fault(text, each), "text": each} for each in found]
@@ -265,6 +277,10 @@ def _remember(connection: Connection, settings: Settings, text: str, who: str, r
     kept = select(columns.id).order_by(columns.id.desc()).limit(REVISIONS)
     oldest = min(connection.scalars(kept).all())
     connection.execute(delete(settings_revisions).where(columns.id < oldest))
+
+
+def _line_of(text: str, error: HaidangError) -> int | None:
+    return texts.line_of_toml(text, str(error.values.get("fault", "")))
 
 
 def _kept(connection: Connection, settings: Settings, revision: int) -> str:

@@ -43,5 +43,5 @@ class Sharing(Section):
         return self.profiles or data_dir / "sharing"
 
     def is_wanted(self, data_dir: Path) -> bool:
-        """Whether there is anybody to share with, or a report to be made."""
-        return bool(self.reports) or next(self.folder(data_dir).glob("*.toml"), None) is not None
+        """Whether there is anybody to share with, a report to be made, or a collection to be read."""
+        return bool(self.reports) or self.taxii.warnings or next(self.folder(data_dir).glob("*.toml"), None) is not None

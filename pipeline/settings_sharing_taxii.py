@@ -59,6 +59,9 @@ class Taxii(Section):
     fields: list[str] = Field(
         default_factory=lambda: list(_FIELDS), description="fields that may leave; all others never do"
     )
+    warnings: bool = Field(
+        False, description="what partners add to the collection `inbox` is taken for [warnings](sharing.md)"
+    )
     page_size: int = Field(1000, ge=1, le=10_000, description="objects of one answer at the most")
     max_content_mb: int = Field(10, ge=1, le=100, description="megabytes of what partners send at once")
     max_objects: int = Field(10_000, ge=1, le=100_000, description="objects that partners send at once")

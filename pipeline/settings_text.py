@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, secret_settings
+from pipeline.toml_faults import toml_fault
 
 #: So long may a settings file be, in characters.
 MOST = 256_000
@@ -156,7 +157,7 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise HaidangError("settings.text_not_toml", fault=error) from error
+        raise HaidangError("settings.text_not_toml", fault=toml_fault(error)) from error
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

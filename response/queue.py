@@ -147,15 +147,20 @@ def save(
         connection.execute(outbox.insert(), [{"kind": INDEX, "body": each["id"]} for each in new])
         if routing is not None:
             routing.enqueue(connection, new)
-        save(connection, _on_risk(risks, settings, observer), settings, observer, routing)
+        save(connection, _on_risk(connection, risks, settings, observer), settings, observer, routing)
 
 
-def _on_risk(risks: Mapping[str, tuple[risk.Risk, int]], settings: Queue, observer: str) -> list[dict[str, Any]]:
+def _on_risk(
+    connection: Connection, risks: Mapping[str, tuple[risk.Risk, int]], settings: Queue, observer: str
+) -> list[dict[str, Any]]:
     """Return the alerts on entities whose risk has grown beyond what the settings let pass."""
     if not settings.risk_alert:
         return []
     high = {entity: each for entity, each in risks.items() if risk.is_high(entity, each[0], settings.risk_alert)}
-    return [row(risk.alert_of(entity, each, moment, observer), "haidang") for entity, (each, moment) in high.items()]
+    return [
+        row(risk.alert_of(connection, entity, each, moment, observer), "haidang")
+        for entity, (each, moment) in high.items()
+    ]
 
 
 def _keep_out(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -76,6 +76,12 @@ def known(connection: Connection, profile: str, now: float) -> Any:
     return connection.execute(select(share_profiles).where(share_profiles.c.name == profile)).one()
 
 
+def peek(engine: Engine, profile: str) -> Any | None:
+    """Return a profile's row, None where there is none yet; costs no writing."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        return connection.execute(select(share_profiles).where(share_profiles.c.name == profile)).first()
+
+
 def confirm(engine: Engine, named: Named, who: str, address: str) -> None:
     """Let messages of a profile, as it is now, really leave."""
     with engine.begin() as connection:

@@ -19,7 +19,7 @@ from pipeline.outward.posting import Answer, Forbidden, Poster, retry_after
 from pipeline.outward.watchdog import Watchdog
 from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
-from sharing import INCIDENT, STATISTICS, book, inbox
+from sharing import INCIDENT, STATISTICS, book, inbox, polling
 from sharing.drafting import build
 from sharing.formats import FORMATS, format_of, judged
 from sharing.profile import Named
@@ -73,7 +73,8 @@ class Courier(threading.Thread):
     def work(self) -> None:
         """Take warnings in, build what it is time for, sign what people have agreed to, send what waits."""
         inbox.take_files(self._stage.engine, self._stage.settings, self.named)
-        inbox.work(self._stage.engine, self.named, time.time())
+        polling.poll(self._stage.engine, self.named, time.time())
+        inbox.work(self._stage.engine, self.named.name, self.named, time.time())
         self.build(time.time())
         self.sign()
         while not self._ended.is_set() and self.send():
@@ -95,11 +96,8 @@ class Courier(threading.Thread):
         """Build messages about what is new, if it is time; return how many."""
         if STATISTICS not in self._format.kinds:
             return 0
-        with self._stage.engine.begin() as connection:
-            self._confirm(connection)
-            row = book.known(connection, self.named.name, now)
-        every = self.named.profile.schedule.every_minutes * 60
-        if row.built_until <= now < row.built_until + every:
+        row, every = book.peek(self._stage.engine, self.named.name), self.named.profile.schedule.every_minutes * 60
+        if row is not None and row.built_until <= now < row.built_until + every:
             return 0
         engine, settings = self._stage.engine, self._stage.settings
         return len(build(engine, settings, self.named, self._confirm, lambda: not self._ended.is_set()))
@@ -122,12 +120,15 @@ class Courier(threading.Thread):
 
     def send(self) -> bool:
         """Send the message that is first in order, if it is due; whether another one may follow at once."""
-        now = time.time()
+        now, profile = time.time(), self.named.profile
+        with self._stage.engine.connect().execution_options(read_only=True) as connection:
+            row = book.first_queued(connection, self.named.name, profile.is_carried(INCIDENT))
+        if row is None or not book.is_due(row, now):
+            return False
         with self._stage.engine.begin() as connection:
-            self._confirm(connection)
-            row = book.first_queued(connection, self.named.name, self.named.profile.is_carried(INCIDENT))
+            self._confirm(connection)  # what another copy is at is not sent by us as well
             mine = book.known(connection, self.named.name, now)
-        if row is None or not book.is_due(row, now) or not book.is_confirmed(mine, self.named):
+        if not book.is_confirmed(mine, self.named):
             return False
         outcome, answer = self._posted(row.kind, bytes(row.signed))
         now = time.time()

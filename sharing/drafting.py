@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from pipeline.delivery.routing import zone_of
 from pipeline.settings import Settings
-from sharing import STATISTICS, book, conditions
+from sharing import STATISTICS, book, conditions, naming
 from sharing.book import Draft
 from sharing.facts import Fact, gather
 from sharing.formats import FORMATS
@@ -68,10 +68,14 @@ def build(
 
     `confirm` is called in each transaction: it raises where another copy of the stage does this.
     """
-    now, built, numbers = time.time(), 0, []
+    now, built = time.time(), 0
+    numbers: list[int] = []
     with engine.begin() as connection:
         confirm(connection)
         row = book.known(connection, named.name, now)
+        names = naming.draft(connection, settings, named, row, now)
+        if names is not None and (number := book.put(connection, named, names, [], now)):
+            numbers.append(number)
     while go_on():
         with engine.connect().execution_options(read_only=True) as connection:
             found = draft(connection, settings, named, row, now, first=not built)

@@ -24,8 +24,8 @@ from pipeline.queue.risk import tactics_of
 from pipeline.settings import Settings
 from pipeline.state.tables import alerts
 
-MALWARE, CONNECTION, VULNERABILITY, SYSTEM, UPDATE, PROTECTION, ATTACK, DEVICES = (
-    "malware", "connection", "vulnerability", "system", "update", "protection", "attack", "devices",
+MALWARE, CONNECTION, VULNERABILITY, SYSTEM, UPDATE, PROTECTION, ATTACK, DEVICES, INDICATOR = (
+    "malware", "connection", "vulnerability", "system", "update", "protection", "attack", "devices", "indicator",
 )  # fmt: skip
 _MACHINE = ("machine.name", "machine.ip", "machine.kind", "machine.unit")
 #: Kinds of facts, each with the fields it may have: what a profile's list of fields is chosen from.
@@ -41,6 +41,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     PROTECTION: (*_MACHINE, "protection.auto_protect", "protection.firewall"),
     ATTACK: ("attack.kind", "attack.count"),
     DEVICES: ("devices.what", "devices.kind", "devices.count"),
+    INDICATOR: (
+        "indicator.kind", "indicator.value", "indicator.threat", "indicator.confidence", "indicator.family",
+        "indicator.tlp", "indicator.added",
+    ),
 }  # fmt: skip
 #: Fields that may be replaced by pseudonyms: they are about the parties, not about who attacks them.
 PSEUDONYMS = ("machine.name", "machine.ip", "machine.unit", "connection.program")
@@ -299,7 +303,7 @@ class Machines:
 def _machine(device: Known, address: str, host: str, unit: str) -> Machine:
     """Return a machine with the address that it had then: its present one may be another."""
     then = address or device.address
-    return Machine(device.id, device.name or host or then, then, device.kind, device.unit or unit)
+    return Machine(device.id, host or device.name or then, then, device.kind, device.unit or unit)
 
 
 def rows_of(connection: Connection, ids: Sequence[str]) -> list[Any]:

@@ -34,6 +34,7 @@ from pipeline.state.tables import alerts, cases, share_received
 from sharing import ACKNOWLEDGEMENT, book
 from sharing.keys import valid_certificate
 from sharing.profile import Named
+from sharing.stix.checking import is_deeper
 
 HTTPS, TAXII, FILE = "https", "taxii", "file"
 #: Bytes, objects and depth of a warning.
@@ -45,8 +46,10 @@ SEARCHED_SECONDS = 60.0
 _MOST_SIGNATURE = 10_000
 _JWS = re.compile(r"([\w-]+)\.\.([\w-]+)", re.ASCII)
 _TITLED = ("report", "grouping", "indicator", "malware", "note")
+_REPORTS = ("report", "grouping")
 _TLP = ("red", "amber+strict", "amber", "green", "clear")
 TAKEN = "taken"
+_NO_CASE = -1
 
 
 class NotTaken(HaidangError):
@@ -61,6 +64,7 @@ class Warned:
     text: str
     tlp: str
     objects: int
+    is_report: bool  # it tells of something, and is not only a list of indicators
 
 
 def verified(named: Named, data: bytes, signature: str, now: float) -> str:
@@ -120,7 +124,7 @@ def read(data: bytes) -> Warned:
         raise NotTaken("inbox.no_bundle")
     if len(objects) > _MOST_OBJECTS:
         raise NotTaken("inbox.many", count=len(objects), limit=_MOST_OBJECTS)
-    if _is_deeper(told, _DEEPEST):
+    if is_deeper(told, _DEEPEST):
         raise NotTaken("inbox.deep", limit=_DEEPEST)
     named = sorted(
         (each for each in objects if each.get("type") in _TITLED and isinstance(each.get("name"), str)),
@@ -130,22 +134,8 @@ def read(data: bytes) -> Warned:
     text = first.get("description")
     return Warned(
         str(first.get("name", ""))[:300] or say("inbox.untitled"), text[:10_000] if isinstance(text, str) else "",
-        _strictest(objects), len(objects),
+        _strictest(objects), len(objects), first.get("type") in _REPORTS,
     )  # fmt: skip
-
-
-def _is_deeper(value: Any, limit: int) -> bool:
-    level: list[Any] = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _strictest(objects: list[dict[str, Any]]) -> str:
@@ -159,7 +149,7 @@ def _strictest(objects: list[dict[str, Any]]) -> str:
 
 
 def receive(
-    engine: Engine, named: Named, way: str, data: bytes, message: str, who: str, address: str, now: float
+    engine: Engine, profile: str, way: str, data: bytes, message: str, who: str, address: str, now: float
 ) -> dict[str, Any]:
     """Keep a warning; return its receipt. The same bytes again have the same receipt and are one warning.
 
@@ -167,22 +157,30 @@ def receive(
         NotTaken: it is no warning, or the sender's id is that of another one.
     """
     warned = read(data)
+    with engine.begin() as connection:
+        return receive_in(connection, profile, way, data, warned, message, who, address, now)
+
+
+def receive_in(
+    connection: Connection, profile: str, way: str, data: bytes, warned: Warned, message: str, who: str, address: str,
+    now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Do so in the caller's transaction."""
     identifier = hashlib.sha256(data).hexdigest()
     row = {
-        "id": identifier, "profile": named.name, "way": way, "message": message[:100], "title": warned.title,
+        "id": identifier, "profile": profile, "way": way, "message": message[:100], "title": warned.title,
         "tlp": warned.tlp, "received": now, "data": data, "case_id": 0, "imported": 0.0, "indicators": 0,
         "refused": 0, "fault": "", "answered": "",
     }  # fmt: skip
     columns = share_received.c
-    with engine.begin() as connection:
-        same = (columns.profile == named.name, columns.message == message[:100], columns.id != identifier)
-        if message and connection.scalar(select(func.count()).where(*same)):
-            raise NotTaken("inbox.replayed", message=message[:100])
-        before = connection.execute(select(columns.received).where(columns.id == identifier)).first()
-        if before is None:
-            insert_new(connection, share_received, [row], key=["id"])
-            told = {"profile": named.name, "way": way, "sha256": identifier, "title": warned.title}
-            audit(connection, who, address, "warning_received", **told)
+    same = (columns.profile == profile, columns.message == message[:100], columns.id != identifier)
+    if message and connection.scalar(select(func.count()).where(*same)):
+        raise NotTaken("inbox.replayed", message=message[:100])
+    before = connection.execute(select(columns.received).where(columns.id == identifier)).first()
+    if before is None:
+        insert_new(connection, share_received, [row], key=["id"])
+        told = {"profile": profile, "way": way, "sha256": identifier, "title": warned.title}
+        audit(connection, who, address, "warning_received", **told)
     received = now if before is None else before.received
     return {"receipt": identifier, "received": from_micros(round(received * 1e6)), "objects": warned.objects}
 
@@ -190,12 +188,13 @@ def receive(
 # --- What is made of it
 
 
-def work(engine: Engine, named: Named, now: float) -> int:
-    """Open cases for warnings of a profile, and put down what is to be told of them; return how many were changed."""
+def work(engine: Engine, profile: str, named: Named | None, now: float) -> int:
+    """Open cases for warnings of a profile, and put down what is to be told of them (`named`: where anybody wants to
+    hear it); return how many were changed."""
     columns = share_received.c
     query = (
         select(share_received)
-        .where(columns.profile == named.name, columns.answered != CLOSED)
+        .where(columns.profile == profile, columns.answered != CLOSED)
         .order_by(columns.received)
         .limit(50)
     )
@@ -204,18 +203,16 @@ def work(engine: Engine, named: Named, now: float) -> int:
     return sum(_worked(engine, named, row, now) for row in rows)
 
 
-def _worked(engine: Engine, named: Named, row: Any, now: float) -> bool:
+def _worked(engine: Engine, named: Named | None, row: Any, now: float) -> bool:
     by = By("haidang", "")
     with engine.begin() as connection:
         row = connection.execute(select(share_received).where(share_received.c.id == row.id).with_for_update()).one()
         changes: dict[str, Any] = {}
         if not row.case_id:
-            wanted = life.Wanted(say("inbox.case_title", title=row.title), "high", row.tlp, reportable=False)
-            text = read(bytes(row.data)).text
-            changes["case_id"] = life.open_in(connection, wanted, by, note=text)
+            changes["case_id"] = _case(connection, row, by)
         elif row.imported and not row.answered and now - row.imported >= SEARCHED_SECONDS:
             _answer(connection, named, row, TAKEN, now)
-            changes["answered"] = TAKEN
+            changes["answered"] = TAKEN if row.case_id > 0 else CLOSED
         elif row.answered == TAKEN:
             case = connection.execute(select(cases).where(cases.c.id == row.case_id)).first()
             if case is None or case.status == OPEN:
@@ -227,9 +224,18 @@ def _worked(engine: Engine, named: Named, row: Any, now: float) -> bool:
     return bool(changes)
 
 
-def _answer(connection: Connection, named: Named, row: Any, step: str, now: float) -> None:
+def _case(connection: Connection, row: Any, by: By) -> int:
+    """Open a case; `_NO_CASE` where a partner's collection only brought more indicators."""
+    warned = read(bytes(row.data))
+    if row.way == TAXII and not warned.is_report:
+        return _NO_CASE
+    wanted = life.Wanted(say("inbox.case_title", title=row.title), "high", row.tlp, reportable=False)
+    return life.open_in(connection, wanted, by, note=warned.text)
+
+
+def _answer(connection: Connection, named: Named | None, row: Any, step: str, now: float) -> None:
     """Put down what is told about a warning, where its sender wants to hear it."""
-    if not named.profile.inbox.reply_url:
+    if named is None or not named.profile.inbox.reply_url:
         return
     content = orjson.dumps(done(connection, row), option=orjson.OPT_SORT_KEYS)
     draft = book.Draft(ACKNOWLEDGEMENT, f"{row.id[:32]} {step}", row.received, now, [], content)
@@ -249,7 +255,7 @@ def done(connection: Connection, row: Any) -> dict[str, Any]:
     return {
         "warning": row.id, "message": row.message, "received": from_micros(round(row.received * 1e6)),
         "indicators": row.indicators, "refused": row.refused, "alerts": found[0], "groups": found[1],
-        "case": row.case_id, "status": case.status if case else "", "verdict": case.verdict if case else "",
+        "case": max(row.case_id, 0), "status": case.status if case else "", "verdict": case.verdict if case else "",
     }  # fmt: skip
 
 
@@ -291,7 +297,7 @@ def take_files(engine: Engine, settings: Settings, named: Named) -> int:
         try:
             with file.open("rb") as opened:
                 data = opened.read(LARGEST + 1)
-            receive(engine, named, FILE, data, "", "haidang", file.name, time.time())
+            receive(engine, named.name, FILE, data, "", "haidang", file.name, time.time())
         except NotTaken as error:
             log("sharing").error("warning_refused", profile=named.name, file=file.name, reason=str(error)[:300])
             file.rename(file.with_suffix(".refused"))

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from sqlalchemy import Engine
 
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.messages import HaidangError, say
@@ -22,10 +23,7 @@ from sharing.reports.period import between, last
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.report.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "report", {name: add for name, (add, _) in _COMMANDS.items()})
 
 
 def run(chosen: argparse.Namespace) -> int:

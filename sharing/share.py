@@ -11,7 +11,7 @@ from pipeline.logs import log
 from pipeline.outward.watchdog import Watchdog
 from pipeline.own_alerts import Teller
 from pipeline.stage import STATE_AWAY, Stage
-from sharing import book, watching
+from sharing import book, inbox, polling, watching
 from sharing.courier import Courier
 from sharing.profile import Fault, Named, profiles_of
 
@@ -19,6 +19,8 @@ _LOOK_SECONDS = 2.0
 _CLEAN_SECONDS = 3600.0
 #: How often it is looked whether something is wrong that people must know, in seconds.
 _WATCH_SECONDS = 30.0
+#: How often our own collection `inbox` is read, in seconds.
+_READ_SECONDS = 5.0
 #: How often it is looked whether a report is to be made, in seconds.
 _REPORT_SECONDS = 60.0
 #: How long couriers may take to end when the stage stops, in seconds.
@@ -32,7 +34,7 @@ def share(stage: Stage) -> None:
     lead.look()
     stage.beat(now=True, detail={"ready": True})
     looked = cleaned = time.monotonic()
-    watched, reported = looked - _WATCH_SECONDS, looked - _REPORT_SECONDS
+    watched, reported, read = looked - _WATCH_SECONDS, looked - _REPORT_SECONDS, looked - _READ_SECONDS
     good, bad = profiles_of(stage.settings)
     try:
         while True:
@@ -49,6 +51,14 @@ def share(stage: Stage) -> None:
                 with stage.engine.connect().execution_options(read_only=True) as connection:
                     alerts = watching.judge(connection, stage.settings, good, bad, time.time())
                 teller.tell(alerts)
+            if (
+                lead.held.is_set()
+                and stage.settings.sharing.taxii.warnings
+                and time.monotonic() - read >= _READ_SECONDS
+            ):
+                read = time.monotonic()
+                polling.read_own(stage.engine, time.time())
+                inbox.work(stage.engine, polling.OWN, None, time.time())
             if lead.held.is_set() and time.monotonic() - reported >= _REPORT_SECONDS:
                 reported = time.monotonic()
                 _report(stage)

@@ -16,6 +16,21 @@ PACKAGES = ("pipeline", "collectors", "detectors", "response", "sharing", "workb
 #: Keys that are put together when they are used: a piece of code (all of whose values are known) and its keys.
 _BUILT = {
     "command.{}": r"command\.(run|import|detect|search|alerts|queue|cases|sharing|systems|report|notify|evidence|rules|packet-rules|indicators|sources|devices|c2|canary|deadletter|doctor|demo|config|user|role|token|audit|grafana|backup|restore|plan|bench)",
+    #: What each action of a command does.
+    "command.{}.{}": "|".join(
+        (
+            r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields|added|changed|removed)",
+            r"command\.devices\.(list|show|set|unset|import|scan)",
+            r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
+            r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
+            r"command\.cases\.(verify|list|show|open|add|set|done|remove|get|mark|close|reopen|export)",
+            r"command\.indicators\.[a-z-]+",
+            r"command\.systems\.(list|import|remove|shares)",
+            r"command\.report\.(list|make|get)",
+            r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|inbox|keygen|simulator|warn|taxii|misp)",
+            r"command\.taxii\.(collections|clients|add|revoke|publish|look|poll|push)",
+        )
+    ),
     "grafana.{}": r"grafana\.(created|updated|same|folder|source|dashboard)",
     "grafana.source_{}": r"grafana\.source_(events|alerts)",
     "command.bench.{}": r"command\.bench\.(bus|store|pipeline|overload|queue|console|correlation|behaviours|sigma|network|indicators|delivery|sharing|stix|taxii)",
@@ -25,22 +40,14 @@ _BUILT = {
     "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen|role|group|number|who|address|action|detail|user|token|view|expires|used|groups)",
     "show.user_{}": r"show\.user_(disabled|locked|must_change|second_factor)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
-    "command.rules.{}": r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields|added|changed|removed)",
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
-    "command.devices.{}": r"command\.devices\.(list|show|set|unset|import|scan)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
-    "command.queue.{}": r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
-    "command.notify.{}": r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",
     "delivery.head.{}": r"delivery\.head\.\w+",
-    "command.sharing.{}": r"command\.sharing\.(profiles|add|check|confirm|stop|preview|send|status|list|show|approve|withdraw|resend|incident|carried|receipts|inbox|keygen|simulator|warn|taxii|misp)",
-    "command.taxii.{}": r"command\.taxii\.(collections|clients|add|revoke|publish|look|poll|push)",
     "taxii.head.{}": r"taxii\.head\.\w+",
     "taxii.{}": r"taxii\.(full|crowded)",
     "stix.fault.{}": r"stix\.fault\.\w+",
-    "command.systems.{}": r"command\.systems\.(list|import|remove|shares)",
     "systems.head.{}": r"systems\.head\.\w+",
-    "command.report.{}": r"command\.report\.(list|make|get)",
     "incidents.part_{}": r"incidents\.part_(who|what|measures)",
     "incidents.field_{}": r"incidents\.field_\w+",
     "incidents.title_{}": r"incidents\.title_(first|initial|report|closing)",
@@ -62,9 +69,14 @@ _BUILT = {
     "delivery.field.{}": r"delivery\.field\.\w+",
     "show.level.{}": r"show\.level\.\w+",
     "queue.head.{}": r"queue\.head\.\w+",
-    "command.cases.{}": r"command\.cases\.(list|show|open|add|set|done|remove|get|mark|close|reopen|export)",
     "cases.changed.{}": r"cases\.changed\.\w+",
     "queue.status.{}": r"queue\.status\.\w+",
+    "sigma.{}": r"sigma\.(correlation\.)?\w+",
+    "sigma.issue.{}": r"sigma\.issue\.\w+",
+    "vectors.{}": r"vectors\.\w+",
+    "toml.{}": r"toml\.\w+",
+    "queue.tactic.{}": r"queue\.tactic\.[\w-]+",
+    "cases.status.{}": r"cases\.status\.(open|closed)",
     "cases.head.{}": r"cases\.head\.\w+",
     "cases.kind.{}": r"cases\.kind\.\w+",
     "cases.clock.{}": r"cases\.clock\.(notice|report)",
@@ -85,7 +97,6 @@ _BUILT = {
     "behaviours.{}_why": r"behaviours\.\w+_why",
     "behaviours.{}_response": r"behaviours\.\w+_response",
     "{}_why": r"(canaries|habits|clocks|detectors|queue|cases|delivery|audit|sharing)\.\w+_why",
-    "command.indicators.{}": r"command\.indicators\.[a-z-]+",
     "command.indicators.head.{}": r"command\.indicators\.head\.\w+",
     "indicators.{}": r"indicators\.\w+",
     "indicators.{}_response": r"indicators\.\w+_response",
@@ -99,6 +110,11 @@ _BUILT = {
 _TERMS = frozenset(
     (
         "check",
+        "condition",
+        "correlation",
+        "detection",
+        "null",
+        "selection",
         "Grafana",
         "grafana",
         "viewer",
@@ -238,7 +254,7 @@ def foreign_words(vietnamese: dict[str, str]) -> dict[str, list[str]]:
 
 def _prose(text: str) -> str:
     """Return a sentence without its values, commands, names of fields and examples."""
-    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
+    return re.sub(r"`[^`]*`|\{[^}]*\}|%(?:\(\w+\))?\w|\"[^\"]*\"|'[^']*'|\S*[._:/\\]\S+|--?\w+|[A-Z_]{2,}", " ", text)
 
 
 def _words(text: str) -> list[str]:

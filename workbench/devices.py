@@ -12,6 +12,7 @@ from detectors.behaviours import kind_of
 from detectors.devices.inventory import Inventory
 from detectors.devices.sightings import sightings
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.devices import changes
@@ -31,10 +32,7 @@ _MOST = 1_000_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.devices.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "devices", {name: add for name, (add, _) in _COMMANDS.items()})
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from detectors.indicators.formats import FORMATS, Defaults
 from detectors.indicators.indicator import KINDS, THREATS, TLPS, of_line
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import at_second
@@ -37,10 +38,7 @@ class _Site:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.indicators.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "indicators", {name: add for name, (add, _) in _COMMANDS.items()})
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -33,7 +33,7 @@ from detectors.sigma.ruleset import compiler_of
 from detectors.sigma.view import texts
 from pipeline import bus
 from pipeline.event import Event, decode, parse_time
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, said
 from pipeline.store import EVENTS, Reader
 from pipeline.store import query as q
 
@@ -149,7 +149,7 @@ def subject_of_text(loaded: Loaded, text: str) -> Subject:
         path.write_text(text, "utf-8")
         subjects, refused = subjects_of_file(loaded, path)
     if refused:
-        raise HaidangError("rulebook.draft_refused", reason="; ".join(each.reason for each in refused))
+        raise HaidangError("rulebook.draft_refused", reason="; ".join(said(each.reason) for each in refused))
     if not subjects:
         raise HaidangError("rulebook.draft_empty")
     return subjects[0]

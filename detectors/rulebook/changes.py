@@ -22,7 +22,7 @@ from detectors.rulebook.vectors import ReadLine
 from detectors.sigma import Correlation, Rule, RuleSet
 from detectors.sigma.documents import SUFFIXES, TESTS, rule_files
 from detectors.sigma.ruleset import Library
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, Sentence, said
 from pipeline.settings import Settings
 
 #: How long a change waits for the detectors to use it, in seconds.
@@ -55,9 +55,15 @@ class Preview:
             name: [{"id": rule.id, "title": rule.title, "level": rule.level} for rule in getattr(self, name)]
             for name in ("added", "changed", "removed")
         }
-        refused = [{"path": path, "rule": rule, "reason": reason} for path, rule, reason in self.refused]
-        left_out = [{"path": path, "reason": reason} for path, reason in self.left_out]
-        return {**shown, "refused": refused, "left_out": left_out, "tests": self.tests, "stops": self.stops}
+        refused = [{"path": path, "rule": rule, "reason": said(reason)} for path, rule, reason in self.refused]
+        left_out = [{"path": path, "reason": said(reason)} for path, reason in self.left_out]
+        return {
+            **shown,
+            "refused": refused,
+            "left_out": left_out,
+            "tests": self.tests,
+            "stops": list(map(said, self.stops)),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +424,7 @@ class Rulebook:
         book = self.revision.book.with_pack(OWN, pack.model_copy(update={"digest": digest}))
         preview = self._preview(book, {digest: files})
         if preview.stops:
-            raise HaidangError("rulebook.stopped", reasons="\n".join(preview.stops))
+            raise HaidangError("rulebook.stopped", reasons="\n".join(map(said, preview.stops)))
         return self._change(action, book, detail, {digest: files})
 
     def _change(
@@ -450,7 +456,9 @@ class Rulebook:
             without = book.model_copy(update={"exceptions": {}})
             plain = load_book(Revision(-1, without), folders, contents, place, self._library)
         tried, failed = vectors.failures(plain.rules, tests, self._read_line, self._until)
-        found = [f"{_file(each.path)}: {each.rule}: {each}" for each in failed]
+        found = [
+            Sentence("rulebook.vector_fails", file=_file(each.path), rule=each.rule, why=each.says()) for each in failed
+        ]
         return _compared(before, after, [*left_out], [*stops, *found], tried)
 
 
@@ -482,7 +490,7 @@ class Change:
             HaidangError: something stops it, and nobody insists; or the rulebook was changed meanwhile.
         """
         if self.preview.stops and not self.force:
-            raise HaidangError("rulebook.stopped", reasons="\n".join(self.preview.stops[:20]))
+            raise HaidangError("rulebook.stopped", reasons="\n".join(map(said, self.preview.stops[:20])))
         counts = {name: len(getattr(self.preview, name)) for name in ("added", "changed", "removed", "refused")}
         return self.rulebook._change(self.action, self.book, {**self.detail, **counts}, self.contents)
 
@@ -495,9 +503,9 @@ def _compared(before: Loaded, after: Loaded, left_out: list[tuple[str, str]], st
     ]
     removed = [rule for key, rule in old.items() if key not in new]
     lost = {title for _, title, _ in refused} & {rule.title for rule in removed}
-    stops = [*stops, *(f"the rule {title!r} loads now and would be refused" for title in sorted(lost))]
+    stops = [*stops, *(Sentence("rulebook.would_be_refused", rule=repr(title)) for title in sorted(lost))]
     if old and not new:
-        stops.append("no rule would be left")
+        stops.append(Sentence("rulebook.none_left"))
     return Preview(
         before,
         after,

@@ -22,7 +22,7 @@ from sigma.validators.base import SigmaRuleValidator, SigmaValidationIssue
 from detectors.rulebook import vectors
 from detectors.sigma import RuleSet
 from detectors.sigma.documents import TESTS
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, Sentence, catalogue, said
 
 _ASK_THE_INTERNET = frozenset(("attacktag", "d3_fendtag"))
 _TECHNIQUE = re.compile(r"attack\.(t\d{4}(\.\d{3})?|ta\d{4}|[gs]\d{4}|[a-z]+([-_][a-z]+)*)")
@@ -41,7 +41,7 @@ class Finding:
 
     def as_json(self) -> dict[str, str]:
         """Return it as it is printed."""
-        return {"severity": self.severity, "path": self.path, "rule": self.rule, "text": self.text}
+        return {"severity": self.severity, "path": self.path, "rule": self.rule, "text": said(self.text)}
 
 
 def check(
@@ -72,7 +72,7 @@ def _of_compiler(rules: RuleSet, taken: Mapping[str, str]) -> list[Finding]:
     found = [Finding(ERROR, refused.place, refused.rule, refused.reason) for refused in rules.refused]
     found += [Finding(WARNING, warned.path, warned.rule, warned.text) for warned in rules.warnings]
     found += [
-        Finding(ERROR, rule.path, rule.title, f"the identifier {rule.id} is already taken by {taken[rule.id]!r}")
+        Finding(ERROR, rule.path, rule.title, Sentence("sigma.identifier_taken", id=rule.id, by=repr(taken[rule.id])))
         for rule in rules.every
         if rule.id in taken
     ]
@@ -86,34 +86,34 @@ def _of_sigma(place: Path, rules: RuleSet) -> list[Finding]:
         collection = SigmaCollection.load_ruleset(list(titles), collect_errors=True)
         issues = [issue for rule in collection.rules for issue in validator.validate_rule(rule)]  # type: ignore[arg-type]
     except (SigmaError, NotImplementedError) as error:
-        return [Finding(WARNING, str(place), "", f"sigma check: {error}")]
+        return [Finding(WARNING, str(place), "", Sentence("sigma.check_failed", why=str(error)))]
     found: dict[Finding, None] = {}
     for issue in [*issues, *validator.finalize()]:
         for source in [rule.source for rule in issue.rules] or [None]:
             path = str(source.path) if isinstance(source, SigmaRuleLocation) else str(place)
-            found[Finding(WARNING, path, titles.get(path, ""), f"sigma check: {_words(issue)}")] = None
+            found[Finding(WARNING, path, titles.get(path, ""), _words(issue))] = None
     return list(found)
 
 
 def _of_ours(rules: RuleSet, files: Mapping[str, str], place: str, read_line: vectors.ReadLine | None) -> list[Finding]:
     empty = [path for path, text in files.items() if not path.endswith(TESTS) and _is_empty(text)]
-    found = [Finding(ERROR, path, "", "the file holds no rule") for path in empty]
+    found = [Finding(ERROR, path, "", Sentence("sigma.no_rule_in_file")) for path in empty]
     for rule in rules.every:
         if rule in rules.silent:
             continue
         wanted = {
             "description": rule.description,
-            "false positives": rule.falsepositives,
-            "ATT&CK technique (a tag such as attack.t1110)": any(re.match(r"attack\.t\d", tag) for tag in rule.tags),
-            "test vectors": vectors.vector_path(_relative(rule.path, place)) in files,
+            "falsepositives": rule.falsepositives,
+            "technique": any(re.match(r"attack\.t\d", tag) for tag in rule.tags),
+            "vectors": vectors.vector_path(_relative(rule.path, place)) in files,
         }
-        texts = [f"the rule has no {what}" for what, there in wanted.items() if not there]
+        texts = [Sentence(f"sigma.lacks_{what}") for what, there in wanted.items() if not there]
         of_attack = (tag for tag in rule.tags if tag.startswith("attack."))
-        texts += [f"{tag!r} is no ATT&CK tag" for tag in of_attack if not _TECHNIQUE.fullmatch(tag)]
+        texts += [Sentence("sigma.no_attack_tag", tag=repr(tag)) for tag in of_attack if not _TECHNIQUE.fullmatch(tag)]
         found += [Finding(WARNING, rule.path, rule.title, text) for text in texts]
     tests = vectors.tests_of(files, (path for path in files if not path.endswith(TESTS)))
     _, failed = vectors.failures(rules, {f"{place}/{path}": text for path, text in tests.items()}, read_line)
-    return found + [Finding(ERROR, vectors.vector_path(each.path), each.rule, str(each)) for each in failed]
+    return found + [Finding(ERROR, vectors.vector_path(each.path), each.rule, each.says()) for each in failed]
 
 
 def _is_empty(text: str) -> bool:
@@ -126,8 +126,12 @@ def _validators() -> frozenset[type[SigmaRuleValidator]]:
     return frozenset(each for name, each in known.items() if name not in _ASK_THE_INTERNET)
 
 
-def _words(issue: SigmaValidationIssue) -> str:
-    return f"{issue.description} ({type(issue).__name__.removesuffix('Issue')}, {issue.severity.name.lower()})"
+def _words(issue: SigmaValidationIssue) -> Sentence:
+    name, severity = type(issue).__name__.removesuffix("Issue"), issue.severity.name.lower()
+    key = f"sigma.issue.{name}"
+    # One that a newer pySigma brings has no words of ours yet.
+    what = Sentence(key) if key in catalogue("en") else issue.description
+    return Sentence("sigma.check", what=what, name=name, severity=severity)
 
 
 def _relative(path: str, place: str) -> str:

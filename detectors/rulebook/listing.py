@@ -39,7 +39,7 @@ def entry(loaded: Loaded, rule: Rule | Correlation, hits: Hits) -> dict[str, Any
     """Return what a list says of a rule."""
     alerts, observed = hits.get(rule.id, (0, 0))
     return {
-        "id": rule.id, **titles_of(rule), "level": rule.level,
+        "id": rule.id, **titles_of(rule), "file": Path(rule.path).name, "level": rule.level,
         "status": rule.status, "tags": list(rule.tags), "mode": loaded.modes.get(rule.id, ALERT),
         "silent": rule in loaded.rules.silent, "pack": loaded.of_pack.get(rule.id, ""),
         "pack_name": _pack_name(loaded, rule), "kind": "correlation" if isinstance(rule, Correlation) else "rule",

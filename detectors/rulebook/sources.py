@@ -19,7 +19,7 @@ from detectors.https import HttpsFault, get
 from detectors.reading import read_bounded
 from detectors.sigma.documents import MAX_FILE, SUFFIXES
 from pipeline.archives import NO_ARCHIVE
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, Sentence
 
 #: Files of one pack, and bytes of all of them.
 MAX_FILES, MAX_BYTES = 50_000, 200_000_000
@@ -159,9 +159,9 @@ def path_fault(name: str) -> str:
     """Return why a name cannot be the path of a file in a pack, or an empty text: packs are written to the disk."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or not name.isprintable():
-        return "its path leads out of the pack"
+        return Sentence("rulebook.left_out.leads_out")
     if len(name.encode()) > _MAX_PATH or any(len(part.encode()) > _MAX_NAME for part in path.parts):
-        return "its path is too long"
+        return Sentence("rulebook.left_out.long_path")
     return ""
 
 
@@ -188,17 +188,17 @@ def _found(source: str, given: Iterator[tuple[str, bytes | None]]) -> Found:
         if fault := path_fault(name):
             left_out.append((name, fault))
         elif data is None:
-            left_out.append((name, "it is a link"))
+            left_out.append((name, Sentence("rulebook.left_out.link")))
         elif len(data) > MAX_FILE:
-            left_out.append((name, f"it is larger than {MAX_FILE} bytes"))
+            left_out.append((name, Sentence("rulebook.left_out.large", most=MAX_FILE)))
         else:
             try:
                 texts[path] = data.decode("utf-8-sig")
             except UnicodeDecodeError as error:
-                left_out.append((name, f"it is not UTF-8: byte {error.start} is no text"))
+                left_out.append((name, Sentence("rulebook.left_out.no_text", byte=error.start)))
     for name in under_files(map(str, texts)):
         del texts[PurePosixPath(name)]
-        left_out.append((name, "its path lies under that of a file"))
+        left_out.append((name, Sentence("rulebook.left_out.under_file")))
     files = _rules_of(texts)
     if not any(name.endswith(SUFFIXES) for name in files):
         if left_out:

@@ -39,7 +39,7 @@ def tested(
     tests = {path: read_text(file) for path, file in beside.items() if file.is_file()}
     tried, failed = vectors.failures(rules, tests, read_line, until)
     found = [Finding(ERROR, each.place, each.rule, each.reason) for each in rules.refused]
-    found += [Finding(ERROR, vector_path(each.path), each.rule, str(each)) for each in failed]
+    found += [Finding(ERROR, vector_path(each.path), each.rule, each.says()) for each in failed]
     return Tested(found, tried, len(tests), len(failed), len(paths) - len(tests))
 
 

@@ -17,7 +17,7 @@ from detectors.correlations import Correlations, Limits
 from detectors.sigma import Correlation, Rule, RuleSet
 from detectors.sigma.documents import SUFFIXES, TESTS
 from pipeline.event import Event, event_id, from_micros, to_micros
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, Sentence
 
 START = to_micros("2026-11-24T05:00:00.000Z")
 _KEYS = frozenset(("at", "repeat", "every", "event", "received"))
@@ -31,7 +31,11 @@ ReadLine: TypeAlias = Callable[[str], Mapping[str, Any]]
 
 
 class NotAVector(ValueError):
-    """A file of vectors is not as it should be; the text says what."""
+    """A file of vectors is not as it should be; `why` says what."""
+
+    def __init__(self, key: str, /, **values: Any) -> None:
+        self.why = Sentence(f"vectors.{key}", **values)
+        super().__init__(self.why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,11 @@ class Failure:
     number: int
     reason: str
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.number}: {self.reason}" if self.number else self.reason
+    def says(self) -> str:
+        """Return which one it is, and what is wrong."""
+        if not self.number:
+            return self.reason
+        return Sentence("vectors.failed", kind=self.kind, number=self.number, why=self.reason)
 
 
 def events_of(entries: list[dict[str, Any]]) -> list[Event]:
@@ -57,11 +64,11 @@ def events_of(entries: list[dict[str, Any]]) -> list[Event]:
     events: list[Event] = []
     for place, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("event"), dict) or entry.keys() - _KEYS:
-            raise NotAVector(f"entry {place + 1} of a stream must have the keys {sorted(_KEYS)}, not {entry!r:.200}")
+            raise NotAVector("entry", number=place + 1, keys=str(sorted(_KEYS)), value=f"{entry!r:.200}")
         if not 1 <= entry.get("repeat", 1) <= _MAX_REPEAT:
-            raise NotAVector(f"'repeat' must be from 1 to {_MAX_REPEAT}")
+            raise NotAVector("repeat", most=_MAX_REPEAT)
         if len(events) + entry.get("repeat", 1) > _MAX_STREAM:
-            raise NotAVector(f"a stream has at most {_MAX_STREAM} events")
+            raise NotAVector("stream_too_long", most=_MAX_STREAM)
         for number in range(entry.get("repeat", 1)):
             time = START + round((entry.get("at", 0) + number * entry.get("every", 1)) * 1_000_000)
             event = {"@timestamp": from_micros(time), "event.id": event_id("vector", place, number)}
@@ -94,10 +101,10 @@ def failures(
                             raise HaidangError("rulebook.vectors_slow", tried=tried)
                         tried += 1
                         if _fires(rules, rule, vector) is not expected:
-                            reason = "it does not fire" if expected else "it fires"
+                            reason = Sentence("vectors.silent" if expected else "vectors.fires")
                             found.append(Failure(path, rule.title, kind, number, reason))
         except (NotAVector, TypeError, ValueError, KeyError) as error:
-            found.append(Failure(path, "", "", 0, str(error)))
+            found.append(Failure(path, "", "", 0, error.why if isinstance(error, NotAVector) else str(error)))
     return tried, found
 
 
@@ -123,12 +130,12 @@ def read_vectors(text: str, read_line: ReadLine | None = None) -> dict[str, list
     try:
         read = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise NotAVector(f"it is not valid YAML: {' '.join(str(error).split())}") from error
+        raise NotAVector("no_yaml", why=" ".join(str(error).split())) from error
     if not isinstance(read, dict) or read.keys() - {*_LINES, *_LINES.values()}:
-        raise NotAVector(f"expected the keys {', '.join([*_LINES, *_LINES.values()])}")
+        raise NotAVector("keys", keys=", ".join([*_LINES, *_LINES.values()]))
     for key, each in read.items():
         if not isinstance(each, list | None) or len(each or ()) > _MAX_VECTORS:
-            raise NotAVector(f"'{key}' must be a list of at most {_MAX_VECTORS}")
+            raise NotAVector("no_list", key=key, most=_MAX_VECTORS)
     found = {}
     for kind, lines in _LINES.items():
         decoded = [read_line(str(line)) for line in read.get(lines) or ()] if read_line else []
@@ -139,10 +146,10 @@ def read_vectors(text: str, read_line: ReadLine | None = None) -> dict[str, list
 def _fires(rules: RuleSet, rule: Rule | Correlation, vector: Any) -> bool:
     if isinstance(rule, Rule):
         if not isinstance(vector, dict):
-            raise NotAVector(f"an event must be a map, not {vector!r:.200}")
+            raise NotAVector("no_map", value=f"{vector!r:.200}")
         return rule.matches(vector)
     if not isinstance(vector, list):
-        raise NotAVector(f"a stream must be a list of entries, not {vector!r:.200}")
+        raise NotAVector("no_stream", value=f"{vector!r:.200}")
     engine = Correlations(rules.correlations, Limits(), early=True)
     alerts: list[Event] = []
     for event in events_of(vector):

@@ -19,9 +19,10 @@ from detectors.sigma.logsource import ATTRIBUTES, LogSources
 from detectors.sigma.matchers import FieldOf
 from detectors.sigma.nodes import Node, all_of
 from detectors.sigma.rule import Rule
+from pipeline.messages import Sentence
 
 DEFAULT_LEVEL = "medium"  # Sigma lets a rule leave its level out
-NO_IDENTIFIER = "the rule has no identifier; one was made from its title"
+NO_IDENTIFIER = Sentence("sigma.no_identifier")
 # fmt: off
 _STANDARD = frozenset((
     "title", "id", "name", "taxonomy", "related", "level", "status", "description", "references",
@@ -72,14 +73,12 @@ class Compiler:
                 raise RuleRefused(why)
         parsed = metadata(document)
         if "detection" not in document:
-            raise RuleRefused("the rule has no detection")
+            raise RuleRefused("no_detection")
         logsource = _logsource(parsed)
         route = self._sources.route(logsource)
         node, warnings = compile_detection(document["detection"], self.field_of(logsource))
         if not route.known:
-            warnings.append(
-                f"unknown log source {logsource}; the rule sees only events with an event.dataset of that name"
-            )
+            warnings.append(Sentence("sigma.unknown_logsource", logsource=str(logsource)))
         if parsed.id is None:
             warnings.append(NO_IDENTIFIER)
         rule = Rule(
@@ -95,17 +94,13 @@ class Compiler:
         parsed = metadata({**document, "level": None})
         content = document["filter"]
         if not isinstance(content, Mapping):
-            raise RuleRefused(f"the filter must be a map, not {content!r}")
+            raise RuleRefused("filter_no_map", value=repr(content))
         logsource = _logsource(parsed)
         detection = {key: value for key, value in content.items() if key != "rules"}
         _, warnings = compile_detection(detection, self.field_of(logsource))
         condition = str(detection["condition"])
         if "not" not in condition.lower().split():
-            warnings.append(
-                f"the filter's condition {condition!r} has no 'not': "
-                "only events that fit it can still alert; "
-                "to leave them out write 'not ...'"
-            )
+            warnings.append(Sentence("sigma.filter_without_not", condition=repr(condition)))
         return Filter(parsed.title, path, logsource, _filtered(content), detection), warnings
 
     def filtered(self, rule: Rule, filters: list[Filter]) -> Rule:
@@ -121,7 +116,7 @@ class Compiler:
 
 
 _NOT_HERE = {
-    "action": "'action' documents belong to Sigma 1; write each rule out",
+    "action": "action",
 }
 
 
@@ -148,9 +143,9 @@ def metadata(document: Mapping[str, Any]) -> SigmaRule:
     try:
         parsed = SigmaRule.from_dict({**document, "detection": _ANYTHING}, collect_errors=True)
     except (SigmaError, TypeError, ValueError, AttributeError) as error:
-        raise RuleRefused(f"the rule's attributes cannot be read: {error}") from error
+        raise RuleRefused("attributes_unreadable", why=str(error)) from error
     if parsed.errors:
-        raise RuleRefused("; ".join(str(error) for error in parsed.errors))
+        raise RuleRefused("attributes", why="; ".join(str(error) for error in parsed.errors))
     return parsed
 
 
@@ -165,7 +160,7 @@ def _filtered(content: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
     names = [rules] if isinstance(rules, str) else rules
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise RuleRefused(f"a filter needs 'rules': 'any', or identifiers or names of rules, not {rules!r}")
+        raise RuleRefused("filter_needs_rules", value=repr(rules))
     return tuple(_canonical(name) for name in names)
 
 

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from detectors.sigma.errors import RuleRefused
+from pipeline.messages import Sentence
 
 MAX_CONDITION = 10_000  # characters
 MAX_NESTING = 50  # parentheses and `not` within each other
@@ -49,13 +50,13 @@ def parse_condition(text: str, selections: list[str]) -> Condition:
     error.
     """
     if not isinstance(text, str) or not text.strip():
-        raise RuleRefused(f"the condition must be a text that is not empty, not {text!r}")
+        raise RuleRefused("no_text_of_condition", value=repr(text))
     if len(text) > MAX_CONDITION:
-        raise RuleRefused(f"the condition has {len(text)} characters, at most {MAX_CONDITION}")
+        raise RuleRefused("condition_too_long", length=len(text), most=MAX_CONDITION)
     parser = _Parser(text, selections)
     tree = parser.either(0)
     if parser.tokens:
-        raise parser.refusal("'and', 'or' or the end")
+        raise parser.refusal("an_operator")
     return tree
 
 
@@ -74,14 +75,12 @@ class _Parser:
         self.selections = selections
         self.tokens: list[str] = _TOKEN.findall(text)[::-1]
         if "|" in self.tokens:
-            raise RuleRefused(
-                f"condition {text!r} has an aggregation behind '|', a part of Sigma 1; "
-                "since Sigma 2 a correlation rule says that"
-            )
+            raise RuleRefused("aggregation", text=repr(text))
 
     def refusal(self, expected: str) -> RuleRefused:
-        at = f"{self.tokens[-1]!r}" if self.tokens else "the end"
-        return RuleRefused(f"condition {self.text!r}: at {at}, expected {expected}")
+        at = repr(self.tokens[-1]) if self.tokens else Sentence("sigma.the_end")
+        wanted = Sentence(f"sigma.expects_{expected}")
+        return RuleRefused("condition", text=repr(self.text), at=at, expected=wanted)
 
     def takes(self, word: str) -> bool:
         if self.tokens and self.tokens[-1].lower() == word:
@@ -103,18 +102,18 @@ class _Parser:
 
     def term(self, depth: int) -> Condition:
         if depth > MAX_NESTING:
-            raise RuleRefused(f"the condition is nested more than {MAX_NESTING} levels deep")
+            raise RuleRefused("condition_too_deep", most=MAX_NESTING)
         if self.takes("not"):
             return Inverse(self.term(depth + 1))
         if self.takes("("):
             inner = self.either(depth + 1)
             if not self.takes(")"):
-                raise self.refusal("')'")
+                raise self.refusal("a_bracket")
             return inner
         return self.selection()
 
     def selection(self) -> Condition:
-        expected = "a selection, 'not', '1 of', 'all of' or '('"
+        expected = "a_selection"
         if not self.tokens or self.tokens[-1].lower() in _WORDS:
             raise self.refusal(expected)
         if len(self.tokens) > 1 and self.tokens[-2].lower() == "of":
@@ -123,30 +122,26 @@ class _Parser:
         if not _NAME.fullmatch(name) or "*" in name:
             raise self.refusal(expected)
         if name not in self.selections:
-            raise RuleRefused(
-                f"condition {self.text!r} names the selection {name!r}, "
-                f"which the rule does not have; it has {', '.join(self.selections)}"
-            )
+            there = ", ".join(self.selections)
+            raise RuleRefused("unknown_selection", text=repr(self.text), name=repr(name), there=there)
         self.tokens.pop()
         return Name(name)
 
     def selector(self) -> Condition:
         quantity = self.tokens[-1].lower()
         if quantity not in ("1", "any", "all"):
-            raise self.refusal("'1 of', 'any of' or 'all of'")
+            raise self.refusal("a_quantity")
         del self.tokens[-2:]
         if not self.tokens or not _NAME.fullmatch(self.tokens[-1]):
-            raise self.refusal("'them' or a pattern of selection names")
+            raise self.refusal("a_pattern")
         pattern = self.tokens.pop()
         wanted = "*" if pattern == "them" and "them" not in self.selections else pattern
         names = [
             name for name in self.selections if fnmatchcase(name, wanted) and (wanted[:1] == "_" or name[:1] != "_")
         ]
         if not names:
-            raise RuleRefused(
-                f"condition {self.text!r}: {quantity!r} of {pattern!r} fits no selection; "
-                f"the rule has {', '.join(self.selections)}"
-            )
+            named = {"quantity": repr(quantity), "pattern": repr(pattern), "there": ", ".join(self.selections)}
+            raise RuleRefused("fits_no_selection", text=repr(self.text), **named)
         if len(names) == 1:
             return Name(names[0])
         return Joined(quantity == "all", tuple(map(Name, names)))

@@ -18,6 +18,7 @@ from detectors.sigma.compiler import NO_IDENTIFIER, Compiler, about, metadata
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.rule import About, Rule
 from detectors.sigma.view import Event, Field, View, fold
+from pipeline.messages import Sentence
 
 EVENT_COUNT, VALUE_COUNT = "event_count", "value_count"
 TEMPORAL, TEMPORAL_ORDERED = "temporal", "temporal_ordered"
@@ -147,21 +148,21 @@ class Draft:
 def draft(document: Mapping[str, Any], path: str, line: int) -> tuple[Draft, list[str]]:
     """Read a document with a `correlation`. Raises `RuleRefused`."""
     if "detection" in document:
-        raise RuleRefused("a rule has a detection or a correlation, not both; write two documents")
+        raise RuleRefused("correlation.with_detection")
     parsed = metadata({**document, "logsource": {"product": "any"}})
     content = document["correlation"]
     if not isinstance(content, Mapping):
-        raise RuleRefused(f"the correlation must be a map, not {content!r:.100}")
+        raise RuleRefused("correlation.no_map", value=f"{content!r:.100}")
     if unknown := sorted(map(str, content.keys() - _KEYS)):
-        raise RuleRefused(f"correlation: unknown key {unknown[0]!r}; known are {', '.join(sorted(_KEYS))}")
+        raise RuleRefused("correlation.unknown_key", key=repr(unknown[0]), known=", ".join(sorted(_KEYS)))
     kind = content.get("type")
     if kind not in TYPES:
-        raise RuleRefused(f"correlation: unknown type {kind!r}; expected one of {', '.join(TYPES)}")
+        raise RuleRefused("correlation.unknown_type", type=repr(kind), known=", ".join(TYPES))
     rules = _names(content, "rules")
     if not rules:
-        raise RuleRefused("correlation: 'rules' names no rule; expected identifiers or names of rules")
+        raise RuleRefused("correlation.no_rules")
     if len(set(rules)) < len(rules):
-        raise RuleRefused("correlation: 'rules' names a rule twice")
+        raise RuleRefused("correlation.rule_twice")
     condition, fields = _condition(kind, content.get("condition"), len(rules))
     made = Draft(
         about=about(parsed, document, path),
@@ -181,7 +182,7 @@ def draft(document: Mapping[str, Any], path: str, line: int) -> tuple[Draft, lis
 def _generate(document: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
     given = [place["generate"] for place in (document, content) if "generate" in place]
     if any(not isinstance(value, bool) for value in given) or len(set(given)) > 1:
-        raise RuleRefused(f"correlation: 'generate' must be true or false, once, not {given[0]!r}")
+        raise RuleRefused("correlation.generate", value=repr(given[0]))
     return bool(given and given[0])
 
 
@@ -190,9 +191,9 @@ def _names(content: Mapping[str, Any], key: str) -> tuple[str, ...]:
     names = [given] if isinstance(given, str) else given
     limit = _MAX_RULES if key == "rules" else _MAX_GROUP_FIELDS
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise RuleRefused(f"correlation: {key!r} must be a name or a list of names, not {given!r:.100}")
+        raise RuleRefused("correlation.no_names", key=repr(key), value=f"{given!r:.100}")
     if len(names) > limit:
-        raise RuleRefused(f"correlation: {key!r} has {len(names)} names, at most {limit}")
+        raise RuleRefused("correlation.too_many_names", key=repr(key), count=len(names), most=limit)
     return tuple(_canonical(name) if key == "rules" else name for name in names)
 
 
@@ -206,13 +207,9 @@ def _canonical(name: str) -> str:
 def _timespan(content: Mapping[str, Any]) -> str:
     given = content.get("timespan")
     if given is None:
-        raise RuleRefused(
-            "correlation: 'timespan' is missing; expected a number and s, m, h, d, w, M or y, such as 10m"
-        )
+        raise RuleRefused("correlation.no_timespan")
     if not isinstance(given, str) or not (found := _TIMESPAN.fullmatch(given)) or not int(found[1]):
-        raise RuleRefused(
-            f"correlation: the timespan {given!r:.50} is not a number above 0 and s, m, h, d, w, M or y, such as 10m"
-        )
+        raise RuleRefused("correlation.timespan", value=f"{given!r:.50}")
     return given
 
 
@@ -223,17 +220,15 @@ def span_of(timespan: str) -> int:
 
 def _aliases(given: Any, rules: Sequence[str]) -> dict[str, dict[str, str]]:
     if not isinstance(given, Mapping):
-        raise RuleRefused(f"correlation: 'aliases' must be a map of maps, not {given!r:.100}")
+        raise RuleRefused("correlation.aliases", value=f"{given!r:.100}")
     aliases: dict[str, dict[str, str]] = {}
     for alias, mapping in given.items():
         if not isinstance(mapping, Mapping) or not all(isinstance(name, str) and name for name in mapping.values()):
-            raise RuleRefused(f"correlation: alias {alias!r} must be a map from rules to fields, not {mapping!r:.100}")
+            raise RuleRefused("correlation.alias", alias=repr(alias), value=f"{mapping!r:.100}")
         aliases[str(alias)] = {_canonical(str(rule)): name for rule, name in mapping.items()}
         for rule in aliases[str(alias)]:
             if rule not in rules:
-                raise RuleRefused(
-                    f"correlation: alias {alias!r} names the rule {rule!r}, which is not among its 'rules'"
-                )
+                raise RuleRefused("correlation.alias_of_other", alias=repr(alias), rule=repr(rule))
     return aliases
 
 
@@ -241,14 +236,14 @@ def _condition(kind: str, given: Any, rules: int) -> tuple[Condition, tuple[str,
     if given is None:
         if kind in OF_RULES:
             return Condition((("gte", rules),)), ()
-        raise RuleRefused(f"correlation: a {kind} needs a condition, such as 'gte: 10'")
+        raise RuleRefused("correlation.needs_condition", type=kind)
     if not isinstance(given, Mapping):
-        raise RuleRefused(f"correlation: the condition must be a map such as 'gte: 10', not {given!r:.100}")
+        raise RuleRefused("correlation.condition_no_map", value=f"{given!r:.100}")
     if unknown := sorted(map(str, given.keys() - {*_OPERATORS, "field", "percentile"})):
-        raise RuleRefused(f"correlation: the condition has the unknown key {unknown[0]!r}; {_EXPECTED}")
+        raise RuleRefused("correlation.condition_unknown_key", key=repr(unknown[0]), known=", ".join(_OPERATORS))
     bounds = tuple((name, _number(kind, name, given[name])) for name in _OPERATORS if name in given)
     if not bounds:
-        raise RuleRefused(f"correlation: the condition compares with nothing; {_EXPECTED}")
+        raise RuleRefused("correlation.condition_compares_nothing", known=", ".join(_OPERATORS))
     fields = _fields(kind, given)
     condition = Condition(bounds, _percentile(kind, given))
     _refuse_impossible(kind, condition, rules)
@@ -257,15 +252,12 @@ def _condition(kind: str, given: Any, rules: int) -> tuple[Condition, tuple[str,
     return condition, fields
 
 
-_EXPECTED = f"expected one of {', '.join(_OPERATORS)}, or two for a range"
-
-
 def _number(kind: str, name: str, given: Any) -> Number:
     found = None if isinstance(given, bool) or not isinstance(given, (int, float, str)) else number(str(given))
     if found is None:
-        raise RuleRefused(f"correlation: the condition's {name!r} must be a number, not {given!r:.50}")
+        raise RuleRefused("correlation.no_number", name=repr(name), value=f"{given!r:.50}")
     if kind in GROWING and (not isinstance(found, int) or found < 0):
-        raise RuleRefused(f"correlation: a {kind} counts, so {name!r} must be a whole number from 0, not {given!r}")
+        raise RuleRefused("correlation.counts", type=kind, name=repr(name), value=repr(given))
     return found
 
 
@@ -280,14 +272,14 @@ def number(text: str) -> Number | None:
 def _fields(kind: str, given: Mapping[str, Any]) -> tuple[str, ...]:
     if kind not in OF_VALUES:
         if "field" in given:
-            raise RuleRefused(f"correlation: a {kind} measures no 'field'")
+            raise RuleRefused("correlation.measures_no_field", type=kind)
         return ()
     named = given.get("field")
     fields = named if isinstance(named, list) else [named]
     if not fields or not all(isinstance(name, str) and name for name in fields):
-        raise RuleRefused(f"correlation: a {kind} needs a 'field' in its condition, not {named!r:.50}")
+        raise RuleRefused("correlation.needs_field", type=kind, value=f"{named!r:.50}")
     if len(fields) > 1 and kind != VALUE_COUNT:
-        raise RuleRefused(f"correlation: a {kind} measures one 'field', not {len(fields)}")
+        raise RuleRefused("correlation.one_field", type=kind, count=len(fields))
     return tuple(fields)
 
 
@@ -296,9 +288,7 @@ def _percentile(kind: str, given: Mapping[str, Any]) -> Fraction | None:
         return None
     found = number(str(given["percentile"]))
     if kind != VALUE_PERCENTILE or found is None or not 0 < found <= 100:
-        raise RuleRefused(
-            f"correlation: 'percentile' is a number above 0 to 100 of a value_percentile, not {given['percentile']!r}"
-        )
+        raise RuleRefused("correlation.percentile", value=repr(given["percentile"]))
     return Fraction(found)
 
 
@@ -322,8 +312,9 @@ def _refuse_impossible(kind: str, condition: Condition, rules: int) -> None:
     else:
         tried += [Fraction(one + other, 2) for one in bounds for other in bounds]
     if not any(map(condition.holds, tried)):
-        why = f"; it has only {rules} rules" if kind in OF_RULES else ""
-        raise RuleRefused(f"correlation: nothing satisfies the condition '{condition}'{why}")
+        if kind in OF_RULES:
+            raise RuleRefused("correlation.impossible_of_rules", condition=str(condition), count=rules)
+        raise RuleRefused("correlation.impossible", condition=str(condition))
 
 
 class Linker:
@@ -344,7 +335,7 @@ class Linker:
         """The correlation of this identifier. Raises `RuleRefused`."""
         if identifier in above:
             titles = [self._drafts[each].about["title"] for each in (*above[above.index(identifier) :], identifier)]
-            raise RuleRefused(f"correlation: it refers to itself: {' > '.join(titles)}")
+            raise RuleRefused("correlation.itself", titles=" > ".join(titles))
         if identifier not in self._done:
             try:
                 self._done[identifier] = self._linked(self._drafts[identifier], (*above, identifier))
@@ -362,7 +353,7 @@ class Linker:
         named = self._names.get(reference, [])
         found = [identifier for path, identifier in named if path == made.path] or [each for _, each in named]
         if len(found) > 1:
-            raise RuleRefused(f"correlation: {len(found)} rules have the name {reference!r}; use the identifier")
+            raise RuleRefused("correlation.several", count=len(found), name=repr(reference))
         return found[0] if found else None
 
     def _linked(self, made: Draft, above: tuple[str, ...]) -> Correlation:
@@ -389,9 +380,7 @@ class Linker:
     def _part(self, made: Draft, reference: str, above: tuple[str, ...]) -> Part:
         identifier = self.identifier(made, reference)
         if identifier is None:
-            raise RuleRefused(
-                f"correlation: there is no rule with the identifier or name {reference!r}, or it is refused"
-            )
+            raise RuleRefused("correlation.no_rule", name=repr(reference))
         rule: Rule | Correlation
         if identifier in self._rules:
             rule = self._rules[identifier]
@@ -401,7 +390,7 @@ class Linker:
             except RuleRefused as refusal:
                 if identifier in above:
                     raise
-                raise RuleRefused(f"correlation: the rule {reference!r} is refused itself: {refusal}") from refusal
+                raise RuleRefused("correlation.refused_itself", name=repr(reference), why=refusal.why) from refusal
 
         def fields(name: str) -> Fields:
             meant = made.aliases.get(name, {}).get(reference, name)
@@ -415,10 +404,10 @@ class Linker:
     def _warnings(made: Draft) -> Iterator[str]:
         for alias, mapping in made.aliases.items():
             if alias not in (*made.group_by, *made.fields):
-                yield f"correlation: the alias {alias!r} is used neither in 'group-by' nor in the condition"
+                yield Sentence("sigma.correlation.alias_unused", alias=repr(alias))
             for rule in made.rules:
                 if rule not in mapping:
-                    yield f"correlation: the alias {alias!r} says nothing of {rule!r}, whose field {alias!r} is read"
+                    yield Sentence("sigma.correlation.alias_silent", alias=repr(alias), rule=repr(rule))
 
 
 def base_rules(rules: Iterable[Rule | Correlation]) -> list[Rule]:

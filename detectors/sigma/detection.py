@@ -17,6 +17,7 @@ from detectors.sigma.errors import RuleRefused
 from detectors.sigma.matchers import FieldOf, any_value
 from detectors.sigma.nodes import Node, all_of, any_of, negated
 from detectors.sigma.values import typed
+from pipeline.messages import Sentence
 
 MAX_DEPTH = 10  # lists and maps within each other in one selection
 _LIST_MODIFIERS = ("all", "neq")
@@ -29,22 +30,22 @@ def compile_detection(detection: Any, field_of: FieldOf, reserved: tuple[str, ..
     Raises `RuleRefused` for anything that cannot be evaluated as written.
     """
     if not isinstance(detection, Mapping):
-        raise RuleRefused(f"the detection must be a map of selections, not {detection!r}")
+        raise RuleRefused("no_map_of_selections", value=repr(detection))
     if "timeframe" in detection:
-        raise RuleRefused("'timeframe' belongs to the aggregations of Sigma 1; a correlation rule says that now")
+        raise RuleRefused("timeframe")
     parts = {str(k): v for k, v in detection.items() if k not in ("condition", *reserved)}
     if not parts:
-        raise RuleRefused("the detection has no selection")
+        raise RuleRefused("no_selection")
     if "condition" not in detection:
-        raise RuleRefused("the detection has no condition")
+        raise RuleRefused("no_condition")
     wanted = detection["condition"]
     conditions = wanted if isinstance(wanted, list) else [wanted]
     trees = [parse_condition(condition, list(parts)) for condition in conditions]
     if not trees:
-        raise RuleRefused("the list of conditions is empty")
+        raise RuleRefused("no_conditions")
     nodes = {name: _selection(name, part, field_of, MAX_DEPTH) for name, part in parts.items()}
     unused = set(parts).difference(*map(used_names, trees))
-    warnings = [f"the condition does not use the selection {name!r}" for name in sorted(unused)]
+    warnings: list[str] = [Sentence("sigma.unused_selection", name=repr(name)) for name in sorted(unused)]
     return any_of([_tree(tree, nodes) for tree in trees]), warnings
 
 
@@ -58,14 +59,14 @@ def _tree(tree: Condition, nodes: Mapping[str, Node]) -> Node:
 
 def _selection(name: str, part: Any, field_of: FieldOf, depth: int) -> Node:
     if not depth:
-        raise RuleRefused(f"selection {name!r} is nested more than {MAX_DEPTH} levels deep")
+        raise RuleRefused("selection_too_deep", name=repr(name), most=MAX_DEPTH)
     if isinstance(part, Mapping):
         if not part:
-            raise RuleRefused(f"selection {name!r} is an empty map")
+            raise RuleRefused("empty_map", name=repr(name))
         return all_of([_item(name, str(key), value, field_of) for key, value in part.items()])
     if isinstance(part, list):
         if not part:
-            raise RuleRefused(f"selection {name!r} is an empty list")
+            raise RuleRefused("empty_list", name=repr(name))
         if all(isinstance(element, _SCALARS) for element in part):
             return _item(name, "", part, field_of)
         return any_of([_selection(name, element, field_of, depth - 1) for element in part])
@@ -75,15 +76,15 @@ def _selection(name: str, part: Any, field_of: FieldOf, depth: int) -> Node:
 def _item(selection: str, key: str, value: Any, field_of: FieldOf) -> Node:
     """One line of a map, `field|modifiers: value or values`."""
     field, *modifiers = key.split("|")
-    where = f"selection {selection!r}, {key or 'keyword'!r}"
+    where = Sentence("sigma.in_selection", name=repr(selection), key=repr(key or "keyword"))
     raws = value if isinstance(value, list) else [value]
     if not raws:
-        raise RuleRefused(f"{where}: the list of values is empty")
+        raise RuleRefused("no_values", where=where)
     for raw in raws:
         if not isinstance(raw, _SCALARS):
-            raise RuleRefused(f"{where}: expected a plain value or a list of them, not {raw!r}")
+            raise RuleRefused("no_plain_value", where=where, value=repr(raw))
         if raw is None and not field:
-            raise RuleRefused(f"{where}: null needs a field")
+            raise RuleRefused("null_needs_field", where=where)
     chain = [modifier for modifier in modifiers if modifier not in _LIST_MODIFIERS]
     try:
         alternatives = [typed(raw, chain) for raw in raws]
@@ -93,5 +94,5 @@ def _item(selection: str, key: str, value: Any, field_of: FieldOf) -> Node:
             every = [value for values in alternatives for value in values]
             node = any_value(selection, field, every, field_of)
     except RuleRefused as refusal:
-        raise RuleRefused(f"{where}: {refusal}") from refusal
+        raise RuleRefused("at", where=where, why=refusal.why) from refusal
     return negated(node) if "neq" in modifiers else node

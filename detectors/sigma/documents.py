@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.messages import Sentence
+
 MAX_FILE = 1_048_576  # bytes; SigmaHQ's largest rule has about 30 KB
 MAX_NESTING = 100  # levels; PyYAML's C loader would exhaust the stack, and the process with it
 MAX_NODES = 100_000  # YAML nodes of a file with every alias written out
@@ -99,18 +101,18 @@ def read_documents(path: Path) -> Iterator[Document]:
     try:
         size = path.stat().st_size
         if size > MAX_FILE:
-            yield Document(str(path), error=f"the file has {size} bytes, at most {MAX_FILE} are read")
+            yield Document(str(path), error=Sentence("sigma.file_too_large", size=size, most=MAX_FILE))
             return
         text = path.read_text(encoding="utf-8-sig")
         _refuse_deep_nesting(text)
         documents = list(_documents(str(path), text))
     except OSError as error:
-        yield Document(str(path), error=f"the file cannot be read: {error.strerror}")
+        yield Document(str(path), error=Sentence("sigma.file_unreadable", why=str(error.strerror)))
     except UnicodeDecodeError as error:
-        yield Document(str(path), error=f"the file is not UTF-8: byte {error.start} is no text")
+        yield Document(str(path), error=Sentence("sigma.file_no_text", byte=error.start))
     except (yaml.YAMLError, ValueError) as error:
         why = " ".join(str(error).split())
-        yield Document(str(path), error=f"the file is not valid YAML: {why}")
+        yield Document(str(path), error=Sentence("sigma.file_no_yaml", why=why))
     else:
         yield from documents
 

@@ -88,7 +88,7 @@ def _inside(value: Value) -> Value:
         return Pattern((Wild.MANY, *value.parts, Wild.MANY), value.cased, value.octets)
     if isinstance(value, Regex):
         return value
-    raise RuleRefused(f"a keyword must be text or a regular expression, not {value}")
+    raise RuleRefused("no_keyword", value=str(value))
 
 
 def _spelled(patterns: Sequence[Pattern], *, folding: bool) -> list[tuple[str | Wild, ...]]:

@@ -34,19 +34,16 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
     Raises `RuleRefused` for one that is invalid, too long, or exponential and not linear either.
     """
     if len(pattern) > MAX_EXPRESSION:
-        raise RuleRefused(f"regular expression of {len(pattern)} characters; at most {MAX_EXPRESSION} are allowed")
+        raise RuleRefused("expression_too_long", length=len(pattern), most=MAX_EXPRESSION)
     try:
         search = re.compile(pattern, flags).search
     except (re.error, OverflowError, RecursionError) as error:
-        raise RuleRefused(f"regular expression {pattern!r} is invalid: {error}") from error
+        raise RuleRefused("expression_invalid", pattern=repr(pattern), why=str(error)) from error
     if repeated := _REPEATED_SIGN.fullmatch(pattern):
         return _has_repeated(repeated[1][-1], pattern.count(repeated[1]), bool(flags & re.DOTALL))
     ambiguous = ambiguous_repeat(pattern, flags)
     if ambiguous and linear_searcher(pattern, flags) is None:
-        raise RuleRefused(
-            f"regular expression {pattern!r} can take exponential time: a repeated part of it "
-            "matches the same text in more than one way"
-        )
+        raise RuleRefused("expression_exponential", pattern=repr(pattern))
     tree = parser.parse(pattern, flags)
     repeats = _unbounded(tree)
     short = 0 if ambiguous else MAX_TEXT if not repeats else _length(repeats)

@@ -20,6 +20,7 @@ from detectors.sigma.logsource import LogSources, Origin, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Refused, Rule
 from detectors.sigma.view import Event, View
+from pipeline.messages import Sentence
 
 MAX_ORIGINS = 8_192  # origins whose rules are remembered; a foreign sender may invent any number
 
@@ -78,7 +79,7 @@ class RuleSet:
             shelf.start(loading.compiler)
             for directory in directories:
                 if not directory.exists():
-                    loading.refuse(str(directory), "", "the rule directory does not exist")
+                    loading.refuse(str(directory), "", Sentence("sigma.no_folder"))
                 for path in rule_files(directory):
                     for made in shelf.made(path):
                         loading.add(made)
@@ -193,7 +194,7 @@ def _made(document: Document, compiler: Compiler) -> Made:
     if document.error:
         return Made(path, refused=Refused(path, "", document.error))
     if not isinstance(content, dict):
-        reason = f"expected a map of a rule's attributes, not {content!r:.100}"
+        reason = Sentence("sigma.no_map_of_attributes", value=f"{content!r:.100}")
         return Made(path, refused=Refused(path, "", reason, line))
     name = str(content.get("title") or content.get("id") or "")
     rule = made_filter = made_draft = None
@@ -205,7 +206,7 @@ def _made(document: Document, compiler: Compiler) -> Made:
         else:
             rule, warnings = compiler.rule(content, path)
     except RuleRefused as refusal:
-        return Made(path, refused=Refused(path, name, str(refusal), line))
+        return Made(path, refused=Refused(path, name, refusal.why, line))
     told = tuple(Warned(path, name, text) for text in warnings)
     return Made(path, line, name, rule, made_filter, made_draft, warnings=told)
 
@@ -245,14 +246,14 @@ class _Loading:
                 self._claim(made.rule.id)
                 self.rules[made.rule.id] = made.rule
         except RuleRefused as refusal:
-            return self.refuse(made.path, made.name, str(refusal), made.line)
+            return self.refuse(made.path, made.name, refusal.why, made.line)
         self.warnings += made.warnings
         return None
 
     def _claim(self, identifier: str) -> None:
         first = self.rules.get(identifier) or self.drafts.get(identifier)
         if first is not None:
-            raise RuleRefused(f"the identifier {identifier} is already taken by {first.path}")
+            raise RuleRefused("identifier_taken", id=identifier, by=first.path)
 
     def filtered_rules(self) -> list[Rule]:
         idle = list(self.filters)
@@ -261,7 +262,7 @@ class _Loading:
             fitting = [each for each in self.filters if each.fits(rule)]
             idle = [each for each in idle if each not in fitting]
             rules.append(self.compiler.filtered(rule, fitting))
-        self.warnings += [Warned(f.path, f.title, "the filter fits no rule") for f in idle]
+        self.warnings += [Warned(f.path, f.title, Sentence("sigma.filter_fits_none")) for f in idle]
         return rules
 
     def linked(self, rules: list[Rule]) -> tuple[list[Correlation], set[Rule | Correlation]]:
@@ -274,7 +275,7 @@ class _Loading:
             try:
                 found = linker.link(identifier)
             except RuleRefused as refusal:
-                self.refuse(made.path, title, str(refusal), made.line)
+                self.refuse(made.path, title, refusal.why, made.line)
                 meant |= _parts_beside(linker, made, self.rules)
                 continue
             correlations.append(found)

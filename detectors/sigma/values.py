@@ -20,6 +20,7 @@ from typing import TypeAlias
 from sigma.types import SigmaString, SpecialChars
 
 from detectors.sigma.errors import RuleRefused
+from pipeline.messages import Sentence
 
 
 class Wild(Enum):
@@ -107,12 +108,11 @@ def typed(raw: Raw, modifiers: list[str]) -> list[Value]:
         for name in modifiers[1:] if first in _FIRST else modifiers:
             modifier = _MODIFIERS.get(name)
             if modifier is None:
-                raise RuleRefused(_why_not(name, modifiers))
+                raise _why_not(name, modifiers)
             values = [result for value in values for result in modifier(value)]
     except (TypeError, UnicodeError) as mismatch:
-        raise RuleRefused(
-            f"value {raw!r} does not go with the modifiers {'|'.join(modifiers)}: {mismatch}"
-        ) from mismatch
+        why = mismatch.args[0] if isinstance(mismatch, TypeError) and mismatch.args else str(mismatch)
+        raise RuleRefused("no_fit", value=repr(raw), modifiers="|".join(modifiers), why=why) from mismatch
     return values
 
 
@@ -147,7 +147,7 @@ def _plain(raw: Raw) -> Value:
 
 def _regex(raw: Raw) -> Value:
     if raw is None or isinstance(raw, bool):
-        raise RuleRefused(f"modifier 're' expects a regular expression as text, not {raw!r}")
+        raise RuleRefused("no_expression", value=repr(raw))
     return Regex(str(raw))
 
 
@@ -155,24 +155,24 @@ def _cidr(raw: Raw) -> Value:
     try:
         return Network(ip_network(str(raw)))
     except ValueError as error:
-        raise RuleRefused(f"modifier 'cidr' expects a network such as 10.0.0.0/8: {error}") from error
+        raise RuleRefused("no_network", why=str(error)) from error
 
 
 def _exists(raw: Raw) -> Value:
     if not isinstance(raw, bool):
-        raise RuleRefused(f"modifier 'exists' expects true or false, not {raw!r}")
+        raise RuleRefused("no_truth", value=repr(raw))
     return Exists(raw)
 
 
 def _reference(raw: Raw) -> Value:
     if not isinstance(raw, str) or not raw or any(isinstance(p, Wild) for p in parse(raw)):
-        raise RuleRefused(f"modifier 'fieldref' expects the name of a field, not {raw!r}")
+        raise RuleRefused("no_field", value=repr(raw))
     return Reference("".join(str(part) for part in parse(raw)))
 
 
 def _number(raw: Raw) -> int | float:
     if isinstance(raw, bool) or not isinstance(raw, (int, float)):
-        raise RuleRefused(f"expected a number, not {raw!r}")
+        raise RuleRefused("no_number", value=repr(raw))
     return raw
 
 
@@ -186,7 +186,7 @@ def _time_part(part: str, raw: Raw) -> Value:
 
 def _then_compare(operator: str, value: Value) -> list[Value]:
     if not isinstance(value, Comparison) or not value.part:
-        raise TypeError("a comparison follows a number or a part of a time stamp")
+        raise TypeError(Sentence("sigma.comparison_follows"))
     return [replace(value, operator=operator)]
 
 
@@ -213,7 +213,7 @@ def _cased(value: Value) -> list[Value]:
 
 def _flag(flag: re.RegexFlag, value: Value) -> list[Value]:
     if not isinstance(value, Regex):
-        raise TypeError("a flag (i, m, s) follows 're'")
+        raise TypeError(Sentence("sigma.flag_follows"))
     return [replace(value, flags=value.flags | flag)]
 
 
@@ -246,7 +246,7 @@ def _base64_offset(value: Value) -> list[Value]:
     results: list[Value] = []
     for data in _octets(value, "base64offset"):
         if len(data) < MIN_OFFSET_BYTES:
-            raise RuleRefused(f"modifier 'base64offset' expects at least {MIN_OFFSET_BYTES} bytes, not {data!r}")
+            raise RuleRefused("too_few_bytes", least=MIN_OFFSET_BYTES, value=repr(data))
         for offset in range(3):
             encoded = b64encode(b" " * offset + data).decode()
             start = (0, 2, 3)[offset]
@@ -259,10 +259,10 @@ def _octets(value: Value, modifier: str) -> list[bytes]:
     """The bytes of a pattern without wildcards, one for each way to write its dashes."""
     pattern = _pattern(value, modifier)
     if Wild.MANY in pattern.parts or Wild.ONE in pattern.parts:
-        raise RuleRefused(f"modifier {modifier!r} expects text without wildcards")
+        raise RuleRefused("no_wildcards", modifier=repr(modifier))
     choices = [tuple(DASHES) if part is Wild.DASH else (str(part),) for part in pattern.parts]
     if len(DASHES) ** pattern.parts.count(Wild.DASH) > MAX_DASH_VARIANTS:
-        raise RuleRefused(f"'windash' before {modifier!r} gives more than {MAX_DASH_VARIANTS} variants")
+        raise RuleRefused("too_many_dashes", modifier=repr(modifier), most=MAX_DASH_VARIANTS)
     codec = "latin-1" if pattern.octets else "utf-8"
     return ["".join(variant).encode(codec) for variant in product(*choices)]
 
@@ -275,20 +275,21 @@ def _expand(value: Value) -> list[Value]:
     )
     found = _PLACEHOLDER.search(text)
     if found:
-        raise RuleRefused(f"placeholder {found[0]} of modifier 'expand' has no values here")
+        raise RuleRefused("no_placeholder", name=found[0])
     return [value]
 
 
 def _pattern(value: Value, modifier: str) -> Pattern:
     if not isinstance(value, Pattern):
-        raise TypeError(f"{modifier!r} expects text")
+        raise TypeError(Sentence("sigma.expects_text", modifier=repr(modifier)))
     return value
 
 
-def _why_not(name: str, modifiers: list[str]) -> str:
+def _why_not(name: str, modifiers: list[str]) -> RuleRefused:
     if name in _FIRST:
-        return f"modifier {name!r} must come first, not in {'|'.join(modifiers)}"
-    return f"unknown modifier {name!r}; known are {', '.join(sorted({*_FIRST, *_MODIFIERS} - {''}))}"
+        return RuleRefused("not_first", name=repr(name), modifiers="|".join(modifiers))
+    known = ", ".join(sorted({*_FIRST, *_MODIFIERS} - {""}))
+    return RuleRefused("unknown_modifier", name=repr(name), known=known)
 
 
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}

@@ -44,7 +44,7 @@ from pipeline.store.tantivy_snapshot import Piece, snapshot
 FOLDER = "backups"
 SETTINGS_FILE = "haidang.toml"
 #: What else of the data directory a site needs elsewhere. `instance` is not among it: each site has its own name.
-KEPT = ("tls", "keys")
+KEPT = ("tls", "keys", "sharing")
 #: What else of the data directory it does not need there, or what has its own way into the archive.
 #: Packets of alerts and lists of indicators are in the state; what else `evidence` has is a ring of the last traffic.
 LEFT_OUT = frozenset((

@@ -36,6 +36,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.stage import is_running
 from pipeline.state import RESTORING, dump, open_engine, positions, state_file, tables
 from pipeline.state.upgrade import is_known, migrate
+from pipeline.toml_faults import toml_fault
 
 #: What events are counted under that waited when the backup without events was made.
 NOT_IN_BACKUP = "not_in_backup"
@@ -100,7 +101,7 @@ def _restore(file: Path, data_dir: Path, scratch: Path, header: Header) -> Resto
     try:
         unchanged = _rewrite(scratch / SETTINGS_FILE, moved)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HaidangError("settings.not_toml", file=SETTINGS_FILE, fault=error) from error
+        raise HaidangError("settings.not_toml", file=SETTINGS_FILE, fault=toml_fault(error)) from error
     settings = _settings(scratch)
     if header.bus and settings.bus.kind != "sqlite":
         raise HaidangError("restore.other_bus", bus=settings.bus.kind)
@@ -116,6 +117,8 @@ def _restore(file: Path, data_dir: Path, scratch: Path, header: Header) -> Resto
         if settings.bus.kind == "sqlite":
             dropped = _settle(connection, header, scratch / "bus")
         _rename_files(connection, header, settings, scratch)
+        # the site that was may still run: nothing leaves of both before a person says of this one that it may
+        connection.execute(update(tables.share_profiles).values(confirmed=""))
     _make_durable(scratch)
     return Restored(header, dropped, moved, unchanged)
 

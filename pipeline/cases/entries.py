@@ -196,6 +196,14 @@ def remove(engine: Engine, case: int, number: int, reason: str, by: By) -> None:
 
 def put(connection: Connection, case: int, kind: str, body: Mapping[str, Any], by: By, at: int | None = None) -> int:
     """Write an entry, and the audit of it, in the caller's transaction; return its number."""
+    number = write(connection, case, kind, body, by, at)
+    told = body if kind == CHANGE else {"entry": number, "kind": kind}
+    audit(connection, by.who, by.address, "case_changed", case=case, **told)
+    return number
+
+
+def write(connection: Connection, case: int, kind: str, body: Mapping[str, Any], by: By, at: int | None = None) -> int:
+    """Write an entry, in the caller's transaction, which audits it; return its number."""
     now = time.time()
     row = {
         "case_id": case, "kind": kind, "time": now, "who": by.who, "address": by.address,
@@ -203,8 +211,6 @@ def put(connection: Connection, case: int, kind: str, body: Mapping[str, Any], b
     }  # fmt: skip
     number: int = connection.execute(insert(case_entries).values(row).returning(case_entries.c.id)).scalar_one()
     connection.execute(update(cases).where(cases.c.id == case).values(changed=now))
-    told = body if kind == CHANGE else {"entry": number, "kind": kind}
-    audit(connection, by.who, by.address, "case_changed", case=case, **told)
     return number
 
 

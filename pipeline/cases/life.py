@@ -13,10 +13,11 @@ from pipeline.cases import ALERTS as ALERTS_KIND
 from pipeline.cases import CHANGE, CLOSED, LEVELS, NOTE, OPEN, PAP, TLP, entries
 from pipeline.cases.entries import By
 from pipeline.event import EARLIEST
-from pipeline.messages import HaidangError, language
+from pipeline.messages import HaidangError, spoken
 from pipeline.queue import CLOSED as CLOSED_ALERTS
 from pipeline.queue import ESCALATED, grouping
 from pipeline.queue import life as queue
+from pipeline.queue.showing import names_of
 from pipeline.state.tables import alert_groups, alerts, case_entries, cases, users
 
 _MAX_TITLE = 300
@@ -62,7 +63,7 @@ def open_case(engine: Engine, wanted: Wanted, by: By) -> int:
     _free(groups)
     now = time.time()
     detected = wanted.detected if wanted.detected is not None else min((_detected(engine, groups), now))
-    title = title or f"{groups[0].rule_name}: {groups[0].entity.partition(':')[2]}"
+    title = title or _title(engine, groups[0])
     with engine.begin() as connection:
         case = open_in(connection, replace(wanted, title=title, level=level, detected=detected), by)
     if groups:
@@ -87,6 +88,7 @@ def open_in(connection: Connection, wanted: Wanted, by: By, note: str = "") -> i
     }  # fmt: skip
     case: int = connection.execute(insert(cases).values(row).returning(cases.c.id)).scalar_one()
     audit(connection, by.who, by.address, "case_opened", case=case, title=row["title"], level=level)
+    entries.write(connection, case, CHANGE, {"opened": row["title"]}, by)
     if note.strip():
         entries.put(connection, case, NOTE, {"text": note.strip()[:_MAX_SUMMARY]}, by)
     return case
@@ -109,11 +111,18 @@ def add_alerts(engine: Engine, case: int, ids: Sequence[str], by: By) -> int:
             connection.execute(update(alert_groups).where(alert_groups.c.id == group.id).values(case_id=case))
             body = {
                 "group": group.id, "rule.id": group.rule_id, "rule.name": group.rule_name, "entity": group.entity,
-                "level": group.level,
+                "level": group.level, **names_of(connection, [group.id]).get(group.id, {}),
             }  # fmt: skip
             entries.put(connection, case, ALERTS_KIND, body, by, at=group.first)
         _bring(engine, case, group.id, by)
     return queue.escalate(engine, [group.id for group in groups], case, by.who, by.address)
+
+
+def _title(engine: Engine, group: Any) -> str:
+    """Return what a case about a group is called, in the language that is spoken."""
+    with engine.connect().execution_options(read_only=True) as connection:
+        names = names_of(connection, [group.id]).get(group.id, {})
+    return f"{spoken({'rule.name': group.rule_name, **names}, 'rule.name')}: {group.entity.partition(':')[2]}"
 
 
 def _bring(engine: Engine, case: int, group: str, by: By) -> None:
@@ -129,8 +138,7 @@ def _bring(engine: Engine, case: int, group: str, by: By) -> None:
     for kind, value in list(found)[:_MOST_OBSERVABLES]:
         if (kind, value) not in known:
             entries.add_observable(engine, case, kind, value, "amber", "", by)
-    own = "rule.response_vi" if language() == "vi" else "rule.response"
-    steps = (document.get(own) or document.get("rule.response") for document in documents)
+    steps = (spoken(document, "rule.response") for document in documents)
     first = next((step for step in steps if isinstance(step, str) and step.strip()), "")
     if first and first.strip()[:1000] not in {body["title"] for body in titles}:
         entries.add_task(engine, case, first[:1000], "", by)

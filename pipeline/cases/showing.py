@@ -12,10 +12,13 @@ from pipeline.cases import ALERTS, CHANGE, EVENT, FILE, KINDS, NOTE, OBSERVABLE,
 from pipeline.cases.clocks import clocks_of
 from pipeline.cases.markdown import to_html
 from pipeline.event import from_micros
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError, say, spoken
+from pipeline.queue.showing import names_of
 from pipeline.settings import Cases
 from pipeline.state.tables import alert_groups, case_entries, cases
 
+#: What every entry has beside its own.
+_OF_ENTRY = ("number", "time", "who", "from")
 _PLURALS = {
     ALERTS: "alerts", EVENT: "events", NOTE: "notes", FILE: "files", OBSERVABLE: "observables", TASK: "tasks",
     CHANGE: "changes",
@@ -44,18 +47,21 @@ def one(connection: Connection, identifier: int, settings: Cases) -> dict[str, A
     if row is None:
         raise HaidangError("cases.none", case=identifier)
     groups = _groups(connection, identifier)
+    names = names_of(connection, (group.id for group in groups))
     held: dict[str, list[dict[str, Any]]] = defaultdict(list)
     timeline = []
     query = select(case_entries).where(case_entries.c.case_id == identifier).order_by(case_entries.c.id)
     for entry in connection.execute(query):
         shown = _entry(entry)
+        if entry.kind == ALERTS:
+            shown |= names.get(entry.body["group"], {})
         if entry.kind == ALERTS and (group := _group_of(groups, entry.body)) is not None:
             shown |= {"status": group.status, "level": group.level, "risk": group.risk, "last": from_micros(group.last)}
         if not entry.removed:
             held[entry.kind].append(shown)
         timeline.append({
             "at": from_micros(entry.at), "kind": entry.kind, "number": entry.id, "who": entry.who,
-            "removed": entry.removed, "what": _brief(entry),
+            "removed": entry.removed, "what": _brief(entry.kind, shown),
         })  # fmt: skip
     timeline.sort(key=lambda each: (each["at"], each["number"]))
     return {
@@ -101,16 +107,16 @@ def _entry(entry: Any) -> dict[str, Any]:
     return shown
 
 
-def _brief(entry: Any) -> str:
+def _brief(kind: str, body: Mapping[str, Any]) -> str:
     """Return one line on an entry, for the timeline."""
-    body = entry.body
-    if entry.kind == ALERTS:
-        return f"{body['rule.name']}: {body['entity']}"
-    if entry.kind == EVENT:
+    if kind == ALERTS:
+        return f"{spoken(body, 'rule.name')}: {body['entity'].partition(':')[2]}"
+    if kind == EVENT:
         return str(body.get("message") or body.get("event.action") or body.get("event.dataset") or "")[:300]
-    if entry.kind == CHANGE:
-        return ", ".join(f"{say(f'cases.changed.{name}')}: {_said(name, body[name])}" for name in body)[:1000]
-    name = {NOTE: "text", TASK: "title", OBSERVABLE: "value", FILE: "name"}[entry.kind]
+    if kind == CHANGE:
+        changed = (name for name in body if name not in _OF_ENTRY)
+        return ", ".join(f"{say(f'cases.changed.{name}')}: {_said(name, body[name])}" for name in changed)[:1000]
+    name = {NOTE: "text", TASK: "title", OBSERVABLE: "value", FILE: "name"}[kind]
     return str(body[name])[:300]
 
 
@@ -120,6 +126,12 @@ def _said(name: str, value: Any) -> str:
         return say("cases.taken_back")
     if name in ("detected", "notified", "reported"):
         return datetime.fromtimestamp(value).astimezone().strftime("%d/%m/%Y %H:%M %z")
+    if name == "status":
+        return say(f"cases.status.{value}")
+    if name == "verdict":
+        return say(f"queue.status.{value}")
+    if name == "level":
+        return say(f"show.level.{value}")
     if isinstance(value, bool):
         return say("cases.yes" if value else "cases.no")
     return str(value)

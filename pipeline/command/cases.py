@@ -11,6 +11,7 @@ from pipeline.access import note
 from pipeline.cases import LEVELS, PAP, TLP, bundle, entries, life, showing
 from pipeline.cases.entries import By
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import parse_time
@@ -21,12 +22,11 @@ from pipeline.state import open_state
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.cases.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
-    check = actions.add_parser("verify", help=say("command.cases.verify"), description=say("command.cases.verify"))
-    check.add_argument("file", type=Path, help=say("command.cases.bundle"))
+    declare(parser, "cases", {**{name: add for name, (add, _) in _COMMANDS.items()}, "verify": _add_verify})
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help=say("command.cases.bundle"))
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 """`haidang deadletter list|retry|drop`: lines that no stage could do anything with."""
 
 import argparse
-import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +65,7 @@ def _list(chosen: argparse.Namespace, engine: Engine) -> None:
     letters = deadletters.listed(engine, chosen.id, chosen.source, chosen.reason, max(chosen.limit, 0))
     if chosen.json:
         for letter in letters:
-            show.json_line({**letter, "line": _text(letter["line"])})
+            show.json_line({**letter, "line": deadletters.text_of(letter["line"])})
         return
     held = deadletters.summary(engine)
     if letters:
@@ -75,7 +74,7 @@ def _list(chosen: argparse.Namespace, engine: Engine) -> None:
             (
                 letter["id"], show.local_time(format_time(datetime.fromtimestamp(letter["time"], UTC))),
                 letter["stage"], letter["source"], f"{letter['reason']}: {letter['detail']}"[:_SHOWN_LINE],
-                _text(letter["line"])[:_SHOWN_LINE],
+                deadletters.text_of(letter["line"])[:_SHOWN_LINE],
             )
             for letter in letters
         ]  # fmt: skip
@@ -83,10 +82,3 @@ def _list(chosen: argparse.Namespace, engine: Engine) -> None:
     show.line(
         say("command.deadletter.held", count=show.number(held["count"]), megabytes=f"{held['bytes'] / 1_000_000:.1f}")
     )
-
-
-def _text(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return "base64:" + base64.b64encode(line).decode()

@@ -17,8 +17,7 @@ from pipeline.command import show
 from pipeline.disk import Disk
 from pipeline.event import at_second
 from pipeline.health import health
-from pipeline.identity import users
-from pipeline.messages import HaidangError, choose_language, say
+from pipeline.messages import HaidangError, choose_language, say, spoken
 from pipeline.settings import (
     FilesSource,
     HttpSource,
@@ -193,8 +192,8 @@ def _services(settings: Settings) -> Iterator[Finding]:
         yield from _stage_faults(part, stage)
     yield from _canaries(now["canaries"])
     yield from _channels(now["channels"])
-    if bare := users.without_second_factor(engine):
-        what = say("doctor.no_second_factor", names=", ".join(bare[:5]))
+    for each in now["advice"]:
+        what = say("doctor.no_second_factor", names=each["names"])
         yield Finding(ATTENTION, say("doctor.accounts"), what, say("doctor.set_second_factor"))
 
 
@@ -247,7 +246,7 @@ def _rules(stage: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(GOOD, part, say("doctor.rule_modes", revision=stage["rulebook"], **modes))
     refused = stage.get("refused") or []
     for item in refused[:_LISTED]:
-        yield Finding(FAULT, part, f"{item['path']}: {item['reason']}", say("doctor.mend_rule"))
+        yield Finding(FAULT, part, f"{item['path']}: {spoken(item, 'reason')}", say("doctor.mend_rule"))
     more = stage.get("refused_count", len(refused)) - min(len(refused), _LISTED)
     if more:
         yield Finding(FAULT, part, say("show.more", count=more), say("doctor.mend_rule"))

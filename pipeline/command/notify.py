@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from pipeline.bus import open_bus
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.delivery import DEAD, SENT, STATUSES, WAITING, book, testing
@@ -25,10 +26,7 @@ _SHOWN = 200
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.notify.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "notify", {name: add for name, (add, _) in _COMMANDS.items()})
 
 
 def run(chosen: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from pipeline.access import note
 from pipeline.command import queue_pages, show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
@@ -26,11 +27,8 @@ _GIVEN = {"take": ACKNOWLEDGED, "true": TRUE_POSITIVE, "false": FALSE_POSITIVE, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
     adding = {name: add for name, (add, _) in (*queue_pages.ACTIONS.items(), *_COMMANDS.items())}
-    for name, add in adding.items():
-        text = say(f"command.queue.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "queue", adding)
 
 
 def run(chosen: argparse.Namespace) -> int:

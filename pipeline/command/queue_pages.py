@@ -106,7 +106,7 @@ def add_entities(parser: argparse.ArgumentParser) -> None:
 def list_entities(chosen: argparse.Namespace, connection: Connection, _settings: Settings) -> None:
     """Print the entities with the highest risk of the last 24 hours."""
     found = risk.highest(connection, time.time_ns() // 1000, _count(chosen.limit))
-    told = [groups.shown_risk(entity, each) for entity, each in found]
+    told = groups.shown_risks(connection, found)
     if chosen.json:
         for each in told:
             show.json_line(each)
@@ -168,11 +168,19 @@ def _status(group: Mapping[str, Any]) -> str:
 
 def _print_risks(found: list[dict[str, Any]]) -> None:
     rows = [
-        (show.number(each["risk"]), each["entity"], ", ".join(each["tactics"]),
-         "; ".join(f"{part['rule.name']} ×{part['alerts']}: {part['points']}" for part in each["parts"][:_MOST_PARTS]))
+        (
+            show.number(each["risk"]),
+            each["entity"],
+            ", ".join(say(f"queue.tactic.{tactic}") for tactic in each["tactics"]),
+            "; ".join(_part(part) for part in each["parts"][:_MOST_PARTS]),
+        )
         for each in found
-    ]  # fmt: skip
+    ]
     show.table(say("command.queue.risks"), _heads(("risk", "entity", "tactics", "made_of")), rows, right=(0,))
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    return f"{show.rule_name(part)} ×{part['alerts']}: {part['points']}"
 
 
 def _heads(names: tuple[str, ...]) -> list[str]:

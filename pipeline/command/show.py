@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from pipeline.event import parse_time
-from pipeline.messages import language, say
+from pipeline.messages import say, spoken
 
 #: U+007F to U+009F in UTF-8: control characters that JSON lets through.
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
@@ -78,17 +78,12 @@ def size(count: float) -> str:
 
 def rule_name(alert: Mapping[str, Any]) -> str:
     """Return the name of an alert's rule, in the language that is spoken where it has one; "" for what is no alert."""
-    return _spoken(alert, "rule.name")
+    return str(spoken(alert, "rule.name"))
 
 
 def first_step(alert: Mapping[str, Any]) -> str:
     """Return what an alert's rule says to do first, in the language that is spoken where it has one; else ""."""
-    return _spoken(alert, "rule.response")
-
-
-def _spoken(alert: Mapping[str, Any], field: str) -> str:
-    text: str = alert.get(f"{field}_{language()}") or alert.get(field, "")
-    return text
+    return str(spoken(alert, "rule.response"))
 
 
 def level(text: str) -> str:

@@ -84,7 +84,7 @@ def _change(
 def _list(engine: Engine) -> None:
     rows = [
         (each["name"], each["role"], ", ".join(each["groups"]), told(each["view"]), _state(each),
-         show.local_time(from_micros(round(each["seen"] * 1_000_000))))
+         show.local_time(from_micros(round(each["seen"] * 1_000_000))) if each["seen"] else say("show.never"))
         for each in users.listed(engine)
     ]  # fmt: skip
     show.table("", [say(f"show.{name}") for name in ("user", "role", "groups", "view", "state", "seen")], rows)

@@ -168,7 +168,7 @@ def known(connection: Connection, name: str) -> Any:
 
 
 def listed(engine: Engine) -> Sequence[dict[str, Any]]:
-    """Return all users without their secrets; times in seconds since 1970."""
+    """Return all users without their secrets; times in seconds since 1970, None for who was never `seen`."""
     now = time.time()
     with engine.connect().execution_options(read_only=True) as connection:
         of_user: dict[str, list[str]] = {}
@@ -186,7 +186,8 @@ def listed(engine: Engine) -> Sequence[dict[str, Any]]:
             "name": row.name, "role": row.role, "groups": sorted(of_user.get(row.name, [])), "view": row.view,
             "disabled": row.disabled, "locked": row.locked_until > now, "second_factor": row.totp is not None,
             "must_change": row.must_change, "issuer": row.issuer, "created": row.created,
-            "password_changed": row.changed, "seen": row.seen, "sessions": open_now.get(row.name, 0),
+            "password_changed": row.changed, "seen": row.seen if row.seen > row.created else None,
+            "sessions": open_now.get(row.name, 0),
         }
         for row in rows
     ]  # fmt: skip

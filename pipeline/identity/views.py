@@ -4,7 +4,7 @@ A view that says nothing of a kind does not limit it. What belongs to no source 
 alert of events of several sources has no source of its own, so whoever may see one of them alone does not see it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,15 @@ from sqlalchemy import ColumnElement, and_, false, or_, true
 from pipeline.event import Event
 from pipeline.messages import HaidangError
 from pipeline.state.tables import alert_groups, alerts
-from pipeline.store import ALERTS, EVENTS
+from pipeline.store import ALERTS, EVENTS, SearchError
 from pipeline.store import query as q
 
 SOURCE, UNIT = "labels.source", "organization.id"
 #: What may be named as an index.
 INDICES = (EVENTS, ALERTS)
+#: Why an alert fired: values of its evidence. Who does not see all evidence is not told (`Sight.alert`), and may not
+#: find, count or sort alerts by it.
+_MATCHES = "alert.matches"
 _KINDS = ("indices", "sources", "units")
 _MOST = 1000
 _MAX_NAME = 200
@@ -80,10 +83,23 @@ class Sight:
         `index` may be `BOTH` where the same of both is in view.
 
         Raises:
-            SearchError: the query is none.
+            SearchError: the query is none, or asks for what may come from evidence that is not in view.
         """
         asked = q.All() if query is None else q.parse_query(query)
+        if self.views and index != EVENTS and (field := _hidden_in(asked)):
+            raise SearchError("search.not_in_view", field=field[:200])
         return q.Combined(must=(asked, self.condition(index.partition(",")[0]))) if self.views else asked
+
+    def check(self, index: str, body: Mapping[str, Any]) -> None:
+        """Look at what a search asks for beside its query.
+
+        Raises:
+            SearchError: it counts or sorts by what may come from evidence that is not in view.
+        """
+        if self.views and index != EVENTS:
+            asked = (text for name, each in body.items() if name != "query" for text in _strings(each))
+            if any(_MATCHES in text.replace("\\", "") for text in asked):
+                raise SearchError("search.not_in_view", field=_MATCHES)
 
     def of_alerts(self) -> list[ColumnElement[bool]]:
         """Return it as conditions on the table of alerts."""
@@ -144,6 +160,27 @@ def checked(view: Mapping[str, Iterable[str] | None]) -> dict[str, list[str]] | 
         if len(names) > _MOST or any(not 0 < len(name) <= _MAX_NAME for name in names):
             raise HaidangError("rights.bad_view", kind=kind, most=_MOST, longest=_MAX_NAME)
     return made or None
+
+
+def _hidden_in(condition: q.Condition) -> str:
+    """Return the field of a condition that may come from evidence which is not in view; "" where none does."""
+    if isinstance(condition, q.Combined):
+        parts = (*condition.must, *condition.should, *condition.must_not)
+        return next((found for part in parts if (found := _hidden_in(part))), "")
+    field = getattr(condition, "field", None)
+    return field if isinstance(field, str) and f"{field}.".startswith(f"{_MATCHES}.") else ""
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, each in value.items():
+            yield str(name)
+            yield from _strings(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(each)
 
 
 def _condition(view: View) -> q.Condition:

@@ -1,6 +1,6 @@
 """The queue as analysts see it: what they ask for enters, a page of groups and the counts of all that fit leave."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from pipeline.identity.views import EVERYTHING, Sight
 from pipeline.messages import HaidangError
 from pipeline.queue import ESCALATED, OPEN, SUPPRESSED, counts, grouping, risk
 from pipeline.queue.entities import KINDS
-from pipeline.queue.showing import shown
+from pipeline.queue.showing import names_of, shown
 from pipeline.state.tables import alert_groups, alerts, group_history
 
 #: By what groups are sorted: the riskiest first, the last ones first, the ones that came into the queue last.
@@ -114,33 +114,36 @@ def one(connection: Connection, identifier: str, sight: Sight = EVERYTHING) -> d
     newest = select(alerts).where(alerts.c.group_id == identifier).order_by(alerts.c.time.desc(), alerts.c.id)
     newest = newest.limit(_MOST_ALERTS)
     told = {
-        **_group(row, sight), "alerts": [short(each) for each in connection.execute(newest)],
+        **_group(row, sight), "alerts": [short(each, sight) for each in connection.execute(newest)],
         "history": _history(connection, identifier), "case": None if sight.is_limited() else row.case_id or None,
     }  # fmt: skip
     if not sight.is_limited():
-        told["risk"] = shown_risk(row.entity, risk.risks(connection, {row.entity: row.last})[row.entity])
+        told["risk"] = shown_risks(connection, risk.risks(connection, {row.entity: row.last}).items())[0]
     return told
 
 
-def shown_risk(entity: str, found: risk.Risk) -> dict[str, Any]:
-    """Return a risk as answers have it."""
-    parts = [
+def shown_risks(connection: Connection, found: Iterable[tuple[str, risk.Risk]]) -> list[dict[str, Any]]:
+    """Return the risks of entities as answers have them."""
+    risks = list(found)
+    names = names_of(connection, (part.group for _, each in risks for part in each.parts))
+    return [
         {
-            "rule": part.rule,
-            "rule.name": part.name,
-            "alerts": part.alerts,
-            "points": part.points,
-            "group": part.group,
-            "tactics": part.tactics,
+            "entity": entity, "risk": each.score, "tactics": each.tactics,
+            "parts": [
+                {
+                    "rule": part.rule, "rule.name": part.name, **names.get(part.group, {}), "alerts": part.alerts,
+                    "points": part.points, "group": part.group, "tactics": part.tactics,
+                }
+                for part in each.parts
+            ],
         }
-        for part in found.parts
-    ]
-    return {"entity": entity, "risk": found.score, "tactics": found.tactics, "parts": parts}
+        for entity, each in risks
+    ]  # fmt: skip
 
 
-def short(row: Any) -> dict[str, Any]:
-    """Return an alert without its evidence."""
-    return {name: value for name, value in shown(row).items() if name != "alert.evidence"}
+def short(row: Any, sight: Sight) -> dict[str, Any]:
+    """Return an alert without its evidence, as far as it is in view."""
+    return {name: value for name, value in sight.alert(shown(row)).items() if name != "alert.evidence"}
 
 
 def _sorted(connection: Connection, asked: Asked, wanted: Sequence[ColumnElement[bool]]) -> Sequence[Any]:

@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 
 from pipeline.event import Event, from_micros
+from pipeline.messages import LANGUAGES, in_each_language
 from pipeline.own_alerts import told_alert
 from pipeline.queue import FALSE_POSITIVE
 from pipeline.queue.entities import FIELDS
+from pipeline.queue.showing import names_of
 from pipeline.state import upsert
 from pipeline.state.tables import alert_groups, entity_risks
 
@@ -136,19 +138,33 @@ def is_high(entity: str, risk: Risk, limit: int) -> bool:
     return risk.score >= limit and len(risk.parts) > 1 and entity.partition(":")[0] in FIELDS
 
 
-def alert_of(entity: str, risk: Risk, moment: int, observer: str) -> Event:
+def alert_of(connection: Connection, entity: str, risk: Risk, moment: int, observer: str) -> Event:
     """Return the alert that says how much risk has come together; one for an entity and a day."""
+    names = names_of(connection, (part.group for part in risk.parts))
     kind, _, name = entity.partition(":")
     values = {
         "name": name, "risk": risk.score, "rules": len(risk.parts), "alerts": sum(part.alerts for part in risk.parts),
-        "tactics": ", ".join(risk.tactics) or "-",
+        "tactics": _in_words(risk.tactics),
     }  # fmt: skip
     made = told_alert("queue.entity_risk", entity, str(moment // _HOUR // 24), observer, "high", **values)
-    matches = [{"selection": "risk", "field": part.name, "value": part.points} for part in risk.parts[:20]]
+    matches = [_reason(part, names.get(part.group, {})) for part in risk.parts[:20]]
     return {
         **made, "@timestamp": from_micros(moment), FIELDS[kind]: name, "alert.risk": risk.score,
         "alert.matches": matches, "tags": [f"attack.{tactic}" for tactic in risk.tactics],
     }  # fmt: skip
+
+
+def _in_words(tactics: Sequence[str]) -> dict[str, str]:
+    """Return tactics as people call them, in each language."""
+    said = [in_each_language(f"queue.tactic.{tactic}") for tactic in tactics]
+    return {language: ", ".join(each[language] for each in said) or "-" for language in LANGUAGES}
+
+
+def _reason(part: Part, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return one rule and its points, as an alert says why it fired."""
+    vietnamese = {"field_vi": names["rule.name_vi"]} if "rule.name_vi" in names else {}
+    field = names.get("rule.name", part.name)
+    return {"selection": "risk", "field": field, **vietnamese, "rule": part.rule, "value": part.points}
 
 
 def highest(connection: Connection, moment: int, count: int) -> list[tuple[str, Risk]]:

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from pipeline.event import format_time
-from sharing.facts import CONNECTION, MALWARE, Fact
+from sharing.facts import CONNECTION, FIELDS, INDICATOR, MALWARE, Fact
 from sharing.stix.building import Site, objects_of
 from sharing.stix.ids import canonical
 
@@ -26,15 +26,15 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
         "connection.count": "alert.count",
     },
 }  # fmt: skip
-#: Kinds of facts that STIX has a place for: malware that was found and servers that were spoken with.
-KINDS = tuple(_NAMES)
+#: Kinds of facts that STIX has a place for: malware that was found, servers that were spoken with, indicators by name.
+KINDS = (*_NAMES, INDICATOR)
 
 
 def events(facts: Iterable[Fact], moment: datetime) -> Iterator[dict[str, Any]]:
-    """Yield an event for each fact of `KINDS`; its id is made of what the fact says and of the alerts it comes from."""
+    """Yield an event for each fact that is of alerts; its id is made of what the fact says and of these alerts."""
     when = format_time(moment)
     for fact in facts:
-        if fact.kind not in KINDS:
+        if fact.kind not in _NAMES:
             continue
         said = {_NAMES[fact.kind][name]: value for name, value in fact.values.items() if name in _NAMES[fact.kind]}
         key = canonical([fact.kind, dict(fact.values), list(fact.alerts)])
@@ -48,5 +48,14 @@ def envelope_of_facts(site: Site, facts: Iterable[Fact], tlp: str, moment: datet
     Raises:
         HaidangError: `tlp` is none.
     """
-    allowed = {name for names in _NAMES.values() for name in names.values()} | {"@timestamp"}
-    return canonical({"objects": objects_of(site, events(facts, moment), (), (), allowed, tlp).objects})
+    given = list(facts)
+    allowed = {name for names in _NAMES.values() for name in names.values()} | {"@timestamp", *FIELDS[INDICATOR]}
+    made = objects_of(site, events(given, moment), indicators(given), (), allowed, tlp)
+    return canonical({"objects": made.objects})
+
+
+def indicators(facts: Iterable[Fact]) -> Iterator[dict[str, Any]]:
+    """Yield indicators as `building.py` reads them; without its value there is none."""
+    for fact in facts:
+        if fact.kind == INDICATOR and fact.values.get("indicator.value"):
+            yield {name.removeprefix("indicator."): value for name, value in fact.values.items()}

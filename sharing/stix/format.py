@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipeline.messages import HaidangError
 from pipeline.outward.posting import Answer, Poster
-from sharing import STATISTICS
+from sharing import INDICATORS, STATISTICS
 from sharing.facts import Fact
 from sharing.profile import Endpoint, Profile
 from sharing.stix import Site
@@ -21,7 +21,7 @@ _LONGEST_PASSWORD = 1_000
 class StixTaxii:
     """STIX 2.1 over TAXII 2.1: who sends is told by the log-in, so nothing is signed."""
 
-    kinds: Sequence[str] = (STATISTICS,)
+    kinds: Sequence[str] = (STATISTICS, INDICATORS)
     facts: Sequence[str] = KINDS
 
     def build(self, profile: Profile, facts: Sequence[Fact], moment: datetime) -> bytes:
@@ -49,10 +49,19 @@ def objects_url(endpoint: Endpoint) -> str:
 def _log_in(endpoint: Endpoint) -> dict[str, str]:
     if not endpoint.username:
         return {}
-    password = ""
-    if endpoint.password_file is not None:
-        try:
-            password = endpoint.password_file.read_text("utf-8")[:_LONGEST_PASSWORD].strip()
-        except (OSError, ValueError) as error:
-            raise HaidangError("taxii.no_password", file=endpoint.password_file, fault=error) from error
-    return {"Authorization": f"Basic {b64encode(f'{endpoint.username}:{password}'.encode()).decode()}"}
+    given = f"{endpoint.username}:{password_of(endpoint)}"
+    return {"Authorization": f"Basic {b64encode(given.encode()).decode()}"}
+
+
+def password_of(endpoint: Endpoint) -> str:
+    """Return the password of a receiver's log-in; "" where there is none.
+
+    Raises:
+        HaidangError: its file cannot be read.
+    """
+    if endpoint.password_file is None:
+        return ""
+    try:
+        return endpoint.password_file.read_text("utf-8")[:_LONGEST_PASSWORD].strip()
+    except (OSError, ValueError) as error:
+        raise HaidangError("taxii.no_password", file=endpoint.password_file, fault=error) from error

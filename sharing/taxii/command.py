@@ -16,6 +16,7 @@ from sqlalchemy import Engine, select
 
 from pipeline.access import note
 from pipeline.command import show
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.event import from_micros
 from pipeline.messages import HaidangError, say
@@ -37,10 +38,7 @@ _MOST_REASONS = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `haidang sharing taxii`."""
-    actions = parser.add_subparsers(dest="taxii", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        words = say(f"command.taxii.{name}")
-        add(actions.add_parser(name, help=words, description=words, allow_abbrev=False))
+    declare(parser, "taxii", {name: add for name, (add, _) in _COMMANDS.items()}, chosen="taxii")
 
 
 def run(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:

@@ -255,6 +255,40 @@ def test_an_index_that_is_not_in_view_is_empty(split: Site) -> None:
         assert client.get(f"/api/v1/alerts/{event_id('view alert', 0)}").json()["alert.evidence"] == []
 
 
+def test_nobody_finds_an_alert_by_evidence_that_they_do_not_see(split: Site) -> None:
+    with split.engine.begin() as connection:
+        secret = access.create_token(connection, f"t{time.time_ns()}", access.API, "analyst", {"indices": ["alerts"]})
+    asked = (
+        "alert.matches.value:*",
+        "NOT alert.matches.value:x",
+        "_exists_:alert.matches",
+        "alert.matches.field:message",
+    )
+    terms = {"terms": {"field": "alert.matches.value"}}
+    bodies = (
+        {"aggs": {"a": terms}},
+        {"aggs": {"a": {"filter": {"query_string": {"query": "alert\\.matches.value:x"}}}}},
+        {"aggs": {"a": {"filters": {"filters": {"b": {"term": {"alert.matches.value": "x"}}}}}}},
+        {"sort": [{"alert.matches.value": "asc"}]},
+    )
+    with split.client(secret) as client:
+        for text in asked:
+            for path in ("search/alerts", "export/alerts"):
+                assert client.get(f"/api/v1/{path}", params={"q": text}).status_code == 400, (path, text)
+        for body in bodies:
+            answer = client.post("/api/v1/search/alerts", json=body)
+            assert (answer.status_code, "not in your data view" in answer.text) == (400, True), body
+            assert client.post("/es/alerts/_search", json=body).status_code == 400
+        shown = client.get("/api/v1/alerts", params={"status": "all"}).json()["alerts"]
+        assert len(shown) == 4
+        assert all(alert["alert.matches"] == [] for alert in shown)
+        for group in client.get("/api/v1/alerts/groups", params={"status": "all"}).json()["groups"]:
+            whole = client.get(f"/api/v1/alerts/groups/{group['id']}").json()
+            assert all(alert["alert.matches"] == [] for alert in whole["alerts"])
+    with split.client(split.token(f"all-{time.time_ns()}", "viewer")) as client:  # who sees everything may
+        assert client.post("/api/v1/search/alerts", json=bodies[0]).json()["aggregations"]["a"]["buckets"]
+
+
 def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
     name = f"seen-{time.time_ns()}"
     with split.client(split.token(name, "analyst")) as client:
@@ -264,6 +298,7 @@ def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
     with split.client(split.token(f"auditor-{name}", "auditor")) as client:
         rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"]
         assert [row["action"] for row in rows] == ["alert_read", "event_read", "search"]
+        assert rows[2]["detail"]["query"] == "user.name:an"
         assert "user.name:an" in rows[2]["detail"]["search"]
         assert client.get("/api/v1/audit/verify").json()["whole"] is True
         first = client.get("/api/v1/audit", params={"who": name, "limit": 2}).json()
@@ -275,6 +310,37 @@ def test_every_search_and_look_is_in_the_audit(split: Site) -> None:
         assert (found["total"], found["rows"]) == (1, rows[2:])
         assert client.get("/api/v1/audit", params={"who": name, "text": "%_"}).json()["total"] == 0
         assert client.get("/api/v1/search/events").status_code == 403
+
+
+def test_the_audit_has_what_somebody_saw_and_not_what_a_screen_counted(split: Site) -> None:
+    name = f"looked-{time.time_ns()}"
+    query = {"bool": {"must": [{"query_string": {"query": "user.name:an"}}], "filter": [
+        {"range": {"@timestamp": {"gte": "now-7d"}}}, {"bool": {"must_not": [{"query_string": {"query": "x:y"}}]}},
+    ]}}  # fmt: skip
+    when = {"date_histogram": {"field": "@timestamp", "fixed_interval": "1d"}}
+    units = {"terms": {"field": "organization.id"}, "aggs": {"when": when}}
+    in_all = [{"range": {"@timestamp": {"gte": "now-7d"}}}, {"term": {"organization.id": "so-a"}}]
+    everything = {"bool": {"must": [{"query_string": {"query": "*"}}], "filter": in_all}}
+    users = {"terms": {"field": "user.name"}}
+    with split.client(split.token(name, "analyst")) as client:
+
+        def ask(aggs: dict[str, object], of: object = query, **headers: str) -> None:
+            body = {"query": of, "size": 0, "aggs": aggs}
+            assert client.post("/api/v1/search/events", json=body, headers=headers).status_code == 200
+
+        for of in (None, everything):
+            ask({"when": when}, of)
+            ask({"units": units}, of)
+        ask({"when": when})  # a count of what somebody asks for tells of it
+        ask({"units": {**units, "aggs": {"who": users}}})
+        ask({"who": users}, **{"X-Haidang-By-Itself": "1"})
+        ask({"one": {"top_hits": {"size": 1}}}, **{"X-Haidang-By-Itself": "1"})
+    with split.client(split.token(f"auditor-{name}", "auditor")) as client:
+        rows = client.get("/api/v1/audit", params={"who": name}).json()["rows"][::-1]
+    assert [row["action"] for row in rows] == ["search", "search", "screen_search", "screen_search"]
+    assert {name: rows[1]["detail"][name] for name in ("query", "from", "by")} == {
+        "query": "user.name:an", "from": "now-7d", "by": "organization.id, user.name"
+    }  # fmt: skip
 
 
 def test_a_sight_is_all_of_ones_own_and_any_of_the_groups() -> None:

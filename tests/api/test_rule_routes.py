@@ -86,6 +86,24 @@ def test_own_rules_are_checked_tried_added_and_removed(client: httpx.Client) -> 
     assert client.post("/api/v1/rules", json={"files": {"../door.yml": RULE}}).status_code == 400
 
 
+def test_what_is_wrong_with_a_rule_is_told_in_the_language_of_who_asks(client: httpx.Client) -> None:
+    def told(files: dict[str, str], language: str) -> str:
+        answer = client.post("/api/v1/rules/check", json={"files": files}, headers={"Accept-Language": language})
+        return "\n".join(each["text"] for each in answer.json()["findings"])
+
+    refused = {"door.yml": RULE.replace("condition: selection", "condition: selektion")}
+    assert "names the selection 'selektion', which the rule does not have" in told(refused, "en")
+    assert "nhắc đến selection 'selektion' mà luật không có" in told(refused, "vi")
+    doubtful = {"door.yml": RULE, "door.test.yml": TESTS.replace("opened", "forced")}
+    vietnamese = told(doubtful, "vi")
+    assert "misses 1: lẽ ra không báo mà lại báo" in vietnamese
+    assert "luật không có kỹ thuật ATT&CK" in vietnamese
+    draft = {"text": refused["door.yml"], "from": "now-1h", "to": "now"}
+    answer = client.post("/api/v1/rules/backtest", json=draft, headers={"Accept-Language": "vi"})
+    assert answer.status_code == 400
+    assert "nhắc đến selection 'selektion' mà luật không có" in answer.json()["detail"]
+
+
 def test_a_rule_is_explained_on_an_event_of_the_store(served: Site, client: httpx.Client) -> None:
     event = next(each for each in served.events if each.get("message"))
     answer = client.get(f"/api/v1/rules/{NAME}/explain/{event['event.id']}").json()

@@ -21,12 +21,17 @@ def test_a_case_is_opened_from_a_hunt_worked_on_and_closed(opened_own: Opened, o
     opened.rows("hunt").first.wait_for()
     opened.press("e")
     page.fill("dialog input[name=title]", "Tài khoản root bị dò mật khẩu")
+    expect(page.locator("dialog input[name=reportable]")).not_to_be_checked()
+    page.check("dialog input[name=reportable]")
     page.click("dialog button.main")
     page.wait_for_url("**/cases/1")
     expect(page.locator("h1")).to_contain_text("Tài khoản root bị dò mật khẩu")
     expect(page.locator(".card:has(h2:has-text('Sự kiện')) details")).to_have_count(1)
 
     page.fill("textarea[aria-label='Ghi chú mới']", "Thấy **dò mật khẩu** <script>document.title='owned'</script>")
+    page.click(".rail a:has-text('Cảnh báo')")
+    expect(opened.rows("queue").first).to_be_visible()
+    opened.show("/cases/1")  # what was not saved is there again
     page.click("button:has-text('Thêm ghi chú')")
     expect(page.locator(".prose strong")).to_have_text("dò mật khẩu")
     assert page.locator(".prose script").count() == 0
@@ -65,3 +70,21 @@ def test_a_case_is_opened_from_a_hunt_worked_on_and_closed(opened_own: Opened, o
     expect(page.locator("main")).to_contain_text("Mật khẩu yếu; đã đổi.")
     opened.show("/cases?status=closed")
     expect(opened.rows("cases")).to_have_count(1)
+
+
+def test_a_case_tells_of_its_opening_and_a_text_is_not_lost_by_one_key(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("vu-khac", "lead")
+    opened.log_in("vu-khac")
+    opened.show("/cases")
+    page.click("button:has-text('Mở vụ việc')")
+    page.fill("dialog input[name=title]", "Máy lạ")
+    expect(page.locator("dialog input[name=reportable]")).not_to_be_checked()
+    page.click("dialog button.main")
+    expect(page.locator("ol li")).to_contain_text("mở vụ việc: Máy lạ")
+    page.click("button:has-text('Đóng vụ việc')")
+    page.fill("dialog textarea", "Mật khẩu")
+    opened.press("Escape")
+    expect(page.locator("dialog .notice.attention")).to_contain_text("Bấm Esc lần nữa")
+    opened.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)

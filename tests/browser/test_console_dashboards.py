@@ -13,6 +13,7 @@ from tests.api.sites import Site, index
 from tests.browser.conftest import Opened
 
 pytestmark = pytest.mark.slow
+_PUT = ("name", "description", "shared", "body", "revision")
 #: What each kind of panel shows of the test's events, and its fields.
 _KINDS = {
     "line": ("canvas", ["user.name"]), "area": ("canvas", []), "bar": ("canvas", ["host.name"]),
@@ -76,6 +77,32 @@ def test_a_dashboard_is_built_by_dragging_and_leads_to_its_events(opened: Opened
     expect(page.locator("#query")).to_have_value("host.name:may-0")
 
 
+def test_what_was_built_and_not_saved_is_there_again(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("do-dang", "analyst")
+    identifier = _make(site, "do-dang", [], [])
+    opened.log_in("do-dang")
+    opened.show(f"/dashboards/{identifier}?edit=on")
+    page.click("button:has-text('Thêm ô')")
+    page.click("button:has-text('Xong')")
+    page.click(".rail a:has-text('Cảnh báo')")
+    opened.show(f"/dashboards/{identifier}")  # loads the page again
+    expect(page.locator(".board .panel")).to_have_count(0)  # one looks at what is saved
+    page.click(".notice button:has-text('Sửa tiếp')")
+    expect(page.locator(".grid-stack-item")).to_have_count(1)
+    with site.client(site.log_in("do-dang")) as client:
+        saved = client.get(f"/api/v1/saved/{identifier}").json()
+        client.put(f"/api/v1/saved/{identifier}", json={name: saved[name] for name in _PUT}).raise_for_status()
+    page.reload()
+    expect(page.locator(".notice.attention")).to_contain_text("Người khác đã lưu bảng này")
+    expect(page.locator("button.main:has-text('Lưu')")).to_be_disabled()
+    page.click("button:has-text('Bỏ thay đổi')")
+    expect(page.locator("button:has-text('Sửa')").first).to_be_visible()
+    expect(page.locator(".notice")).to_have_count(0)
+    page.click(".toast button:has-text('Hoàn tác')")
+    expect(page.locator(".notice")).to_contain_text("thay đổi bạn chưa lưu")
+
+
 def _fill(page: Page, label: str, text: str) -> None:
     field = page.locator(f".sheet label.field:has(span:text-is('{label}')) input")
     field.fill(text)
@@ -113,6 +140,101 @@ def test_every_kind_of_panel_draws_and_a_variable_narrows_all(opened: Opened, si
     expect(number).to_have_text("123")
     page.select_option("main select", "may-0")
     expect(number).to_have_text("60")
+
+
+def test_tables_name_rules_in_the_language_of_who_looks(opened: Opened, site: Site) -> None:
+    page = opened.page
+    raised = {
+        **site.events[0], "event.id": event_id("named", 1), "event.kind": "alert", "rule.id": "named",
+        "rule.name": "Door forced", "rule.name_vi": "Cửa bị cạy", "rule.level": "high", "alert.status": "new",
+    }  # fmt: skip
+    index(site.settings, site.engine, [], [raised])
+    site.user("ten-luat", "analyst")
+    shared = {"kind": "table", "y": 0, "w": 6, "h": 5, "query": "rule.id:named", "index": "alerts"}
+    fields = ["host.name", "rule.name", "rule.level"]
+    panels = [
+        {"id": "counted", "title": "Đếm", "x": 0, "fields": fields, "options": {"metric": "count"}, **shared},
+        {"id": "listed", "title": "Liệt kê", "x": 6, "fields": fields, "options": {}, **shared},
+    ]
+    identifier = _make(site, "ten-luat", panels, [])
+    opened.log_in("ten-luat")
+    opened.show(f"/dashboards/{identifier}")
+    for number in range(2):
+        row = page.locator(".board .panel").nth(number).locator("tbody tr")
+        expect(row).to_contain_text("Cửa bị cạy")
+        expect(row).to_contain_text("Cao")
+    row.locator("button:has-text('Cửa bị cạy')").click()
+    expect(page.locator(".popover")).to_contain_text("Door forced")  # what is searched for is what stands there
+
+
+def test_a_host_that_is_written_in_two_ways_is_one(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    copies = [
+        {**event, "event.id": event_id("loud", number), "host.name": "MAY-0"}
+        for number, event in enumerate(own.events[:10])
+    ]
+    index(own.settings, own.engine, copies)
+    own.user("mot-may", "analyst")
+    panel = {"id": "top", "title": "Máy", "kind": "top", "x": 0, "y": 0, "w": 6, "h": 5, "query": "host.name:may-*",
+             "index": "events", "fields": ["host.name"], "options": {}}  # fmt: skip
+    variable = {"name": "may", "field": "host.name", "says": "Máy", "value": ""}
+    identifier = _make(own, "mot-may", [panel], [variable])
+    opened_own.log_in("mot-may")
+    opened_own.show(f"/dashboards/{identifier}")
+    expect(page.locator(".top-list li")).to_have_text(["may-070", "may-160"])
+    expect(page.locator("main select option", has_text=re.compile("may-0", re.IGNORECASE))).to_have_count(1)
+    page.locator(".top-list li button").first.click()
+    page.click("[role=menuitem]:has-text('Tìm')")
+    expect(page.locator(".grid .foot")).to_contain_text("70 dòng")  # what is counted together is found together
+    opened_own.show("/hunt?q=host.name:may-*&group=host.name")
+    expect(page.locator(".grouped tbody tr")).to_have_count(2)
+
+
+def test_a_dashboard_refreshes_itself_and_rests_while_changes_are_paused(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("tu-tai", "analyst")
+    panel = {"id": "n", "title": "Số", "kind": "number", "x": 0, "y": 0, "w": 4, "h": 4, "query": "host.name:may-0",
+             "index": "events", "fields": [], "options": {}}  # fmt: skip
+    identifier = _make(site, "tu-tai", [panel], [])
+    page.clock.install()
+    opened.log_in("tu-tai")
+    opened.show(f"/dashboards/{identifier}")
+    number = page.locator(".single b")
+    expect(number).to_have_text("60")
+    page.click("button:has-text('Không tự tải lại')")
+    page.click("[role=menuitemradio]:has-text('30 giây')")
+    expect(page.locator("button:has-text('Mỗi 30 giây')")).to_be_visible()
+    page.wait_for_timeout(300)
+    with page.expect_request("**/search/events") as asked:
+        page.clock.fast_forward(31_000)
+    assert asked.value.headers["x-haidang-by-itself"] == "1"  # nobody did anything: it keeps no session open
+    expect(number).to_have_text("60")
+    page.click(".top button[aria-label='Tạm dừng cập nhật']")
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url) if "/search/" in request.url else None)
+    page.clock.fast_forward(61_000)
+    page.wait_for_timeout(300)
+    assert seen == []
+
+
+def test_a_dashboard_is_shared_with_a_role_and_seen_by_it_alone(opened: Opened, site: Site) -> None:
+    page = opened.page
+    for name, role in (("chia-se", "analyst"), ("cung-vai", "lead"), ("khac-vai", "viewer")):
+        site.user(name, role)
+    identifier = _make(site, "chia-se", [], [])
+    opened.log_in("chia-se")
+    opened.show(f"/dashboards/{identifier}")
+    page.click("button[aria-label='Thêm thao tác']")
+    page.click("[role=menuitem]:has-text('Chia sẻ')")
+    page.select_option("dialog select", label="Vai trò Trưởng nhóm (lead)")
+    page.click("dialog button.main")
+    expect(page.locator("dialog")).to_have_count(0)
+    for name, status in (("cung-vai", 200), ("khac-vai", 404)):
+        with site.client(site.log_in(name)) as client:
+            assert client.get(f"/api/v1/saved/{identifier}").status_code == status
+    page.click("button[aria-label='Thêm thao tác']")
+    page.click("[role=menuitem]:has-text('Chia sẻ')")
+    expect(page.locator("dialog select")).to_have_value("role:lead")
 
 
 def test_pressing_a_bar_leads_to_its_events_and_dragging_over_a_line_chooses_its_time(

@@ -19,7 +19,7 @@ def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own:
     page = opened_own.page
     own.user("truc-ban")
     opened_own.log_in("truc-ban")
-    page.click(".rail a:has-text('Sức khỏe hệ thống')")
+    page.click(".rail a:has-text('Sức khoẻ hệ thống')")
     expect(page.locator("table a:has-text('Kho tìm kiếm')")).to_be_visible()
     expect(page.locator("tr", has_text="Kho tìm kiếm")).to_contain_text("chạy")
     expect(page.locator(".notice", has_text="Im lặng")).to_have_count(0)
@@ -34,12 +34,38 @@ def test_a_stage_that_falls_silent_is_said_by_itself_with_what_to_do(opened_own:
     expect(page.locator(".sheet")).to_have_count(0)
 
 
+def test_an_administrator_without_a_second_factor_is_told_as_doctor_tells_it(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("quan-tri", "admin")
+    opened_own.log_in("quan-tri")
+    notice = page.locator(".notice", has_text="chưa bật xác thực hai bước: 1 (quan-tri).")
+    notice.locator("a:has-text('Người dùng')").click()
+    expect(page.locator("h1")).to_have_text("Người dùng")
+    opened_own.show("/health")
+    expect(notice).to_be_visible()
+    with own.client(own.token("xem", "viewer")) as client:
+        (told,) = client.get("/api/v1/health").json()["advice"]
+    assert (told["count"], told["names"]) == (1, "")
+
+
 def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) -> None:
     page = opened_own.page
     own.user("xem")
     with own.engine.begin() as connection:
-        deadletters.bury(connection, "store", [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"?")], 1000)
+        letters = [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"<b>d\xc3\xb2ng h\xe1\xbb\x8fng</b>")]
+        deadletters.bury(
+            connection, "store", [*letters, DeadLetter("events", "mail", "poison_frame", "", b"\xff")], 1000
+        )
     opened_own.log_in("xem")
-    notice = page.locator(".notice", has_text="Số dòng không lưu được: 1")
-    notice.locator("a:has-text('Nguồn dữ liệu')").click()
-    expect(page.locator("h1")).to_have_text("Nguồn dữ liệu")
+    notice = page.locator(".notice", has_text="Số dòng không lưu được: 2")
+    notice.locator("a:has-text('Sức khoẻ hệ thống')").click()
+    card = page.locator(".card", has_text="Dòng không lưu được")
+    expect(card.locator("tbody tr", has_text="syslog")).to_contain_text("Không phải sự kiện")
+    card.locator("summary").click()
+    expect(card).to_contain_text("<b>dòng hỏng</b>")
+    expect(card).to_contain_text("base64:/w==")
+    with own.client(own.token("kiem-soat", "auditor")) as client:  # who sees no events sees none of these
+        assert client.get("/api/v1/dead-letters").status_code == 403
+    with own.client(own.token("xem-dong", "viewer")) as client:
+        told = client.get("/api/v1/dead-letters", params={"source": "mail", "limit": 1}).json()
+    assert (told["count"], len(told["reasons"]), [each["source"] for each in told["letters"]]) == (2, 2, ["mail"])

@@ -112,6 +112,7 @@ def test_what_is_wrong_with_a_rule_is_told_at_its_line(opened: Opened, site: Sit
     text.fill(DOOR)
     vectors.fill(VECTORS.replace("message: Đăng nhập\n", "message: Đăng nhập thất bại\n"))
     page.click("button:has-text('Kiểm tra')")
+    expect(page.locator(".finding.fault")).to_contain_text("lẽ ra không báo mà lại báo")
     expect(finding).to_contain_text("Mẫu thử dòng 6")
     vectors.fill(VECTORS)
     expect(page.locator("text=Đã sửa sau lần kiểm tra này")).to_be_visible()
@@ -126,6 +127,9 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     opened_own.show("/rules?view=edit")
     text, vectors = page.get_by_label("Mã luật (YAML)"), page.get_by_label("Mẫu thử", exact=True)
     save = page.locator("header button.main")
+    page.click("button:has-text('Kiểm tra')")
+    expect(page.locator(".notice.good")).to_be_visible()
+    expect(save).to_be_disabled()  # the example alone is no rule of anybody
     text.fill(DOOR)
     vectors.fill(VECTORS)
     page.click("button:has-text('Chạy thử:')")
@@ -150,6 +154,7 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.click("button:has-text('Kiểm tra')")
     save.click()
     expect(page.locator("dialog")).to_contain_text("Đã có luật “Cửa bị cạy” trong tệp cua_bi_cay.yml")
+    assert not [fault for fault in opened_own.faults if "404" in fault]  # nothing was asked for that is not there
     opened_own.press("Escape")
 
     opened_own.show("/rules?view=history")
@@ -186,6 +191,35 @@ def test_an_alert_leads_to_an_exception_of_its_rule(opened: Opened, site: Site) 
     page.click(".sheet .exception button:has-text('Xoá')")
     page.click("dialog button[type=submit]")
     expect(page.locator(".sheet .exception")).to_have_count(0)
+
+
+def test_a_pack_comes_from_a_source_and_is_brought_up_to_date_from_it(
+    opened_own: Opened, own: Site, tmp_path: Path
+) -> None:
+    page = opened_own.page
+    folder = tmp_path / "luat-cua-so"
+    folder.mkdir()
+    (folder / "door.yml").write_text(DOOR, "utf-8")
+    own.user("nguon-luat", "admin")
+    opened_own.log_in("nguon-luat")
+    opened_own.show("/rules?view=packs")
+    page.click("button:has-text('Lấy từ nguồn')")
+    page.fill("dialog input[name=source]", str(tmp_path / "khong-co"))
+    page.fill("dialog input[name=name]", "so")
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog .notice.fault")).to_contain_text("khong-co")  # and what was filled in stays
+    page.fill("dialog input[name=source]", str(folder))
+    page.click("dialog button[type=submit]")
+    expect(page.locator("dialog")).to_contain_text("Thêm 1")
+    page.click("dialog button[type=submit]")
+    card = page.locator(".card", has=page.locator("h2", has_text=re.compile("^so$")))
+    expect(card).to_contain_text("1 luật")
+    expect(card).to_contain_text(str(folder))
+    (folder / "closet.yml").write_text(DOOR.replace("id: 1", "id: 3").replace("Cửa", "Tủ"), "utf-8")
+    card.locator("button:has-text('Tìm bản mới')").click()
+    expect(page.locator("dialog")).to_contain_text("Thêm 1")
+    page.click("dialog button[type=submit]")
+    expect(card).to_contain_text("2 luật")
 
 
 def test_a_pack_is_looked_at_before_it_is_taken(opened_own: Opened, own: Site, tmp_path: Path) -> None:

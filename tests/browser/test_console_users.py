@@ -33,9 +33,14 @@ def test_an_administrator_adds_a_user_and_gives_rights(opened: Opened, site: Sit
     page.click(".tabs a:has-text('Người dùng')")
     page.click("button:has-text('Thêm người dùng')")
     page.fill("dialog input[name=name]", "bình")
+    page.click("dialog button.main")  # no role is chosen for whoever adds somebody
+    expect(page.locator("dialog select[name=role]:invalid")).to_have_count(1)
     page.select_option("dialog select[name=role]", "viewer")
     page.click("dialog button.main")
+    expect(page.locator("dialog code.secret")).to_be_visible()
+    expect(page.locator("dialog button:has-text('Huỷ')")).to_have_count(0)
     password = _secret(page)
+    expect(opened.rows("users").filter(has_text="bình")).to_contain_text("chưa bao giờ")
     with site.client() as client:
         told = client.post("/api/v1/login", json={"name": "bình", "password": password}).json()
     assert told["next"] == "password", told
@@ -53,6 +58,7 @@ def test_an_administrator_adds_a_user_and_gives_rights(opened: Opened, site: Sit
     expect(sheet).to_contain_text("đã tắt")
     opened.show("/users")
     page.click("button:has-text('Thêm người dùng')")
+    page.select_option("dialog select[name=role]", "viewer")
     page.fill("dialog input[name=name]", "Bình")  # the same name: refused, and what was filled in stays
     page.click("dialog button.main")
     expect(page.locator("dialog .notice.fault")).to_be_visible()

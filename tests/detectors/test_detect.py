@@ -102,7 +102,7 @@ def test_a_rule_without_vietnamese_has_none_in_its_alert(rules: RuleSet) -> None
 def test_our_own_alerts_have_both_languages_and_one_id_a_fault() -> None:
     one = refused_alert(Refused("a.yml", "A", "no condition"), "may")
     assert one["rule.name"] == "A detection rule cannot be loaded"
-    assert one["rule.name_vi"] == "Không nạp được một quy tắc phát hiện"
+    assert one["rule.name_vi"] == "Không nạp được một luật phát hiện"
     assert one["rule.description"] == "a.yml: no condition"
     assert one["event.id"] == refused_alert(Refused("a.yml", "A", "no condition"), "may")["event.id"]
     assert one["event.id"] != refused_alert(Refused("a.yml", "A", "no selection"), "may")["event.id"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,13 @@ _SOURCE = """
 name = "mirror"
 kind = "network"
 interfaces = ["{interface}"]
+[[sources]]
+name = "windows"
+kind = "files"
+paths = ["{folder}/*.evtx"]
 """
+#: Recorded by Windows Defender while tools of attackers were unpacked.
+_DEFENDER = "evtx/EVTX-ATTACK-SAMPLES/AutomatedTestingTools/WinDefender_Events_1117_1116_AtomicRedTeam.evtx"
 #: Sends the packets of a capture into an interface, one a millisecond.
 _REPLAY = """
 import socket, sys, time
@@ -68,14 +75,20 @@ def _book(authority: httpx.Client) -> list[dict[str, Any]]:
     return found
 
 
+def _about(authority: httpx.Client, machine: str) -> list[dict[str, Any]]:
+    """The messages that tell of a machine."""
+    return [each for each in _book(authority) if any(name.startswith(f"{machine} ") for name in each["machines"])]
+
+
 def test_from_a_contact_on_the_wire_to_a_receipt_in_less_than_a_minute(
     make_site: Callable[..., Site], shared_data: Path, tmp_path: Path, authority: httpx.Client
 ) -> None:
-    capture = shared_data / CAPTURE
-    need(capture.is_file(), str(capture))
+    capture, recorded = shared_data / CAPTURE, shared_data / _DEFENDER
+    need(capture.is_file() and recorded.is_file(), f"{capture} {recorded}")
+    (tmp_path / "windows").mkdir()
     with laid(Wire()) as wire:
         wire.plug()
-        site = make_site(sources=_SOURCE.format(interface=wire.name))
+        site = make_site(sources=_SOURCE.format(interface=wire.name, folder=tmp_path / "windows"))
         site.run("indicators", "add", SERVER, "--threat", "c2", "--family", "AsyncRAT", "--reason", "a report")
         (site.data_dir / "sharing").mkdir()
         certificate = signing_key(site.data_dir / "sharing")
@@ -92,21 +105,33 @@ def test_from_a_contact_on_the_wire_to_a_receipt_in_less_than_a_minute(
         assert "✗" not in said and said.count("✓") == 4
         eventually(lambda: "sharing" in site.stages(), 30)  # the stage starts by itself: there is a profile now
 
+        shutil.copy(recorded, tmp_path / "windows")
         begun = time.monotonic()
         subprocess.run([sys.executable, "-c", _REPLAY, str(capture), wire.name], check=True, timeout=60)
         pid = site.stages()["sharing"]["pid"]
         assert is_ours(pid, site.data_dir)
         os.kill(pid, signal.SIGKILL)  # whatever it was at
-        arrived = eventually(lambda: _book(authority), 60)
+        arrived = eventually(lambda: _about(authority, VICTIM), 60)
         seconds = time.monotonic() - begun
         receipts = eventually(lambda: site.run("sharing", "receipts", "--json").stdout, 30)
     print(f"{seconds:.1f} s from the first packet to the authority's book")
     assert seconds < 60
-    assert any(each.startswith(f"{VICTIM} ") for each in arrived[0]["machines"]), arrived[0]["machines"]
-    receipt = json.loads(receipts.splitlines()[-1])
-    assert receipt["code"] == 200 and json.loads(receipt["receipt"])["sha256"] == arrived[0]["sha256"]
-    told = json.loads(site.run("sharing", "show", "1").stdout)
+    given = {json.loads(json.loads(line)["receipt"])["sha256"]: json.loads(line) for line in receipts.splitlines()}
+    receipt = given[arrived[0]["sha256"]]
+    assert receipt["code"] == 200
+    told = json.loads(site.run("sharing", "show", str(receipt["number"])).stdout)
     (contact,) = [each for each in told["facts"] if each["kind"] == "connection"]
     assert contact["values"]["connection.target"] == SERVER
     alerts = {each["event.id"]: each for each in site.alerts()}
     assert "indicator.c2" in {alerts[each]["rule.id"] for each in contact["alerts"]}
+    eventually(lambda: len(_malware(site)) >= 5, 60)
+    found = {each["malware.name"]: each for each in _malware(site)}
+    assert found["HackTool:JS/Jsprat"]["machine.name"] == "MSEDGEWIN10"
+    assert (found["HackTool:JS/Jsprat"]["malware.type"], found["HackTool:JS/Jsprat"]["malware.files"]) == ("Tool", 1)
+
+
+def _malware(site: Site) -> list[dict[str, Any]]:
+    """What was told of malware, in all messages."""
+    numbers = [json.loads(line)["number"] for line in site.run("sharing", "list", "--json").stdout.splitlines()]
+    told = [json.loads(site.run("sharing", "show", str(number)).stdout) for number in numbers]
+    return [fact["values"] for message in told for fact in message["facts"] if fact["kind"] == "malware"]

@@ -29,7 +29,7 @@ from pipeline.messages import HaidangError
 from pipeline.settings import NetworkSource, Settings, State, UnixSource, load_settings
 from pipeline.stage import only_one
 from pipeline.state import RESTORING, insert_new, open_engine, open_state, positions, upsert
-from pipeline.state.tables import alerts, dead_letters, files, outbox, stages, users
+from pipeline.state.tables import alerts, dead_letters, files, outbox, share_profiles, stages, users
 from pipeline.state.upgrade import migrate, newest, revision_of
 from pipeline.store.document import document
 from pipeline.store.tantivy_snapshot import snapshot
@@ -601,3 +601,25 @@ def test_the_commands_say_what_they_did(source: Source, tmp_path: Path, other: P
     assert not other.exists()
     again = run("restore", str(file))
     assert (again.returncode, "is not empty" in again.stderr) == (2, True)
+
+
+def test_profiles_of_sharing_come_along_and_nothing_leaves_before_it_is_confirmed_there(
+    source: Source, tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source.data_dir / "sharing").mkdir()
+    (source.data_dir / "sharing" / "bo.toml").write_text("title = 'Bộ'")
+    (source.data_dir / "sharing" / "bo.key").write_text("a key")
+    row = {
+        "name": "bo", "confirmed": "d" * 64, "confirmed_by": "an", "confirmed_at": 1.0, "pseudonym_key": b"\x00" * 32,
+        "began": 1.0, "built_until": 2.0, "sent": 3, "succeeded": 0.0, "failed": 0.0, "failures": 0, "error": "",
+        "position": "",
+    }  # fmt: skip
+    with source.engine.begin() as connection:
+        insert_new(connection, share_profiles, [row], ["name"])
+    made = back_up(source.settings, source.engine, tmp_path, events=False)
+    _, engine = _moved(monkeypatch, made.file, other)
+    assert (other / "sharing" / "bo.key").read_text() == "a key"
+    with engine.connect() as connection:
+        found = connection.execute(select(share_profiles)).one()
+    engine.dispose()
+    assert (found.confirmed, bytes(found.pseudonym_key), found.sent) == ("", b"\x00" * 32, 3)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from pipeline.cases import bundle, clocks, entries, life, showing
 from pipeline.cases.entries import By
@@ -17,7 +17,7 @@ from pipeline.cases.markdown import to_html
 from pipeline.delivery.routing import Routing
 from pipeline.event import Event, event_id, from_micros
 from pipeline.identity.users import create_user
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, speaking
 from pipeline.queue import life as queue
 from pipeline.settings import Cases, Settings
 from pipeline.state.tables import alert_groups, alerts, audit, case_entries, deliveries
@@ -46,6 +46,26 @@ def raised(engine: Engine, *found: Event) -> list[str]:
 def seen(engine: Engine, case: int) -> dict[str, Any]:
     with engine.connect() as connection:
         return showing.one(connection, case, SETTINGS)
+
+
+def test_a_case_begins_with_its_opening_and_names_rules_in_the_language_of_who_looks(engine: Engine) -> None:
+    raised(engine, alert(1, **{"rule.name": "Passwords read", "rule.name_vi": "Đọc mật khẩu"}))
+    with speaking("vi"):
+        case = life.open_case(engine, life.Wanted(alerts=[event_id("a", 1)]), AN)
+        told = seen(engine, case)
+    assert told["title"] == "Đọc mật khẩu: pc-1"
+    opened = next(step for step in told["timeline"] if step["kind"] == "change")
+    assert (opened["what"], opened["who"]) == ("mở vụ việc: Đọc mật khẩu: pc-1", "an")
+    assert [step["what"] for step in told["timeline"] if step["kind"] == "alerts"] == ["Đọc mật khẩu: pc-1"]
+    with speaking("en"):
+        again = seen(engine, case)
+    assert [step["what"] for step in again["timeline"] if step["kind"] == "alerts"] == ["Passwords read: pc-1"]
+    assert again["alerts"][0]["rule.name_vi"] == "Đọc mật khẩu"
+    with engine.begin() as connection:  # one that was brought in before names were kept with it
+        entry = connection.execute(select(case_entries).where(case_entries.c.kind == "alerts")).one()
+        body = {name: value for name, value in entry.body.items() if name != "rule.name_vi"}
+        connection.execute(update(case_entries).where(case_entries.c.id == entry.id).values(body=body))
+    assert seen(engine, case)["alerts"][0]["rule.name_vi"] == "Đọc mật khẩu"
 
 
 def statuses(engine: Engine) -> list[tuple[str, str, str]]:

@@ -249,7 +249,7 @@ def test_risk_is_what_levels_numbers_and_tactics_make_of_it(engine: Engine) -> N
 
 def test_much_risk_is_an_alert_of_its_own_once_a_day(engine: Engine) -> None:
     found = [
-        alert(number, number, f"r{number}", "high", tags=[f"attack.{tactic}"])
+        {**alert(number, number, f"r{number}", "high", tags=[f"attack.{tactic}"]), "rule.name_vi": f"Luật {number}"}
         for number, tactic in enumerate(("execution", "persistence", "discovery", "collection"))
     ]
     raised(engine, *found[:2])
@@ -262,7 +262,10 @@ def test_much_risk_is_an_alert_of_its_own_once_a_day(engine: Engine) -> None:
         document = connection.scalar(select(alerts.c.document).where(alerts.c.rule_id == "haidang.entity_risk"))
     assert document["host.name"] == "pc-1"
     assert document["alert.risk"] == 350
-    assert {each["field"] for each in document["alert.matches"]} == {"r0", "r1", "r2", "r3"}
+    assert {each["rule"] for each in document["alert.matches"]} == {"r0", "r1", "r2", "r3"}
+    assert {each["field_vi"] for each in document["alert.matches"]} == {f"Luật {number}" for number in range(4)}
+    assert "Execution, Persistence" in document["rule.description"]
+    assert "Thực thi, Duy trì hiện diện" in document["rule.description_vi"]
 
 
 @pytest.mark.parametrize(

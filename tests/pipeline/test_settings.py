@@ -104,7 +104,7 @@ def test_variables_that_mean_no_setting_are_left_alone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"sources =\n", "is no TOML: Invalid value (at line 1, column 10)"),
+        (b"sources =\n", "is no TOML: This is no value; texts stand in quotation marks (at line 1, column 10)"),
         (b"\xff\xfe=", "cannot be read"),
         (b"[api]\nport = 1\nport = 2\n", "is no TOML"),
     ],

@@ -5,6 +5,7 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ SERVER = "186.169.47.11"
 def signing_key(folder: Path, name: str = "signing", days: tuple[float, float] = (-1, 365), bits: int = 2048) -> Path:
     """Make an RSA key and its certificate, good from and until so many days from now; return the certificate's file."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = rsa.generate_private_key(65537, bits)
+    key = _key(name, bits)
     subject = x509.Name([
         x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"), x509.NameAttribute(NameOID.COMMON_NAME, f"UBND xã {name}"),
     ])  # fmt: skip
@@ -71,6 +72,12 @@ def c2_alert(number: int, host: str = "", **fields: Any) -> Event:
             "process.hash.sha256": "cd" * 32,
         }], **fields,
     }  # fmt: skip
+
+
+@cache
+def _key(name: str, bits: int) -> rsa.RSAPrivateKey:
+    """Keys take long to make: those of one name are the same in all tests."""
+    return rsa.generate_private_key(65537, bits)
 
 
 class Party:
@@ -146,6 +153,7 @@ def edited(text: str, changes: dict[str, Any]) -> str:
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[Simulator]:
     """The authority, on a free port."""
+    signing_key(tmp_path / "authority", "warning")  # else it makes one of its own each time
     made = Simulator("127.0.0.1", 0, tmp_path / "authority", [])
     thread = threading.Thread(target=made.serve_forever, args=(0.05,))
     thread.start()

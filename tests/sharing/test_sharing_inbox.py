@@ -67,18 +67,18 @@ def test_a_warning_becomes_indicators_and_a_case_and_is_answered_twice(parties: 
     party = parties
     named, data = warned(party), bundle()
     message = inbox.verified(named, data, signature(party, data), time.time())
-    receipt = inbox.receive(party.engine, named, inbox.HTTPS, data, message, "bo", "10.0.0.9", time.time())
-    assert inbox.receive(party.engine, named, inbox.HTTPS, data, message, "bo", "", time.time()) == receipt
+    receipt = inbox.receive(party.engine, named.name, inbox.HTTPS, data, message, "bo", "10.0.0.9", time.time())
+    assert inbox.receive(party.engine, named.name, inbox.HTTPS, data, message, "bo", "", time.time()) == receipt
     warnings.take_over(party.engine, party.settings)
     feed = kept.feed(party.engine, inbox.feed_of(receipt["receipt"]))
     assert feed is not None and feed.count == 1
-    inbox.work(party.engine, named, time.time())
-    inbox.work(party.engine, named, time.time())
+    inbox.work(party.engine, named.name, named, time.time())
+    inbox.work(party.engine, named.name, named, time.time())
     (case,) = _rows(party, cases)
     assert ("Chiến dịch AsyncRAT" in case.title, case.tlp, case.reportable) == (True, "red", False)
     raised = c2_alert(1, **{"threat.indicator.provider": feed.name})
     party.raise_alerts(raised)
-    inbox.work(party.engine, named, time.time() + inbox.SEARCHED_SECONDS + 1)
+    inbox.work(party.engine, named.name, named, time.time() + inbox.SEARCHED_SECONDS + 1)
     sender = courier_of(party, named)
     while sender.sign():
         pass
@@ -86,8 +86,8 @@ def test_a_warning_becomes_indicators_and_a_case_and_is_answered_twice(parties: 
     (first,) = party.simulator.book.acknowledged()
     assert (first["message"], first["indicators"], first["alerts"], first["status"]) == ("CB-01", 1, 1, "open")
     life.close(party.engine, case.id, "true_positive", "Đã chặn và gỡ mã độc.", By("an", "test"))
-    inbox.work(party.engine, named, time.time() + 200)
-    inbox.work(party.engine, named, time.time() + 300)
+    inbox.work(party.engine, named.name, named, time.time() + 200)
+    inbox.work(party.engine, named.name, named, time.time() + 300)
     sender.sign()
     sender.send()
     last = party.simulator.book.acknowledged()[0]
@@ -137,16 +137,16 @@ def test_what_is_not_signed_by_whom_the_profile_names_is_refused(party: Party) -
 )  # fmt: skip
 def test_what_is_no_bundle_is_refused(party: Party, data: bytes) -> None:
     with pytest.raises(NotTaken):
-        inbox.receive(party.engine, party.profile(), inbox.HTTPS, data, "m", "bo", "", time.time())
+        inbox.receive(party.engine, party.profile().name, inbox.HTTPS, data, "m", "bo", "", time.time())
     assert _rows(party, share_received) == []
 
 
 def test_the_id_of_another_warning_is_refused_and_one_without_anything_of_use_says_so(party: Party) -> None:
     named = warned(party)
-    inbox.receive(party.engine, named, inbox.HTTPS, bundle(), "CB-01", "bo", "", time.time())
+    inbox.receive(party.engine, named.name, inbox.HTTPS, bundle(), "CB-01", "bo", "", time.time())
     with pytest.raises(NotTaken):
-        inbox.receive(party.engine, named, inbox.HTTPS, bundle("203.0.113.7"), "CB-01", "bo", "", time.time())
-    inbox.receive(party.engine, named, inbox.HTTPS, bundle("10.0.0.1", "Nội bộ"), "CB-02", "bo", "", time.time())
+        inbox.receive(party.engine, named.name, inbox.HTTPS, bundle("203.0.113.7"), "CB-01", "bo", "", time.time())
+    inbox.receive(party.engine, named.name, inbox.HTTPS, bundle("10.0.0.1", "Nội bộ"), "CB-02", "bo", "", time.time())
     warnings.take_over(party.engine, party.settings)
     assert warnings.waiting(party.engine) == []
     told = {each["title"]: each for each in inbox.listed(party.engine)}

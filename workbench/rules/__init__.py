@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from collectors.decoders.pasted import decode_pasted
 from detectors.rulebook.changes import Rulebook
 from detectors.rulebook.updating import AUTOMATIC_VARIABLE
+from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
-from pipeline.messages import say
 from pipeline.state import open_state
 from workbench.rules import changing, covering, looking, packing, trying
 from workbench.rules.site import OnSite
@@ -26,10 +26,7 @@ _COMMANDS: Mapping[str, tuple[_Add, _Run]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
-    for name, (add, _) in _COMMANDS.items():
-        text = say(f"command.rules.{name}")
-        add(actions.add_parser(name, help=text, description=text, allow_abbrev=False))
+    declare(parser, "rules", {name: add for name, (add, _) in _COMMANDS.items()})
 
 
 def run(chosen: argparse.Namespace) -> int:

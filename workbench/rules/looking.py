@@ -15,7 +15,7 @@ from detectors.sigma.rule import LEVELS
 from pipeline import store
 from pipeline.command import show
 from pipeline.event import Event, decode, format_time
-from pipeline.messages import HaidangError, language, say
+from pipeline.messages import HaidangError, language, said, say
 from workbench import numbers
 from workbench.rules.site import OnSite, refusal, title_of
 
@@ -41,7 +41,7 @@ def _list(chosen: argparse.Namespace, site: OnSite) -> int:
     if chosen.refused:
         for item in loaded.rules.refused:
             if chosen.json:
-                show.json_line({"path": item.place, "rule": item.rule, "reason": item.reason})
+                show.json_line({"path": item.place, "rule": item.rule, "reason": said(item.reason)})
             else:
                 show.line(show.plain(refusal(item)))
         if not chosen.json:

@@ -10,7 +10,7 @@ from detectors.rulebook.book import MODES
 from detectors.rulebook.changes import AnyRule, Change, Preview
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError, said, say
 from workbench import numbers
 from workbench.rules.site import OnSite
 
@@ -103,15 +103,15 @@ def _print(change: Change) -> None:
                 show.line(show.plain(f"  {show.level(rule.level)}: {rule.title}"))
             if len(rules) > _SHOWN:
                 show.line("  …")
-    refused = [f"{path}: {rule}: {reason}" for path, rule, reason in preview.refused]
-    refused += [f"{path}: {reason}" for path, reason in preview.left_out]
+    refused = [f"{path}: {rule}: {said(reason)}" for path, rule, reason in preview.refused]
+    refused += [f"{path}: {said(reason)}" for path, reason in preview.left_out]
     if refused:
         show.line(say("command.rules.refused_count", count=show.number(len(refused))))
         for line in refused[:_SHOWN]:
             show.line(show.plain(f"  {line}"))
     show.line(say("command.rules.vectors_tried", count=show.number(preview.tests)))
     for reason in preview.stops[:_SHOWN]:
-        show.line(show.plain(f"  {say('rules.error')}: {reason}"))
+        show.line(show.plain(f"  {say('rules.error')}: {said(reason)}"))
 
 
 def _remove_pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,7 +150,7 @@ def _sign(chosen: argparse.Namespace, _site: OnSite) -> int:
     if found.left_out:
         show.line(say("command.rules.refused_count", count=show.number(len(found.left_out))))
     for path, reason in found.left_out[:_SHOWN]:
-        show.line(show.plain(f"  {path}: {reason}"))
+        show.line(show.plain(f"  {path}: {said(reason)}"))
     made = bundle.make(found.files, private, chosen.name, chosen.version, chosen.licence or found.licence)
     _write_new(chosen.output, made)
     show.line(say("command.rules.signed", file=chosen.output, files=len(found.files), public=bundle.public_of(private)))

@@ -8,7 +8,7 @@ from detectors.rulebook.changes import AnyRule, Rulebook
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.rule import Refused
 from pipeline.command import show
-from pipeline.messages import language, say
+from pipeline.messages import language, said, say
 from pipeline.settings import Settings
 
 
@@ -39,7 +39,7 @@ class OnSite:
 
 def refusal(refused: Refused) -> str:
     """Return where something was refused, which rule if it was one, and why."""
-    return ": ".join(filter(None, (refused.place, refused.rule, refused.reason)))
+    return ": ".join(filter(None, (refused.place, refused.rule, said(refused.reason))))
 
 
 def title_of(rule: AnyRule) -> str:

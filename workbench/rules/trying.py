@@ -19,7 +19,7 @@ from detectors.sigma.documents import TESTS, rule_files
 from pipeline import store
 from pipeline.command import show
 from pipeline.command.search import time_filter
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError, said, say
 from pipeline.store import query as q
 from workbench import numbers
 from workbench.rules.site import OnSite, refusal, title_of
@@ -52,7 +52,7 @@ def print_findings(findings: Sequence[Finding], as_json: bool = False) -> None:
             show.json_line(finding.as_json())
         else:
             named = f"{finding.rule}: " if finding.rule else ""
-            show.line(show.plain(f"{say(f'rules.{finding.severity}')}: {finding.path}: {named}{finding.text}"))
+            show.line(show.plain(f"{say(f'rules.{finding.severity}')}: {finding.path}: {named}{said(finding.text)}"))
 
 
 def _check_arguments(parser: argparse.ArgumentParser) -> None:

@@ -33,6 +33,7 @@ export interface Entry {
 export interface AlertEntry extends Entry {
   group: string;
   "rule.name": string;
+  "rule.name_vi"?: string;
   entity: string;
   status?: string;
   level?: string;

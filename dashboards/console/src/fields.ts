@@ -7,6 +7,8 @@ import { timeFilter } from "./range";
 export interface Known {
   name: string;
   type: string;
+  /** What ECS means by it, where that is known: `ip`, `host`, `user`. */
+  kind?: string;
 }
 const FRESH_MS = 60_000;
 let known: Promise<Known[]> | null = null;
@@ -28,6 +30,39 @@ export function fieldsIn(query: string): string[] {
   const bare = query.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   const named = [...bare.matchAll(/(?:^|[\s(!-])(@?[A-Za-z_][\w.@-]*):/g)].map(([, name]) => name ?? "");
   return [...new Set(named.filter((name) => name && name !== "_exists_"))];
+}
+
+/** Return what a query writes as `field=value`, which asks for those words; outside of quotation marks. */
+export function equalsIn(query: string): string[] {
+  const bare = query.replace(/"(?:[^"\\]|\\.)*"/g, (quoted) => "_".repeat(quoted.length));
+  const found = [...bare.matchAll(/(?<=^|[\s(!-])@?[A-Za-z_][\w@-]*(?:\.[\w@-]+)*=(?=[^\s=)])/g)];
+  return found.map(
+    ({ 0: name, index }) => name + (/^(?:"(?:[^"\\]|\\.)*"|[^\s)]+)/.exec(query.slice(index + name.length))?.[0] ?? ""),
+  );
+}
+
+/** Return the values that a query asks of fields that hold addresses, and that are none. */
+export function noAddressesIn(query: string, known: readonly Known[]): [field: string, value: string][] {
+  const addresses = new Set(known.filter(({ kind }) => kind === "ip").map(({ name }) => name));
+  const asked = [...query.matchAll(/(@?[A-Za-z_][\w.@-]*):(?:"([^"]*)"|([^\s()"[\]{}<>]+))/g)];
+  return asked
+    .map(([, field = "", quoted, bare = ""]): [string, string] => [field, quoted ?? bare])
+    .filter(([field, value]) => addresses.has(field) && !isAddress(value.replaceAll("\\", "")));
+}
+
+/** Say whether a text is an address, a network, or the beginning of one. */
+function isAddress(text: string): boolean {
+  const [host = "", length] = text.split("/");
+  if (/[*?]/.test(host)) return /^[\da-f.:*?]+$/i.test(host);
+  if (length !== undefined && !(/^\d{1,3}$/.test(length) && Number(length) <= (host.includes(":") ? 128 : 32)))
+    return false;
+  if (!host.includes(":"))
+    return /^\d{1,3}(\.\d{1,3}){3}$/.test(host) && host.split(".").every((part) => Number(part) <= 255);
+  try {
+    return Boolean(new URL(`http://[${host}]/`));
+  } catch {
+    return false;
+  }
 }
 
 /** Where in a query somebody types: a field's name, or the beginning of a field's value. */

@@ -2,6 +2,7 @@
 
 import { ask } from "./api";
 import { duration, number, plain, size } from "./format";
+import { may } from "./session";
 import { t, word, type Key } from "./words";
 
 export interface Problem {
@@ -22,6 +23,8 @@ export interface Health {
   status: "ok" | "degraded";
   stages: Record<string, StageState>;
   problems: Problem[];
+  /** What works and should be better: whose accounts have no second factor. */
+  advice: Problem[];
   disk_free_bytes: number;
   disk_total_bytes: number;
   /** So much stays free: with less nothing more is taken in. */
@@ -89,13 +92,11 @@ export const healthOf = (signal: AbortSignal, byItself = false): Promise<Health>
 export const sourcesOf = async (signal: AbortSignal, byItself = false): Promise<Source[]> =>
   (await ask<Source[]>("/sources", { signal, byItself })).filter(({ source }) => !OWN.has(source));
 
-export const isLasting = ({ source }: Source): boolean => !ONCE.test(source);
-export const isSending = ({ last_minute: minute }: Source): boolean => Date.now() / 60_000 - minute <= SENDING_MINUTES;
 export function stateOf(source: Source): SourceState {
   if (!source.last_minute) return "never";
   if (source.quiet) return "quiet";
-  if (isSending(source)) return "sending";
-  return isLasting(source) ? "idle" : "once";
+  if (ONCE.test(source.source)) return "once";
+  return Date.now() / 60_000 - source.last_minute <= SENDING_MINUTES ? "sending" : "idle";
 }
 export const stageWord = (name = ""): string =>
   name
@@ -125,8 +126,8 @@ function placeOf({ what, channel }: Problem): Omit<Told, "says"> {
       return { screen: "delivery", values: { channel: String(channel ?? "") } };
     case "messages_dead":
       return { screen: "delivery", values: { channel: String(channel ?? ""), status: "dead" } };
-    case "dead_letters":
-      return { screen: "sources" };
+    case "dead_letters": // what they are is events, and not for everybody
+      return { screen: may("events.read") ? "health" : "sources" };
     case "rules_refused":
     case "packet_rules_unread":
       return { screen: "rules" };
@@ -135,10 +136,16 @@ function placeOf({ what, channel }: Problem): Omit<Told, "says"> {
       return { screen: "indicators" };
     case "case_late":
       return { screen: "cases" };
+    case "no_second_factor":
+      return { screen: "users" };
     default:
       return { screen: "health" };
   }
 }
+
+/** Return what should be better as sentences. */
+export const adviceOf = (advice: readonly Problem[]): Told[] =>
+  advice.map((each) => ({ ...placeOf(each), says: sentenceOf(each) }));
 
 /** Return the problems as sentences, each with where it is mended; stages that are silent in one. */
 export function toldOf(problems: readonly Problem[]): Told[] {
@@ -165,6 +172,7 @@ function sentenceOf(problem: Problem): string {
     stage: stageWord(problem.stage),
     free: size(problem.free_bytes ?? 0),
     reached: steps(problem.reached),
+    names: problem.names ? ` (${plain(problem.names)})` : "",
     ...(problem.reason === "stale" ? { reason: t("problem.stale") } : {}),
   };
   const sentence = t(key, told);

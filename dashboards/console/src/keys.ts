@@ -28,11 +28,13 @@ export function useKeys(bound: readonly Bound[]): void {
   }, [bound.map(({ keys }) => keys).join("|")]);
 }
 
-/** Return what is bound now, each keys once. */
+/** Return what is bound now, each keys once: the screen's own first, the ways to other screens last. */
 export function inForce(): Bound[] {
   const found = new Map<string, Bound>();
-  for (const layer of layers.value) for (const bound of layer) found.set(bound.keys, bound);
-  return [...found.values()];
+  for (const layer of layers.value.toReversed())
+    for (const bound of layer) if (!found.has(bound.keys)) found.set(bound.keys, bound);
+  const leads = ({ keys }: Bound) => Number(keys.includes(" "));
+  return [...found.values()].sort((one, other) => leads(one) - leads(other));
 }
 
 export function listenToKeys(): void {

@@ -37,10 +37,13 @@ export function askFor(how: Ask, field: string, value: unknown, onHunt: boolean)
   else go("hunt", values);
 }
 
+/** Fields that name a host: `PC-7` and `pc-7` are one (RFC 4343), though they are two values of a field. */
+export const NAMES_HOST = /(^|\.)host\.(name|hostname)$|^winlog\.computer_name$/;
+
 /** Return the fields of an event that say which host, user or address it is about, for the pivot to an entity. */
 export function entityOf(field: string, value: unknown): string | null {
   if (typeof value !== "string" || !value) return null;
-  if (/(^|\.)host\.(name|hostname)$|^winlog\.computer_name$/.test(field)) return `host:${value}`;
+  if (NAMES_HOST.test(field)) return `host:${value}`;
   if (/^user\.name$|\.user\.name$/.test(field)) return `user:${value}`;
   if (/\.(ip|address)$/.test(field) && /^[\da-f.:]+$/i.test(value)) return `address:${value}`;
   return null;

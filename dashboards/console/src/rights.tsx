@@ -94,6 +94,7 @@ export function reveal(title: string, help: string, secret: string): void {
   question({
     title,
     does: t("close"),
+    only_says: true,
     says: (
       <>
         <p class="notice attention">{rich(help)}</p>

@@ -19,6 +19,8 @@ export interface Titled {
 /** A rule as lists have it. */
 export interface Rule extends Titled {
   id: string;
+  /** The name of the file that it lies in. */
+  file: string;
   level: string;
   status: string;
   tags: string[];

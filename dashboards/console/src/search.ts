@@ -3,6 +3,7 @@
 import { ask } from "./api";
 import { chosen } from "./address";
 import type { Document } from "./parts/fields";
+import { NAMES_HOST } from "./query";
 import type { Bar } from "./parts/histogram";
 import { endsOf, timeFilter, widthFor } from "./range";
 
@@ -39,6 +40,18 @@ export function search(
   index: "events" | "alerts" = "events",
 ): Promise<Found> {
   return ask<Found>(`/search/${index}`, { method: "POST", body, byItself, ...(until ? { signal: until } : {}) });
+}
+
+/** Return what was counted by a field; of one that names hosts, those that differ by case alone are one. */
+export function oneHost<B extends Pick<Bucket, "key" | "doc_count">>(field: string, buckets: readonly B[]): B[] {
+  if (!NAMES_HOST.test(field)) return [...buckets];
+  const found = new Map<string, B>();
+  for (const bucket of buckets) {
+    const name = String(bucket.key).toLowerCase();
+    const before = found.get(name); // the spelling that is there most comes first
+    found.set(name, before ? { ...before, doc_count: before.doc_count + bucket.doc_count } : bucket);
+  }
+  return [...found.values()].sort((one, other) => other.doc_count - one.doc_count);
 }
 
 export interface Drawn {

@@ -56,6 +56,8 @@ export interface Preferences {
 
 const USUAL: Preferences = { theme: "auto", density: "usual", folded: false, columns: {}, widths: {}, queries: [] };
 const KEPT = "haidang.preferences";
+/** Whose changes the server does not have yet. */
+const UNSAVED = "haidang.preferences.unsaved";
 const SAVE_AFTER_MS = 1500;
 
 export const preferences = signal<Preferences>({ ...USUAL, ...kept() });
@@ -66,22 +68,29 @@ let saving = 0;
 export function prefer(changes: Partial<Preferences>): void {
   preferences.value = { ...preferences.value, ...changes };
   localStorage.setItem(KEPT, JSON.stringify(preferences.value));
+  localStorage.setItem(UNSAVED, person.value?.name ?? "");
   clearTimeout(saving);
-  saving = window.setTimeout(save, SAVE_AFTER_MS);
+  saving = window.setTimeout(() => void save(), SAVE_AFTER_MS);
 }
 
 addEventListener("pagehide", () => {
-  if (saving) save();
+  if (saving) void save();
 });
 
-function save(): void {
+async function save(): Promise<void> {
   clearTimeout(saving);
   saving = 0;
   const asking = { method: "PUT", body: preferences.value, byItself: true, keepalive: true } as const;
-  void ask("/me/preferences", asking).catch(() => null); // the next change saves it, too
+  try {
+    await ask("/me/preferences", asking);
+    if (!saving) localStorage.removeItem(UNSAVED);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error; // the next change saves it, too, or the next log-in
+  }
 }
 
-async function loadPreferences(_name: string): Promise<void> {
+async function loadPreferences(name: string): Promise<void> {
+  if (name && localStorage.getItem(UNSAVED) === name) return void save();
   const found = await ask<Partial<Preferences>>("/me/preferences").catch(() => null);
   if (found && Object.keys(found).length) {
     preferences.value = { ...USUAL, ...found };

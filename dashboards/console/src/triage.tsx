@@ -70,8 +70,8 @@ async function back(meant: Meant): Promise<void> {
 /** Escalate alerts into a case, a new one or one that is open. */
 export async function escalate(meant: Meant, title: string): Promise<void> {
   if (!meant.ids.length) return;
-  await chooseCase(title, t("triage.about", { count: number(meant.count) }), async (chosen, filled) => {
-    const body = { title: filled, alerts: meant.ids };
+  await chooseCase(title, t("triage.about", { count: number(meant.count) }), async (chosen, asked) => {
+    const body = { ...asked, alerts: meant.ids };
     const id = chosen ?? (await ask<{ id: number }>("/cases", { method: "POST", body })).id;
     if (chosen) await ask(`/cases/${chosen}/alerts`, { method: "POST", body: { ids: meant.ids } });
     meant.done();
@@ -81,18 +81,18 @@ export async function escalate(meant: Meant, title: string): Promise<void> {
 
 /** Put copies of events into a case, a new one or one that is open. */
 export async function keepInCase(events: readonly string[], title: string): Promise<void> {
-  await chooseCase(title, t("triage.about_events", { count: number(events.length) }), async (chosen, filled) => {
-    const id = chosen ?? (await ask<{ id: number }>("/cases", { method: "POST", body: { title: filled } })).id;
+  await chooseCase(title, t("triage.about_events", { count: number(events.length) }), async (chosen, asked) => {
+    const id = chosen ?? (await ask<{ id: number }>("/cases", { method: "POST", body: asked })).id;
     await ask(`/cases/${id}/events`, { method: "POST", body: { ids: events } });
     return id;
   });
 }
 
-/** Ask for a case; `put` gets its number, or null and the title of a new one, and returns where it was put. */
+/** Ask for a case; `put` gets its number, or null and what a new one is, and returns where it was put. */
 async function chooseCase(
   title: string,
   says: string,
-  put: (id: number | null, title: string) => Promise<number>,
+  put: (id: number | null, asked: { title: string; reportable: boolean }) => Promise<number>,
 ): Promise<void> {
   let open: { id: number; title: string }[] = [];
   await attempt(async () => ({ cases: open } = await ask<{ cases: typeof open }>("/cases?status=open&limit=100")));
@@ -117,9 +117,11 @@ async function chooseCase(
         most: 300,
         help: t("triage.case_title.help"),
       },
+      { name: "reportable", says: t("case.reportable"), kind: "checkbox" },
     ],
     work: async (filled) => {
-      const id = await put(filled.case ? Number(filled.case) : null, filled.title || title);
+      const asked = { title: filled.title || title, reportable: filled.reportable === "yes" };
+      const id = await put(filled.case ? Number(filled.case) : null, asked);
       tell(t("triage.escalated", { case: id }));
       go("cases", {}, String(id));
     },

@@ -39,6 +39,12 @@ export function spoken(document: Record<string, unknown>, field: string): unknow
   return document[`${field}_${language}`] ?? document[field];
 }
 
+/** Return a rule's tag in words where it names a tactic of ATT&CK; else the tag itself. */
+export function tagSays(tag: string): string {
+  const tactic = /^attack\.([a-z_-]+)$/.exec(tag)?.[1]?.replaceAll("_", "-") ?? "";
+  return catalogue[`tactic.${tactic}`] ?? tag;
+}
+
 const MARKS = /[\u0300-\u036f]/g;
 
 /** Return a text without case and diacritics, as the search compares: `Đăng nhập` is `dang nhap`. */

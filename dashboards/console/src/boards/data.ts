@@ -1,10 +1,11 @@
 // What a panel shows: its settings enter, a search body leaves; the store's answer enters, plain numbers leave.
 // Both are pure; nothing here knows how it is drawn.
 
+import { NAMES_HOST } from "../query";
 import { endsOf, range, timeFilter, widthFor } from "../range";
 import { queryOf, type Bucket, type Found, type Hit } from "../search";
-import { language, word } from "../words";
-import { USUAL_SIZE, type Options, type Panel } from "./model";
+import { language, spoken, word } from "../words";
+import { USUAL_SIZE, type Metric, type Options, type Panel } from "./model";
 
 export interface Series {
   name: string;
@@ -89,6 +90,7 @@ export function bodyOf(panel: Panel, query: string, now = Date.now()): object | 
     terms: { field, size: count },
     aggs: { ...measured, ...saidBy(field), ...inner },
   });
+  const spokenBy = Object.assign({}, ...fields.map(saidBy)) as Record<string, object>;
   switch (panel.kind) {
     case "line":
     case "area":
@@ -125,7 +127,7 @@ export function bodyOf(panel: Panel, query: string, now = Date.now()): object | 
               terms: fields.slice(0, panel.kind === "graph" ? 2 : 3).map((field) => ({ field })),
               size: size * 5,
             },
-            aggs: measured,
+            aggs: { ...measured, ...spokenBy },
           },
         },
       };
@@ -140,9 +142,9 @@ export function bodyOf(panel: Panel, query: string, now = Date.now()): object | 
               fields.length > 1
                 ? {
                     multi_terms: { terms: fields.map((field) => ({ field })), size: Math.max(size, 50) },
-                    aggs: measured,
+                    aggs: { ...measured, ...spokenBy },
                   }
-                : { terms: { field: fields[0], size: Math.max(size, 50) }, aggs: measured },
+                : { terms: { field: fields[0], size: Math.max(size, 50) }, aggs: { ...measured, ...spokenBy } },
           },
         };
       return { ...asked, size: 100, sort: [{ "@timestamp": "desc" }] };
@@ -222,31 +224,87 @@ export function dataOf(panel: Panel, found: Found, before: Found | null): Data {
   } else {
     data.cells = split.map((bucket) => ({ keys: [String(bucket.key)], value: measured(bucket, bucket.doc_count) }));
   }
-  const [outer = "", second = ""] = panel.fields;
+  const fields = panel.fields.filter(Boolean);
+  const adds = ADDS[panel.options.metric ?? "count"];
+  if (adds) {
+    data.cells = oneOf(fields, data.cells, adds);
+    data.series = oneSeries(data.series, adds);
+  }
+  const rule = fields.indexOf(SPOKEN);
+  const inners = fields[1] === SPOKEN ? split.flatMap((bucket) => inner(bucket, "by")) : [];
   data.words = {
     ...wordsOf([
-      [outer, [...data.cells.map(({ keys }) => keys[0] ?? ""), ...data.series.map(({ name }) => name)]],
-      [second, data.cells.map(({ keys }) => keys[1] ?? "")],
+      [fields[0] ?? "", data.series.map(({ name }) => name)],
+      ...fields.map((field, place) => [field, data.cells.map(({ keys }) => keys[place] ?? "")] as const),
     ]),
-    ...spokenIn(split),
+    ...spokenIn([...split, ...inners, ...(rule >= 0 ? (aggs.pairs?.buckets ?? []) : [])], Math.max(0, rule)),
   };
   data.widthMs = data.times.length > 1 ? (data.times[1] as number) - (data.times[0] as number) : 0;
   return data;
+}
+
+/** How what is measured of two is measured of both; of a mean, and of how many values there are, nobody can say. */
+const ADDS: Partial<Record<Metric, (one: number, other: number) => number>> = {
+  count: (one, other) => one + other,
+  sum: (one, other) => one + other,
+  max: Math.max,
+  min: Math.min,
+};
+
+/** Make one of the cells whose hosts differ by case alone. */
+function oneOf(
+  fields: readonly string[],
+  cells: readonly Cell[],
+  adds: (one: number, other: number) => number,
+): Cell[] {
+  if (!fields.some((field) => NAMES_HOST.test(field))) return [...cells];
+  const found = new Map<string, Cell>();
+  const spelt = new Map<string, string>();
+  for (const { keys, value } of cells) {
+    const named = keys.map((key, place) => {
+      if (!NAMES_HOST.test(fields[place] ?? "")) return key;
+      const first = spelt.get(key.toLowerCase()) ?? key;
+      spelt.set(key.toLowerCase(), first);
+      return first;
+    });
+    const before = found.get(JSON.stringify(named));
+    found.set(JSON.stringify(named), { keys: named, value: before ? adds(before.value, value) : value });
+  }
+  const made = [...found.values()];
+  return made.length < cells.length ? made.sort((one, other) => other.value - one.value) : made;
+}
+
+function oneSeries(series: readonly Series[], adds: (one: number, other: number) => number): Series[] {
+  const found = new Map<string, Series>();
+  for (const each of series) {
+    const name = NAMES_HOST.test(each.field) ? each.name.toLowerCase() : each.name;
+    const before = found.get(name);
+    const values = before?.values.map((value, place) => adds(value, each.values[place] ?? 0));
+    found.set(name, before && values ? { ...before, values } : each);
+  }
+  return [...found.values()];
 }
 
 /** Words that the store has for a value: a rule's name in Vietnamese stands beside the English one. */
 const SPOKEN = "rule.name";
 const SAID = "said";
 
+/** Return a value of a hit in the reader's language, where that is not what it is. */
+export function saidOf(source: Record<string, unknown>, field: string): string | undefined {
+  const said = field === SPOKEN ? spoken(source, field) : word(FAMILIES[field] ?? "", String(source[field]));
+  return typeof said === "string" && said !== source[field] ? said : undefined;
+}
+
 function saidBy(field: string): Record<string, object> {
   return field === SPOKEN && language === "vi" ? { [SAID]: { top_hits: { size: 1, _source: [`${SPOKEN}_vi`] } } } : {};
 }
 
-function spokenIn(buckets: readonly Bucket[]): Record<string, string> {
+/** Return what is said of buckets of which the key, or the part of it at a `place`, is a rule's name. */
+function spokenIn(buckets: readonly Bucket[], place: number): Record<string, string> {
   const found = buckets.map(
     (bucket) =>
       [
-        String(bucket.key),
+        String(Array.isArray(bucket.key) ? bucket.key[place] : bucket.key),
         (bucket[SAID] as { hits: { hits: Hit[] } } | undefined)?.hits.hits[0]?._source[`${SPOKEN}_vi`],
       ] as const,
   );

@@ -16,11 +16,16 @@ interface Props {
   words?: Record<string, string>;
   area: boolean;
   write: (value: number) => string;
+  /** Values are whole numbers: so are the marks of the axis. */
+  whole: boolean;
   onSpan: (from: number, to: number) => void;
   label: string;
 }
 
-export default function Lines({ times, series, words = {}, area, write, onSpan, label }: Props) {
+/** 1, 2, 5, 10, 20, 50 … */
+const WHOLE_STEPS = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+
+export default function Lines({ times, series, words = {}, area, write, whole, onSpan, label }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const now = colours.value;
   useEffect(() => {
@@ -52,7 +57,12 @@ export default function Lines({ times, series, words = {}, area, write, onSpan, 
           },
           axes: [
             { ...axis, values: (_: unknown, at: number[]) => at.map((each) => tick(each * 1000, span)), space: 90 },
-            { ...axis, size: 60, values: (_: unknown, at: number[]) => at.map(write) },
+            {
+              ...axis,
+              size: 60,
+              ...(whole ? { incrs: WHOLE_STEPS } : {}),
+              values: (_: unknown, at: number[]) => at.map(write),
+            },
           ],
           series: [
             {
@@ -94,6 +104,6 @@ export default function Lines({ times, series, words = {}, area, write, onSpan, 
       watch.disconnect();
       made?.destroy();
     };
-  }, [times, series, area, now]);
+  }, [times, series, area, whole, now]);
   return <div class="lines" ref={box} role="img" aria-label={label} />;
 }

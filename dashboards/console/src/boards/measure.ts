@@ -12,3 +12,6 @@ export function write(value: number, { unit = "", metric = "count" }: Options, w
     ? number(metric === "avg" ? Math.round(value * 100) / 100 : value)
     : short(value);
 }
+
+/** Say whether what is measured comes in whole numbers. */
+export const isWhole = ({ metric = "count" }: Options): boolean => metric === "count" || metric === "cardinality";

@@ -69,7 +69,7 @@ export interface Panel {
 
 export interface Variable {
   name: string;
-  says: string;
+  says: Words;
   field: string;
   value: string;
 }

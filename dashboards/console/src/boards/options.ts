@@ -4,7 +4,7 @@
 import { clockAt, percent, plain, short, tick } from "../format";
 import { t } from "../words";
 import type { Cell, Data } from "./data";
-import { write } from "./measure";
+import { isWhole, write } from "./measure";
 import type { Panel } from "./model";
 
 export interface Colours {
@@ -72,6 +72,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
   const values = {
     type: "value",
     min: 0,
+    ...(isWhole(panel.options) ? { minInterval: 1 } : {}),
     axisLabel: { color: colours.quiet, formatter: (value: number) => says(value) },
     splitLine: { lineStyle: { color: colours.line } },
   };

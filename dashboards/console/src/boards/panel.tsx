@@ -13,9 +13,9 @@ import { bounds, chooseSpan, range } from "../range";
 import { search } from "../search";
 import { rich, t } from "../words";
 import { summaryOf } from "../screens/hunt";
-import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, type Contacts, type Data } from "./data";
+import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, saidOf, type Contacts, type Data } from "./data";
 import { Drawing } from "./drawing";
-import { write } from "./measure";
+import { isWhole, write } from "./measure";
 import { filled, said, type Panel, type Variable } from "./model";
 import type { Pressed } from "./options";
 import { Points } from "./points";
@@ -45,16 +45,19 @@ export function PanelBody({ panel, variables, turn }: Props) {
     place.value.chosen.unit ?? "",
     turn,
   ]);
-  const answer = useAnswer(body ? asked : null, async (signal, byItself) => {
+  const answer = useAnswer(body ? asked : null, async (signal) => {
     if (index === "c2") {
       const by = panel.fields[0] ?? "kind";
-      const contacts = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), { signal, byItself });
+      const contacts = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), {
+        signal,
+        byItself: true,
+      });
       return { data: contactsOf(contacts, by), at: Date.now() };
     }
     const before = bodyBefore(panel, query);
     const [found, earlier] = await Promise.all([
-      search(bodyOf(panel, query) ?? {}, signal, byItself, index),
-      before ? search(before, signal, byItself, index) : null,
+      search(bodyOf(panel, query) ?? {}, signal, true, index),
+      before ? search(before, signal, true, index) : null,
     ]);
     return { data: dataOf(panel, found, earlier), at: Date.now() };
   });
@@ -115,6 +118,7 @@ function Kind({ panel, data, onPress, onOpen }: KindProps) {
             words={data.words}
             area={panel.kind === "area"}
             write={says}
+            whole={isWhole(panel.options)}
             onSpan={chooseSpan}
             label={said(panel.title)}
           />
@@ -237,7 +241,7 @@ function Rows({ panel, data, onOpen }: { panel: Panel; data: Data; onOpen: (id: 
             {fields.length ? (
               fields.map((field) => (
                 <td key={field} class="raw">
-                  <Value field={field} value={_source[field]} />
+                  <Value field={field} value={_source[field]} shown={saidOf(_source, field)} />
                 </td>
               ))
             ) : (

@@ -50,6 +50,7 @@ function Asked({ of }: { of: Question }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const fault = useSignal("");
   const works = useSignal(false);
+  const warned = useSignal(false);
   useEffect(() => dialog.current?.showModal(), []);
   const close = () => (asked.value = null);
   const submit = async (event: SubmitEvent) => {
@@ -74,7 +75,18 @@ function Asked({ of }: { of: Question }) {
     }
   };
   return (
-    <dialog ref={dialog} class={of.wide ? "wide" : ""} aria-labelledby="question" onClose={close}>
+    <dialog
+      ref={dialog}
+      class={of.wide ? "wide" : ""}
+      aria-labelledby="question"
+      onClose={close}
+      onKeyDown={(event) => {
+        // Escape is pressed soon, and a text is written slowly.
+        if (event.key !== "Escape" || warned.value || !hasWritten(event.currentTarget)) return;
+        event.preventDefault();
+        warned.value = true;
+      }}
+    >
       <form
         onSubmit={(event) => void submit(event)}
         onKeyDown={(event) => {
@@ -91,6 +103,11 @@ function Asked({ of }: { of: Question }) {
             {fault.value}
           </p>
         )}
+        {warned.value && (
+          <p class="notice attention" role="alert">
+            {t("dialog.unsaved")}
+          </p>
+        )}
         <div class="ends">
           {!of.only_says && (
             <button type="button" onClick={() => dialog.current?.close()}>
@@ -105,6 +122,10 @@ function Asked({ of }: { of: Question }) {
     </dialog>
   );
 }
+
+/** Say whether a text was written that would be lost. */
+const hasWritten = (dialog: HTMLDialogElement): boolean =>
+  [...dialog.querySelectorAll("textarea")].some(({ value, defaultValue }) => value.trim() && value !== defaultValue);
 
 function Filling({ field, first }: { field: Field; first: boolean }) {
   const { name, kind = "text", required = false, value = "", help } = field;

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { number } from "../format";
+import { number, zone } from "../format";
 import { useKeys } from "../keys";
 import type { Listing } from "../listing";
 import { prefer, preferences } from "../session";
@@ -42,6 +42,8 @@ interface Props<R> {
   foot?: ComponentChildren;
   /** The order and choice of columns is the screen's own matter. */
   fixed?: boolean;
+  /** It has no times, whose zone would be said. */
+  timeless?: boolean;
 }
 
 const LEAST_WIDTH = 48;
@@ -60,6 +62,7 @@ export function Grid<R>({
   empty,
   foot,
   fixed = false,
+  timeless = false,
 }: Props<R>) {
   const scroll = useRef<HTMLDivElement>(null);
   const top = useSignal(0);
@@ -245,6 +248,7 @@ export function Grid<R>({
           {total.value === null ? "" : t("list.of", { count: number(total.value) })}
           {count < (total.value ?? 0) ? ` · ${t("list.most", { count: number(count) })}` : ""}
         </span>
+        {!timeless && <span class="quiet">{t("list.zone", { zone })}</span>}
         {foot}
         {!fixed && (
           <MenuButton kind="plain small" icon="columns" label={t("list.columns")} says={t("list.columns")}>

@@ -19,6 +19,12 @@ interface Props {
 
 const HEIGHT = 88;
 
+/** Return where the last bar ends: the one that is not over ends now. */
+function endOf(at: number, widthMs: number): number {
+  const now = Date.now();
+  return at <= now ? Math.min(at + widthMs, now) : at + widthMs;
+}
+
 export function Histogram({ bars, widthMs, onSpan, label }: Props) {
   const drawing = useRef<SVGSVGElement>(null);
   const brush = useSignal<[number, number] | null>(null);
@@ -96,7 +102,7 @@ export function Histogram({ bars, widthMs, onSpan, label }: Props) {
       <div class="axis">
         <span>{tick(bars[0]?.at ?? 0, span)}</span>
         <span>{zone}</span>
-        <span>{tick((bars.at(-1)?.at ?? 0) + widthMs, span)}</span>
+        <span>{tick(endOf(bars.at(-1)?.at ?? 0, widthMs), span)}</span>
       </div>
     </figure>
   );

@@ -11,6 +11,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   rules: "rules.read",
   indicators: "indicators.read",
   cases: "cases.read",
+  users: "users.manage",
 };
 
 export function Problem({ of: { says, screen, values } }: { of: Told }) {

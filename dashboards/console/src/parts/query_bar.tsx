@@ -202,7 +202,11 @@ export function QueryFault({ query, fault }: { query: string; fault: Refused | n
           <b>▲</b>
         </div>
       )}
-      <span>{fault.message}</span>
+      <span>
+        {at !== undefined && fault.body.reason
+          ? t("query.fault_at", { position: number(at + 1), reason: fault.body.reason })
+          : fault.message}
+      </span>
       {fault.passes && <span class="quiet">{t("fault.again")}</span>}
     </div>
   );

@@ -16,14 +16,21 @@ import { quoted } from "../query";
 import { except } from "../rulebook";
 import { may } from "../session";
 import { escalate, judge, suppress, type Meant } from "../triage";
-import { rich, spoken, t, word } from "../words";
+import { rich, spoken, t, tagSays, word } from "../words";
 import { ProcessTree } from "./process_tree";
 import { EntityValue, iconOf, StatusTag, type Group } from "./queue";
 
 interface Risk {
   risk: number;
   tactics: string[];
-  parts: { rule: string; "rule.name": string; alerts: number; points: number; group: string }[];
+  parts: {
+    rule: string;
+    "rule.name": string;
+    "rule.name_vi"?: string;
+    alerts: number;
+    points: number;
+    group: string;
+  }[];
 }
 interface Step {
   time: string;
@@ -35,6 +42,9 @@ interface Step {
 interface Match {
   selection: string;
   field: string;
+  field_vi?: string;
+  /** The rule that gives risk to an entity: `field` is its name. */
+  rule?: string;
   value: unknown;
 }
 /** A group as a page of its own has it. */
@@ -235,10 +245,22 @@ export function AlertDetail({ of: { group, alert }, onShow }: { of: Whole; onSho
               {matches.slice(0, 40).map((match, place) => (
                 <tr key={place}>
                   <th scope="row">
-                    {match.field} <span class="small">({match.selection})</span>
+                    {match.rule ? (
+                      <a href={addressOf("queue", { rule: match.rule, entity: group?.entity ?? "", status: "all" })}>
+                        {String(spoken({ ...match }, "field"))}
+                      </a>
+                    ) : (
+                      <>
+                        {match.field} <span class="small">({match.selection})</span>
+                      </>
+                    )}
                   </th>
                   <td class="raw">
-                    <Value field={match.field} value={match.value} whole />
+                    {match.rule ? (
+                      t("alert.points_alone", { points: number(Number(match.value)) })
+                    ) : (
+                      <Value field={match.field} value={match.value} whole />
+                    )}
                   </td>
                 </tr>
               ))}
@@ -269,7 +291,9 @@ export function AlertDetail({ of: { group, alert }, onShow }: { of: Whole; onSho
               {risk.parts.map((each) => (
                 <tr key={each.group}>
                   <th scope="row">
-                    <a href={addressOf("queue", { open: each.group, status: "all" })}>{each["rule.name"]}</a>
+                    <a href={addressOf("queue", { open: each.group, status: "all" })}>
+                      {String(spoken({ ...each }, "rule.name"))}
+                    </a>
                   </th>
                   <td>{t("alert.points", { points: number(Math.round(each.points)), alerts: number(each.alerts) })}</td>
                 </tr>
@@ -322,7 +346,7 @@ export function AlertDetail({ of: { group, alert }, onShow }: { of: Whole; onSho
           <h3>{t("column.tags")}</h3>
           <div class="line">
             {(alert.tags as string[]).map((tag) => (
-              <Tag key={tag}>{tag}</Tag>
+              <Tag key={tag}>{tagSays(tag)}</Tag>
             ))}
           </div>
         </section>

@@ -54,6 +54,7 @@ const ACTIONS = [
   "token_create",
   "token_revoke",
   "search",
+  "screen_search",
   "event_read",
   "export",
   "alerts_changed",
@@ -101,9 +102,14 @@ const COLUMNS: readonly Column<Row>[] = [
   },
 ];
 
-/** Write a detail in one line: names and values as they are. */
+/** What a search asked for; its whole body is in the sheet. */
+const SEARCHED = ["query", "from", "to", "by", "total"];
+
+/** Write a detail in one line: names and values as they are; of a search, what was asked. */
 function shortOf(detail: Record<string, unknown>): string {
+  const isSearch = typeof detail.search === "string" && detail.search.startsWith("{");
   const text = Object.entries(detail)
+    .filter(([name]) => !isSearch || SEARCHED.includes(name))
     .map(([name, value]) => `${name}=${plain(value)}`)
     .join("  ");
   return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : text;

@@ -1,12 +1,12 @@
 // One case: what happened, what is known, what is to be done.
 
-import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { addressOf } from "../address";
 import { useAnswer, useChange, type Answer } from "../answers";
 import { ask, withValues } from "../api";
 import type { Case, WholeCase } from "../cases";
-import { ago, plain, size } from "../format";
+import { draftOf } from "../drafts";
+import { ago, plain, size, zone } from "../format";
 import { marks } from "../live";
 import type { Clock } from "../parts/clocks";
 import { question } from "../parts/dialog";
@@ -17,9 +17,10 @@ import { Item, MenuButton } from "../parts/popover";
 import { attempt } from "../parts/toast";
 import { Value } from "../parts/value";
 import { may, person } from "../session";
-import { t, word, type Key } from "../words";
+import { spoken, t, word, type Key } from "../words";
 import { Incident } from "./case_incident";
 import { addFile, addObservable, addTask, close, edit, reopen } from "./case_questions";
+import { EntityValue, iconOf } from "./queue";
 
 /** The fields in which an observable may stand, for a hunt. */
 const HUNTED: Record<string, string> = { host: "host.name", user: "user.name" };
@@ -104,6 +105,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
         <span class="quiet">
           {t("case.detected")} <When at={of.detected} />
         </span>
+        <span class="quiet">{t("list.zone", { zone })}</span>
       </div>
       {of.clocks.length > 0 && (
         <div class="cards">
@@ -137,9 +139,12 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
               <Line key={each.number} of={of} number={each.number} removable={false} done={done}>
                 <a class="line" href={addressOf("queue", { open: each.group, status: "all", from: "", to: "" })}>
                   {each.level && <Severity level={each.level} />}
-                  <span>{each["rule.name"]}</span>
+                  <span>{String(spoken({ ...each }, "rule.name"))}</span>
                 </a>
-                <span class="quiet">{each.entity}</span>
+                <span class="entity">
+                  <Icon name={iconOf(each.entity)} />
+                  <EntityValue entity={each.entity} />
+                </span>
                 {each.last && <When at={each.last} />}
               </Line>
             ))}
@@ -360,12 +365,13 @@ function Line({ of, number, removable, done, meta, children }: LineProps) {
 }
 
 function NoteForm({ id, done }: { id: number; done: () => void }) {
-  const text = useSignal("");
+  const draft = draftOf<string>(`case-note.${id}`);
+  const text = draft.value ?? "";
   const save = (event: SubmitEvent) => {
     event.preventDefault();
     void attempt(async () => {
-      await ask(`/cases/${id}/notes`, { method: "POST", body: { text: text.value } });
-      text.value = "";
+      await ask(`/cases/${id}/notes`, { method: "POST", body: { text } });
+      draft.drop();
       done();
     });
   };
@@ -376,11 +382,11 @@ function NoteForm({ id, done }: { id: number; done: () => void }) {
         maxLength={50_000}
         placeholder={t("case.note.hint")}
         aria-label={t("case.note")}
-        value={text.value}
-        onInput={(event) => (text.value = event.currentTarget.value)}
+        value={text}
+        onInput={({ currentTarget: { value } }) => (value ? draft.keep(value) : draft.drop())}
       />
       <div class="line">
-        <button type="submit" disabled={!text.value.trim()}>
+        <button type="submit" disabled={!text.trim()}>
           {t("case.add_note")}
         </button>
       </div>

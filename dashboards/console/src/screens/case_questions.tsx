@@ -33,7 +33,7 @@ export function open(): void {
         options: LEVELS.map((level) => [level, word("level", level)] as const),
       },
       tlpField("amber"),
-      { name: "reportable", says: t("case.reportable"), kind: "checkbox", value: "yes" },
+      { name: "reportable", says: t("case.reportable"), kind: "checkbox" },
     ],
     work: async ({ title, level, tlp, reportable }) => {
       const made = await ask<{ id: number }>("/cases", {

@@ -5,6 +5,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { addressOf, adjust, chosen, go, place } from "../address";
 import { useAnswer, type Answer } from "../answers";
 import { ask, part, Refused } from "../api";
+import { draftOf } from "../drafts";
 import { BoardEdit, BoardView } from "../boards/board";
 import { Editor } from "../boards/editor";
 import { EMPTY, MOST_PANELS, newId, said, type Board, type Panel, type Variable } from "../boards/model";
@@ -15,8 +16,9 @@ import { Icon } from "../parts/icon";
 import { Empty, Fault, Shown, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { attempt, tell } from "../parts/toast";
+import { roleSays } from "../rights";
 import { may, person } from "../session";
-import { search } from "../search";
+import { oneHost, search } from "../search";
 import { folded, language, t } from "../words";
 import type { Saved } from "../parts/saved";
 
@@ -228,25 +230,40 @@ function One({ id }: { id: string }) {
 
 function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
   const edits = chosen.value.edit === "on" && !of.ready;
-  const board = useSignal<Board>(of.body);
+  /** What was built and not saved yet, and of which revision. */
+  const draft = draftOf<{ board: Board; revision: number }>(`board.${of.id}`);
+  /** What is chosen while one only looks. */
+  const seen = useSignal<Board>(of.body);
+  const board = edits ? (draft.value?.board ?? of.body) : seen.value;
   const edited = useSignal("");
   const turn = useSignal(0);
   const root = useRef<HTMLDivElement>(null);
-  const changed = board.value !== of.body;
-  useEffect(() => void (board.value = of.body), [of.revision]);
+  const isStale = edits && draft.value !== null && draft.value.revision !== of.revision;
+  useEffect(() => void (seen.value = of.body), [of.revision]);
   useEffect(() => {
     if (!chosen.peek().from && of.body.time.from) adjust({ from: of.body.time.from, to: of.body.time.to }, true);
   }, []);
   useEffect(() => {
-    if (!board.value.refresh) return undefined;
+    if (!board.refresh) return undefined;
     const timer = setInterval(() => {
       if (!paused.value && !document.hidden) turn.value += 1;
-    }, board.value.refresh * 1000);
+    }, board.refresh * 1000);
     return () => clearInterval(timer);
-  }, [board.value.refresh]);
+  }, [board.refresh]);
   const mine = of.owner === person.value?.name || may("saved.manage");
-  const set = (changes: Partial<Board>) => (board.value = { ...board.value, ...changes });
-  const panel = board.value.panels.find(({ id }) => id === edited.value);
+  const set = (changes: Partial<Board>) => {
+    const next = { ...board, ...changes };
+    if (edits) draft.keep({ board: next, revision: draft.value?.revision ?? of.revision });
+    else seen.value = next;
+  };
+  const discard = () => {
+    const before = draft.value;
+    draft.drop();
+    edited.value = "";
+    adjust({ edit: "" });
+    if (before) tell(t("board.draft.dropped"), () => draft.keep(before));
+  };
+  const panel = board.panels.find(({ id }) => id === edited.value);
   const save = () =>
     attempt(async () => {
       await ask(`/saved/${part(of.id)}`, {
@@ -255,17 +272,18 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
           name: of.name,
           description: of.description,
           shared: of.shared,
-          body: board.value,
+          body: board,
           revision: of.revision,
         },
       });
+      draft.drop();
       tell(t("saved.done", { name: nameOf(of) }));
       adjust({ edit: "" });
       answer.again();
     });
   const add = () => {
-    if (board.value.panels.length >= MOST_PANELS) return tell(t("board.too_many", { count: MOST_PANELS }));
-    const y = Math.max(0, ...board.value.panels.map((each) => each.y + each.h));
+    if (board.panels.length >= MOST_PANELS) return tell(t("board.too_many", { count: MOST_PANELS }));
+    const y = Math.max(0, ...board.panels.map((each) => each.y + each.h));
     const made: Panel = {
       id: newId(),
       title: t("board.new_panel"),
@@ -279,30 +297,25 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
       fields: [],
       options: {},
     };
-    set({ panels: [...board.value.panels, made] });
+    set({ panels: [...board.panels, made] });
     edited.value = made.id;
   };
-  const copy = async () =>
-    go(
-      "dashboards",
-      { edit: "on" },
-      (
-        await ask<{ id: string }>("/saved", {
-          method: "POST",
-          body: {
-            kind: "dashboard",
-            name: t("board.copy_of", { name: nameOf(of) }),
-            description: "",
-            shared: "private",
-            body: spoken(board.value),
-          },
-        })
-      ).id,
-    );
+  const copy = async () => {
+    const body = {
+      kind: "dashboard",
+      name: t("board.copy_of", { name: nameOf(of) }),
+      description: "",
+      shared: "private",
+      body: spoken(board),
+    };
+    const { id } = await ask<{ id: string }>("/saved", { method: "POST", body });
+    if (edits) draft.drop();
+    go("dashboards", { edit: "on" }, id);
+  };
   const file = () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(
-      new Blob([JSON.stringify({ name: nameOf(of), body: spoken(board.value) }, null, 1)], {
+      new Blob([JSON.stringify({ name: nameOf(of), body: spoken(board) }, null, 1)], {
         type: "application/json",
       }),
     );
@@ -327,23 +340,13 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
                 <Icon name="plus" />
                 {t("board.add_panel")}
               </button>
-              <button
-                type="button"
-                onClick={() => askVariables(board.value.variables, (variables) => set({ variables }))}
-              >
+              <button type="button" onClick={() => askVariables(board.variables, (variables) => set({ variables }))}>
                 {t("board.variables")}
               </button>
-              <button
-                type="button"
-                onClick={() => {
-                  board.value = of.body;
-                  edited.value = "";
-                  adjust({ edit: "" });
-                }}
-              >
-                {t("cancel")}
+              <button type="button" onClick={discard}>
+                {t(draft.value ? "board.draft.drop" : "cancel")}
               </button>
-              <button type="button" class="main" disabled={!changed} onClick={() => void save()}>
+              <button type="button" class="main" disabled={!draft.value || isStale} onClick={() => void save()}>
                 {t("save")}
               </button>
             </>
@@ -352,7 +355,7 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
               <MenuButton
                 kind=""
                 icon="refresh"
-                says={board.value.refresh ? t("board.every", { seconds: board.value.refresh }) : t("board.refresh_off")}
+                says={board.refresh ? t("board.every", { seconds: board.refresh }) : t("board.refresh_off")}
                 label={t("board.refresh")}
               >
                 {() =>
@@ -360,7 +363,7 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
                     <Item
                       key={seconds}
                       says={seconds ? t("board.every", { seconds }) : t("board.refresh_off")}
-                      checked={board.value.refresh === seconds}
+                      checked={board.refresh === seconds}
                       run={() => set({ refresh: seconds })}
                     />
                   ))
@@ -393,42 +396,59 @@ function Held({ of, answer }: { of: SavedBoard; answer: Answer<SavedBoard> }) {
           )}
         </span>
       </header>
-      {board.value.variables.length > 0 && (
+      {draft.value && !edits && mine && !of.ready && (
+        <div class="notice attention no-print">
+          <span>{t("board.draft")}</span>
+          <span class="line">
+            <button type="button" class="small" onClick={() => adjust({ edit: "on" })}>
+              {t("board.draft.go_on")}
+            </button>
+            <button type="button" class="small" onClick={discard}>
+              {t("board.draft.drop")}
+            </button>
+          </span>
+        </div>
+      )}
+      {isStale && (
+        <div class="notice attention no-print">
+          <span>{t("board.draft.stale")}</span>
+          <button type="button" class="small" onClick={() => void attempt(copy)}>
+            {t("board.draft.copy")}
+          </button>
+        </div>
+      )}
+      {board.variables.length > 0 && (
         <div class="line no-print">
-          {board.value.variables.map((variable) => (
+          {board.variables.map((variable) => (
             <VariableChoice
               key={variable.name}
               of={variable}
               onChange={(value) =>
                 set({
-                  variables: board.value.variables.map((each) =>
-                    each.name === variable.name ? { ...each, value } : each,
-                  ),
+                  variables: board.variables.map((each) => (each.name === variable.name ? { ...each, value } : each)),
                 })
               }
             />
           ))}
         </div>
       )}
-      {board.value.panels.length === 0 && (
-        <Empty says={t("board.empty")} next={edits ? t("board.empty.next") : undefined} />
-      )}
+      {board.panels.length === 0 && <Empty says={t("board.empty")} next={edits ? t("board.empty.next") : undefined} />}
       {edits ? (
         <BoardEdit
-          board={board.value}
+          board={board}
           turn={turn.value}
           edited={edited.value}
           onChange={(panels) => set({ panels })}
           onEdit={(each) => (edited.value = each)}
         />
       ) : (
-        <BoardView board={board.value} turn={turn.value} />
+        <BoardView board={board} turn={turn.value} />
       )}
       {panel && edits && (
         <Editor
           panel={panel}
           onClose={() => (edited.value = "")}
-          onChange={(next) => set({ panels: board.value.panels.map((each) => (each.id === next.id ? next : each)) })}
+          onChange={(next) => set({ panels: board.panels.map((each) => (each.id === next.id ? next : each)) })}
         />
       )}
     </div>
@@ -448,10 +468,10 @@ function VariableChoice({ of, onChange }: { of: Variable; onChange: (value: stri
       true,
     ),
   );
-  const values = answer.value?.aggregations.values?.buckets.map(({ key }) => String(key)) ?? [];
+  const values = oneHost(of.field, answer.value?.aggregations.values?.buckets ?? []).map(({ key }) => String(key));
   return (
     <label class="line small">
-      <span class="quiet">{of.says || of.name}</span>
+      <span class="quiet">{said(of.says) || of.name}</span>
       <select value={of.value} onChange={(event) => onChange(event.currentTarget.value)}>
         <option value="">{t("board.variable.all")}</option>
         {[...new Set([...(of.value ? [of.value] : []), ...values])].map((value) => (
@@ -473,6 +493,7 @@ function spoken(board: Board): Board {
       title: said(each.title),
       options: each.options.text ? { ...each.options, text: said(each.options.text) } : each.options,
     })),
+    variables: board.variables.map((each) => ({ ...each, says: said(each.says) })),
   };
 }
 
@@ -487,7 +508,7 @@ function askVariables(now: readonly Variable[], onChange: (variables: Variable[]
         name: "lines",
         says: t("board.variables"),
         kind: "textarea",
-        value: now.map(({ name, field, says }) => `${name} ${field} ${says}`.trim()).join("\n"),
+        value: now.map(({ name, field, says }) => `${name} ${field} ${said(says)}`.trim()).join("\n"),
       },
     ],
     work: ({ lines = "" }) => {
@@ -508,7 +529,7 @@ function askVariables(now: readonly Variable[], onChange: (variables: Variable[]
 function askSharing(of: SavedBoard, answer: Answer<SavedBoard>): void {
   const now = Array.isArray(of.shared) ? of.shared[0] : of.shared;
   const roles = ["viewer", "analyst", "lead", "admin", "auditor"].map(
-    (role) => [`role:${role}`, t("board.share.role", { role })] as const,
+    (role) => [`role:${role}`, t("board.share.role", { role: roleSays(role) })] as const,
   );
   question({
     title: t("board.share"),

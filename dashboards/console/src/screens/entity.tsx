@@ -40,7 +40,7 @@ export default function Entity() {
   const { event = "" } = chosen.value;
   const query = fields?.map((field) => `${field}:${quoted(value)}`).join(" OR ") ?? "";
   const key = fields ? JSON.stringify([rest, range.value, chosen.value.unit ?? ""]) : null;
-  const drawn = useAnswer(key, (signal, byItself) => countsOverTime(query, signal, byItself));
+  const drawn = useAnswer(key, (signal) => countsOverTime(query, signal, true));
   const counted = COUNTED[kind] ?? [];
   const counts = useAnswer(key, (signal) =>
     search(

@@ -2,18 +2,31 @@
 
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
+import { ask, withValues } from "../api";
 import { duration, number, plain, size } from "../format";
-import { healthOf, stageWord, toldOf, type Canary, type Channel, type Health, type StageState } from "../health";
+import {
+  adviceOf,
+  healthOf,
+  reasonWord,
+  stageWord,
+  toldOf,
+  type Canary,
+  type Channel,
+  type Health,
+  type StageState,
+} from "../health";
 import { marks } from "../live";
 import { Icon } from "../parts/icon";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
 import { Problem } from "../parts/problem";
 import { Sheet } from "../parts/sheet";
+import { may, person } from "../session";
 import { rich, t, word } from "../words";
 
 /** What the table of stages shows, so it is not told again. */
 const SHOWN = new Set(["up", "pid", "seen_seconds_ago", "backlog_events", "ready", "waits", "held", "held_by_disk"]);
 const MOST_ROWS = 300;
+const LETTERS_SHOWN = 50;
 
 export default function HealthScreen() {
   const answer = useAnswer("health", healthOf);
@@ -33,6 +46,9 @@ export default function HealthScreen() {
               <div class="stack">
                 <Stages of={health.stages} />
                 <Canaries of={health.canaries} />
+                {lettersIn(health) > 0 && may("events.read") && !person.value?.limited && (
+                  <DeadLetters count={lettersIn(health)} />
+                )}
               </div>
               <div class="stack">
                 <Disk of={health} />
@@ -57,7 +73,7 @@ function Standing({ of }: { of: Health }) {
         <Icon name={told.length ? "alert" : "check"} />{" "}
         <span>{told.length ? t("health.problems", { count: number(told.length) }) : t("health.well")}</span>
       </p>
-      {told.map((each) => (
+      {[...told, ...adviceOf(of.advice)].map((each) => (
         <Problem key={each.says} of={each} />
       ))}
     </>
@@ -158,6 +174,82 @@ function StageSheet({ name, of }: { name: string; of: StageState }) {
         </section>
       )}
     </Sheet>
+  );
+}
+
+interface Letters {
+  count: number;
+  bytes: number;
+  reasons: { source: string; stage: string; reason: string; count: number; last: number }[];
+  letters: { id: string; time: number; source: string; stage: string; reason: string; detail: string; line: string }[];
+}
+
+const lettersIn = ({ problems }: Health): number =>
+  Number(problems.find(({ what }) => what === "dead_letters")?.count ?? 0);
+
+/** Lines that a stage could do nothing with: how many, why, and the oldest of them. */
+function DeadLetters({ count }: { count: number }) {
+  const answer = useAnswer(`letters ${count}`, (signal) =>
+    ask<Letters>(withValues("/dead-letters", { limit: LETTERS_SHOWN }), { signal }),
+  );
+  return (
+    <section class="card stack">
+      <header>
+        <h2>{t("health.letters")}</h2>
+        {answer.value && (
+          <span class="quiet small">
+            {t("health.letters.size", { count: number(answer.value.count), size: size(answer.value.bytes) })}
+          </span>
+        )}
+      </header>
+      <p class="quiet small">{rich(t("health.letters.help"))}</p>
+      <Shown of={answer}>
+        {({ reasons, letters }) => (
+          <>
+            <table class="fields rows-table loose">
+              <thead>
+                <tr>
+                  <th>{t("column.source")}</th>
+                  <th>{t("health.stage")}</th>
+                  <th>{t("reason")}</th>
+                  <th class="right">{t("health.letters.count")}</th>
+                  <th>{t("column.last")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {reasons.map((each) => (
+                  <tr key={`${each.source} ${each.stage} ${each.reason}`}>
+                    <td>
+                      <a href={addressOf("sources", { open: each.source })}>{plain(each.source)}</a>
+                    </td>
+                    <td>{stageWord(each.stage)}</td>
+                    <td>{reasonWord(each.reason)}</td>
+                    <td class="right">{number(each.count)}</td>
+                    <td>
+                      <When at={each.last * 1000} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+            <details>
+              <summary>{t("health.letters.look")}</summary>
+              <ul class="stack">
+                {letters.map((each) => (
+                  <li key={each.id}>
+                    <span class="small quiet">
+                      <When at={each.time * 1000} /> · {plain(each.source)} · {reasonWord(each.reason)}
+                      {each.detail && `: ${plain(each.detail)}`}
+                    </span>
+                    <div class="raw wrap">{plain(each.line)}</div>
+                  </li>
+                ))}
+              </ul>
+            </details>
+          </>
+        )}
+      </Shown>
+    </section>
   );
 }
 

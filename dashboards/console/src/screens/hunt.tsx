@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { withValues } from "../api";
-import { fieldsIn, fieldsKnown } from "../fields";
+import { equalsIn, fieldsIn, fieldsKnown, noAddressesIn, type Known } from "../fields";
 import { number, plain } from "../format";
 import { useKeys } from "../keys";
 import { useListing } from "../listing";
@@ -20,7 +20,7 @@ import { Chips, QueryFault } from "../parts/query_bar";
 import { Value } from "../parts/value";
 import { askFor, narrowed } from "../query";
 import { bounds, chooseSpan, range } from "../range";
-import { countsOverTime, queryOf, search, WINDOW, type Hit } from "../search";
+import { countsOverTime, oneHost, queryOf, search, WINDOW, type Hit } from "../search";
 import { may } from "../session";
 import { keepInCase } from "../triage";
 import { folded, t } from "../words";
@@ -75,7 +75,7 @@ export default function Hunt() {
     ({ _id }) => _id,
     WINDOW,
   );
-  const drawn = useAnswer(key, (signal, byItself) => countsOverTime(q, signal, byItself, index));
+  const drawn = useAnswer(key, (signal) => countsOverTime(q, signal, true, index));
   useChange(marks.events, () => {
     if (!chosen.peek().to) isOld.value = true;
   });
@@ -248,23 +248,28 @@ interface FieldListProps {
   onToggle: (name: string) => void;
 }
 
-/** Nothing was found: why that may be, and what to do. A field that no event has is the likeliest reason. */
+/** Nothing was found: why that may be, and what to do. The likeliest reason is a query that says what was not meant. */
 function Nothing({ query }: { query: string }) {
-  const unknown = useSignal<string[]>([]);
-  useEffect(() => {
-    const asked = fieldsIn(query);
-    unknown.value = [];
-    if (!asked.length) return;
-    void fieldsKnown().then((known) => {
-      const names = new Set(known.map(({ name }) => name));
-      unknown.value = known.length ? asked.filter((name) => !names.has(name)) : [];
-    });
-  }, [query]);
-  if (unknown.value.length) {
+  const known = useSignal<readonly Known[]>([]);
+  useEffect(() => void fieldsKnown().then((found) => (known.value = found)), [query]);
+  const equals = equalsIn(query);
+  if (equals.length) {
+    const meant = equals.reduce((text, each) => text.replace(each, each.replace("=", ":")), query);
     return (
-      <Empty says={t("hunt.unknown_field", { fields: unknown.value.join(", ") })} next={t("hunt.unknown_field.next")} />
+      <Empty says={t("hunt.equals", { wrong: equals.join(", ") })}>
+        <button type="button" onClick={() => adjust({ q: meant, event: "" })}>
+          {t("hunt.equals.do", { query: meant })}
+        </button>
+      </Empty>
     );
   }
+  const names = new Set(known.value.map(({ name }) => name));
+  const unknown = names.size ? fieldsIn(query).filter((name) => !names.has(name)) : [];
+  if (unknown.length)
+    return <Empty says={t("hunt.unknown_field", { fields: unknown.join(", ") })} next={t("hunt.unknown_field.next")} />;
+  const [wrong] = noAddressesIn(query, known.value);
+  if (wrong)
+    return <Empty says={t("hunt.no_address", { field: wrong[0], value: wrong[1] })} next={t("hunt.no_address.next")} />;
   return (
     <Empty
       says={t(query ? "hunt.none_found" : "hunt.none")}
@@ -345,7 +350,7 @@ function Top({
   return (
     <div class="stack top-values" ref={mark}>
       {answer.waits && !answer.value && <span class="small quiet">{t("loading")}</span>}
-      {answer.value?.aggregations.top?.buckets.map(({ key, doc_count: count }) => (
+      {oneHost(field, answer.value?.aggregations.top?.buckets ?? []).map(({ key, doc_count: count }) => (
         <div key={key} class="small">
           <div class="line apart">
             <span class="raw clip">
@@ -402,7 +407,7 @@ function Grouped({ query, index, field }: { query: string; index: "events" | "al
       index,
     ),
   );
-  const buckets = answer.value?.aggregations.top?.buckets ?? [];
+  const buckets = oneHost(field, answer.value?.aggregations.top?.buckets ?? []);
   const total = Math.max(1, answer.value?.hits.total.value ?? 1);
   return (
     <div class={`card grouped ${answer.waits ? "waits" : ""}`}>

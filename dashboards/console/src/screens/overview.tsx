@@ -5,7 +5,7 @@ import { addressOf, go } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { ask } from "../api";
 import { duration, number, short } from "../format";
-import { healthOf, isLasting, isSending, SENDING_MINUTES, sourcesOf, toldOf, type Told } from "../health";
+import { adviceOf, healthOf, SENDING_MINUTES, sourcesOf, stateOf, toldOf, type Told } from "../health";
 import { marks } from "../live";
 import { Clocks, type Clock } from "../parts/clocks";
 import { Histogram } from "../parts/histogram";
@@ -27,7 +27,7 @@ interface Risky {
   entity: string;
   risk: number;
   tactics: string[];
-  parts: { "rule.name": string; alerts: number }[];
+  parts: { "rule.name": string; "rule.name_vi"?: string; alerts: number }[];
 }
 interface CaseRow {
   id: number;
@@ -59,6 +59,7 @@ export default function Overview() {
         queue={queue.value}
         sources={sources.value}
         problems={health.value ? toldOf(health.value.problems) : null}
+        advice={health.value ? adviceOf(health.value.advice) : []}
       />
       <Fault of={queue.fault ?? health.fault} />
       {may("alerts.read") && (
@@ -129,7 +130,9 @@ export default function Overview() {
                         .map((source) => (
                           <li key={source.source} class="line apart">
                             <span class="clip">{source.source}</span>
-                            <span class={`small ${isLasting(source) && !isSending(source) ? "attention" : "quiet"}`}>
+                            <span
+                              class={`small ${["idle", "quiet"].includes(stateOf(source)) ? "attention" : "quiet"}`}
+                            >
                               <When at={source.last_minute * 60_000} short /> · {short(source.received)}
                             </span>
                           </li>
@@ -152,10 +155,11 @@ interface StatusProps {
   queue: Listed | null;
   sources: Awaited<ReturnType<typeof sourcesOf>> | null;
   problems: Told[] | null;
+  advice: Told[];
 }
 
 /** The one sentence that says how things stand, and what is wrong. */
-function Status({ queue, sources, problems }: StatusProps) {
+function Status({ queue, sources, problems, advice }: StatusProps) {
   const all = useSignal(false);
   if (!queue && !sources)
     return (
@@ -165,8 +169,9 @@ function Status({ queue, sources, problems }: StatusProps) {
     );
   const urgent = (queue?.levels.critical ?? 0) + (queue?.levels.high ?? 0);
   const senders = sources?.filter(({ received }) => received) ?? [];
-  const lasting = senders.filter(isLasting),
-    sending = lasting.filter(isSending).length;
+  const states = senders.map(stateOf);
+  const sending = states.filter((each) => each === "sending").length,
+    lasting = states.filter((each) => each !== "once").length;
   const sentences: string[] = [];
   if (queue)
     sentences.push(
@@ -175,10 +180,11 @@ function Status({ queue, sources, problems }: StatusProps) {
         : t("overview.none"),
     );
   if (sending) sentences.push(t("overview.sending", { count: number(sending) }));
-  else if (lasting.length) sentences.push(t("overview.none_sending", { minutes: SENDING_MINUTES }));
+  else if (lasting) sentences.push(t("overview.none_sending", { minutes: SENDING_MINUTES }));
   else if (sources && !senders.length) sentences.push(t("overview.never_sent"));
-  const isWell = !urgent && !problems?.length && !(lasting.length && !sending);
-  const shown = all.value ? (problems ?? []) : (problems ?? []).slice(0, PROBLEMS_SHOWN);
+  const isWell = !urgent && !problems?.length && !(lasting && !sending);
+  const told = [...(problems ?? []), ...advice];
+  const shown = all.value ? told : told.slice(0, PROBLEMS_SHOWN);
   return (
     <>
       <p class={`status ${isWell ? "good" : "attention"}`} role="status">
@@ -187,9 +193,9 @@ function Status({ queue, sources, problems }: StatusProps) {
       {shown.map((each) => (
         <Problem key={each.says} of={each} />
       ))}
-      {(problems?.length ?? 0) > shown.length && (
+      {told.length > shown.length && (
         <button type="button" class="small" onClick={() => (all.value = true)}>
-          {t("overview.more_problems", { count: (problems?.length ?? 0) - shown.length })}
+          {t("overview.more_problems", { count: told.length - shown.length })}
         </button>
       )}
     </>
@@ -252,7 +258,7 @@ function Entities() {
                   </span>
                   <a
                     href={addressOf("queue", { entity, status: "all", from: "", to: "" })}
-                    title={parts.map((part) => part["rule.name"]).join("\n")}
+                    title={parts.map((part) => String(spoken({ ...part }, "rule.name"))).join("\n")}
                   >
                     {number(Math.round(risk))}
                   </a>

@@ -17,7 +17,7 @@ import { Value } from "../parts/value";
 import { bounds } from "../range";
 import { may, person } from "../session";
 import { escalate, judge, type Meant, type Status } from "../triage";
-import { spoken, t, word, type Key } from "../words";
+import { spoken, t, tagSays, word, type Key } from "../words";
 import { AlertSheet } from "./alert_sheet";
 
 export interface Group {
@@ -112,7 +112,7 @@ const COLUMNS: readonly Column<Group>[] = [
     width: 240,
     extra: true,
     phone: "off",
-    cell: (group) => group.tags?.join(", "),
+    cell: (group) => group.tags?.map(tagSays).join(", "),
   },
 ];
 

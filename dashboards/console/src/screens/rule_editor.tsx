@@ -1,28 +1,31 @@
 // The editor of the site's own rules: a text and its test vectors enter, findings at their lines, then a revision leave.
-// What is written stays in this browser tab until it is saved.
+// What is written is a draft until it is saved.
 
-import { signal, useComputed, useSignal, type Signal } from "@preact/signals";
+import { signal, useSignal } from "@preact/signals";
 import { addressOf, go } from "../address";
 import { useAnswer } from "../answers";
-import { ask, part, Refused } from "../api";
+import { ask, part, withValues } from "../api";
+import { draftOf } from "../drafts";
 import { clockAt, number, plain } from "../format";
 import { question } from "../parts/dialog";
 import { Editor as LineEditor } from "../parts/editor";
 import { Icon } from "../parts/icon";
 import { Shown } from "../parts/marks";
 import { attempt, tell } from "../parts/toast";
-import { fileOf, OWN, titleOf, type Finding, type WholeRule } from "../rulebook";
+import { fileOf, OWN, titleOf, type Finding, type Rule, type WholeRule } from "../rulebook";
 import { may, person } from "../session";
 import { folded, rich, t } from "../words";
 import { Backtest } from "./rule_trial";
 
-interface Draft {
+interface Written {
   /** Of the file; empty: it follows the title. */
   name: string;
   text: string;
   tests: string;
 }
 
+/** As many as the server lists at once. */
+const MOST_OWN = 10_000;
 const ENDING = /\.ya?ml$/;
 
 /** Edit a rule; without one, write a new one. */
@@ -43,46 +46,43 @@ export function Editor({ of }: { of: string }) {
   );
 }
 
-function Form({ of, title, from }: { of: string; title?: string; from: Draft }) {
-  const kept = `haidang.rule.${of}`;
-  const draft = useSignal<Draft>(draftIn(kept) ?? from);
+function Form({ of, title, from }: { of: string; title?: string; from: Written }) {
+  const kept = draftOf<Written>(`rule.${of}`);
+  const draft = kept.value ?? from;
   /** What was looked at last, and what was found then. */
   const checked = useSignal<{ of: string; findings: Finding[] } | null>(null);
   const works = useSignal(false);
-  const filesNow = useComputed(() => filesOf(draft.value));
-  const key = JSON.stringify(filesNow.value);
+  const filesNow = filesOf(draft);
+  const key = JSON.stringify(filesNow);
   const findings = checked.value?.findings ?? [];
   const errors = findings.filter(({ severity }) => severity === "error");
   const warnings = findings.filter(({ severity }) => severity === "warning");
   const isFresh = checked.value?.of === key;
   const isClean = isFresh && errors.length === 0;
-  const isKept = draftIn(kept) !== null;
+  /** It says what every new rule says at first. */
+  const isTemplate = !of && (draft.text === from.text || titleIn(draft.text) === t("rule.template.title"));
   const shown = useSignal<{ tests: boolean; line: number; at: number } | null>(null);
 
-  const change = (changes: Partial<Draft>) => {
-    draft.value = { ...draft.value, ...changes };
-    sessionStorage.setItem(kept, JSON.stringify(draft.value));
-  };
+  const change = (changes: Partial<Written>) => kept.keep({ ...draft, ...changes });
   const check = async () => {
     works.value = true;
     await attempt(async () => {
       const found = await ask<{ findings: Finding[] }>("/rules/check", {
         method: "POST",
-        body: { files: filesNow.value },
+        body: { files: filesNow },
       });
       checked.value = { of: key, findings: found.findings };
     });
     works.value = false;
   };
   const discard = () => {
-    const before = draft.value;
-    sessionStorage.removeItem(kept);
-    draft.value = from;
+    const before = draft;
+    kept.drop();
     checked.value = null;
     tell(t("rule.draft.dropped"), () => change(before));
   };
   const save = async () => {
-    const file = nameOf(draft.value);
+    const file = nameOf(draft);
     const taken = of ? "" : await takenBy(file);
     question({
       title: t("rule.save"),
@@ -97,28 +97,28 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
       work: async () => {
         const made = await ask<{ revision: number | null; findings: Finding[] }>("/rules", {
           method: "POST",
-          body: { files: filesNow.value },
+          body: { files: filesNow },
         });
         checked.value = { of: key, findings: made.findings };
         if (made.revision === null) return tell(t("rule.not_saved"));
-        sessionStorage.removeItem(kept);
+        kept.drop();
         fresh.value = null;
         tell(t("rule.saved", { revision: made.revision }));
-        return go("rules", {}, idIn(draft.value.text) || file.replace(ENDING, ""));
+        return go("rules", {}, idIn(draft.text) || file.replace(ENDING, ""));
       },
     });
   };
   /** Show where a finding is. */
   const goTo = (each: Finding) => {
     const isTests = ofTests(each);
-    const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
+    const line = lineOf(each, isTests ? draft.tests : draft.text);
     if (line) shown.value = { tests: isTests, line, at: Date.now() };
   };
   const linesOf = (some: readonly Finding[], isTests: boolean) =>
     new Map(
       (isFresh ? some : [])
         .filter((each) => ofTests(each) === isTests)
-        .map((each) => [lineOf(each, isTests ? draft.value.tests : draft.value.text), each.text]),
+        .map((each) => [lineOf(each, isTests ? draft.tests : draft.text), each.text]),
     );
   return (
     <>
@@ -128,7 +128,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           <Icon name="back" />
           {t("rule.view.rules")}
         </a>
-        {isKept && (
+        {kept.value && (
           <button type="button" onClick={discard}>
             {t("rule.draft.drop")}
           </button>
@@ -140,8 +140,8 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
         <button
           type="button"
           class="main"
-          disabled={!isClean}
-          title={isClean ? "" : t("rule.save.first")}
+          disabled={!isClean || isTemplate}
+          title={isTemplate ? t("rule.save.template") : isClean ? "" : t("rule.save.first")}
           onClick={() => void attempt(save)}
         >
           <Icon name="save" />
@@ -154,7 +154,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
             <span class="small quiet">{t("rule.file")}</span>
             <input
               class="raw grows"
-              value={nameOf(draft.value)}
+              value={nameOf(draft)}
               disabled={Boolean(of)}
               maxLength={100}
               onChange={(event) => change({ name: event.currentTarget.value.trim() })}
@@ -162,7 +162,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           </label>
           <LineEditor
             label={t("rule.text")}
-            value={draft.value.text}
+            value={draft.text}
             faults={linesOf(errors, false)}
             doubts={linesOf(warnings, false)}
             goTo={shown.value?.tests === false ? shown.value : null}
@@ -173,7 +173,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           <p class="quiet small">{rich(t("rule.tests.help"))}</p>
           <LineEditor
             label={t("rule.tests")}
-            value={draft.value.tests}
+            value={draft.tests}
             faults={linesOf(errors, true)}
             doubts={linesOf(warnings, true)}
             goTo={shown.value?.tests ? shown.value : null}
@@ -184,15 +184,14 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
         <div class="stack">
           <section class="card stack" aria-live="polite">
             <h2>{t("rule.findings")}</h2>
+            {isTemplate && <p class="quiet">{t("rule.save.template")}</p>}
             {!checked.value ? (
               <p class="quiet">{t("rule.check.help")}</p>
             ) : (
               <>
                 {!isFresh && <p class="attention small">{t("rule.check.old")}</p>}
                 {isClean && (
-                  <p class="notice good">
-                    {t(draft.value.tests.trim() ? "rule.check.clean" : "rule.check.clean.no_tests")}
-                  </p>
+                  <p class="notice good">{t(draft.tests.trim() ? "rule.check.clean" : "rule.check.clean.no_tests")}</p>
                 )}
                 <Findings
                   says={t("rule.errors", { count: number(errors.length) })}
@@ -213,7 +212,7 @@ function Form({ of, title, from }: { of: string; title?: string; from: Draft }) 
           </section>
           {may("events.read") && (
             <div class="card">
-              <Backtest path="/rules/backtest" text={draft.value.text} />
+              <Backtest path="/rules/backtest" text={draft.text} />
             </div>
           )}
         </div>
@@ -226,7 +225,7 @@ interface FindingsProps {
   says: string;
   kind: "fault" | "attention";
   of: readonly Finding[];
-  draft: Signal<Draft>;
+  draft: Written;
   onGo: (each: Finding) => void;
 }
 
@@ -238,7 +237,7 @@ function Findings({ says, kind, of, draft, onGo }: FindingsProps) {
       <ul class="stack">
         {of.map((each, place) => {
           const isTests = ofTests(each);
-          const line = lineOf(each, isTests ? draft.value.tests : draft.value.text);
+          const line = lineOf(each, isTests ? draft.tests : draft.text);
           return (
             <li key={place} class={`finding ${kind}`}>
               {line ? (
@@ -298,43 +297,30 @@ function lineOfItem(lines: readonly string[], list: string, nth: number): number
   return head + 1;
 }
 
-function filesOf(draft: Draft): Record<string, string> {
+function filesOf(draft: Written): Record<string, string> {
   const name = nameOf(draft);
   const tests = draft.tests.trim() ? { [name.replace(ENDING, ".test.yml")]: draft.tests } : {};
   return { [name]: draft.text, ...tests };
 }
 
 /** Return the name of the file: the one that was given, or one made of the title. */
-function nameOf({ name, text }: Draft): string {
+function nameOf({ name, text }: Written): string {
   if (name) return ENDING.test(name) ? name : `${name}.yml`;
-  const title = /^title:\s*(.+)$/m.exec(text)?.[1] ?? "";
-  const made = folded(title)
+  const made = folded(titleIn(text))
     .replace(/[^a-z0-9]+/g, "_")
     .replace(/^_+|_+$/g, "")
     .slice(0, 60);
   return `${made || "rule"}.yml`;
 }
 
+const titleIn = (text: string): string => /^title:\s*(.+)$/m.exec(text)?.[1]?.trim() ?? "";
 const idIn = (text: string): string => /^id:\s*['"]?([0-9a-fA-F-]{36})/m.exec(text)?.[1]?.toLowerCase() ?? "";
 
 /** Return which rule of ours lies in a file of this name already; it would be written over. */
 async function takenBy(file: string): Promise<string> {
-  try {
-    const found = await ask<WholeRule>(`/rules/${part(file)}`);
-    return found.pack === OWN ? titleOf(found) : "";
-  } catch (error) {
-    if (error instanceof Refused && error.status === 404) return "";
-    if (error instanceof Refused && error.status === 400) return file; // several rules lie in it
-    throw error;
-  }
-}
-
-function draftIn(kept: string): Draft | null {
-  try {
-    return JSON.parse(sessionStorage.getItem(kept) ?? "null");
-  } catch {
-    return null;
-  }
+  const { rules } = await ask<{ rules: Rule[] }>(withValues("/rules", { pack: OWN, limit: MOST_OWN }));
+  const found = rules.filter((each) => each.file === file);
+  return found.map(titleOf).join(", ");
 }
 
 /** Return a random UUID (RFC 9562 section 5.4); the browser's own is only there over https. */
@@ -346,10 +332,10 @@ function uuid(): string {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-const fresh = signal<Draft | null>(null);
+const fresh = signal<Written | null>(null);
 
 /** Return a rule to start from, which passes its own vectors; the same one until the page is loaded again. */
-function template(): Draft {
+function template(): Written {
   return (fresh.value ??= { name: "", text: templateText(), tests: TESTS });
 }
 

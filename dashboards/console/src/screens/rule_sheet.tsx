@@ -30,7 +30,7 @@ import {
   type WholeRule,
 } from "../rulebook";
 import { may, person } from "../session";
-import { rich, spoken, t, type Key } from "../words";
+import { rich, spoken, t, tagSays, type Key } from "../words";
 import { FieldsOf } from "./rule_coverage";
 import { ExceptionsOf } from "./rule_exceptions";
 import { Changes, concerns, useHistory } from "./rule_history";
@@ -263,7 +263,7 @@ function About({ of }: { of: WholeRule }) {
         <Section says="column.tags">
           <div class="line">
             {of.tags.map((each) => (
-              <Tag key={each}>{each}</Tag>
+              <Tag key={each}>{tagSays(each)}</Tag>
             ))}
           </div>
         </Section>

@@ -14,7 +14,7 @@ import { attempt } from "../parts/toast";
 import { quoted } from "../query";
 import { fileOf, MODES, ModeTag, packName, setMode, sourceOf, titleOf, type Mode, type Rule } from "../rulebook";
 import { may, person } from "../session";
-import { t, word, type Key } from "../words";
+import { t, tagSays, word, type Key } from "../words";
 import { Coverage } from "./rule_coverage";
 import { Editor } from "./rule_editor";
 import { Exceptions } from "./rule_exceptions";
@@ -82,7 +82,7 @@ const COLUMNS: readonly Column<Rule>[] = [
     width: 240,
     phone: "off",
     extra: true,
-    cell: (each) => <span class="raw">{each.tags.join(" ")}</span>,
+    cell: (each) => each.tags.map(tagSays).join(", "),
   },
 ];
 
@@ -245,6 +245,7 @@ function List() {
         </MenuButton>
       </Bulk>
       <Grid
+        timeless
         name="rules"
         label={t("screen.rules")}
         list={list}

@@ -1,9 +1,10 @@
 // Settings: what is in force, the file as a text that is looked at before it is written, and the texts from before.
 
-import { signal, useSignal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer } from "../answers";
 import { ask } from "../api";
+import { draftOf } from "../drafts";
 import { number, plain } from "../format";
 import { question } from "../parts/dialog";
 import { Editor } from "../parts/editor";
@@ -52,8 +53,8 @@ const MASK = /^\*+$/;
 /** After this the page asks whether what was started again has taken the file over. */
 const AGAIN_MS = 8000;
 
-/** What somebody is writing, and of which text of the file; it stays while they look at other screens. */
-const draft = signal<{ text: string; digest: string } | null>(null);
+/** What somebody is writing, and of which text of the file. It may hold passwords, so no browser stores it. */
+const draftOfFile = () => draftOf<{ text: string; digest: string }>("settings", true);
 
 export default function SettingsScreen() {
   const { view: wanted = "now" } = chosen.value;
@@ -209,6 +210,7 @@ interface FileProps {
 }
 
 function FileView({ of, onChange }: FileProps) {
+  const draft = draftOfFile();
   const looked = useSignal<Looked | null>(null);
   const goTo = useSignal<{ line: number; at: number } | null>(null);
   const text = draft.value?.text ?? of.text ?? "";
@@ -237,7 +239,8 @@ function FileView({ of, onChange }: FileProps) {
       work: async ({ reason }) => {
         const body = { text, digest: draft.value?.digest ?? of.digest, reason };
         await ask("/settings/file", { method: "PUT", body });
-        draft.value = looked.value = null;
+        draft.drop();
+        looked.value = null;
         tell(t("settings.saved"));
         onChange();
       },
@@ -259,7 +262,8 @@ function FileView({ of, onChange }: FileProps) {
             <button
               type="button"
               onClick={() => {
-                draft.value = looked.value = null;
+                draft.drop();
+                looked.value = null;
               }}
             >
               {t("settings.discard")}
@@ -285,7 +289,7 @@ function FileView({ of, onChange }: FileProps) {
         faults={faults}
         goTo={goTo.value}
         onInput={(changed) => {
-          draft.value = { text: changed, digest: draft.value?.digest ?? of.digest };
+          draft.keep({ text: changed, digest: draft.value?.digest ?? of.digest });
           looked.value = null;
         }}
       />
@@ -370,27 +374,31 @@ function Changes({ of }: { of: readonly Change[] }) {
 }
 
 function History({ of, onChange }: FileProps) {
-  const back = ({ revision }: Revision) =>
-    question({
+  const back = async ({ revision }: Revision) => {
+    const found = await ask<Looked>("/settings/check", { method: "POST", body: { revision } });
+    const problems = found.problems.map(({ text }) => plain(text)).join("\n");
+    if (!found.good) return tell(t("settings.back.bad", { revision, problems }));
+    return question({
       title: t("settings.back.title", { revision }),
       does: t("settings.back"),
       danger: true,
-      says: <p>{t("settings.back.help", { revision })}</p>,
+      wide: true,
+      says: (
+        <>
+          <p>{t("settings.back.help", { revision })}</p>
+          <Changes of={found.changes} />
+        </>
+      ),
       fields: [{ name: "reason", says: t("reason"), required: true }],
       work: async ({ reason }) => {
         const body = { revision, digest: of.digest, reason };
-        const done = await ask<{ changes: Change[] }>("/settings/roll-back", { method: "POST", body });
-        draft.value = null;
+        await ask("/settings/roll-back", { method: "POST", body });
+        draftOfFile().drop();
+        tell(t("settings.saved"));
         onChange();
-        question({
-          title: t("settings.changes", { count: number(done.changes.length) }),
-          does: t("close"),
-          wide: true,
-          says: <Changes of={done.changes} />,
-          work: () => {},
-        });
       },
     });
+  };
   if (!of.history.length) return <Empty says={t("settings.history.none")} next={t("settings.history.none.next")} />;
   const now = of.history.find(({ digest }) => digest === of.digest)?.revision;
   return (
@@ -406,7 +414,7 @@ function History({ of, onChange }: FileProps) {
               {each.revision === now && <Tag kind="accent">{t("settings.current")}</Tag>}
             </span>
             {of.writable && each.digest !== of.digest && (
-              <button type="button" class="small" onClick={() => back(each)}>
+              <button type="button" class="small" onClick={() => void attempt(() => back(each))}>
                 <Icon name="history" />
                 {t("settings.back")}
               </button>

@@ -445,6 +445,7 @@ function OverTime({ name }: { name: string }) {
                 <Lines
                   {...linesOf(found)}
                   area={false}
+                  whole
                   write={number}
                   onSpan={(from, to) => may("events.read") && open(from, to)}
                   label={perSays(minutes)}

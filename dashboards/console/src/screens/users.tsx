@@ -43,7 +43,8 @@ interface User {
   issuer: string;
   created: number;
   password_changed: number;
-  seen: number;
+  /** Null: they never logged in. */
+  seen: number | null;
   sessions: number;
 }
 
@@ -76,8 +77,12 @@ const COLUMNS: readonly Column<User>[] = [
     phone: "off",
     cell: (each) => number(each.sessions),
   },
-  { id: "seen", says: t("user.seen"), width: 124, cell: (each) => <When at={each.seen * 1000} short /> },
+  { id: "seen", says: t("user.seen"), width: 124, cell: (each) => <Seen of={each} short /> },
 ];
+
+function Seen({ of: { seen }, short = false }: { of: User; short?: boolean }) {
+  return seen === null ? <span class="quiet">{t("user.never")}</span> : <When at={seen * 1000} short={short} />;
+}
 
 const factorSays = (of: User): string => t(of.second_factor ? "user.factor.on" : "user.factor.off");
 
@@ -173,7 +178,13 @@ function add(roles: Roles, done: () => void): void {
     does: t("user.add"),
     fields: [
       { name: "name", says: t("user.name"), required: true, most: 100, help: t("user.add.name.help") },
-      { name: "role", says: t("user.role"), kind: "select", value: "analyst", options: roleOptions(namesOf(roles)) },
+      {
+        name: "role",
+        says: t("user.role"),
+        kind: "select",
+        required: true,
+        options: [["", t("user.add.role")], ...roleOptions(namesOf(roles))],
+      },
       { name: "password", says: t("user.add.password"), kind: "password", help: t("user.add.password.help") },
     ],
     work: async ({ name, role, password }) => {
@@ -255,7 +266,7 @@ function facts(of: User): Fact[] {
     [t("user.factor"), factorSays(of)],
     [t("user.issuer"), of.issuer],
     [t("user.sessions"), number(of.sessions)],
-    [t("user.seen"), <When at={of.seen * 1000} />],
+    [t("user.seen"), <Seen of={of} />],
     [t("user.password_changed"), !of.issuer && <When at={of.password_changed * 1000} />],
     [t("user.created"), <When at={of.created * 1000} />],
   ];

@@ -89,6 +89,11 @@ spec:
           mountPath: /etc/haidang/rules
           readOnly: true
         {{- end }}
+        {{- if .root.Values.profiles }}
+        - name: profiles
+          mountPath: /etc/haidang/sharing
+          readOnly: true
+        {{- end }}
   volumes:
     {{- if not .persistent }}
     - name: data
@@ -105,6 +110,11 @@ spec:
     - name: rules
       configMap:
         name: {{ . }}
+    {{- end }}
+    {{- with .root.Values.profiles }}
+    - name: profiles
+      secret:
+        secretName: {{ . }}
     {{- end }}
   {{- with .root.Values.nodeSelector }}
   nodeSelector:
