@@ -69,7 +69,7 @@ def _filled(settings: Settings, engine: Engine, simulator: Simulator) -> list[Ev
     with engine.begin() as connection:
         queue.save(connection, [queue.row(c2_alert(number), "syslog") for number in (1, 2)])
     build(engine, settings, named(settings, "bo"))
-    inbox.receive(engine, named(settings, "bo"), inbox.FILE, bundle(title=UGLY[0]), "CB-7", "bo", "", time.time())
+    inbox.receive(engine, "bo", inbox.FILE, bundle(title=UGLY[0]), "CB-7", "bo", "", time.time())
     return []
 
 

@@ -293,7 +293,7 @@ function Actions({ of, changed }: { of: WholeMessage; changed: () => void }) {
       title: t("sharing.withdraw.title", values),
       does: t("sharing.withdraw"),
       danger: true,
-      says: <p>{t("sharing.withdraw.help", values)}</p>,
+      says: <p>{t(of.kind === "statistics" ? "sharing.withdraw.help" : "sharing.withdraw.other", values)}</p>,
       fields: [{ name: "reason", says: t("reason"), required: true, most: 500 }],
       work: (body) => does("withdraw", body),
     });
@@ -412,6 +412,8 @@ function FactTable({ kind, of }: { kind: string; of: readonly Fact[] }) {
 function FieldValue({ field, value }: { field: string; value: unknown }) {
   if (field === "machine.kind" || field === "devices.kind") return <>{word("device", plain(value))}</>;
   if (field === "attack.kind") return <>{word("sharing.attack", plain(value))}</>;
+  if (field === "indicator.kind" || field === "indicator.threat") return <>{word(field, plain(value))}</>;
+  if (field === "indicator.added") return <When at={plain(value)} />;
   if (field === "devices.what") return <>{word("sharing.fact", plain(value))}</>;
   if (typeof value === "boolean") return <>{t(value ? "sharing.yes" : "sharing.no")}</>;
   if (typeof value === "number") return <>{number(value)}</>;

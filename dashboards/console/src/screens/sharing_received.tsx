@@ -25,7 +25,7 @@ const COLUMNS: readonly Column<Warning>[] = [
     phone: "lead",
     cell: (each) => plain(each.title.slice(0, 300)),
   },
-  { id: "profile", says: t("received.from"), width: 100, cell: (each) => each.profile },
+  { id: "profile", says: t("received.from"), width: 100, cell: (each) => word("received.sender", each.profile) },
   { id: "state", says: t("column.status"), width: 140, cell: (each) => <State of={each} /> },
   {
     id: "indicators",
@@ -138,7 +138,7 @@ export function Received() {
             <h3>{t("received.origin")}</h3>
             <Facts
               of={[
-                [t("received.from"), opened.profile],
+                [t("received.from"), word("received.sender", opened.profile)],
                 [t("received.way"), word("received.way", opened.way)],
                 [t("received.message"), <span class="raw">{plain(opened.message)}</span>],
                 [t("sharing.digest"), <span class="raw">{opened.id}</span>],

@@ -247,6 +247,7 @@ function Over({ unit }: { unit: string }) {
                 <Lines
                   {...linesOf(found)}
                   area={false}
+                  whole={false}
                   write={(value) => percent(value / 100)}
                   onSpan={() => {}}
                   label={t("system.over_time")}
