@@ -30,7 +30,7 @@ _AGAIN_SECONDS = "30"
 #: Who may read what sees the marks of it.
 _NEEDS = {
     "queue": "alerts.read", "cases": "cases.read", "health": "site.read", "events": "events.read",
-    "deliveries": "delivery.read",
+    "deliveries": "delivery.read", "sharing": "sharing.read",
 }  # fmt: skip
 
 
@@ -139,8 +139,8 @@ async def _joined(request: Request, user: Anyone) -> AsyncIterator[tuple[Live, S
 
 @router.get("/live", response_class=EventSourceResponse)
 async def listen(joined: Annotated[tuple[Live, Stream], Depends(_joined)]) -> AsyncIterator[ServerSentEvent]:
-    """Send `changed` with a mark for each part that one may read (`queue`, `cases`, `health`, `events`, `deliveries`),
-    at once and whenever one of them is another."""
+    """Send `changed` with a mark for each part that one may read (`queue`, `cases`, `health`, `events`, `deliveries`,
+    `sharing`), at once and whenever one of them is another."""
     live, stream = joined
     async for marks in live.changes(stream):
         yield ServerSentEvent(event="changed", data=marks)

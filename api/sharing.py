@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import Field
+from sqlalchemy import func, select
 
 from api.access import State, address_of, limit_of, needs
 from api.bodies import Body, Line, Number, Text
 from pipeline.identity.users import User
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
+from pipeline.state.tables import share_received
 from sharing import book, inbox, incidents
 from sharing.checking import check
 from sharing.documents.docx import write
@@ -196,8 +198,14 @@ def list_received(
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
 ) -> dict[str, Any]:
-    """Return warnings that came in, the newest first, with what was done about each."""
-    return {"warnings": inbox.listed(state, limit, offset)}
+    """Return warnings that came in, the newest first, how many there are, and what was done about each.
+
+    `feed` is the list of indicators that was made of one: alerts name it as `threat.indicator.provider`.
+    """
+    with state.connect().execution_options(read_only=True) as connection:
+        total = connection.scalar(select(func.count()).select_from(share_received))
+    found = [{**each, "feed": inbox.feed_of(each["id"])} for each in inbox.listed(state, limit, offset)]
+    return {"total": total, "warnings": found}
 
 
 @router.post("/sharing/inbox/{profile}", status_code=202)

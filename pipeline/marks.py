@@ -27,6 +27,9 @@ from pipeline.state.tables import (
     group_counts,
     group_history,
     positions,
+    share_messages,
+    share_profiles,
+    share_received,
     stages,
 )
 
@@ -39,7 +42,7 @@ _LENGTH = 16
 
 
 def look(engine: Engine, settings: Settings) -> Marks:
-    """Return the marks as they are now: `queue`, `cases`, `health`, `events`, `deliveries`."""
+    """Return the marks as they are now: `queue`, `cases`, `health`, `events`, `deliveries`, `sharing`."""
     with engine.connect().execution_options(read_only=True) as connection:
         found = {name: list(part(connection)) for name, part in _PARTS.items()}
     found["health"].append(disk_of(settings).low)
@@ -91,6 +94,20 @@ def _deliveries(connection: Connection) -> Iterator[Any]:
     )
 
 
+def _sharing(connection: Connection) -> Iterator[Any]:
+    profiles, messages, received = share_profiles.c, share_messages.c, share_received.c
+    row = (profiles.name, profiles.confirmed, profiles.sent, profiles.succeeded, profiles.failed, profiles.failures)
+    yield [tuple(each) for each in connection.execute(select(*row).order_by(profiles.name))]
+    yield connection.scalar(select(func.max(messages.number)))
+    for status in ("held", "approved", "queued"):  # by the index: those that wait for something are few
+        count = select(func.count()).where(messages.profile == profiles.name, messages.status == status)
+        yield [
+            tuple(each)
+            for each in connection.execute(select(profiles.name, count.scalar_subquery()).order_by(profiles.name))
+        ]
+    yield connection.scalar(select(func.max(received.received))), connection.scalar(select(func.max(received.imported)))
+
+
 def _position(connection: Connection, consumer: str, topic: str) -> list[tuple[Any, ...]]:
     columns = positions.c
     query = select(columns.partition, columns.offset).where(columns.consumer == consumer, columns.topic == topic)
@@ -99,4 +116,5 @@ def _position(connection: Connection, consumer: str, topic: str) -> list[tuple[A
 
 _PARTS: dict[str, Callable[[Connection], Iterator[Any]]] = {
     "queue": _queue, "cases": _cases, "health": _health, "events": _events, "deliveries": _deliveries,
+    "sharing": _sharing,
 }  # fmt: skip

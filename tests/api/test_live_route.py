@@ -62,7 +62,7 @@ class Follower:
 def test_a_change_is_told_and_nothing_else(watched: Site) -> None:
     follower = Follower(watched, watched.token("follows", "lead"))
     eventually(lambda: follower.told)
-    assert set(follower.told[0]) == {"queue", "cases", "health", "events", "deliveries"}
+    assert set(follower.told[0]) == {"queue", "cases", "health", "events", "deliveries", "sharing"}
     with watched.engine.begin() as connection:
         save(connection, "store", bus.EVENTS, {0: 1_000_000})
     eventually(lambda: len(follower.told) > 1)

@@ -112,7 +112,9 @@ def test_a_warning_needs_its_signature_and_no_log_in(own: Site) -> None:
         assert (taken.status_code, again.json()) == (202, taken.json())
         assert nobody.post(place, content=b" " * 11_000_000, headers={"X-JWS-Signature": good}).status_code == 413
     with client(own, "an", "analyst") as an:
-        (told,) = an.get("/api/v1/sharing/received").json()["warnings"]
+        received = an.get("/api/v1/sharing/received").json()
+    (told,) = received["warnings"]
+    assert (received["total"], told["feed"]) == (1, f"warning-{told['warning'][:12]}")
     assert (told["message"], told["way"], told["title"]) == ("CB-7", "https", "Chiến dịch AsyncRAT")
 
 

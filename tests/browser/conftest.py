@@ -14,6 +14,7 @@ from pipeline.shipped import shipped_console
 from tests.api.sites import PASSWORD, Site, day, serving
 from tests.conftest import need
 
+_AXE = Path(__file__).parents[2] / "dashboards" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 #: A machine that does other things, too, is slow.
 expect.set_options(timeout=15_000)
@@ -51,6 +52,18 @@ class Opened:
         """Press keys one after the other."""
         for key in keys:
             self.page.keyboard.press(key)
+
+
+def axe_faults(page: Page, where: str) -> list[str]:
+    """Return what axe finds that keeps somebody from using the page as it is now (https://github.com/dequelabs/axe-core)."""
+    need(_AXE.exists(), "axe-core (make console)")
+    page.evaluate(_AXE.read_text("utf-8"))
+    told = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{where}: {each['id']}: {each['nodes'][0]['html'][:150]} {each['nodes'][0]['failureSummary'][:250]}"
+        for each in told["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.fixture(scope="module")

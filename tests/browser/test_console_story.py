@@ -6,19 +6,28 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from pipeline.identity import users
+from pipeline.settings import Store
+from pipeline.store import open_reader
+from pipeline.systems import shares
 from tests.api.sites import PASSWORD
 from tests.browser.conftest import Opened, opened_at
 from tests.e2e.conftest import Site
 
 pytestmark = pytest.mark.slow
 _DOCS = Path(__file__).parents[2] / "docs" / "screens"
+_SYSTEMS = """mã,tên,cấp độ,đơn vị,ngày phê duyệt,cổng thông tin,máy chủ
+QT-01,Cổng thông tin điện tử tỉnh,3,Văn phòng UBND tỉnh,15/03/2026,có,web-ubnd
+QT-02,Một cửa điện tử,3,Sở Nội vụ,02/02/2026,không,web-ubnd
+QT-03,Cơ sở dữ liệu đất đai,4,Sở Nông nghiệp và Môi trường,,không,10.40.0.0/16
+QT-04,Quản lý văn bản,2,Văn phòng UBND tỉnh,,không,10.41.0.9
+"""
 _RULE = """title: Log-in of an account that was closed
 title_vi: Tài khoản đã khoá đăng nhập
 id: 0a7f0f0e-6a39-4d0e-9a3b-9d3c1b7f2e11
@@ -42,6 +51,8 @@ def running(tmp_path: Path) -> Iterator[Site]:
     site = Site(tmp_path / "site")
     try:
         site.start()
+        site.run("sharing", "add", "cv2290")
+        site.run("sharing", "keygen", "signing")
         site.run("demo", "--fast")
         with site.engine.begin() as connection:
             users.create_user(connection, "lan", "admin", PASSWORD)
@@ -139,6 +150,7 @@ def test_a_day_at_the_console(  # noqa: PLR0915 - a day is long
     page.fill("textarea[aria-label='Ghi chú mới']", "Tài khoản đã **khoá từ tháng 6**; ai còn giữ mật khẩu?")
     page.click("button:has-text('Thêm ghi chú')")
     expect(page.locator(".prose strong")).to_be_visible()
+    page.locator("main").evaluate("each => each.scrollTo(0, 0)")
     picture("case")
     told.show("/cases")
     told.rows("cases").first.wait_for()
@@ -170,6 +182,28 @@ def test_a_day_at_the_console(  # noqa: PLR0915 - a day is long
     with page.expect_download() as saved:
         page.click("[role=menuitem]:has-text('CSV')")
     assert "203.0.113.45" in saved.value.path().read_text("utf-8-sig")
+
+    # what is reported, and what is shared
+    file = running.data_dir / "he-thong.csv"
+    file.write_text(_SYSTEMS, "utf-8")
+    running.run("systems", "import", str(file))
+    reader = open_reader(running.data_dir, Store())
+    shares.listen(running.engine, reader, time.time())
+    reader.close()
+    told.show("/reports")
+    page.click("button:has-text('Lập báo cáo')")
+    today = datetime.now(UTC).date()
+    page.fill("dialog input[name=first]", str(today - timedelta(days=1)))
+    page.fill("dialog input[name=last]", str(today + timedelta(days=1)))  # wherever the site's day has begun
+    page.click("dialog button.main")
+    expect(page.locator(".sheet .level").first).to_be_visible()
+    picture("reports")
+    told.show("/reports?view=systems")
+    told.rows("systems").first.wait_for()
+    picture("systems")
+    told.show("/sharing?open=cv2290&preview=on")
+    expect(page.locator(".sheet h3:has-text('Nếu gửi ngay') ~ * p").first).to_be_visible()
+    picture("sharing")
 
     # and every other screen
     for name in ("dashboards", "network", "devices", "indicators", "rules", *_SITE):

@@ -13,7 +13,7 @@ from pipeline.marks import look
 from pipeline.settings import Settings, State
 from pipeline.state import open_state
 from pipeline.state.positions import save
-from pipeline.state.tables import cases, channels, deliveries, group_history, stages
+from pipeline.state.tables import cases, channels, deliveries, group_history, share_messages, share_profiles, stages
 
 _STAGE = {
     "stage": "store", "instance": "a", "pid": 1, "started": 0.0, "seen": time.time() + 3600, "backlog_events": 0,
@@ -36,6 +36,15 @@ _MESSAGE = {
     "digest": "", "route": "", "body": {}, "created": 5.0, "due": 5.0, "planned": 5.0, "attempts": 0, "tried": 0.0,
     "ended": 0.0, "answer": "",
 }  # fmt: skip
+_RECEIVER = {
+    "name": "bo", "confirmed": "", "confirmed_by": "", "confirmed_at": 0.0, "pseudonym_key": b"k", "began": 1.0,
+    "built_until": 1.0, "sent": 0, "succeeded": 0.0, "failed": 0.0, "failures": 0, "error": "", "position": "",
+}  # fmt: skip
+_SHARED = {
+    "number": 1, "profile": "bo", "kind": "statistics", "key": "1", "status": "held", "since": 1.0, "until": 2.0,
+    "facts": [], "content": b"x", "signed": b"", "digest": "", "approvals": [], "needed": 1, "created": 2.0,
+    "due": 2.0, "planned": 2.0, "attempts": 0, "tried": 0.0, "ended": 0.0, "code": 0, "answer": "", "receipt": {},
+}  # fmt: skip
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -53,6 +62,8 @@ def state(settings: Settings) -> Iterator[Engine]:
         connection.execute(stages.insert(), _STAGE)
         connection.execute(cases.insert(), _CASE)
         connection.execute(channels.insert(), _CHANNEL)
+        connection.execute(share_profiles.insert(), _RECEIVER)
+        connection.execute(share_messages.insert(), _SHARED)
     yield engine
     engine.dispose()
 
@@ -67,6 +78,13 @@ _CHANGES: list[tuple[str, Callable[[Connection], Any], set[str]]] = [
     ("a message is decided", lambda c: c.execute(deliveries.insert(), _MESSAGE), {"deliveries"}),
     ("one is sent", lambda c: c.execute(update(channels).values(sent=2, succeeded=2.0)), {"deliveries"}),
     ("a channel fails", lambda c: c.execute(update(channels).values(failures=1, failed=2.0)), {"deliveries", "health"}),
+    (
+        "a message is shared",
+        lambda c: c.execute(share_messages.insert(), {**_SHARED, "number": 2, "key": "2"}),
+        {"sharing"},
+    ),
+    ("people agree to one", lambda c: c.execute(update(share_messages).values(status="approved")), {"sharing"}),
+    ("a receiver is confirmed", lambda c: c.execute(update(share_profiles).values(confirmed="x")), {"sharing"}),
     ("a stage waits", lambda c: c.execute(update(stages).values(detail={"ready": False, "waits": "x"})), {"health"}),
     ("a stage is silent", lambda c: c.execute(update(stages).values(seen=1.0)), {"health"}),
     ("a stage lives on", lambda c: c.execute(update(stages).values(seen=time.time() + 7200, backlog_events=9)), set()),
@@ -84,4 +102,4 @@ def test_a_change_gives_its_part_another_mark_and_no_other(
         change(connection)
     after = look(state, settings)
     assert {name for name in after if after[name] != before[name]} == parts
-    assert set(after) == {"queue", "cases", "health", "events", "deliveries"}
+    assert set(after) == {"queue", "cases", "health", "events", "deliveries", "sharing"}

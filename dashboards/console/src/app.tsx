@@ -16,6 +16,7 @@ import { Keys } from "./parts/keys_list";
 import { RangePicker } from "./parts/range_picker";
 import { UnitPicker } from "./parts/unit_picker";
 import { connected, paused } from "./live";
+import { heldCount } from "./screens/held_count";
 import { LogIn } from "./screens/log_in";
 import { queueCount } from "./screens/queue_count";
 import { logOut, may, person, prefer, preferences, type Density, type Theme } from "./session";
@@ -122,6 +123,20 @@ const SITE: readonly Screen[] = [
     icon: "send",
     letter: "l",
     shows: screen(() => import("./screens/delivery")),
+  },
+  {
+    name: "sharing",
+    needs: "sharing.read",
+    icon: "share",
+    letter: "x",
+    shows: screen(() => import("./screens/sharing")),
+  },
+  {
+    name: "reports",
+    needs: "sharing.read",
+    icon: "text",
+    letter: "b",
+    shows: screen(() => import("./screens/reports")),
   },
   { name: "audit", needs: "audit.read", icon: "audit", letter: "t", shows: screen(() => import("./screens/audit")) },
   { name: "users", needs: "users.manage", icon: "users", letter: "u", shows: screen(() => import("./screens/users")) },
@@ -271,7 +286,7 @@ function Frame() {
 }
 
 function RailLink({ of }: { of: Screen }) {
-  const count = of.name === "queue" ? queueCount.value : "";
+  const count = of.name === "queue" ? queueCount.value : of.name === "sharing" ? heldCount.value : "";
   const words = t(`screen.${of.name}` as Key);
   return (
     <a

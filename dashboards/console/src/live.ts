@@ -4,7 +4,7 @@
 import { effect, signal } from "@preact/signals";
 import { person } from "./session";
 
-export const SUBJECTS = ["queue", "cases", "health", "events", "deliveries"] as const;
+export const SUBJECTS = ["queue", "cases", "health", "events", "deliveries", "sharing"] as const;
 export type Subject = (typeof SUBJECTS)[number];
 
 /** Opaque marks; one differs from the last where something of its subject changed. */

@@ -10,7 +10,7 @@ import { t } from "../words";
 export interface Field {
   name: string;
   says: string;
-  kind?: "text" | "textarea" | "password" | "number" | "select" | "checkbox" | "datetime-local" | "file";
+  kind?: "text" | "textarea" | "password" | "number" | "select" | "checkbox" | "date" | "datetime-local" | "file";
   options?: readonly (readonly [value: string, says: string])[];
   value?: string;
   required?: boolean;

@@ -18,6 +18,7 @@ import { attempt } from "../parts/toast";
 import { Value } from "../parts/value";
 import { may, person } from "../session";
 import { spoken, t, word, type Key } from "../words";
+import { Incident } from "./case_incident";
 import { addFile, addObservable, addTask, close, edit, reopen } from "./case_questions";
 import { EntityValue, iconOf } from "./queue";
 
@@ -130,6 +131,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
           <Safe html={of.summary_html} />
         </section>
       )}
+      <Incident id={of.id} changed={of.changed} done={done} />
       <div class="columns">
         <div class="stack">
           <Part says={t("case.alerts")} count={of.alerts.length} empty={t("case.no_alerts")}>
