@@ -638,7 +638,8 @@ _EXPECTED = {
     "greater_than_equal": "settings.want_ge", "less_than_equal": "settings.want_le", "greater_than": "settings.want_gt",
     "union_tag_invalid": "settings.want_kind", "union_tag_not_found": "settings.want_kind",
     "string_pattern_mismatch": "settings.want_name", "model_type": "settings.want_section",
-    "model_attributes_type": "settings.want_section",
+    "model_attributes_type": "settings.want_section", "string_too_long": "settings.want_shorter",
+    "string_too_short": "settings.want_longer", "too_long": "settings.want_fewer", "dict_type": "settings.want_section",
 }  # fmt: skip
 
 
@@ -685,7 +686,7 @@ def _unknown(place: str, near: list[str]) -> str:
 
 
 def _limits(context: dict[str, Any]) -> dict[str, Any]:
-    limit = next((context[name] for name in ("ge", "le", "gt", "expected") if name in context), "")
+    limit = next((context[name] for name in ("ge", "le", "gt", "expected", "max_length") if name in context), "")
     return {"limit": str(limit).replace(" or ", ", ")}
 
 
