@@ -23,18 +23,21 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from sqlalchemy import Connection, Engine, func, select, update
 
 from pipeline.access import note as audit
-from pipeline.cases import CLOSED, OPEN, life
+from pipeline.cases import CLOSED, OBSERVABLE, OPEN, entries, life
 from pipeline.cases.entries import By
 from pipeline.event import from_micros
 from pipeline.logs import log
 from pipeline.messages import HaidangError, say
+from pipeline.networks import is_address
+from pipeline.queue import OPEN as OPEN_GROUPS
 from pipeline.settings import Settings
 from pipeline.state import insert_new
-from pipeline.state.tables import alerts, cases, share_received
+from pipeline.state.tables import alert_groups, alerts, cases, share_received
 from sharing import ACKNOWLEDGEMENT, book
 from sharing.keys import valid_certificate
 from sharing.profile import Named
 from sharing.stix.checking import is_deeper
+from sharing.stix.patterns import values_of
 
 HTTPS, TAXII, FILE = "https", "taxii", "file"
 #: Bytes, objects and depth of a warning.
@@ -48,6 +51,13 @@ _JWS = re.compile(r"([\w-]+)\.\.([\w-]+)", re.ASCII)
 _TITLED = ("report", "grouping", "indicator", "malware", "note")
 _REPORTS = ("report", "grouping")
 _TLP = ("red", "amber+strict", "amber", "green", "clear")
+#: Observables that a warning brings into its case, and characters of one.
+_MOST_OBSERVABLES, _LONGEST_OBSERVABLE = 200, 1000
+#: Rules of indicators, which alone name the list that theirs was in (`detectors/indicators/alerting.py`).
+_RULES = ("indicator.", "indicator/")
+_BY = By("haidang", "")
+#: Warnings that something is done about at once, and open cases of them into which alerts are brought, the newest.
+_AT_ONCE, _MOST_IN_WORK = 50, 500
 TAKEN = "taken"
 _NO_CASE = -1
 
@@ -192,24 +202,49 @@ def work(engine: Engine, profile: str, named: Named | None, now: float) -> int:
     """Open cases for warnings of a profile, and put down what is to be told of them (`named`: where anybody wants to
     hear it); return how many were changed."""
     columns = share_received.c
-    query = (
-        select(share_received)
-        .where(columns.profile == profile, columns.answered != CLOSED)
-        .order_by(columns.received)
-        .limit(50)
+    of_profile = select(columns.id, columns.case_id).outerjoin(cases, cases.c.id == columns.case_id)
+    of_profile = of_profile.where(columns.profile == profile, columns.answered != CLOSED)
+    waits = (
+        (columns.case_id == 0)
+        | ((columns.answered == "") & (columns.imported > 0))
+        | ((columns.answered == TAKEN) & cases.c.status.is_distinct_from(OPEN))
     )
     with engine.connect().execution_options(read_only=True) as connection:
-        rows = connection.execute(query).all()
-    return sum(_worked(engine, named, row, now) for row in rows)
+        rows = connection.execute(of_profile.where(waits).order_by(columns.received).limit(_AT_ONCE)).all()
+        in_work = connection.execute(
+            of_profile.where(cases.c.status == OPEN).order_by(columns.received.desc()).limit(_MOST_IN_WORK)
+        ).all()
+    changed = sum(_worked(engine, named, row, now) for row in rows)
+    for case, groups in _raised(engine, {feed_of(row.id): row.case_id for row in in_work}).items():
+        try:
+            life.add_alerts(engine, case, groups, _BY)
+        except HaidangError as error:  # closed, or put into another case, meanwhile
+            log("sharing").info("not_brought", case=case, reason=str(error)[:300])
+    return changed
+
+
+def _raised(engine: Engine, feeds: Mapping[str, int]) -> dict[int, list[str]]:
+    """Return the open groups in no case whose alerts are about lists of warnings, by the cases of these (`feeds`)."""
+    provider = alerts.c.document["threat.indicator.provider"].as_string()
+    found: dict[int, list[str]] = {}
+    if not feeds:
+        return found
+    fits = (
+        alert_groups.c.status.in_(OPEN_GROUPS), alert_groups.c.case_id == 0, alert_groups.c.rule_id >= _RULES[0],
+        alert_groups.c.rule_id < _RULES[1], alerts.c.group_id == alert_groups.c.id, provider.in_(list(feeds)),
+    )  # fmt: skip
+    with engine.connect().execution_options(read_only=True) as connection:
+        for feed, group in connection.execute(select(provider, alert_groups.c.id).where(*fits).distinct()):
+            found.setdefault(feeds[feed], []).append(group)
+    return found
 
 
 def _worked(engine: Engine, named: Named | None, row: Any, now: float) -> bool:
-    by = By("haidang", "")
     with engine.begin() as connection:
         row = connection.execute(select(share_received).where(share_received.c.id == row.id).with_for_update()).one()
         changes: dict[str, Any] = {}
         if not row.case_id:
-            changes["case_id"] = _case(connection, row, by)
+            changes["case_id"] = _case(connection, row)
         elif row.imported and not row.answered and now - row.imported >= SEARCHED_SECONDS:
             _answer(connection, named, row, TAKEN, now)
             changes["answered"] = TAKEN if row.case_id > 0 else CLOSED
@@ -224,13 +259,38 @@ def _worked(engine: Engine, named: Named | None, row: Any, now: float) -> bool:
     return bool(changes)
 
 
-def _case(connection: Connection, row: Any, by: By) -> int:
-    """Open a case; `_NO_CASE` where a partner's collection only brought more indicators."""
+def _case(connection: Connection, row: Any) -> int:
+    """Open a case with what the warning names; `_NO_CASE` where a partner's collection only brought more indicators."""
     warned = read(bytes(row.data))
     if row.way == TAXII and not warned.is_report:
         return _NO_CASE
-    wanted = life.Wanted(say("inbox.case_title", title=row.title), "high", row.tlp, reportable=False)
-    return life.open_in(connection, wanted, by, note=warned.text)
+    wanted = life.Wanted(_case_title(row.title), "high", row.tlp, reportable=False, owner="")
+    case = life.open_in(connection, wanted, _BY, note=warned.text)
+    for kind, value in observables(bytes(row.data)):
+        entries.put(connection, case, OBSERVABLE, {"kind": kind, "value": value, "tlp": row.tlp, "note": ""}, _BY)
+    return case
+
+
+def _case_title(title: str) -> str:
+    """Return what the case of a warning is called: it says once that it is one."""
+    says_so = title.casefold().startswith(say("inbox.warning").casefold())
+    return title if says_so else say("inbox.case_title", title=title)
+
+
+def observables(data: bytes) -> list[tuple[str, str]]:
+    """Return what the indicators of a bundle name, kinds and values of observables of a case, the first ones."""
+    found: dict[tuple[str, str], None] = {}
+    for each in orjson.loads(data)["objects"]:
+        pattern = each.get("pattern")
+        if each.get("type") != "indicator" or each.get("revoked") is True or not isinstance(pattern, str):
+            continue
+        for kind, value in values_of(pattern) if each.get("pattern_type", "stix") == "stix" else ():
+            is_text = value.strip() and value.isprintable() and len(value) <= _LONGEST_OBSERVABLE
+            if is_text and (kind != "address" or is_address(value)):
+                found[kind, value] = None
+            if len(found) == _MOST_OBSERVABLES:
+                return list(found)
+    return list(found)
 
 
 def _answer(connection: Connection, named: Named | None, row: Any, step: str, now: float) -> None:

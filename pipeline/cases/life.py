@@ -37,7 +37,8 @@ _TAKEN_BACK = ("notified", "reported")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A case that somebody opens. Without a title it has that of its first alerts; `detected`: seconds since 1970."""
+    """A case that somebody opens. Without a title it has that of its first alerts; `detected`: seconds since 1970;
+    `owner`: whoever opens it, unless somebody else is named, or nobody ("")."""
 
     title: str = ""
     level: str = ""
@@ -46,6 +47,7 @@ class Wanted:
     reportable: bool = True
     detected: float | None = None
     alerts: Sequence[str] = field(default_factory=list)
+    owner: str | None = None
 
 
 def open_case(engine: Engine, wanted: Wanted, by: By) -> int:
@@ -80,10 +82,11 @@ def open_in(connection: Connection, wanted: Wanted, by: By, note: str = "") -> i
     now = time.time()
     detected = wanted.detected if wanted.detected is not None else now
     level = wanted.level or "medium"
+    owner = by.who if wanted.owner is None else wanted.owner
     _check({"level": level, "tlp": wanted.tlp, "pap": wanted.pap, "detected": detected})
     row = {
         "title": wanted.title.strip()[:_MAX_TITLE], "status": OPEN, "level": level, "tlp": wanted.tlp,
-        "pap": wanted.pap, "owner": by.who, "created": now, "creator": by.who, "detected": detected,
+        "pap": wanted.pap, "owner": owner, "created": now, "creator": by.who, "detected": detected,
         "reportable": wanted.reportable, "verdict": "", "summary": "", "changed": now,
     }  # fmt: skip
     case: int = connection.execute(insert(cases).values(row).returning(cases.c.id)).scalar_one()

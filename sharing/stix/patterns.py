@@ -1,4 +1,7 @@
-"""Patterns: an indicator enters, what STIX looks for it with leaves (STIX 2.1, part 9)."""
+"""Patterns: an indicator enters, what STIX looks for it with leaves, and back (STIX 2.1, part 9)."""
+
+import re
+from collections.abc import Iterator
 
 #: What each kind of indicator is compared with; of addresses and networks by their version.
 _PATHS = {
@@ -7,6 +10,14 @@ _PATHS = {
 }  # fmt: skip
 _NETWORK = ("address", "network")
 _CERTIFICATE_HASHES = {40: "SHA-1", 64: "SHA-256"}
+#: What is compared with `=`; a text that something else is done with is passed over whole.
+_COMPARED = re.compile(
+    r"""([a-z0-9-]{1,50}):([\w.'-]{1,100})\s{0,10}=\s{0,10}'((?:[^'\\]|\\.)*)'|'(?:[^'\\]|\\.)*'""", re.S
+)
+_SUBJECTS = {
+    "ipv4-addr": "address", "ipv6-addr": "address", "domain-name": "domain", "url": "url", "email-addr": "email",
+}  # fmt: skip
+_LONGEST_PATTERN = 10_000
 
 
 def pattern_of(kind: str, value: str) -> str:
@@ -22,6 +33,17 @@ def pattern_of(kind: str, value: str) -> str:
     if kind == "certificate" and len(value) in _CERTIFICATE_HASHES:
         return f"[x509-certificate:hashes.'{_CERTIFICATE_HASHES[len(value)]}' = {quoted(value)}]"
     return f"[{_PATHS[kind]} = {quoted(value)}]" if kind in _PATHS else ""
+
+
+def values_of(pattern: str) -> Iterator[tuple[str, str]]:
+    """Yield what a pattern names, as the observables of cases: kind (`address`, `domain`, `url`, `email`, `hash`) and
+    value. Only what is compared with `=` is read."""
+    for found in _COMPARED.finditer(pattern[:_LONGEST_PATTERN]):
+        subject, path, value = found[1], found[2], re.sub(r"\\(.)", r"\1", found[3] or "", flags=re.S)
+        if path == "value" and subject in _SUBJECTS:
+            yield _SUBJECTS[subject], value
+        elif subject == "file" and path.startswith("hashes."):
+            yield "hash", value.lower()
 
 
 def quoted(text: str) -> str:

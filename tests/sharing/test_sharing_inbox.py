@@ -13,7 +13,7 @@ from detectors.indicators import kept, warnings
 from pipeline.cases import life
 from pipeline.cases.entries import By
 from pipeline.messages import HaidangError
-from pipeline.state.tables import cases, share_received
+from pipeline.state.tables import alert_groups, case_entries, cases, share_received
 from sharing import inbox
 from sharing.inbox import NotTaken
 from sharing.keys import opened, valid_certificate
@@ -75,9 +75,15 @@ def test_a_warning_becomes_indicators_and_a_case_and_is_answered_twice(parties: 
     inbox.work(party.engine, named.name, named, time.time())
     inbox.work(party.engine, named.name, named, time.time())
     (case,) = _rows(party, cases)
-    assert ("Chiến dịch AsyncRAT" in case.title, case.tlp, case.reportable) == (True, "red", False)
+    assert ("Chiến dịch AsyncRAT" in case.title, case.tlp, case.reportable, case.owner) == (True, "red", False, "")
+    assert _brought(party, "observable") == [("address", SERVER)]
     raised = c2_alert(1, **{"threat.indicator.provider": feed.name})
-    party.raise_alerts(raised)
+    party.raise_alerts(raised, c2_alert(2), c2_alert(3, **{"threat.indicator.provider": "warning-of-another"}))
+    for _ in range(2):
+        inbox.work(party.engine, named.name, named, time.time())
+    assert [entity for _, entity in _brought(party, "alerts")] == ["address:10.0.0.11"]
+    taken = {row.entity: row.case_id for row in _rows(party, alert_groups)}
+    assert taken == {"address:10.0.0.11": case.id, "address:10.0.0.12": 0, "address:10.0.0.13": 0}
     inbox.work(party.engine, named.name, named, time.time() + inbox.SEARCHED_SECONDS + 1)
     sender = courier_of(party, named)
     while sender.sign():
@@ -94,6 +100,59 @@ def test_a_warning_becomes_indicators_and_a_case_and_is_answered_twice(parties: 
     assert (last["status"], last["verdict"], len(party.simulator.book.acknowledged())) == ("closed", "true_positive", 2)
     (told,) = inbox.listed(party.engine)
     assert (told["answered"], told["alerts"], told["case"]) == ("closed", 1, case.id)
+
+
+def _brought(party: Party, kind: str) -> list[tuple[str, str]]:
+    """What is in cases, of a kind; observables of the site's own machines left out."""
+    bodies = [row.body for row in _rows(party, case_entries) if row.kind == kind]
+    return [(body.get("kind", ""), body.get("value") or body["entity"]) for body in bodies]
+
+
+def test_alerts_that_are_in_another_case_stay_there(party: Party) -> None:
+    named = warned(party)
+    receipt = inbox.receive(party.engine, named.name, inbox.HTTPS, bundle(), "CB-01", "bo", "", time.time())
+    feed = inbox.feed_of(receipt["receipt"])
+    party.raise_alerts(c2_alert(1, **{"threat.indicator.provider": feed}))
+    (group,) = _rows(party, alert_groups)
+    other = life.open_case(party.engine, life.Wanted("Vụ khác", alerts=[group.id]), By("an", "test"))
+    for _ in range(3):
+        inbox.work(party.engine, named.name, named, time.time())
+    (group,) = _rows(party, alert_groups)
+    assert group.case_id == other and [row.owner for row in _rows(party, cases)] == ["an", ""]
+
+
+def test_a_case_has_what_the_patterns_of_its_warning_name_and_its_title_says_once_what_it_is(party: Party) -> None:
+    patterns = [
+        "[domain-name:value = 'evil.example' OR url:value = 'http://evil.example/a?b=\\'1\\'']",
+        "[file:hashes.'SHA-256' = '" + "AB" * 32 + "'] FOLLOWEDBY [ipv6-addr:value='2001:db8::1']",
+        "[ipv4-addr:value = 'no address']", "[file:name LIKE 'ipv4-addr:value = %']", "[domain-name:value != 'good.example']",
+        "[email-addr:value = 'a@evil.example\u0000']", "[" * 20_000, "'" * 20_001,
+        *(f"[ipv4-addr:value = '45.9.{n // 250}.{n % 250}']" for n in range(300)),
+    ]  # fmt: skip
+    indicators = [{"type": "indicator", "pattern": each} for each in patterns]
+    report = {"type": "report", "name": "Warning of a campaign"}
+    data = orjson.dumps({"type": "bundle", "objects": [report, *indicators, {"type": "indicator", "pattern": 7}]})
+    named = warned(party)
+    inbox.receive(party.engine, named.name, inbox.HTTPS, data, "CB-01", "bo", "", time.time())
+    inbox.work(party.engine, named.name, named, time.time())
+    (case,) = _rows(party, cases)
+    found = _brought(party, "observable")
+    assert (case.title, len(found)) == ("Warning of a campaign", 200)
+    assert found[:5] == [
+        ("domain", "evil.example"), ("url", "http://evil.example/a?b='1'"), ("hash", "ab" * 32),
+        ("address", "2001:db8::1"), ("address", "45.9.0.0"),
+    ]  # fmt: skip
+
+
+def test_warnings_whose_cases_are_open_hold_up_no_later_one(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "_AT_ONCE", 2)
+    named = warned(party)
+    for number in range(5):
+        data = bundle(f"45.9.148.{number}")
+        inbox.receive(party.engine, named.name, inbox.HTTPS, data, f"CB-{number}", "bo", "", time.time())
+    for _ in range(3):
+        inbox.work(party.engine, named.name, named, time.time())
+    assert len(_rows(party, cases)) == 5
 
 
 def _rows(party: Party, table: Any) -> list[Any]:
