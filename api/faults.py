@@ -75,7 +75,8 @@ _STATUSES = {
     "sharing.no_profile": 404, "sharing.no_message": 404, "sharing.not_held": 409, "sharing.agreed_already": 409,
     "sharing.ended": 409, "sharing.not_failed": 409, "sharing.not_carried": 409, "sharing.not_signed_yet": 409,
     "sharing.not_confirmed": 409, "sharing.bad_profile": 409, "incidents.same": 409, "reports.none_such": 404,
-    "systems.none": 404, "systems.large": 413, "inbox.no_signature": 401, "inbox.bad_signature": 401,
+    "systems.none": 404, "systems.large": 413, "inbox.no_signature": 401, "inbox.unsigned": 401,
+    "inbox.nobody": 401, "inbox.bad_signature": 401,
     "inbox.no_algorithm": 401, "inbox.not_fresh": 401, "inbox.no_id": 401, "inbox.closed": 401,
     "inbox.replayed": 409, "inbox.large": 413, "inbox.many": 413,
 }  # fmt: skip

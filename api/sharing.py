@@ -3,14 +3,15 @@
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from api.access import State, address_of, limit_of, needs
 from api.bodies import Body, Line, Number, Text
 from pipeline.identity.users import User
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError
 from pipeline.settings import Settings
 from pipeline.state.tables import share_received
 from sharing import book, inbox, incidents
@@ -212,23 +213,37 @@ def list_received(
 async def take_warning(request: Request, state: State, profile: _Name) -> dict[str, Any]:
     """Take a warning, a STIX 2.1 bundle whose signature stands in `X-JWS-Signature` (docs/sharing.md).
 
-    No log-in: who has signed it is what counts. 401 where it is signed by nobody who may.
+    No log-in: who has signed it is what counts. 401 where it is signed by nobody who may, or there is no such profile.
     """
     address = address_of(request)
     limit_of(request.app.state.requests, f"inbox {address}")
+    data = await request.body()
+    return await run_in_threadpool(_received, request, state, profile, data, address)
+
+
+def _received(request: Request, state: Engine, profile: str, data: bytes, address: str) -> dict[str, Any]:
+    now = time.time()
+    signature = request.headers.get("x-jws-signature", "")
+    try:
+        if not signature:
+            raise inbox.NotTaken("inbox.unsigned")
+        message = inbox.verified(_inbox_of(request, profile), data, signature, now)
+    except HaidangError as error:
+        inbox.refuse(state, profile, inbox.HTTPS, error, len(data), address, now)
+        raise inbox.to_stranger(error) from error
+    try:
+        return inbox.receive(state, profile, inbox.HTTPS, data, message, profile, address, now)
+    except inbox.NotTaken as error:
+        inbox.refuse(state, profile, inbox.HTTPS, error, len(data), address, now)
+        raise
+
+
+def _inbox_of(request: Request, profile: str) -> Named:
     good, _ = profiles_of(_settings(request))
     found = next((each for each in good if each.name == profile and each.profile.active), None)
-    signature = request.headers.get("x-jws-signature", "")
-    if found is None or not signature:  # whoever is nobody learns of no profile
-        raise HTTPException(401, say("inbox.no_signature"))
-    data = await request.body()
-    return _received(state, found, data, signature, address)
-
-
-def _received(state: Any, found: Named, data: bytes, signature: str, address: str) -> dict[str, Any]:
-    now = time.time()
-    message = inbox.verified(found, data, signature, now)
-    return inbox.receive(state, found.name, inbox.HTTPS, data, message, found.name, address, now)
+    if found is None:
+        raise inbox.NotTaken("inbox.nobody")
+    return found
 
 
 # --- Notices and reports of an incident

@@ -18,7 +18,7 @@ from pipeline.access import note as audit
 from pipeline.cases import entries
 from pipeline.cases.entries import By
 from pipeline.delivery.book import Outcome, pause
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.outward.posting import Answer
 from pipeline.state import insert_new
 from pipeline.state.tables import alerts, cases, share_alerts, share_messages, share_profiles
@@ -209,7 +209,7 @@ def approve(engine: Engine, number: int, who: str, address: str) -> str:
     with engine.begin() as connection:
         row = _one(connection, number, lock=True)
         if row.status != HELD:
-            raise HaidangError("sharing.not_held", number=number, status=row.status)
+            raise HaidangError("sharing.not_held", number=number, status=said_status(row.status))
         if any(each["who"] == who for each in row.approvals):
             raise HaidangError("sharing.agreed_already", number=number, who=who, needed=row.needed)
         given = [*row.approvals, {"who": who, "time": time.time()}]
@@ -232,7 +232,7 @@ def withdraw(engine: Engine, number: int, who: str, address: str, reason: str) -
     with engine.begin() as connection:
         row = _one(connection, number, lock=True)
         if row.status in (SENT, WITHDRAWN, REHEARSED):
-            raise HaidangError("sharing.ended", number=number, status=row.status)
+            raise HaidangError("sharing.ended", number=number, status=said_status(row.status))
         values = {"status": WITHDRAWN, "ended": time.time(), "answer": reason.strip()[:_LONGEST_ANSWER]}
         connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
         _ledger(connection, "sharing_withdrawn", number, row.profile, who, address, reason=reason.strip()[:1000])
@@ -248,7 +248,7 @@ def resend(engine: Engine, number: int, who: str, address: str) -> None:
     with engine.begin() as connection:
         row = _one(connection, number, lock=True)
         if row.status not in (REFUSED, EXPIRED) or not row.signed:
-            raise HaidangError("sharing.not_failed", number=number, status=row.status)
+            raise HaidangError("sharing.not_failed", number=number, status=said_status(row.status))
         values = {"status": QUEUED, "due": now, "planned": now, "attempts": 0, "ended": 0.0}
         connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
         _ledger(connection, "sharing_resent", number, row.profile, who, address, sha256=sha256_of(row.signed))
@@ -266,7 +266,7 @@ def carried(engine: Engine, number: int, note: str, who: str, address: str) -> N
     with engine.begin() as connection:
         row = _one(connection, number, lock=True)
         if row.status != QUEUED or row.kind != INCIDENT:
-            raise HaidangError("sharing.not_carried", number=number, status=row.status)
+            raise HaidangError("sharing.not_carried", number=number, status=said_status(row.status))
         receipt = {"status": 0, "time": now, "body": note.strip()[:_LONGEST_ANSWER], "sha256": ""}
         values = {"status": SENT, "ended": now, "receipt": receipt, "answer": note.strip()[:_LONGEST_ANSWER]}
         connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
@@ -412,7 +412,21 @@ def one(engine: Engine, number: int) -> dict[str, Any]:
     """
     with engine.connect().execution_options(read_only=True) as connection:
         row = _one(connection, number)
-    return {**shown(row._mapping), "facts": row.facts}
+    signed = sha256_of(row.signed) if row.signed else ""
+    return {**shown(row._mapping), "signed_sha256": signed, "facts": row.facts}
+
+
+def signed_digests(engine: Engine, numbers: Sequence[int]) -> dict[int, str]:
+    """Return the SHA-256 of what left, of those of these messages that were signed."""
+    columns = share_messages.c
+    found: dict[int, str] = {}
+    with engine.connect().execution_options(read_only=True) as connection:
+        for start in range(0, len(numbers), _PART):
+            query = select(columns.number, columns.signed).where(columns.number.in_(numbers[start : start + _PART]))
+            for number, signed in connection.execute(query.execution_options(yield_per=20)):
+                if signed:
+                    found[number] = sha256_of(signed)
+    return found
 
 
 def bytes_of(engine: Engine, number: int) -> tuple[bytes, bytes]:
@@ -474,6 +488,11 @@ def _one(connection: Connection, number: int, lock: bool = False) -> Any:
     if row is None:
         raise HaidangError("sharing.no_message", number=number)
     return row
+
+
+def said_status(status: str) -> str:
+    """Return a status in the language that is spoken."""
+    return say(f"sharing.status_{status}")
 
 
 def sha256_of(data: bytes) -> str:

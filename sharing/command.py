@@ -2,12 +2,14 @@
 
 import argparse
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import orjson
 from sqlalchemy import Engine
 
 from pipeline.command import show
@@ -212,21 +214,24 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
     found = book.listed(engine, chosen.profile, chosen.status, chosen.kind, max(chosen.limit, 0))["messages"]
     heads = ("number", "created", "profile", "kind", "status", "attempts", "answer")
-    _print(chosen, found, heads, {"created": _moment, "status": _said_status, "answer": _cut}, right=(0, 5))
+    said = {"created": _moment, "kind": _said_kind, "status": book.said_status, "answer": _short}
+    _print(chosen, found, heads, said, right=(0, 5))
     return 0
 
 
 def _receipts(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
     found = book.listed(engine, chosen.profile, SENT, "", max(chosen.limit, 0))["messages"]
+    signed = book.signed_digests(engine, [each["number"] for each in found])
     rows = [
         {
-            "number": each["number"], "profile": each["profile"], "sent": each["ended"], "sha256": each["digest"],
-            "code": each["receipt"]["status"],
-            "receipt": each["receipt"]["body"] if chosen.json else _cut(each["answer"]),
+            "number": each["number"], "profile": each["profile"], "sent": each["ended"],
+            "sha256": signed.get(each["number"], "-"), "content_sha256": each["digest"],
+            "code": each["receipt"]["status"], "receipt": each["receipt"]["body"],
         }
         for each in found
     ]  # fmt: skip
-    _print(chosen, rows, ("number", "profile", "sent", "sha256", "code", "receipt"), {"sent": _moment}, right=(0, 4))
+    heads, said = ("number", "profile", "sent", "sha256", "code", "receipt"), {"sent": _moment, "receipt": _short}
+    _print(chosen, rows, heads, said, right=(0, 4))
     return 0
 
 
@@ -349,13 +354,21 @@ def _keygen(chosen: argparse.Namespace, settings: Settings, _engine: Engine) -> 
 
 
 def _inbox(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+    if chosen.refused:
+        columns = ("time", "profile", "way", "address", "size", "reason")
+        refusals = inbox.refusals(engine, max(chosen.limit, 0))
+        _print(chosen, refusals, columns, {"time": _moment, "way": _said_way}, right=(4,))
+        return 0
     found = inbox.listed(engine, max(chosen.limit, 0))
-    heads = ("received", "profile", "way", "title", "indicators", "refused", "alerts", "case", "status")
-    _print(chosen, found, heads, {"received": _moment, "title": _cut}, right=(4, 5, 6, 7))
+    rows = [each if chosen.json else {**each, "warning": each["title"]} for each in found]
+    heads = ("received", "profile", "way", "warning", "indicators", "refused", "alerts", "case", "status")
+    said = {"received": _moment, "way": _said_way, "warning": _short, "status": _said_case}
+    _print(chosen, rows, heads, said, right=(4, 5, 6, 7))
     return 0
 
 
 def _add_inbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--refused", action="store_true", help=say("command.sharing.inbox_refused"))
     parser.add_argument("--limit", type=int, default=100, help=say("command.deadletter.limit"))
     _add_json(parser)
 
@@ -387,12 +400,33 @@ def _print(
         show.line(say("command.sharing.none"))
 
 
-def _said_status(status: Any) -> str:
-    return say(f"sharing.status_{status}")
+def _said_kind(kind: Any) -> str:
+    return say(f"sharing.kind_{kind}")
 
 
-def _cut(text: Any) -> str:
-    return str(text)[:_SHOWN] or "-"
+def _said_way(way: Any) -> str:
+    return say(f"sharing.way_{way}")
+
+
+def _said_case(status: Any) -> str:
+    return say(f"cases.status.{status}") if status else "-"
+
+
+def _short(text: Any) -> str:
+    """Return the beginning of a text in a line, of a JSON object its first values; `…` says that there is more."""
+    try:
+        told = orjson.loads(str(text))
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        return textwrap.shorten(str(text), _SHOWN, placeholder=" …") or "-"
+    parts: list[str] = []
+    for name, value in told.items():
+        part = f"{name}: {value if isinstance(value, str) else orjson.dumps(value).decode()}"
+        if sum(len(each) + 2 for each in parts) + len(part) > _SHOWN:
+            return ", ".join([*parts, "…"])
+        parts.append(part)
+    return ", ".join(parts) or "-"
 
 
 def _moment(text: Any) -> str:

@@ -33,6 +33,7 @@ from pipeline.queue import OPEN as OPEN_GROUPS
 from pipeline.settings import Settings
 from pipeline.state import insert_new
 from pipeline.state.tables import alert_groups, alerts, cases, share_received
+from pipeline.state.tables import audit as audit_rows
 from sharing import ACKNOWLEDGEMENT, book
 from sharing.keys import valid_certificate
 from sharing.profile import Named
@@ -58,6 +59,11 @@ _RULES = ("indicator.", "indicator/")
 _BY = By("haidang", "")
 #: Warnings that something is done about at once, and open cases of them into which alerts are brought, the newest.
 _AT_ONCE, _MOST_IN_WORK = 50, 500
+#: Refusals are written into the audit, of one address and of all at most so many a minute, for anybody may ask.
+REFUSED = "warning_refused"
+_MINUTE, _MOST_OF_ADDRESS, _MOST_REFUSALS = 60.0, 1, 60
+#: What is told of a signature: that there is none, and, to those whom the profile names, what is wrong with theirs.
+_TOLD = ("inbox.unsigned", "inbox.not_fresh", "inbox.no_id")
 TAKEN = "taken"
 _NO_CASE = -1
 
@@ -111,6 +117,11 @@ def verified(named: Named, data: bytes, signature: str, now: float) -> str:
     if not isinstance(message, str) or not 0 < len(message) <= 100:
         raise NotTaken("inbox.no_id")
     return message
+
+
+def to_stranger(error: HaidangError) -> HaidangError:
+    """Return what is said of a signature that was refused: whoever is nobody learns of no profile."""
+    return error if error.key in _TOLD else NotTaken("inbox.nobody")
 
 
 def _decoded(text: str) -> bytes:
@@ -193,6 +204,38 @@ def receive_in(
         audit(connection, who, address, "warning_received", **told)
     received = now if before is None else before.received
     return {"receipt": identifier, "received": from_micros(round(received * 1e6)), "objects": warned.objects}
+
+
+# --- What is refused
+
+
+def note_refused(
+    connection: Connection, profile: str, way: str, reason: str, size: int, address: str, now: float
+) -> None:
+    """Write into the program's log and the audit that a warning was refused, and why."""
+    log("sharing").error("warning_refused", profile=profile, way=way, address=address, reason=reason[:300])
+    rows = audit_rows.c
+    is_recent = (rows.time > now - _MINUTE, rows.action == REFUSED)
+    of_address = func.count().filter(rows.address == address[:100])
+    count, of_it = connection.execute(select(func.count(), of_address).where(*is_recent)).one()
+    if count < _MOST_REFUSALS and of_it < _MOST_OF_ADDRESS:
+        told = {"profile": profile[:63], "way": way, "reason": reason[:300], "size": size}
+        audit(connection, _BY.who, address, REFUSED, **told)
+
+
+def refuse(engine: Engine, profile: str, way: str, error: HaidangError, size: int, address: str, now: float) -> None:
+    """Do so in a transaction of its own."""
+    with engine.begin() as connection:
+        note_refused(connection, profile, way, str(error), size, address, now)
+
+
+def refusals(engine: Engine, limit: int = 100) -> list[dict[str, Any]]:
+    """Return the last refusals that the audit has, the newest first: when, profile, way, reason, size, from where."""
+    rows = audit_rows.c
+    query = select(rows.time, rows.address, rows.detail).where(rows.action == REFUSED).order_by(rows.id.desc())
+    with engine.connect().execution_options(read_only=True) as connection:
+        found = connection.execute(query.limit(limit)).all()
+    return [{"time": from_micros(round(row.time * 1e6)), "address": row.address, **row.detail} for row in found]
 
 
 # --- What is made of it
@@ -351,7 +394,7 @@ def dropped(settings: Settings, named: Named) -> Iterator[Path]:
 
 
 def take_files(engine: Engine, settings: Settings, named: Named) -> int:
-    """Take the files that were put down; one that is none is kept beside, named `.refused`. Return how many."""
+    """Take the files that were put down; one that is none is kept beside, named `….refused`. Return how many."""
     taken = 0
     for file in dropped(settings, named) if named.profile.inbox.folder else ():
         try:
@@ -359,9 +402,9 @@ def take_files(engine: Engine, settings: Settings, named: Named) -> int:
                 data = opened.read(LARGEST + 1)
             receive(engine, named.name, FILE, data, "", "haidang", file.name, time.time())
         except NotTaken as error:
-            log("sharing").error("warning_refused", profile=named.name, file=file.name, reason=str(error)[:300])
-            file.rename(file.with_suffix(".refused"))
+            refuse(engine, named.name, FILE, error, len(data), file.name, time.time())
+            file.rename(file.with_name(f"{file.name}.refused"))
             continue
-        file.rename(file.with_suffix(".taken"))
+        file.rename(file.with_name(f"{file.name}.taken"))
         taken += 1
     return taken

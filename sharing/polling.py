@@ -14,7 +14,7 @@ from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.state.tables import share_profiles
 from sharing import book
-from sharing.inbox import TAXII, NotTaken, read, receive_in
+from sharing.inbox import TAXII, NotTaken, note_refused, read, receive_in
 from sharing.profile import Named
 from sharing.stix.format import password_of
 from sharing.taxii import client, store
@@ -95,7 +95,7 @@ def _keep(engine: Engine, profile: str, collection: str, objects: list[Any], pla
             try:
                 receive_in(connection, profile, TAXII, data, read(data), "", profile, collection, now)
             except NotTaken as error:  # a partner's rubbish costs that much, and no more
-                log("sharing").error("warning_refused", profile=profile, collection=collection, reason=str(error))
+                note_refused(connection, profile, TAXII, str(error), len(data), collection, now)
         _save(connection, profile, collection, place)
 
 

@@ -65,6 +65,8 @@ _BUILT = {
     "sharing.simulator_mode_{}": r"sharing\.simulator_mode_[\w-]+",
     "sharing.state_{}": r"sharing\.state_(inactive|rehearsal|confirmed|changed|broken)",
     "sharing.status_{}": r"sharing\.status_\w+",
+    "sharing.kind_{}": r"sharing\.kind_(statistics|indicators|incident|acknowledgement)",
+    "sharing.way_{}": r"sharing\.way_(https|taxii|file)",
     "sharing.message_{}": r"sharing\.message_(refused|expired|queued|held)",
     "delivery.field.{}": r"delivery\.field\.\w+",
     "show.level.{}": r"show\.level\.\w+",

@@ -11,7 +11,9 @@ from sqlalchemy import Engine
 
 from pipeline.event import Event
 from pipeline.settings import Settings
+from pipeline.state import open_state
 from response import queue
+from sharing import inbox
 from sharing.drafting import build
 from sharing.keys import make, opened, valid_certificate
 from sharing.profile import Signing, named, shipped
@@ -96,8 +98,19 @@ def test_a_warning_needs_its_signature_and_no_log_in(own: Site) -> None:
         late = detached(data, key, time.time() - 90 * 3600, "CB-8")
     with own.client() as nobody:
         place = "/api/v1/sharing/inbox/bo"
-        for headers in ({}, {"X-JWS-Signature": "x"}, {"X-JWS-Signature": late}):
-            assert nobody.post(place, content=data, headers=headers).status_code == 401
+        for headers, said in (({}, "X-JWS-Signature"), ({"X-JWS-Signature": late}, "old")):
+            answer = nobody.post(place, content=data, headers=headers)
+            assert answer.status_code == 401 and said in answer.json()["detail"]
+        told = set()  # of which profiles there are, who takes warnings, whose certificate it is, nobody learns
+        for profile in ("bo", "ung-cuu", "nobody"):
+            for forged in ("x", good[:-4] + "AAAA", *([] if profile == "bo" else [good])):
+                other = f"/api/v1/sharing/inbox/{profile}"
+                answer = nobody.post(other, content=data, headers={"X-JWS-Signature": forged})
+                assert answer.status_code == 401
+                told.add(answer.text)
+        assert len(told) == 1 and "no such inbox" in told.pop()
+        refused = inbox.refusals(open_state(own.settings.data_dir, own.settings.state))
+        assert [(each["profile"], each["address"]) for each in refused] == [("bo", "127.0.0.1")]
         assert (
             nobody.post("/api/v1/sharing/inbox/nobody", content=data, headers={"X-JWS-Signature": good}).status_code
             == 401

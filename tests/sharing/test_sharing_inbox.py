@@ -226,10 +226,28 @@ def test_a_file_that_is_put_down_is_taken_once_and_rubbish_is_kept_beside(party:
 
         os.utime(folder / name, (1, 1))
     assert inbox.take_files(party.engine, party.settings, named) == 1
-    assert sorted(each.name for each in folder.iterdir()) == ["a.taken", "b.refused", "c.json"]
+    assert sorted(each.name for each in folder.iterdir()) == ["a.json.taken", "b.json.refused", "c.json"]
     assert [row.way for row in _rows(party, share_received)] == ["file"]
+    (refused,) = inbox.refusals(party.engine)
+    assert (refused["profile"], refused["way"], refused["address"], refused["size"]) == ("bo", "file", "b.json", 7)
+    assert "JSON" in refused["reason"]
     closed = party.profile("xa", inbox__folder=False)
     assert inbox.take_files(party.engine, party.settings, closed) == 0
+
+
+def test_refusals_are_kept_one_a_minute_for_each_address_and_not_without_end(parties: Party) -> None:
+    def refuse(address: str, now: float) -> None:
+        inbox.refuse(parties.engine, "x", inbox.HTTPS, NotTaken("inbox.no_id"), 5, address, now)
+
+    now = time.time()
+    for address in ("10.0.0.1", "10.0.0.1", "10.0.0.2", "10.0.0.1"):
+        refuse(address, now)
+    assert [each["address"] for each in inbox.refusals(parties.engine)] == ["10.0.0.2", "10.0.0.1"]
+    refuse("10.0.0.1", now + 120)
+    assert len(inbox.refusals(parties.engine)) == 3
+    for number in range(100):
+        refuse(f"10.1.0.{number}", now)
+    assert len(inbox.refusals(parties.engine)) == 60
 
 
 def test_the_stage_does_all_of_it_by_itself(party: Party) -> None:
@@ -239,4 +257,4 @@ def test_the_stage_does_all_of_it_by_itself(party: Party) -> None:
     (folder / "w.json").write_bytes(bundle())
     party.run()
     eventually(lambda: [each for each in inbox.listed(party.engine) if each["case"]], 20)
-    assert json.loads(Path(folder / "w.taken").read_bytes())["type"] == "bundle"
+    assert json.loads(Path(folder / "w.json.taken").read_bytes())["type"] == "bundle"
