@@ -54,10 +54,12 @@ class Site(NamedTuple):
 
 
 class Made(NamedTuple):
-    """Objects, those first that others refer to; and how many things were left out as only fewer may know them."""
+    """Objects, those first that others refer to; how many things were left out as only fewer may know them, and how
+    many cases since nothing of what is in them may leave."""
 
     objects: list[Item]
     left_out: int
+    empty: int
 
 
 def bundle_of(
@@ -104,7 +106,7 @@ def objects_of(
         making.add_alert(alert)
     for case in cases:
         making.add_case(case)
-    return Made(list(making.objects.values()), making.left_out)
+    return Made(list(making.objects.values()), making.left_out, making.empty)
 
 
 @dataclass
@@ -114,6 +116,7 @@ class _Making:
     tlp: str
     objects: dict[str, Item] = field(default_factory=dict)
     left_out: int = 0
+    empty: int = 0
 
     def __post_init__(self) -> None:
         said = {"name": self.site.name[:LONGEST], "identity_class": "organization", "sectors": ["government"]}
@@ -212,12 +215,12 @@ class _Making:
                 self.left_out += 1
             elif made := observables.of_value(text(each.get("kind")), text(each.get("value"))):
                 refs.append(self._keep_observable(made))
-        said: Item = {
-            "created": created,
-            "modified": changed,
-            "object_refs": list(dict.fromkeys(refs)) or [self.author],
-        }
         name, summary = text(told.get("title")), text(told.get("summary"))
+        if not (refs or name or summary):
+            self.empty += 1
+            return
+        refs = list(dict.fromkeys(refs)) or [self.author]
+        said: Item = {"created": created, "modified": changed, "object_refs": refs}
         said |= {"description": summary} if summary else {}
         labels = [f"{name}:{text(told.get(name))}" for name in ("level", "verdict") if text(told.get(name))]
         said |= {"labels": labels} if labels else {}

@@ -132,13 +132,14 @@ def _publish(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> 
             store.forget(connection, found, adding.oldest(settings.sharing.taxii.keep_days))
             status = adding.added(connection, found, made.objects, settings.sharing.taxii.collection_objects)
         counts["left_out"] += made.left_out
+        counts["empty"] += made.empty
         counts["known"] += sum("message" in each for each in status.get("successes", ()))
         counts["added"] += sum("message" not in each for each in status.get("successes", ()))
         counts["refused"] += status["failure_count"]
         reasons.update(each["message"] for each in status.get("failures", ()))
     with engine.begin() as connection:
         note(connection, person(), "command", "taxii_published", collection=alias, **counts)
-    words = {name: show.number(counts[name]) for name in ("added", "known", "refused", "left_out")}
+    words = {name: show.number(counts[name]) for name in ("added", "known", "refused", "left_out", "empty")}
     show.line(say("command.taxii.published", collection=alias, **words))
     for reason, count in reasons.most_common(_MOST_REASONS):
         show.line(f"  {show.number(count)}: {show.plain(reason)}")

@@ -151,8 +151,13 @@ def test_every_text_that_is_looked_for_leaves_where_it_may() -> None:
 
 
 def test_without_any_field_only_who_says_it_is_said() -> None:
-    objects = made(_NEEDED).objects
-    assert set(by_type(objects)) == {"identity", "marking-definition", "grouping"}
+    found = made(_NEEDED)
+    assert set(by_type(found.objects)) == {"identity", "marking-definition"}
+    assert found.empty == len(EVERYTHING[2]) > 0
+
+
+def test_a_case_of_which_only_its_title_may_leave_is_told_without_observables() -> None:
+    objects = made(_NEEDED | {"case.title"}).objects
     assert all(each["object_refs"] == [objects[0]["id"]] for each in by_type(objects)["grouping"])
 
 
