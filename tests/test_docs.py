@@ -23,6 +23,7 @@ from pipeline.settings import Settings
 from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
 from pipeline.settings_sharing_taxii import Taxii
 from pipeline.state import open_state
+from sharing.profile import Profile
 from tests.api.sites import index
 
 ROOT = Path(__file__).parent.parent
@@ -122,7 +123,7 @@ def _default(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if value is None or value == []:
         return "left out"
-    return f"`{json.dumps(value, default=str)}`" if not isinstance(value, Path) else f"`{value}`"
+    return f"`{json.dumps(value, default=str, ensure_ascii=False)}`" if not isinstance(value, Path) else f"`{value}`"
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
@@ -130,6 +131,18 @@ def test_every_setting_is_in_the_docs_as_it_is_in_the_code(section: type[BaseMod
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
     missing = [row for row in setting_rows(section) if row not in page]
     assert not missing, "put into docs/settings.md:\n" + "\n".join(missing)
+
+
+def test_every_key_of_a_profile_is_in_the_docs_of_sharing() -> None:
+    page = (ROOT / "docs" / "sharing.md").read_text("utf-8")
+    part = page.partition("\n## Keys of a profile\n")[2].partition("\n## ")[0]
+    written = [line for line in part.splitlines() if line.startswith(("| `", "### "))]
+    sections = {f"### `[{name}]`": field.annotation for name, field in Profile.model_fields.items()}
+    expected = setting_rows(Profile)
+    for head, section in sections.items():
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            expected += [head, *setting_rows(section)]
+    assert written == expected, "put into docs/sharing.md:\n" + "\n".join(expected)
 
 
 def test_the_docs_have_no_setting_that_the_code_has_not() -> None:

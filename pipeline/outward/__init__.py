@@ -3,6 +3,8 @@
 `posting.py` speaks HTTP, `watchdog.py` ends what takes too long.
 """
 
+import socket
+import ssl
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,6 +13,10 @@ from pipeline.messages import say
 
 _LONGEST_SECRET = 20_000
 _LONGEST_REASON = 500
+#: What OpenSSL says of bytes that are no TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
+#: What it finds wrong with certificates (openssl-verification-options(1), X509_V_ERR_…): of another time, another name.
+_OF_ANOTHER_TIME, _OF_ANOTHER_NAME = (9, 10), (62, 64)
 
 
 class Stopped(Exception):
@@ -33,8 +39,21 @@ def secret_of(value: SecretStr, file: Path | None) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Say what is wrong, in a line."""
-    return " ".join((_words(error) or type(error).__name__).split())[:_LONGEST_REASON]
+    """Say what is wrong, in a line; of what people often meet also what to do."""
+    said = " ".join((_words(error) or type(error).__name__).split())[:_LONGEST_REASON]
+    advice = _advice(error)
+    return say(advice, said=said) if advice else said
+
+
+def _advice(error: BaseException) -> str:
+    """Return the key of our words for a fault, or ""."""
+    if isinstance(error, socket.gaierror):
+        return "outward.no_name"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _OF_ANOTHER_NAME:
+            return "outward.other_name"
+        return "outward.other_time" if error.verify_code in _OF_ANOTHER_TIME else "outward.not_trusted"
+    return "outward.no_tls" if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS else ""
 
 
 def _words(error: BaseException) -> str:
