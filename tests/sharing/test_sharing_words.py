@@ -34,7 +34,7 @@ def sent(party: Party, monkeypatch: pytest.MonkeyPatch) -> Iterator[Party]:
     monkeypatch.setenv("HAIDANG_LANGUAGE", "vi")
     monkeypatch.setenv("COLUMNS", "250")
     yield party
-    choose_language()
+    choose_language("en")
 
 
 def test_kinds_and_statuses_are_said_in_vietnamese(sent: Party, capfd: pytest.CaptureFixture[str]) -> None:
