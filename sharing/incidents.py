@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, select
 from pipeline.access import note as audit
 from pipeline.cases import ALERTS, showing
 from pipeline.delivery.routing import zone_of
-from pipeline.event import Event, parse_time
+from pipeline.event import Event
 from pipeline.messages import HaidangError, say, speaking
 from pipeline.settings import Settings
 from pipeline.state import upsert
@@ -24,7 +24,7 @@ from pipeline.state.tables import alerts, cases, incident_fields
 from pipeline.systems.register import Owners, listed
 from sharing import INCIDENT, book
 from sharing.documents import Block, Document, Fields, Heading, Paragraph, Table
-from sharing.documents.frame import framed
+from sharing.documents.frame import framed, moment
 from sharing.documents.pdf import pdf
 from sharing.facts import attack_of
 from sharing.formats import FORMATS
@@ -205,13 +205,6 @@ def _annexes(incident: Incident, kind: str, zone: tzinfo | None, number: int) ->
         head = [say(f"incidents.head_{name}") for name in ("time", "who", "what")]
         blocks += [Heading(f"{number + 2}. {say('incidents.part_timeline')}"), Table(head, rows)]
     return blocks
-
-
-def moment(text: Any, zone: tzinfo | None) -> str:
-    """Return a moment of ISO 8601 as documents have it; "" for none."""
-    if not text:
-        return ""
-    return parse_time(str(text)).astimezone(zone).strftime("%H:%M %d/%m/%Y")
 
 
 def submit(engine: Engine, settings: Settings, named: Named, case: int, kind: str, who: str, address: str) -> int:

@@ -55,6 +55,7 @@ _BUILT = {
     "incidents.head_{}": r"incidents\.head_\w+",
     "incidents.kind_{}": r"incidents\.kind_\w+",
     "reports.head_{}": r"reports\.head_\w+",
+    "reports.more_{}": r"reports\.more_\w+",
     "reports.cases_{}": r"reports\.cases_\w+",
     "reports.title_{}": r"reports\.title_[\w-]+",
     "reports.kind_{}": r"reports\.kind_[\w-]+",

@@ -1,8 +1,9 @@
 """Reports and notices that people sign: their numbers are those of a search, and what is not known is listed so."""
 
 import io
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from sqlalchemy import Engine, select
 
 from pipeline.cases import life
 from pipeline.cases.entries import By
+from pipeline.command import main
 from pipeline.event import Event, encode, event_id, format_time
-from pipeline.messages import HaidangError, say, speaking
+from pipeline.messages import HaidangError, choose_language, say, speaking
 from pipeline.settings import Settings
 from pipeline.state import open_state
 from pipeline.state.tables import cases, reports
@@ -31,7 +33,7 @@ from sharing.profile import load, shipped
 from sharing.reports import DAILY, HALF_YEARLY, WEEKLY
 from sharing.reports.book import make, make_due, one
 from sharing.reports.figures import QUERY, figures
-from sharing.reports.period import between, last
+from sharing.reports.period import last, wanted
 from tests.sharing.conftest import edited
 
 AN = By("an", "10.0.0.9")
@@ -148,8 +150,86 @@ def test_reports_that_are_wanted_are_made_once_when_their_time_has_come(settings
         assert [each.id for each in connection.execute(select(reports))] == [made]
     with pytest.raises(HaidangError):
         last("monthly", NOW)
-    with pytest.raises(HaidangError):
-        between(DAILY, date(2026, 11, 2), date(2026, 11, 1), HANOI)
+    assert wanted(DAILY, None, None, NOW) == last(DAILY, NOW)
+    assert wanted(DAILY, date(2026, 11, 30), date(2026, 12, 2), NOW).last_day == date(2026, 12, 2)
+    for first, final in ((2, 1), (2, None), (None, 2)):
+        with pytest.raises(HaidangError):
+            wanted(DAILY, *(day and date(2026, 11, day) for day in (first, final)), NOW)
+    with pytest.raises(HaidangError, match="01/12/2026"):
+        wanted(DAILY, date(2026, 12, 1), date(2026, 12, 2), NOW)
+
+
+def test_what_is_grave_is_never_cut_and_what_is_cut_is_counted(settings: Settings, engine: Engine) -> None:
+    day = datetime(2026, 11, 29, tzinfo=HANOI)
+    low = [
+        alert(n, day + timedelta(minutes=n), **{
+            "rule.id": f"low-{n % 70}", "rule.level": "low", "rule.name_vi": f"Luật thấp {n % 70}",
+            "host.name": f"PC-{n % 20}", "source.ip": f"198.51.100.{n % 18}", "tags": ["attack.discovery"],
+        })
+        for n in range(210)
+    ]  # fmt: skip
+    grave = [
+        alert(1000 + n, day + timedelta(minutes=n), **{
+            "rule.id": f"grave-{n}", "rule.level": "critical" if n == 54 else "high", "rule.name_vi": f"Luật nặng {n}",
+        })
+        for n in range(55)
+    ]  # fmt: skip
+    store(settings, *low, *grave)
+    identifier = make(engine, settings, last(DAILY, NOW), "an", "test")
+    row = one(engine, identifier)
+    found = row.figures["alerts"]
+    assert found["rules"][0]["id"] == "grave-54" and {each["id"] for each in found["rules"]} == {
+        each["rule.id"] for each in grave
+    }
+    assert found["more"]["rules"] == {"count": 70, "alerts": 210, "at_least": False}
+    assert (
+        len(found["hosts"]) == 15 and sum(e["count"] for e in found["hosts"]) + found["more"]["hosts"]["alerts"] == 265
+    )
+    assert found["tactics"] == {"T1110": ["credential-access"]}
+    text = " ".join(text_of(bytes(row.pdf)).split())
+    assert "… và 70 luật khác, 210 cảnh báo." in text and "Đánh cắp thông tin đăng nhập" in text
+    assert "… và 70 luật khác, 210 cảnh báo." in words_of(bytes(row.docx))
+
+
+@pytest.fixture
+def report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str]]]:
+    """`haidang report …` in Vietnamese, on a site in Hà Nội; its exit status, and all that it said."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "haidang.toml").write_text(
+        'language = "vi"\nsources = []\n[delivery]\ntimezone = "Asia/Ho_Chi_Minh"\n', "utf-8"
+    )
+    open_state(data).dispose()
+    monkeypatch.setenv("HAIDANG_DATA_DIR", str(data))
+    monkeypatch.setenv("HAIDANG_LANGUAGE", "vi")
+    monkeypatch.delenv("HAIDANG_CONFIG", raising=False)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        status = main(["report", *arguments])
+        out, err = capfd.readouterr()
+        return status, out + err
+
+    yield run
+    choose_language("en")
+
+
+def test_the_command_lists_makes_and_writes_reports(report: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    days = ("--from", "01/11/2025", "--to", "2025-11-15")
+    for output, told in (("x.txt", ".pdf, .docx"), ("nowhere/x.pdf", "nowhere"), ("bao-cao.pdf", "bao-cao.pdf")):
+        (tmp_path / "bao-cao.pdf").mkdir(exist_ok=True)
+        status, said = report("make", "daily", *days, "--output", str(tmp_path / output))
+        assert status and told in said and str(tmp_path / output) in said
+    assert report("make", "daily", *days, "--output", str(tmp_path / "nua-thang.docx"))[0] == 0
+    assert (tmp_path / "nua-thang.docx").read_bytes().startswith(b"PK")
+    status, said = report("list", "--json")
+    (row,) = map(json.loads, said.splitlines())
+    assert (status, row["since"], row["until"]) == (0, "2025-10-31T17:00:00.000Z", "2025-11-15T17:00:00.000Z")
+    assert "01/11/2025 – 15/11/2025" in report("list")[1]
+    assert report("get", row["id"], "--output", str(tmp_path / "x"))[0]
+    status, said = report("make", "daily", "--from", "31/11/2025", "--to", "2025-11-15")
+    assert status and "31/11/2025" in said and "_day" not in said
 
 
 # --- Incidents
