@@ -200,6 +200,8 @@ class Owners:
     """Which system a host belongs to."""
 
     def __init__(self, found: Iterable[System]) -> None:
+        found = list(found)
+        self._codes = {system.code.lower(): system for system in found}
         self._named: dict[str, System] = {}
         self._networks: list[tuple[Networks, System]] = []
         for system in found:
@@ -207,6 +209,19 @@ class Owners:
             if networks:
                 self._networks.append((Networks(networks), system))
             self._named |= {each: system for each in system.hosts if not is_network(each) or is_address(each)}
+
+    def named(self, text: str) -> System | None:
+        """Return the system whose code stands in a text as a word of its own; of several the longest code's."""
+        lower = text.lower()
+        codes = (code for code in self._codes if code in lower)
+        return next(
+            (
+                self._codes[code]
+                for code in sorted(codes, key=len, reverse=True)
+                if re.search(rf"(?<![\w-]){re.escape(code)}(?![\w-])", lower)
+            ),
+            None,
+        )
 
     def of(self, host: str) -> System | None:
         """Return the system of a host's name or address."""

@@ -14,7 +14,7 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import Engine, select
 
-from pipeline.cases import life
+from pipeline.cases import entries, life
 from pipeline.cases.entries import By
 from pipeline.command import main
 from pipeline.event import Event, encode, event_id, format_time
@@ -24,6 +24,8 @@ from pipeline.state import open_state
 from pipeline.state.tables import cases, reports
 from pipeline.store import ALERTS, EVENTS, open_reader, open_writer
 from pipeline.store.document import document
+from pipeline.systems import register
+from pipeline.systems.register import System
 from response.queue import row, save
 from sharing import book, incidents
 from sharing.documents import Chart, Document, Fields, Paragraph, Table
@@ -274,6 +276,62 @@ def test_each_kind_is_set_as_pdf_and_docx(settings: Settings, engine: Engine, ki
         title = say(f"incidents.title_{kind}")
     assert title.upper() in " ".join(text_of(pdf(made)).split())
     assert title.upper() in words_of(write(made))
+
+
+def test_a_document_tells_ours_from_the_attackers_and_what_was_done(settings: Settings, engine: Engine) -> None:
+    began = datetime(2026, 11, 20, 9, 30, tzinfo=HANOI)
+    raised = [
+        alert(1, began + timedelta(minutes=minute), **{
+            "event.id": event_id("ours", minute), "user.name": "nguyenvana", "destination.domain": "c2.example.net",
+            "process.executable": path,
+        })
+        for minute, path in ((0, "C:\\Windows\\System32\\cmd.exe"), (45, "C:\\ProgramData\\evil.exe"))
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        save(connection, [row(each, "test") for each in raised])
+    case = life.open_case(engine, life.Wanted(alerts=[raised[0]["event.id"]]), AN)
+    done, left = (entries.add_task(engine, case, title, "", AN) for title in ("Cách ly máy", "Đổi mật khẩu"))
+    entries.set_task(engine, case, done, True, None, AN)
+    entries.set_task(engine, case, left, False, "binh", AN)
+    entries.add_note(engine, case, "Đã gọi đơn vị vận hành", AN)
+    told = incidents.read(engine, settings, case)
+    ours = {value for _, value in told.ours}
+    assert ours == {"PC-1", "nguyenvana", "10.0.0.1", "C:\\Windows\\System32\\cmd.exe"}
+    assert told.values["spread"] == "1 machines (PC-1); 1 units (G10.22)"
+    made = incidents.document(settings, told, "report", time.time())
+    affected, signs, timeline = [block for block in made.blocks if isinstance(block, Table)][1:]
+    assert {each[1] for each in affected.rows} == ours
+    assert {each[1] for each in signs.rows} == {"203.0.113.1", "c2.example.net", "C:\\ProgramData\\evil.exe"}
+    happened = [each[2] for each in timeline.rows]
+    assert "Đã làm: Cách ly máy" in happened and "Đã gọi đơn vị vận hành" in happened
+    assert not any("Đổi mật khẩu" in each or "evil.exe" in each for each in happened)
+    (first,) = next(block for block in made.blocks if isinstance(block, Table)).rows
+    assert first[2:] == ["09:30 20/11/2026", "10:15 20/11/2026"]
+    assert made.number == "Số: ……/BC-……" and made.recipients[1:] == ["……;", "Lưu: VT."]
+    notice = incidents.document(settings, told, "first", time.time(), to="Công an tỉnh")
+    assert notice.number == "Số: ……/TB-……" and notice.recipients[1] == "Như trên;" and "Công an tỉnh" in notice.to
+
+
+def test_a_system_that_people_name_has_the_level_and_owner_of_no_other(settings: Settings, engine: Engine) -> None:
+    case = _case(engine)
+    named = System("HT-01", "Cổng", 3, owner="Sở A", hosts=["PC-1".lower()]), System("HT-01-2", "Kho", 4, owner="Sở B")
+    register.put(engine, named, "an", "test")
+    for text, level, owner in (
+        ("", "3", "Sở A"), ("Cổng dịch vụ công", "", ""), ("Kho (HT-01-2)", "4", "Sở B"), ("ht-01", "3", "Sở A"),
+        ("HT-01-3", "", ""),
+    ):  # fmt: skip
+        incidents.write(engine, case, {"system": text}, "an", "test")
+        told = incidents.read(engine, settings, case)
+        assert (told.values["system_level"], told.values["owner"]) == (level, owner), text
+        assert ("owner" in told.missing("first")) == (owner == "")
+
+
+@pytest.mark.parametrize("rows", range(0, 60, 4))
+def test_who_signs_stands_on_no_page_alone(rows: int) -> None:
+    blocks = [*(Paragraph(f"Dòng {number}") for number in range(rows)), Paragraph("Dòng cuối cùng")]
+    made = Document("T", "", "", "Sở", "Số", "Ngày", ["Nơi nhận:", "Lưu"], "Giám đốc", ("A", "B"), "", 0, blocks=blocks)
+    last_page = PdfReader(io.BytesIO(pdf(made))).pages[-1].extract_text()
+    assert "GIÁM ĐỐC" in last_page and "Dòng cuối cùng" in last_page
 
 
 def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engine: Engine, tmp_path: Path) -> None:
