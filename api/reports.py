@@ -12,7 +12,7 @@ from api.bodies import Body, Text
 from api.search import reader_of
 from pipeline.delivery.routing import zone_of
 from pipeline.identity.users import User
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.systems import register, shares
 from sharing.reports.book import listed, make, now_in, one
@@ -107,11 +107,14 @@ def put_systems(request: Request, state: State, user: _Changer, body: Register) 
     found, faults = register.read(body.text.encode(), now_in(request.app.state.settings).date())
     if faults and body.only:
         raise HaidangError("systems.only_whole", count=len(faults))
-    gone = 0
+    gone, not_heard = 0, ""
     if not body.dry_run:
         gone = register.put(state, found, user.name, address_of(request), body.only)
-        shares.listen(state, reader_of(request), time.time())
-    return {"systems": len(found), "removed": gone, "faults": faults}
+        try:
+            shares.listen(state, reader_of(request), time.time())
+        except HaidangError as error:  # the register is put in: it is looked again by itself
+            not_heard = say("systems.not_heard", fault=error)
+    return {"systems": len(found), "removed": gone, "faults": faults, "not_heard": not_heard}
 
 
 @router.delete("/systems/{code}")

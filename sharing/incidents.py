@@ -74,10 +74,13 @@ _OF_THE_SYSTEM = ("c:\\windows\\system32\\", "c:\\windows\\syswow64\\", "c:\\win
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What is known of an incident: values by field (what people wrote, else what the case says), and the case."""
+    """What is known of an incident: values by field (what people wrote, else what the case says), and the case.
+
+    `values` are in the language that is spoken, `paper` in that of documents, Vietnamese, as is the case."""
 
     case: Mapping[str, Any]
     values: Mapping[str, str]
+    paper: Mapping[str, str]
     written: Mapping[str, str]  # who wrote a field
     names: Mapping[str, str]  # of its rules, in Vietnamese where they have such a name
     first: Mapping[str, str]  # when the first alert of a group was
@@ -96,14 +99,15 @@ def read(engine: Engine, settings: Settings, case: int) -> Incident:
         HaidangError: there is no such case.
     """
     zone = zone_of(settings)
-    with engine.connect().execution_options(read_only=True) as connection:
+    with engine.connect().execution_options(read_only=True) as connection, speaking("vi"):
         told = showing.one(connection, case, settings.cases)
         query = select(incident_fields).where(incident_fields.c.case_id == case)
         rows = connection.execute(query).all()
         written = {row.name: row.value for row in rows if row.value}
         found, owners = _alerts(connection, told), Owners(listed(connection))
-        known = _known(settings, told, found, zone, owners, written.get("system", ""))
+        paper = _known(settings, told, found, zone, owners, written.get("system", ""))
         first, done = _first(connection, told), _done(connection, told)
+    values = _known(settings, told, found, zone, owners, written.get("system", ""))
     names = {str(each["rule.id"]): name_of(each) for each in [*told["alerts"], *found]}
     site = Site(settings.detectors.behaviours.local_networks)
     ours = frozenset(
@@ -112,7 +116,7 @@ def read(engine: Engine, settings: Settings, case: int) -> Incident:
         if _is_ours(each["kind"], each["value"], site, owners)
     )
     who = {row.name: row.who for row in rows}
-    return Incident(told, {**known, **written}, who, names, first, ours, _told(told, done))
+    return Incident(told, {**values, **written}, {**paper, **written}, who, names, first, ours, _told(told, done))
 
 
 def write(engine: Engine, case: int, values: Mapping[str, str], who: str, address: str) -> None:
@@ -250,7 +254,7 @@ def document(
         blocks: list[Block] = []
         for part_number, (part, names) in enumerate(_PARTS[kind], 1):
             blocks.append(Heading(f"{part_number}. {say(f'incidents.part_{part}')}"))
-            rows = [(say(f"incidents.field_{name}"), incident.values.get(name, "")) for name in names]
+            rows = [(say(f"incidents.field_{name}"), incident.paper.get(name, "")) for name in names]
             blocks.append(Fields(rows, say("incidents.missing")))
         blocks += _annexes(incident, kind, zone, len(_PARTS[kind]) + 1)
         if missing := incident.missing(kind):
@@ -322,7 +326,7 @@ def submit(engine: Engine, settings: Settings, named: Named, case: int, kind: st
         raise HaidangError("incidents.not_taken", profile=named.name, format=named.profile.format)
     incident, now = read(engine, settings, case), time.time()
     content = pdf(document(settings, incident, kind, now, to=named.profile.title))
-    said = json.dumps([incident.values, kind], ensure_ascii=False, sort_keys=True)
+    said = json.dumps([incident.paper, kind], ensure_ascii=False, sort_keys=True)
     key = f"{case} {kind} {book.sha256_of(said.encode())[:16]}"
     draft = book.Draft(INCIDENT, key, now, now, [], content)
     with engine.begin() as connection:

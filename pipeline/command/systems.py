@@ -93,6 +93,8 @@ def _import(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> i
     reader = open_reader(settings.data_dir, settings.store)
     try:
         shares.listen(engine, reader, time.time())
+    except HaidangError as error:  # the register is put in: it is looked again by itself
+        sys.stderr.write(say("systems.not_heard", fault=error) + "\n")
     finally:
         reader.close()
     show.line(say("command.systems.imported", count=len(found), gone=gone, faults=len(faults)))

@@ -299,6 +299,10 @@ def test_a_document_tells_ours_from_the_attackers_and_what_was_done(settings: Se
     assert ours == {"PC-1", "nguyenvana", "10.0.0.1", "C:\\Windows\\System32\\cmd.exe"}
     assert told.values["spread"] == "1 machines (PC-1); 1 units (G10.22)"
     made = incidents.document(settings, told, "report", time.time())
+    assert (
+        "1 máy (PC-1); 1 đơn vị (G10.22)"
+        in dict(row for b in made.blocks if isinstance(b, Fields) for row in b.rows).values()
+    )
     affected, signs, timeline = [block for block in made.blocks if isinstance(block, Table)][1:]
     assert {each[1] for each in affected.rows} == ours
     assert {each[1] for each in signs.rows} == {"203.0.113.1", "c2.example.net", "C:\\ProgramData\\evil.exe"}
