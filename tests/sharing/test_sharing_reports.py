@@ -21,7 +21,7 @@ from pipeline.event import Event, encode, event_id, format_time
 from pipeline.messages import HaidangError, choose_language, say, speaking
 from pipeline.settings import Settings
 from pipeline.state import open_state
-from pipeline.state.tables import cases, reports
+from pipeline.state.tables import cases, incident_fields, reports
 from pipeline.store import ALERTS, EVENTS, open_reader, open_writer
 from pipeline.store.document import document
 from pipeline.systems import register
@@ -232,6 +232,21 @@ def test_the_command_lists_makes_and_writes_reports(report: Callable[..., tuple[
     assert report("get", row["id"], "--output", str(tmp_path / "x"))[0]
     status, said = report("make", "daily", "--from", "31/11/2025", "--to", "2025-11-15")
     assert status and "31/11/2025" in said and "_day" not in said
+
+
+def test_a_file_of_no_known_kind_is_refused_before_anything_is_written(
+    report: Callable[..., tuple[int, str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_state(tmp_path / "data")
+    case = _case(engine)
+    given = ["sharing", "incident", str(case), "--set", "impact=Ngừng 2 giờ", "--output"]
+    assert main([*given, str(tmp_path / "bao-cao.odt")]) == 2
+    assert ".pdf, .docx" in capfd.readouterr().err
+    with engine.connect() as connection:
+        assert connection.scalar(select(incident_fields.c.name)) is None
+    assert main([*given, str(tmp_path / "bao-cao.pdf")]) == 0
+    assert (tmp_path / "bao-cao.pdf").read_bytes().startswith(b"%PDF")
+    engine.dispose()
 
 
 # --- Incidents
