@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from pydantic import Field
 from sqlalchemy import func, select
 
-from api.access import State, address_of, limit_of, needs
+from api.access import State, address_of, limit_of, needs, person
 from api.bodies import Body, Line, Number, Text
 from pipeline.identity.users import User
 from pipeline.messages import HaidangError, say
@@ -166,8 +166,8 @@ _ENDINGS = {_XML: ".xml", _PDF: ".pdf", "application/json": ".json"}
 
 @router.post("/sharing/messages/{number}/approve")
 def approve(request: Request, state: State, user: _Approver, number: Number) -> dict[str, str]:
-    """Agree to a message that waits for people; return its status then."""
-    return {"status": book.approve(state, number, user.name, address_of(request))}
+    """Agree to a message that waits for people; return its status then. A token is nobody's agreement."""
+    return {"status": book.approve(state, number, person(user), address_of(request))}
 
 
 @router.post("/sharing/messages/{number}/withdraw")

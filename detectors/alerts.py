@@ -18,7 +18,7 @@ ENTITY_FIELDS = (
     "host.name", "host.ip", "user.name", "user.domain",
     "source.ip", "source.port", "destination.ip", "destination.port",
     "process.name", "process.executable", "process.command_line", "url.original", "file.path", "organization.id",
-    "labels.source", "labels.import_id", "log.file.path",
+    "labels.source", "log.file.path",
 )  # fmt: skip
 #: What an alert repeats of the keys that Sigma does not know: its words in Vietnamese, and what to do first.
 _WORDS = (

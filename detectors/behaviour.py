@@ -308,7 +308,7 @@ class Behaviour(ABC):
 
 
 #: What an alert repeats of the event that made it fire.
-_REPEATED = ("organization.id", "labels.source", "labels.import_id", "log.file.path")
+_REPEATED = ("organization.id", "labels.source", "log.file.path")
 
 
 def alert(

@@ -660,7 +660,8 @@ def _fault(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = Non
         return f"{place}: {context['error']}"
     limits = {"limit": _kinds(loc)} if key == "settings.want_kind" else _limits(context)
     expected = say(key, **limits) if key else item["msg"]
-    return say("settings.fault", place=place, value=_shown_at(loc, item["input"]), expected=expected)
+    value = "-" if item["type"] == "missing" else _shown_at(loc, item["input"])  # else what stands around it
+    return say("settings.fault", place=place, value=value, expected=expected)
 
 
 def _kinds(loc: tuple[Any, ...]) -> str:

@@ -111,7 +111,13 @@ def _profile(folder: Path, url: str, ca: Path) -> Named:
     make(profiles / "signing.pem", profiles / "signing.key", "bench", "bench")
     pem = (profiles / "signing.pem").read_bytes()
     (folder / "authority" / "registered" / "bench.pem").write_bytes(pem)
-    text = shipped()["cv2290"].read_text("utf-8").replace('url = ""', f'url = "{url}/"\nca = "{ca}"', 1)
+    text = (
+        shipped()["cv2290"]
+        .read_text("utf-8")
+        .replace("G00", "G01")
+        .replace("Tên đơn vị", "bench")
+        .replace('url = ""', f'url = "{url}/"\nca = "{ca}"', 1)
+    )
     file = profiles / "bench.toml"
     file.write_text(text.replace("timeout_seconds", 'allow_private = ["127.0.0.0/8"]\ntimeout_seconds', 1), "utf-8")
     return load(file)

@@ -11,6 +11,7 @@ from pipeline.messages import HaidangError, say
 from pipeline.outward import Stopped, reason
 from pipeline.outward.posting import Poster
 from pipeline.outward.watchdog import Watchdog
+from sharing import INCIDENT
 from sharing.formats import FORMATS
 from sharing.keys import certificate_of, opened
 from sharing.profile import Named, Profile
@@ -35,6 +36,9 @@ def check(named: Named) -> Iterator[Look]:
     yield Look(True, say("sharing.check_file", file=named.file))
     if profile.signing.certificate is not None:
         yield _signing(profile)
+    if profile.is_carried(INCIDENT):
+        yield Look(True, say("sharing.check_carried"))
+        return
     if not profile.endpoint.url:
         yield Look(False, say("sharing.check_no_url"))
         return

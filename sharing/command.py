@@ -27,7 +27,7 @@ from sharing.drafting import build, draft
 from sharing.facts import counted
 from sharing.formats import FORMATS
 from sharing.keys import make
-from sharing.profile import named, profiles_of, shipped
+from sharing.profile import NAME, named, profiles_of, shipped
 from sharing.taxii import command as taxii
 
 _SHOWN = 120
@@ -343,6 +343,8 @@ def _add_warn(parser: argparse.ArgumentParser) -> None:
 
 def _keygen(chosen: argparse.Namespace, settings: Settings, _engine: Engine) -> int:
     folder = settings.sharing.folder(settings.data_dir)
+    if not NAME.fullmatch(chosen.profile):
+        raise HaidangError("sharing.bad_name", name=chosen.profile[:100])
     files = (folder / f"{chosen.profile}.pem", folder / f"{chosen.profile}.key")
     make(*files, settings.sharing.organ or settings.organization, settings.organization)
     show.line(say("command.sharing.key_made", certificate=files[0], key=files[1].name))
@@ -367,7 +369,8 @@ def _not_of_a_site(_chosen: argparse.Namespace, _settings: Settings, _engine: En
 
 def _write(data: bytes) -> None:
     sys.stdout.flush()
-    sys.stdout.buffer.write(data + (b"" if data.endswith(b"\n") else b"\n"))
+    is_seen = sys.stdout.isatty() and not data.endswith(b"\n")  # in a file or a pipe it is the very bytes
+    sys.stdout.buffer.write(data + (b"\n" if is_seen else b""))
 
 
 def _print(

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from pipeline.bus import is_imported
 from pipeline.devices.book import Book, Known, Units
 from pipeline.devices.contacts import contact_of
 from pipeline.devices.counting import devices_of
@@ -149,11 +150,7 @@ def gather(connection: Connection, settings: Settings, rows: Sequence[Any]) -> l
 
 def _counts(row: Any) -> bool:
     document = row.document
-    return (
-        row.status not in _NOT_COUNTED
-        and not str(row.rule_id).startswith("haidang.")
-        and "labels.import_id" not in document
-    )
+    return row.status not in _NOT_COUNTED and not str(row.rule_id).startswith("haidang.") and not is_imported(document)
 
 
 def _made(
@@ -196,7 +193,7 @@ def _add_malware(found: dict[tuple[str, str], _Malware], machine: Machine, name:
     event = _evidence(row.document)
     one = found.setdefault((machine.id, name), _Malware(machine))
     one.type = one.type or _first(event, _TYPES)
-    one.behavior = one.behavior or _first(event, _BEHAVIOURS) or _first(row.document, ("rule.name",))
+    one.behavior = one.behavior or _first(event, _BEHAVIOURS) or _first(row.document, ("rule.name_vi", "rule.name"))
     one.files.update(_files(_first(event, _FILES)))
     one.alerts.append(row.id)
 

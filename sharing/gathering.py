@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from pipeline.bus import is_imported
 from pipeline.cases import OBSERVABLE
 from pipeline.event import Event
 from pipeline.queue import FALSE_POSITIVE, SUPPRESSED
@@ -48,7 +49,7 @@ def alerts_since(connection: Connection, days: float) -> Iterator[list[Event]]:
             for row in rows
             if row.status not in (FALSE_POSITIVE, SUPPRESSED)
             and not str(row.rule_id).startswith(_OWN)
-            and "labels.import_id" not in row.document
+            and not is_imported(row.document)
         ]
 
 

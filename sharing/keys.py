@@ -40,7 +40,7 @@ def make(certificate: Path, key_file: Path, organ: str, identifier: str, days: i
     """
     for file in (certificate, key_file):
         if file.exists():
-            raise HaidangError("sharing.is_there", file=file)
+            raise HaidangError("sharing.key_is_there", file=file)
     key = rsa.generate_private_key(65537, _BITS)
     name = x509.Name([
         x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),

@@ -25,7 +25,7 @@ from sharing import ACKNOWLEDGEMENT, INCIDENT
 from sharing.facts import FIELDS, PSEUDONYMS
 
 #: A name of a profile, which is its file's.
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _LARGEST_FILE = 100_000
 #: Codes of state bodies: `000.00.00.H53` (QCVN 102:2016/BTTTT, appendix), `G01.12.34` (QĐ 20/2020/QĐ-TTg as amended by
 #: QĐ 09/2025/QĐ-TTg: a letter and two digits, then two digits for each level below).
@@ -33,6 +33,10 @@ ORGAN_IDS = {
     "qcvn102": re.compile(r"\d{3}\.\d{2}\.\d{2}\.[A-Z]\d{2}"),
     "qd20": re.compile(r"[A-Z]\d{2}(\.\d{2,3}){0,4}"),
 }
+
+
+#: What stands in the profiles that come with us, until somebody fills them in.
+_PLACEHOLDER, _PLACEHOLDER_NAME = "G00", "Tên đơn vị"
 
 
 class Organ(Section):
@@ -53,6 +57,8 @@ class Organ(Section):
     def _is_code(self) -> Self:
         if not ORGAN_IDS[self.id_form].fullmatch(self.id):
             raise ValueError(say("sharing.no_organ_id", value=self.id[:50], form=self.id_form))
+        if self.id == _PLACEHOLDER or self.name == _PLACEHOLDER_NAME:
+            raise ValueError(say("sharing.placeholder"))
         return self
 
 
@@ -268,7 +274,7 @@ def load(file: Path) -> Named:
     Raises:
         _Refused: it is none; all faults are named.
     """
-    if not _NAME.fullmatch(file.stem):
+    if not NAME.fullmatch(file.stem):
         raise _Refused([say("sharing.bad_name", name=file.stem[:100])])
     try:
         with file.open("rb") as opened:

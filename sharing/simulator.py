@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from pipeline.logs import unlogged
-from pipeline.messages import HaidangError, choose_language, language, say
+from pipeline.messages import HaidangError, language, say
 from pipeline.outward import Stopped, reason
 from pipeline.outward.posting import Poster
 from pipeline.outward.watchdog import Watchdog
@@ -64,6 +64,8 @@ CREATE TABLE IF NOT EXISTS turned_away (
 
 #: With what it signs warnings.
 WARNING, WARNING_KEY = "warning.pem", "warning.key"
+#: Bytes of a warning that an inbox takes (`sharing/inbox.py`).
+LONGEST_WARNING = 10_000_000
 
 
 class Refused(Exception):
@@ -147,7 +149,7 @@ class Book:
         with self._lock:
             query = f"SELECT received, times, said FROM acknowledged ORDER BY number DESC LIMIT {_SHOWN}"  # noqa: S608
             rows = self._database.execute(query).fetchall()
-        return [{"received": row[0], "times": row[1], **json.loads(row[2])} for row in rows]
+        return [{**json.loads(row[2]), "received": row[0], "times": row[1]} for row in rows]
 
     def turn_away(self, status: int, reason: str, peer: str, size: int, now: float) -> None:
         """Note what was not taken."""
@@ -397,7 +399,6 @@ def simulate(chosen: argparse.Namespace) -> int:
     Raises:
         HaidangError: the port cannot be listened on.
     """
-    choose_language("auto")
     try:
         with unlogged():
             simulator = Simulator(chosen.host, chosen.port, chosen.folder.absolute(), chosen.trust)
@@ -424,8 +425,9 @@ def warn(chosen: argparse.Namespace) -> int:
     Raises:
         HaidangError: the file or the simulator's key cannot be read.
     """
-    choose_language("auto")
     try:
+        if chosen.bundle.stat().st_size > LONGEST_WARNING:  # whoever is sent more hangs up before it has come
+            raise HaidangError("inbox.large", bytes=chosen.bundle.stat().st_size, limit=LONGEST_WARNING)
         data = chosen.bundle.read_bytes()
     except OSError as error:
         raise HaidangError("sharing.unreadable", file=chosen.bundle, fault=error.strerror or error) from error

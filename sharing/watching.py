@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
@@ -20,6 +21,8 @@ _WAITING_SECONDS = 3600.0
 _HELD_SECONDS = 4 * 3600.0
 #: Messages that ended within this time are told of, in seconds.
 _ENDED_SECONDS = 86_400.0
+#: A profile that cannot be used is an alert when nobody has changed it for so long, in seconds.
+_EDITED_SECONDS = 900.0
 #: A certificate that ends in less is an alert, in seconds: a new one takes weeks.
 _ENDS_SECONDS = 30 * 86_400.0
 
@@ -36,6 +39,7 @@ def judge(
         told_alert("sharing.profile_refused", fault.name, fault.faults[0], observer, "high", name=fault.name,
                    fault=fault.faults[0])
         for fault in bad
+        if now - _changed(fault.file) > _EDITED_SECONDS  # else somebody is filling it in
     ]  # fmt: skip
     rows = {row.name: row for row in connection.execute(select(share_profiles))}
     for named in good:
@@ -47,6 +51,13 @@ def judge(
         found += _of_messages(connection, named.name, observer, now)
         found += _of_certificate(named, observer, now)
     return found
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _of_messages(connection: Connection, profile: str, observer: str, now: float) -> Iterator[Event]:

@@ -93,8 +93,15 @@ def alerts_of(event: Event, hits: list[Hit], site: Site, afterwards: bool = Fals
         valid = [each for each in hit.indicators if not each.expires or each.expires * 1_000_000 >= time]
         if not valid or (valid[0].kind, valid[0].value) in found:
             continue
+        valid.sort(key=_gravity)
         found[valid[0].kind, valid[0].value] = _alert(event, time, hit, valid, hits, site, afterwards)
     return list(found.values())
+
+
+def _gravity(indicator: Indicator) -> int:
+    """Return what an indicator is sorted by: of those that are sure, a C2 server tells more than anything else; the
+    others stay in the order of their confidence."""
+    return 0 if indicator.threat == "c2" and indicator.confidence >= _UNSURE else 1
 
 
 def seen_of(event: Event, hit: Hit, site: Site) -> Seen:

@@ -80,7 +80,9 @@ def _of_indicator(item: dict[str, Any], families: dict[str, str], defaults: Defa
     if item.get("pattern_type", "stix") != "stix" or not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN:
         yield Refusal(place, str(pattern)[:120], "pattern")
         return
-    words = [*_texts(item.get("indicator_types")), *_texts(item.get("labels")), word(item.get("name"))]
+    phases = [word(each.get("phase_name")) for each in _list(item.get("kill_chain_phases")) if isinstance(each, dict)]
+    # what is said of this one first: the types of STIX (`malicious-activity`) say the least
+    words = [*_texts(item.get("labels")), word(item.get("name")), *phases, *_texts(item.get("indicator_types"))]
     sure = item.get("confidence")
     links = [each for each in _list(item.get("external_references")) if isinstance(each, dict)]
     where = next((each["url"] for each in links if isinstance(each.get("url"), str)), identifier)

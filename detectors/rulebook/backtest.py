@@ -223,7 +223,7 @@ class _Run:
         if self._correlations is None:
             self._note(event)
             return
-        scope = bus.IMPORT if "labels.import_id" in event else ""
+        scope = bus.IMPORT if bus.is_imported(event) else ""
         for alert in self._correlations.feed(event, matched, line, scope=scope):
             self._note(alert)
 

@@ -8,7 +8,7 @@ when it starts (`pipeline/state/positions.py`), so that the two can never differ
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.frame import Frame
 from pipeline.instance import instance_of
@@ -27,6 +27,7 @@ TOPICS = (EVENTS, ALERTS, ALERT_UPDATES, HITS)
 IMPORT = "import"
 #: The source of frames that an import with rules of its own publishes: the site's own rules leave them out.
 OWN_RULES = "import.rules"
+_IMPORTS = frozenset((IMPORT, OWN_RULES))
 #: The key of frames of dead letters that are tried again: they were received before.
 RETRIED = "haidang.retried"
 
@@ -55,6 +56,11 @@ class Record:
 
 #: The next offset to read, for each partition.
 Positions = Mapping[int, int]
+
+
+def is_imported(event: Mapping[str, Any]) -> bool:
+    """Say whether an event, or the alert on it, is of a recording that somebody has imported, and not of now."""
+    return event.get("labels.source") in _IMPORTS
 
 
 class Bus(Protocol):

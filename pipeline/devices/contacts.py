@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from pipeline.bus import is_imported
 from pipeline.event import Event, to_micros
 from pipeline.state import insert_new
 from pipeline.state.tables import c2_contacts
@@ -24,7 +25,7 @@ def contact_of(alert: Event) -> dict[str, Any] | None:
     is_c2 = isinstance(tags, list) and any(tag in TACTIC for tag in tags if isinstance(tag, str))
     if not (is_c2 and alert.get("rule.level") in _LEVELS) and not alert["rule.id"].startswith(_INDICATOR):
         return None
-    if "labels.import_id" in alert or alert.get("alert.direction") == "inbound":
+    if is_imported(alert) or alert.get("alert.direction") == "inbound":
         return None
     source, destination, host = (_text(alert, name) for name in ("source.ip", "destination.ip", "host.name"))
     if not source and not host:

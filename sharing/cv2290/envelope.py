@@ -44,6 +44,7 @@ _SECTIONS: Sequence[tuple[str, str, str, Sequence[tuple[str, str]]]] = (
         ("AutoProtect", "protection.auto_protect"), ("EnableFirewall", "protection.firewall"),
     )),
 )  # fmt: skip
+_HASHES = frozenset(("Md5", "Sha2"))
 _NUMBERS = frozenset(("NumberFile", "NumberMachineNotUpdateOn15Day"))
 #: Kinds of facts that the format has a place for.
 KINDS = tuple(kind for _, kind, _, _ in _SECTIONS)
@@ -121,7 +122,7 @@ def _put(parent: Any, name: str, value: str | int) -> None:
     make: Callable[..., Any] = etree.SubElement
     made = make(parent, name)
     text = speakable(str(value))
-    made.text = text.lower() if name in ("Md5", "Sha2") else text or None
+    made.text = (text.lower() if name in _HASHES else text) or None
 
 
 def speakable(text: str) -> str:

@@ -25,11 +25,13 @@ def _filled(settings: Settings, engine: Engine) -> list[Event]:
     make(folder / "signing.pem", folder / "signing.key", "Sở Nội vụ", "G10.22")
     make(folder / "warning.pem", folder / "warning.key", "Bộ", "G01")
     told = {
-        "organ__id": "G10.22", "approval__statistics": 2, "inbox__certificate": "warning.pem",
+        "organ__id": "G10.22", "organ__name": "Sở Nội vụ", "approval__statistics": 2, "inbox__certificate": "warning.pem",
         "content__pseudonyms": [],
     }  # fmt: skip
     (folder / "bo.toml").write_text(edited(shipped()["cv2290"].read_text("utf-8"), told), "utf-8")
-    report = edited(shipped()["incident-report"].read_text("utf-8"), {"organ__id": "G10.22"})
+    report = edited(
+        shipped()["incident-report"].read_text("utf-8"), {"organ__id": "G10.22", "organ__name": "Sở Nội vụ"}
+    )
     (folder / "ung-cuu.toml").write_text(report, "utf-8")
     (folder / "hong.toml").write_text("title = 1\n")
     build(engine, settings, named(settings, "bo"))

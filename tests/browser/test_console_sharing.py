@@ -49,18 +49,21 @@ def site(tmp_path_factory: pytest.TempPathFactory, simulator: Simulator) -> Iter
         yield made
 
 
+ORGAN = {"organ__id": "G10.22", "organ__name": "Sở Nội vụ"}
+
+
 def _filled(settings: Settings, engine: Engine, simulator: Simulator) -> list[Event]:
     folder = settings.data_dir / "sharing"
     make(folder / "signing.pem", folder / "signing.key", "Sở Nội vụ", "G10.22")
     told = {
-        "organ__id": "G10.22", "approval__statistics": 2, "content__pseudonyms": ["machine.ip"],
+        **ORGAN, "approval__statistics": 2, "content__pseudonyms": ["machine.ip"],
         "endpoint__url": f"https://127.0.0.1:{simulator.server_address[1]}/",
         "endpoint__ca": str(simulator.certificate), "endpoint__allow_private": ["127.0.0.0/8"],
     }  # fmt: skip
     for name, template, changes in (
         ("bo", "cv2290", told),
-        ("xem", "cv2290", {"organ__id": "G10.22", "title": UGLY[0], "content__pseudonyms": []}),
-        ("ung-cuu", "incident-report", {"organ__id": "G10.22"}),
+        ("xem", "cv2290", {**ORGAN, "title": UGLY[0], "content__pseudonyms": []}),
+        ("ung-cuu", "incident-report", ORGAN),
     ):
         (folder / f"{name}.toml").write_text(edited(shipped()[template].read_text("utf-8"), changes), "utf-8")
     (folder / "hong.toml").write_text("title = 1\n")

@@ -53,6 +53,9 @@ def running(tmp_path: Path) -> Iterator[Site]:
         site.start()
         site.run("sharing", "add", "cv2290")
         site.run("sharing", "keygen", "signing")
+        profile = site.data_dir / "sharing" / "cv2290.toml"
+        text = profile.read_text("utf-8").replace("G00", "G10.22").replace("Tên đơn vị", "Sở Nội vụ")
+        profile.write_text(text, "utf-8")
         site.run("demo", "--fast")
         with site.engine.begin() as connection:
             users.create_user(connection, "lan", "admin", PASSWORD)

@@ -188,7 +188,7 @@ def test_a_time_bound_ends_it_too(tmp_path: Path, doors: Reader, monkeypatch: py
 def test_a_correlation_says_what_the_engine_says_in_order_of_time(tmp_path: Path) -> None:
     events = [forced(number, **{"host.name": f"h{number % 2}"}) for number in range(300)]
     imported = [
-        {**event, "event.id": event_id("import", n), "labels.import_id": "1"} for n, event in enumerate(events[:40])
+        {**event, "event.id": event_id("import", n), "labels.source": "import"} for n, event in enumerate(events[:40])
     ]
     loaded = book(tmp_path, door=DOOR)
     rule = named(loaded, "Doors forced one after the other")

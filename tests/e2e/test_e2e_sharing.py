@@ -96,7 +96,7 @@ def test_from_a_contact_on_the_wire_to_a_receipt_in_less_than_a_minute(
         (tmp_path / "authority" / "registered" / "site.pem").write_bytes(certificate.read_bytes())
         file = site.data_dir / "sharing" / "bo.toml"
         changes = {
-            "organ__id": "G10.22", "endpoint__url": str(authority.base_url), "schedule__every_minutes": 0.1,
+            "organ__id": "G10.22", "organ__name": "Sở Nội vụ", "endpoint__url": str(authority.base_url), "schedule__every_minutes": 0.1,
             "endpoint__ca": str(tmp_path / "authority" / "certificate.pem"), "content__pseudonyms": [],
             "endpoint__allow_private": ["127.0.0.0/8"],
         }  # fmt: skip

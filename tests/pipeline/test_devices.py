@@ -106,7 +106,7 @@ def test_only_contacts_with_c2_count(engine: Engine, settings: Settings) -> None
         engine,
         alert(START, "behaviour.beacon", "medium", source_ip="10.0.1.5"),
         alert(START + 1, "indicator.scanner", tags=["attack.discovery"], source_ip="10.0.1.5"),
-        {**alert(START + 2, source_ip="10.0.1.5"), "labels.import_id": "x"},
+        {**alert(START + 2, source_ip="10.0.1.5"), "labels.source": "import"},
         alert(START + 3),
         alert(START + 4, "sigma-1", "critical", tags=["attack.command_and_control"], host_name="PC-9"),
         alert(START + 5, "indicator.c2", "low", source_ip="203.0.113.7", destination_ip="10.0.1.8", event_action="blocked"),

@@ -166,7 +166,7 @@ def _site(folder: Path, receiver: _Receiver) -> None:
     (receiver.folder / "registered" / "site.pem").write_bytes(certificate.read_bytes())
     (folder / "haidang.toml").write_text('language = "en"\nobserver = "may-thu"\nsources = []\n')
     changes = {
-        "organ__id": "G10.22", "endpoint__url": f"{receiver.url}/", "endpoint__timeout_seconds": 1.5,
+        "organ__id": "G10.22", "organ__name": "Sở Nội vụ", "endpoint__url": f"{receiver.url}/", "endpoint__timeout_seconds": 1.5,
         "endpoint__ca": str(receiver.folder / "certificate.pem"), "endpoint__allow_private": ["127.0.0.0/8"],
         "schedule__every_minutes": 0.1, "schedule__most_facts": 25, "content__pseudonyms": [],
     }  # fmt: skip

@@ -357,7 +357,9 @@ def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engin
     case = _case(engine)
     file = tmp_path / "sharing" / "ung-cuu.toml"
     file.parent.mkdir()
-    file.write_text(edited(shipped()["incident-report"].read_text("utf-8"), {"organ__id": "G10.22"}))
+    file.write_text(
+        edited(shipped()["incident-report"].read_text("utf-8"), {"organ__id": "G10.22", "organ__name": "Sở Nội vụ"})
+    )
     named = load(file)
     number = incidents.submit(engine, settings, named, case, "first", "an", "test")
     with pytest.raises(HaidangError):

@@ -54,7 +54,7 @@ def test_one_copy_sends_and_the_other_takes_over(two: Callable[..., list[Corrido
 
 def test_a_copy_that_has_lost_the_lead_saves_nothing(two: Callable[..., list[Corridor]]) -> None:
     machines = two()
-    first, second = (Lead(machine.stage) for machine in machines)
+    first, second = (Lead(machine.stage, "deliveries") for machine in machines)
     first.look()
     second.look()
     assert (first.held.is_set(), second.held.is_set()) == (True, False)

@@ -47,7 +47,7 @@ def data_dir(tmp_path: Path) -> Path:
     now = time.time_ns() // 1000
     made = [
         alert(1, now - 3_000_000), alert(2, now - 2_000_000), alert(3, now - 1_000_000),
-        alert(4, now - 900_000, **{"labels.import_id": "x"}), alert(5, now - 800_000, **{"rule.id": "haidang.silent"}),
+        alert(4, now - 900_000, **{"labels.source": "import"}), alert(5, now - 800_000, **{"rule.id": "haidang.silent"}),
         alert(6, now - 30 * 86_400_000_000),
     ]  # fmt: skip
     engine = open_state(tmp_path)
