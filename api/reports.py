@@ -1,5 +1,6 @@
 """Report routes: daily, weekly and half-yearly reports leave, or are made; systems and the law's shares."""
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -8,12 +9,14 @@ from pydantic import Field
 
 from api.access import State, address_of, needs
 from api.bodies import Body, Text
+from api.search import reader_of
+from pipeline.delivery.routing import zone_of
 from pipeline.identity.users import User
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.systems import register, shares
 from sharing.reports.book import listed, make, now_in, one
-from sharing.reports.period import between, last
+from sharing.reports.period import wanted
 
 router = APIRouter(tags=["reports"])
 _Reader = Annotated[User, Depends(needs("sharing.read"))]
@@ -54,12 +57,7 @@ def list_reports(
 def make_report(request: Request, state: State, user: _Reader, body: Wanted) -> dict[str, str]:
     """Make a report; return its id."""
     settings: Settings = request.app.state.settings
-    now = now_in(settings)
-    if (body.first is None) != (body.last is None):
-        raise HaidangError("reports.both_days")
-    period = last(body.kind, now)
-    if body.first is not None and body.last is not None:
-        period = between(body.kind, body.first, body.last + timedelta(days=1), now.tzinfo)
+    period = wanted(body.kind, body.first, body.last, now_in(settings))
     return {"id": make(state, settings, period, user.name, address_of(request) or "api")}
 
 
@@ -71,11 +69,13 @@ def show_report(state: State, _user: _Reader, identifier: _Id) -> dict[str, Any]
 
 
 @router.get("/reports/{identifier}/{form}")
-def get_report(state: State, _user: _Reader, identifier: _Id, form: Literal["pdf", "docx"]) -> Response:
+def get_report(
+    request: Request, state: State, _user: _Reader, identifier: _Id, form: Literal["pdf", "docx"]
+) -> Response:
     """Return a report as a document."""
     row = one(state, identifier)
     data, kind = (row.pdf, _PDF) if form == "pdf" else (row.docx, _DOCX)
-    day = datetime.fromtimestamp(row.since, UTC).date()
+    day = datetime.fromtimestamp(row.since, UTC).astimezone(zone_of(request.app.state.settings)).date()
     headers = {"Content-Disposition": f'attachment; filename="{row.kind}-{day}.{form}"'}
     return Response(bytes(data), media_type=kind, headers=headers)
 
@@ -89,13 +89,14 @@ def list_systems(state: State, _user: _Reader) -> dict[str, Any]:
 
 @router.get("/systems/days")
 def list_days(
+    request: Request,
     state: State,
     _user: _Reader,
     unit: Annotated[Text, Query(max_length=200)] = "",
     days: Annotated[int, Query(ge=1, le=3660)] = 180,
 ) -> dict[str, Any]:
     """Return how the shares of a unit (left out: of all) stood day by day."""
-    since = (datetime.now(UTC) - timedelta(days=days)).date().isoformat()
+    since = (now_in(request.app.state.settings) - timedelta(days=days)).date().isoformat()
     with state.connect().execution_options(read_only=True) as connection:
         return {"days": shares.days(connection, unit, since)}
 
@@ -103,13 +104,17 @@ def list_days(
 @router.put("/systems")
 def put_systems(request: Request, state: State, user: _Changer, body: Register) -> dict[str, Any]:
     """Put the systems of a CSV file into the register; lines that cannot be read are named and left out."""
-    found, faults = register.read(body.text.encode())
+    found, faults = register.read(body.text.encode(), now_in(request.app.state.settings).date())
     if faults and body.only:
         raise HaidangError("systems.only_whole", count=len(faults))
-    gone = 0
+    gone, not_heard = 0, ""
     if not body.dry_run:
         gone = register.put(state, found, user.name, address_of(request), body.only)
-    return {"systems": len(found), "removed": gone, "faults": faults}
+        try:
+            shares.listen(state, reader_of(request), time.time())
+        except HaidangError as error:  # the register is put in: it is looked again by itself
+            not_heard = say("systems.not_heard", fault=error)
+    return {"systems": len(found), "removed": gone, "faults": faults, "not_heard": not_heard}
 
 
 @router.delete("/systems/{code}")

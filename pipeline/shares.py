@@ -99,7 +99,8 @@ def give_back(connection: Connection, consumer: str, topic: str, instance: str, 
 
 
 def leave(connection: Connection, consumer: str, topic: str, instance: str) -> None:
-    """Let others have everything, at once."""
+    """Let others have everything, at once; in its turn, for who looks at the division locks the same rows."""
+    take_turns(connection, consumer, topic)
     connection.execute(delete(leases).where(*_own(consumer, topic, instance)))
     connection.execute(
         delete(members).where(members.c.consumer == consumer, members.c.topic == topic, members.c.instance == instance)

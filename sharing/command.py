@@ -23,6 +23,7 @@ from pipeline.state import open_state
 from sharing import HELD, KINDS, QUEUED, SENT, STATUSES, book, inbox, incidents
 from sharing.checking import check
 from sharing.documents.docx import write as docx
+from sharing.documents.files import DOCX, ending_of, save
 from sharing.documents.pdf import pdf
 from sharing.drafting import build, draft
 from sharing.facts import counted
@@ -297,6 +298,7 @@ def _add_incident(parser: argparse.ArgumentParser) -> None:
 
 
 def _incident(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
+    ending = ending_of(chosen.output) if chosen.output is not None else ""
     if chosen.set:
         if bad := next((each for each in chosen.set if "=" not in each), ""):
             raise HaidangError("incidents.no_pair", value=bad[:100])
@@ -309,8 +311,7 @@ def _incident(chosen: argparse.Namespace, settings: Settings, engine: Engine) ->
         show.line(say("command.sharing.submitted", number=number, profile=profile.name))
     if chosen.output is not None:
         made = incidents.document(settings, incident, chosen.document, time.time())
-        is_docx = chosen.output.suffix.lower() == ".docx"
-        chosen.output.write_bytes(docx(made) if is_docx else pdf(made))
+        save(chosen.output, docx(made) if ending == DOCX else pdf(made))
         show.line(say("command.sharing.wrote", file=chosen.output))
     missing = incident.missing(chosen.document)
     if chosen.json:

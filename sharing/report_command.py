@@ -3,9 +3,10 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sqlalchemy import Engine
 
@@ -13,12 +14,16 @@ from pipeline.command import show
 from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
+from pipeline.delivery.routing import zone_of
+from pipeline.event import parse_time
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.state import open_state
+from sharing.documents.files import DOCX, ending_of, save
+from sharing.documents.frame import moment
 from sharing.reports import KINDS
 from sharing.reports.book import listed, make, now_in, one
-from sharing.reports.period import between, last
+from sharing.reports.period import wanted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,18 +43,19 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 
-def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _list(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
     found = listed(engine, chosen.kind, max(chosen.limit, 0))
     if chosen.json:
         for each in found:
             show.json_line(each)
     elif found:
-        heads = ("id", "kind", "since", "until", "made", "who")
+        heads, zone = ("id", "kind", "days", "made", "who"), zone_of(settings)
         rows = [
             [
                 each["id"],
                 say(f"reports.kind_{each['kind']}"),
-                *(show.local_time(each[n]) for n in heads[2:5]),
+                _days(each, zone),
+                moment(each["made"], zone),
                 each["who"],
             ]
             for each in found
@@ -60,6 +66,13 @@ def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> in
     return 0
 
 
+def _days(row: Mapping[str, Any], zone: tzinfo | None) -> str:
+    """Return the days that a report is about."""
+    first, end = (parse_time(row[name]).astimezone(zone) for name in ("since", "until"))
+    days = (f"{first:%d/%m/%Y}", f"{end - timedelta(seconds=1):%d/%m/%Y}")
+    return " – ".join(dict.fromkeys(days))
+
+
 def _add_make(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS, help=say("command.report.kind"))
     parser.add_argument("--from", dest="since", type=_day, help=say("command.report.from"))
@@ -68,16 +81,16 @@ def _add_make(parser: argparse.ArgumentParser) -> None:
 
 
 def _day(text: str) -> date:
-    return date.fromisoformat(text)
+    for form in ("%Y-%m-%d", "%d/%m/%Y"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).date()  # noqa: DTZ007  # a day alone has no zone
+    raise HaidangError("reports.no_day", value=text[:50])
 
 
 def _make(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
-    now = now_in(settings)
-    if (chosen.since is None) != (chosen.until is None):
-        raise HaidangError("reports.both_days")
-    period = last(chosen.kind, now)
-    if chosen.since is not None:
-        period = between(chosen.kind, chosen.since, chosen.until + timedelta(days=1), now.tzinfo)
+    if chosen.output is not None:
+        ending_of(chosen.output)
+    period = wanted(chosen.kind, chosen.since, chosen.until, now_in(settings))
     identifier = make(engine, settings, period, person(), "command")
     show.line(say("command.report.made", id=identifier))
     if chosen.output is not None:
@@ -100,8 +113,8 @@ def _get(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int
 
 
 def _write(engine: Engine, identifier: str, file: Path) -> None:
-    row = one(engine, identifier)
-    file.write_bytes(bytes(row.docx if file.suffix.lower() == ".docx" else row.pdf))
+    ending, row = ending_of(file), one(engine, identifier)
+    save(file, bytes(row.docx if ending == DOCX else row.pdf))
     show.line(say("command.sharing.wrote", file=file))
 
 

@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,9 +14,11 @@ from pipeline.command import show
 from pipeline.command.actions import declare
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
+from pipeline.delivery.routing import zone_of
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
 from pipeline.state import open_state
+from pipeline.store import open_reader
 from pipeline.systems import register, shares
 
 _LARGEST = 5_000_001
@@ -45,16 +48,25 @@ def _list(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> in
             show.json_line(each)
     elif found:
         names = [say(f"systems.head.{name}") for name in heads]
-        show.table("", names, [[_cell(each[name]) for name in heads] for each in found], right=(2,))
+        rows = [{**each, "plan_approved": _day(each["plan_approved"])} for each in found]
+        show.table("", names, [[_cell(each[name]) for name in heads] for each in rows], right=(2,))
     else:
         show.line(say("command.systems.none"))
     return 0
 
 
 def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return "-"
     if isinstance(value, bool):
         return say("cases.yes" if value else "cases.no")
-    return str(value) or "-"
+    if isinstance(value, float):
+        return str(value).replace(".", say("show.decimal"))
+    return str(value)
+
+
+def _day(text: str) -> str:
+    return f"{date.fromisoformat(text):%d/%m/%Y}" if text else ""
 
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +75,13 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help=say("command.systems.dry_run"))
 
 
-def _import(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _import(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
     try:
         with chosen.file.open("rb") as file:
             data = file.read(_LARGEST)
     except OSError as error:
         raise HaidangError("systems.unreadable", file=chosen.file, fault=error.strerror or error) from error
-    found, faults = register.read(data)
+    found, faults = register.read(data, datetime.now(zone_of(settings)).date())
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if faults and chosen.only:
@@ -78,6 +90,13 @@ def _import(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> 
         show.line(say("command.systems.would_import", count=len(found), faults=len(faults)))
         return 1 if faults else 0
     gone = register.put(engine, found, person(), "command", chosen.only)
+    reader = open_reader(settings.data_dir, settings.store)
+    try:
+        shares.listen(engine, reader, time.time())
+    except HaidangError as error:  # the register is put in: it is looked again by itself
+        sys.stderr.write(say("systems.not_heard", fault=error) + "\n")
+    finally:
+        reader.close()
     show.line(say("command.systems.imported", count=len(found), gone=gone, faults=len(faults)))
     return 1 if faults else 0
 
@@ -98,15 +117,15 @@ def _add_shares(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
-def _shares(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> int:
+def _shares(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
     with engine.connect().execution_options(read_only=True) as connection:
         if chosen.days > 0:
-            since = (datetime.now(UTC) - timedelta(days=min(chosen.days, 36_500))).date().isoformat()
+            since = (datetime.now(zone_of(settings)) - timedelta(days=min(chosen.days, 36_500))).date().isoformat()
             rows = shares.days(connection, chosen.unit, since)
             first = "day"
         else:
-            told = shares.standing(connection)
-            rows = [{"unit": say("systems.all"), **told["all"]}, *told["units"]]
+            standing = shares.standing(connection)
+            rows = [{"unit": say("systems.all"), **standing["all"]}, *standing["units"]]
             rows = [row for row in rows if not chosen.unit or row["unit"] == chosen.unit]
             first = "unit"
     if chosen.json:
@@ -116,7 +135,8 @@ def _shares(chosen: argparse.Namespace, _settings: Settings, engine: Engine) -> 
     heads = (first, "systems", "approved", "monitored", "both", "both_percent", "portals", "portals_monitored",
              "portals_percent")  # fmt: skip
     names = [say(f"systems.head.{name}") for name in heads]
-    cells = [["-" if row[name] is None else str(row[name]) for name in heads] for row in rows]
+    told = [{**row, "day": _day(row["day"])} if first == "day" else row for row in rows]
+    cells = [[_cell(row[name]) for name in heads] for row in told]
     show.table("", names, cells, right=tuple(range(1, len(heads))))
     return 0
 

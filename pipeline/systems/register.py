@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select
@@ -59,8 +60,10 @@ class System:
         return asdict(self)
 
 
-def read(data: bytes) -> tuple[list[System], list[str]]:
+def read(data: bytes, today: date) -> tuple[list[System], list[str]]:
     """Return the systems of a CSV file, and what is wrong with the rows that are none, each with its line.
+
+    No plan is approved later than today.
 
     Raises:
         HaidangError: it is no such file.
@@ -70,7 +73,7 @@ def read(data: bytes) -> tuple[list[System], list[str]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise HaidangError("systems.not_utf8", fault=error) from error
+        raise HaidangError("systems.not_utf8", line=data.count(b"\n", 0, error.start) + 1) from error
     first = text.partition("\n")[0]
     separator = max(",;\t", key=first.count)
     rows = csv.reader(io.StringIO(text), delimiter=separator)
@@ -82,7 +85,7 @@ def read(data: bytes) -> tuple[list[System], list[str]]:
             if not any(cell.strip() for cell in row):
                 continue
             try:
-                system = _system({name: row[at].strip() if at < len(row) else "" for name, at in places.items()})
+                system = _system({name: row[at].strip() if at < len(row) else "" for name, at in places.items()}, today)
             except ValueError as error:
                 faults.append(say("systems.line", line=rows.line_num, fault=error))
                 continue
@@ -105,11 +108,12 @@ def _places(head: Sequence[str]) -> dict[str, int]:
         if any(word in names for word in words)
     }
     if missing := [name for name in _NEEDED if name not in places]:
-        raise HaidangError("systems.no_column", missing=", ".join(missing), found=", ".join(words)[:200] or "-")
+        told = ", ".join(f"{say(f'systems.head.{name}')} ({name})" for name in missing)
+        raise HaidangError("systems.no_column", missing=told, found=", ".join(words)[:200] or "-")
     return places
 
 
-def _system(row: Mapping[str, str]) -> System:
+def _system(row: Mapping[str, str], today: date) -> System:
     """Return a system.
 
     Raises:
@@ -120,10 +124,13 @@ def _system(row: Mapping[str, str]) -> System:
     level = row["level"].lower().removeprefix("cấp").removeprefix("level").strip()
     if not level.isdigit() or int(level) not in _LEVELS:
         raise ValueError(say("systems.no_level", value=row["level"][:50]))
+    approved = _day(row.get("plan_approved", ""))
+    if approved > today.isoformat():
+        raise ValueError(say("systems.day_to_come", value=row["plan_approved"], today=f"{today:%d/%m/%Y}"))
     hosts = [each for each in re.split(r"[\s,;|]+", row.get("hosts", "")) if each]
     return System(
         row["code"][:100], row["name"][:300], int(level), row.get("unit", "")[:200], row.get("owner", "")[:300],
-        row.get("operator", "")[:300], _day(row.get("plan_approved", "")), _said("portal", row), _said("declared", row),
+        row.get("operator", "")[:300], approved, _said("portal", row), _said("declared", row),
         [each.lower()[:255] for each in hosts[:1000]],
     )  # fmt: skip
 
@@ -144,19 +151,20 @@ def _day(text: str) -> str:
 def _said(name: str, row: Mapping[str, str]) -> bool:
     text = row.get(name, "").lower()
     if text not in _YES and text not in _NO:
-        raise ValueError(say("systems.no_yes", column=name, value=text[:50]))
+        raise ValueError(say("systems.no_yes", column=say(f"systems.head.{name}"), value=text[:50]))
     return text in _YES
 
 
 def put(engine: Engine, found: Sequence[System], who: str, address: str, only: bool = False) -> int:
     """Put systems into the register; those of the same code are replaced. `only`: all others leave it. Return how many
-    have left."""
+    have left. What was heard of other hosts is not heard of these."""
     now, gone = time.time(), 0
     rows = [{**system.plain(), "hosts": list(system.hosts), "who": who, "changed": now} for system in found]
     with engine.begin() as connection:
-        heard = {row.code: row.heard for row in connection.execute(select(systems.c.code, systems.c.heard))}
+        known = {system.code: system for system in listed(connection)}
         for row in rows:
-            row["heard"] = heard.get(row["code"], 0.0)
+            before = known.get(row["code"])
+            row["heard"] = before.heard if before is not None and list(before.hosts) == row["hosts"] else 0.0
         upsert(connection, systems, rows, key=["code"])
         if only:
             gone = connection.execute(
@@ -192,6 +200,8 @@ class Owners:
     """Which system a host belongs to."""
 
     def __init__(self, found: Iterable[System]) -> None:
+        found = list(found)
+        self._codes = {system.code.lower(): system for system in found}
         self._named: dict[str, System] = {}
         self._networks: list[tuple[Networks, System]] = []
         for system in found:
@@ -199,6 +209,19 @@ class Owners:
             if networks:
                 self._networks.append((Networks(networks), system))
             self._named |= {each: system for each in system.hosts if not is_network(each) or is_address(each)}
+
+    def named(self, text: str) -> System | None:
+        """Return the system whose code stands in a text as a word of its own; of several the longest code's."""
+        lower = text.lower()
+        codes = (code for code in self._codes if code in lower)
+        return next(
+            (
+                self._codes[code]
+                for code in sorted(codes, key=len, reverse=True)
+                if re.search(rf"(?<![\w-]){re.escape(code)}(?![\w-])", lower)
+            ),
+            None,
+        )
 
     def of(self, host: str) -> System | None:
         """Return the system of a host's name or address."""

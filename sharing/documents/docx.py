@@ -43,6 +43,7 @@ def write(document: Document) -> bytes:
             case Chart():
                 _run(made.add_paragraph(), block.title, bold=True).paragraph_format.keep_with_next = True
                 made.add_picture(io.BytesIO(picture(block)), width=Mm(160))
+    _hold(made)
     _foot(made, document)
     properties = made.core_properties
     properties.title, properties.author = _speakable(document.title)[:_MOST], _speakable(document.organ)[:_MOST]
@@ -110,6 +111,15 @@ def _table(made: Any, block: Table) -> None:
             if number in block.right:
                 paragraph.alignment = _RIGHT
     made.add_paragraph()
+
+
+def _hold(made: Any) -> None:
+    """Keep the end of what is said with who signs, who so stands on no page alone."""
+    held = list(made.paragraphs[-1:])
+    if not held or not held[0].text:  # a table stands before it
+        held += [each for table in made.tables[-1:] for cell in table.rows[-1].cells for each in cell.paragraphs]
+    for paragraph in held:
+        paragraph.paragraph_format.keep_with_next = True
 
 
 def _foot(made: Any, document: Document) -> None:

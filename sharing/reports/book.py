@@ -1,7 +1,7 @@
 """Periods enter, their reports are made and kept; those of periods that are over are made by themselves."""
 
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -21,6 +21,8 @@ from sharing.reports.figures import figures
 from sharing.reports.paper import blocks_of
 from sharing.reports.period import Period, last
 
+_MOMENTS = ("since", "until", "made")
+
 
 def make(engine: Engine, settings: Settings, period: Period, who: str, address: str) -> str:
     """Make a report and keep it; return its id. One of the same period is made anew only by a person."""
@@ -32,8 +34,7 @@ def make(engine: Engine, settings: Settings, period: Period, who: str, address: 
     now = time.time()
     with speaking("vi"):
         title = say(f"reports.title_{period.kind}")
-        ends = period.until - timedelta(days=1)
-        subtitle = say("reports.subtitle", since=f"{period.since:%d/%m/%Y}", until=f"{ends:%d/%m/%Y}")
+        subtitle = say("reports.subtitle", since=f"{period.since:%d/%m/%Y}", until=f"{period.last_day:%d/%m/%Y}")
         document = framed(settings, title, subtitle, blocks_of(told, period), now, "")
         row = {
             "id": period.id, "kind": period.kind, "since": period.since.timestamp(),
@@ -71,7 +72,8 @@ def listed(engine: Engine, kind: str = "", limit: int = 100) -> list[dict[str, A
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query.order_by(columns.until.desc(), columns.kind).limit(limit)).mappings().all()
     return [
-        {**row, **{name: from_micros(round(row[name] * 1e6)) for name in ("since", "until", "made")}} for row in rows
+        {str(name): from_micros(round(value * 1e6)) if name in _MOMENTS else value for name, value in row.items()}
+        for row in rows
     ]
 
 

@@ -7,17 +7,16 @@ from typing import Any
 from pipeline.messages import say
 from sharing.documents import Block, Chart, Heading, Paragraph, Table
 from sharing.reports import HALF_YEARLY
-from sharing.reports.figures import QUERY
+from sharing.reports.figures import LEVELS, QUERY
 from sharing.reports.period import Period
 
-_LEVELS = ("critical", "high", "medium", "low", "informational")
 _STATUSES = ("new", "acknowledged", "escalated", "true_positive", "false_positive", "suppressed")
 
 
 def blocks_of(told: Mapping[str, Any], period: Period) -> list[Block]:
     """Return what a report says, as people read it."""
     found, before = told["alerts"], told["before"]
-    counts = [(_capital(say(f"show.level.{level}")), level) for level in _LEVELS]
+    counts = [(_capital(say(f"show.level.{level}")), level) for level in LEVELS]
     rows = [_compared(name, *(each["levels"].get(level, 0) for each in (found, before))) for name, level in counts]
     rows.append(_compared(_capital(say("reports.total")), found["total"], before["total"]))
     statuses = [[_capital(say(f"queue.status.{name}")), _written(found["statuses"].get(name, 0))] for name in _STATUSES]
@@ -31,15 +30,19 @@ def blocks_of(told: Mapping[str, Any], period: Period) -> list[Block]:
         Table([say("reports.head_status"), say("reports.head_now")], statuses, (1,)),
         Heading(f"2. {say('reports.part_targets')}"),
         _spans("host", found["hosts"], period),
+        *_rest("hosts", found),
         _targets(found["targets"], period),
+        *_rest("targets", found),
         Heading(f"3. {say('reports.part_techniques')}"),
         Table([say(f"reports.head_{name}") for name in ("rule", "level", "count")],
               [[each["name"], _level(each["level"]), _written(each["count"])] for each in found["rules"]], (2,),
               say("reports.none")),
-        Table([say("reports.head_technique"), say("reports.head_count")],
-              [[name, _written(count)] for name, count in found["techniques"]], (1,), say("reports.none")),
+        *_rest("rules", found),
+        _techniques(found),
+        *_rest("techniques", found),
         Heading(f"4. {say('reports.part_attackers')}"),
         _spans("attacker", found["attackers"], period),
+        *_rest("attackers", found),
         Heading(f"5. {say('reports.part_c2')}"),
         Paragraph(say("reports.c2", devices=_written(c2["devices"]), contacts=_written(c2["contacts"]))),
         Table([say("reports.head_device"), say("reports.head_devices")],
@@ -59,6 +62,23 @@ def _compared(name: str, now: int, before: int) -> list[str]:
 
 def _by_time(found: Sequence[Sequence[Any]], period: Period) -> Chart:
     return Chart(say("reports.by_time"), [_label(text, period) for text, _ in found], [count for _, count in found])
+
+
+def _rest(name: str, found: Mapping[str, Any]) -> list[Block]:
+    """Return how many more there are than a table shows, if any."""
+    more = found["more"][name]
+    if not more["count"] and not more["at_least"]:
+        return []
+    key = "reports.at_least" if more["at_least"] else "reports.more"
+    told = {"count": _written(more["count"]), "alerts": _written(more["alerts"])}
+    return [Paragraph(say(key, **told, what=say(f"reports.more_{name}")), small=True)]
+
+
+def _techniques(found: Mapping[str, Any]) -> Table:
+    said = {code: ", ".join(say(f"queue.tactic.{each}") for each in names) for code, names in found["tactics"].items()}
+    rows = [[code, said.get(code) or "-", _written(count)] for code, count in found["techniques"]]
+    head = [say(f"reports.head_{name}") for name in ("technique", "tactics", "count")]
+    return Table(head, rows, (2,), say("reports.none"))
 
 
 def _systems(told: Mapping[str, Any]) -> list[Block]:
@@ -109,7 +129,7 @@ def _written(number: float) -> str:
 
 
 def _level(name: str) -> str:
-    return say(f"show.level.{name}") if name in _LEVELS else name
+    return say(f"show.level.{name}") if name in LEVELS else name
 
 
 def _change(now: int, before: int) -> str:

@@ -25,6 +25,11 @@ class Period:
         """The same for the same period."""
         return event_id("report", self.kind, self.since.isoformat(), self.until.isoformat())
 
+    @property
+    def last_day(self) -> date:
+        """The last day that is in it."""
+        return self.until.date() - timedelta(days=1)
+
     def before(self) -> "Period":
         """Return the period before, of the same length."""
         if self.kind == HALF_YEARLY:
@@ -35,6 +40,23 @@ class Period:
     def range(self) -> dict[str, Any]:
         """The condition of a search for it."""
         return {"range": {"@timestamp": {"gte": format_time(self.since), "lt": format_time(self.until)}}}
+
+
+def wanted(kind: str, first: date | None, final: date | None, now: datetime) -> Period:
+    """Return the period that somebody asks for: from the first to the final day, or the last whole one.
+
+    Raises:
+        HaidangError: only one of the days is given, they are the wrong way round, or nothing of it has been yet.
+    """
+    if first is None and final is None:
+        return last(kind, now)
+    if first is None or final is None:
+        raise HaidangError("reports.both_days")
+    if first > final:
+        raise HaidangError("reports.no_period", since=f"{first:%d/%m/%Y}", until=f"{final:%d/%m/%Y}")
+    if first > now.date():
+        raise HaidangError("reports.in_future", since=f"{first:%d/%m/%Y}", today=f"{now:%d/%m/%Y}")
+    return between(kind, first, final + timedelta(days=1), now.tzinfo)
 
 
 def last(kind: str, now: datetime) -> Period:
@@ -57,12 +79,6 @@ def last(kind: str, now: datetime) -> Period:
 
 
 def between(kind: str, first: date, end: date, zone: tzinfo | None) -> Period:
-    """Return the period from the first day to (not including) the end.
-
-    Raises:
-        HaidangError: it has not begun when it ends.
-    """
-    if first >= end:
-        raise HaidangError("reports.no_period", since=first, until=end)
+    """Return the period from the first day to (not including) the end."""
     since, until = (datetime.combine(day, clock(0), zone) for day in (first, end))
     return Period(kind, since.astimezone(zone), until.astimezone(zone))
