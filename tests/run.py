@@ -28,15 +28,9 @@ _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
 #: Those that look at the console in a real browser.
 _LOOKING = "tests/browser"
-#: Tests of a whole running site; some of them run beside the other slow ones, so that both take as long.
+#: Tests of a whole running site; some of them run beside those in the browser, so that all three take as long.
 _WHOLE = "tests/e2e"
-_BESIDE = ("tests/e2e/test_e2e_services.py", "tests/e2e/test_e2e_indicators.py")
-
-
-def _whole_but(places: Sequence[str]) -> list[str]:
-    """Return the files of `_WHOLE` but these."""
-    found = sorted(f"{_WHOLE}/{path.name}" for path in (Path(__file__).parent / "e2e").glob("test_*.py"))
-    return [place for place in found if place not in places]
+_BESIDE = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("services", "indicators", "sharing", "delivery"))
 
 
 #: The commands of a step run side by side.
@@ -55,9 +49,8 @@ _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
         "slow tests",
         [
             [*_PYTEST, "-m", "slow", _WHOLE, *(f"--ignore={place}" for place in _BESIDE)],
-            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}"]
-            + [f"--ignore={place}" for place in _whole_but(_BESIDE)],
-            [*_PYTEST, "-m", "slow", _LOOKING],
+            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}", f"--ignore={_WHOLE}"],
+            [*_PYTEST, "-m", "slow", _LOOKING, *_BESIDE],
         ],
     ),
 )

@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from pipeline.state.tables import share_messages
 from tests.conftest import eventually, need
 from tests.e2e.conftest import Site, is_ours
 from tests.e2e.test_e2e_indicators import CAPTURE, SERVER
@@ -132,6 +134,6 @@ def test_from_a_contact_on_the_wire_to_a_receipt_in_less_than_a_minute(
 
 def _malware(site: Site) -> list[dict[str, Any]]:
     """What was told of malware, in all messages."""
-    numbers = [json.loads(line)["number"] for line in site.run("sharing", "list", "--json").stdout.splitlines()]
-    told = [json.loads(site.run("sharing", "show", str(number)).stdout) for number in numbers]
-    return [fact["values"] for message in told for fact in message["facts"] if fact["kind"] == "malware"]
+    with site.engine.connect() as connection:
+        messages = connection.scalars(select(share_messages.c.facts)).all()
+    return [fact["values"] for facts in messages for fact in facts if fact["kind"] == "malware"]
