@@ -53,6 +53,8 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
       await ask(`/cases/${of.id}`, { method: "PATCH", body });
       done();
     });
+  // where the law asks for a report, it is what is to be done first
+  const papers = <Incident id={of.id} changed={of.changed} done={done} />;
   return (
     <>
       <header>
@@ -131,7 +133,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
           <Safe html={of.summary_html} />
         </section>
       )}
-      <Incident id={of.id} changed={of.changed} done={done} />
+      {of.reportable && papers}
       <div class="columns">
         <div class="stack">
           <Part says={t("case.alerts")} count={of.alerts.length} empty={t("case.no_alerts")}>
@@ -258,6 +260,7 @@ function Held({ of, answer }: { of: WholeCase; answer: Answer<WholeCase> }) {
           </Part>
         </div>
       </div>
+      {!of.reportable && papers}
     </>
   );
 }
