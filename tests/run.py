@@ -28,9 +28,18 @@ _OTHERS = [f"--ignore={place}" for place in _COMPUTING]
 _THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
 #: Those that look at the console in a real browser.
 _LOOKING = "tests/browser"
-#: Tests of a whole running site; some of them run beside those in the browser, so that all three take as long.
+#: Tests of a whole running site. Some run with the other slow ones, whose servers they need, some with those in the
+#: browser, so that all three take as long.
 _WHOLE = "tests/e2e"
-_BESIDE = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("services", "indicators", "sharing", "delivery"))
+_WITH_SERVERS = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("services", "indicators"))
+_WITH_LOOKING = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("sharing", "delivery", "correlations"))
+_WHOLE_REST = [f"--ignore={place}" for place in (*_WITH_SERVERS, *_WITH_LOOKING)]
+
+
+def _whole_but(places: Sequence[str]) -> list[str]:
+    """Return the files of `_WHOLE` but these."""
+    found = sorted(f"{_WHOLE}/{path.name}" for path in (Path(__file__).parent / "e2e").glob("test_*.py"))
+    return [place for place in found if place not in places]
 
 
 #: The commands of a step run side by side.
@@ -48,9 +57,10 @@ _STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
     (
         "slow tests",
         [
-            [*_PYTEST, "-m", "slow", _WHOLE, *(f"--ignore={place}" for place in _BESIDE)],
-            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}", f"--ignore={_WHOLE}"],
-            [*_PYTEST, "-m", "slow", _LOOKING, *_BESIDE],
+            [*_PYTEST, "-m", "slow", _WHOLE, *_WHOLE_REST],
+            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}"]
+            + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
+            [*_PYTEST, "-m", "slow", _LOOKING, *_WITH_LOOKING],
         ],
     ),
 )
