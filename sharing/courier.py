@@ -29,6 +29,9 @@ _LOOK_SECONDS = 1.0
 #: After a fault that a person must mend (a key, a certificate) it is tried again so often, in seconds.
 _FAULT_SECONDS = 60.0
 
+#: What a courier does, in this order.
+_STEPS = ("files", "collections", "warnings", "build", "sign", "send")
+
 
 class Courier(threading.Thread):
     """Builds, signs and sends the messages of one profile, for as long as this copy leads."""
@@ -51,7 +54,7 @@ class Courier(threading.Thread):
             watchdog, end.timeout_seconds, end.allow_private, end.ca, end.certificate, end.key
         )  # fmt: skip
         self._ended = threading.Event()
-        self._paused_until = 0.0  # monotonic: after a fault of building or signing
+        self._paused: dict[str, float] = {}  # monotonic, by step: after a fault that a person must mend
 
     def end(self) -> None:
         """Let it end after what it is at."""
@@ -60,28 +63,41 @@ class Courier(threading.Thread):
     def run(self) -> None:
         """Work until the end; whatever goes wrong, go on."""
         while not self._ended.wait(_LOOK_SECONDS):
-            if not self._leads.is_set() or time.monotonic() < self._paused_until:
-                continue
-            try:
+            if self._leads.is_set():
                 self.work()
-            except (LeaseLost, *STATE_AWAY) as error:
-                log("sharing").warning("not_saved", profile=self.named.name, reason=str(error)[:300])
-            except Exception as error:  # a fault that a person must mend, or one of ours: told, and tried again
-                self._fail(error)
         self._poster.close()
 
     def work(self) -> None:
-        """Take warnings in, build what it is time for, sign what people have agreed to, send what waits."""
-        inbox.take_files(self._stage.engine, self._stage.settings, self.named)
-        polling.poll(self._stage.engine, self.named, time.time())
-        inbox.work(self._stage.engine, self.named.name, self.named, time.time())
-        self.build(time.time())
-        self.sign()
+        """Take warnings in, build what it is time for, sign what people have agreed to, send what waits.
+
+        A step that fails holds no other: what was signed leaves, also when the certificate for signing is over by now.
+        """
+        engine, named = self._stage.engine, self.named
+        steps: tuple[Callable[[], object], ...] = (
+            lambda: inbox.take_files(engine, self._stage.settings, named),
+            lambda: polling.poll(engine, named, time.time()),
+            lambda: inbox.work(engine, named.name, named, time.time()),
+            lambda: self.build(time.time()),
+            self.sign,
+            self._send_all,
+        )
+        for name, step in zip(_STEPS, steps, strict=True):
+            if self._ended.is_set() or time.monotonic() < self._paused.get(name, 0.0):
+                continue
+            try:
+                step()
+            except (LeaseLost, *STATE_AWAY) as error:
+                log("sharing").warning("not_saved", profile=named.name, step=name, reason=str(error)[:300])
+                return
+            except Exception as error:  # a fault that a person must mend, or one of ours: told, and tried again
+                self._paused[name] = time.monotonic() + _FAULT_SECONDS
+                self._fail(error)
+
+    def _send_all(self) -> None:
         while not self._ended.is_set() and self.send():
             pass
 
     def _fail(self, error: Exception) -> None:
-        self._paused_until = time.monotonic() + _FAULT_SECONDS
         if isinstance(error, HaidangError):
             log("sharing").error("cannot_go_on", profile=self.named.name, reason=str(error)[:300])
         else:

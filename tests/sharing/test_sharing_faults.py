@@ -143,6 +143,22 @@ def test_a_certificate_that_is_over_signs_nothing_and_says_so(party: Party) -> N
     assert [each["rule.id"] for each in told] == ["haidang.certificate_bad"]
 
 
+def test_what_was_signed_leaves_although_the_certificate_is_over_by_now(party: Party) -> None:
+    named = prepared(party, 1)
+    sender = courier_of(party, named)
+    sender.sign()
+    (number,) = [each["number"] for each in party.messages()]
+    party.raise_alerts(c2_alert(2))
+    build(party.engine, party.settings, named)  # one more, which cannot be signed any more
+    signing_key(party.folder, "bo-signing", days=(-30, -1))
+    sender.work()
+    assert [(each["number"], each["status"]) for each in party.messages()] == [
+        (number, "sent"),
+        (number + 1, "approved"),
+    ]
+    assert len(arrived(party)) == 1
+
+
 def test_keys_that_are_weak_foreign_or_not_there_are_refused_by_name(party: Party) -> None:
     named = prepared(party, 1)
     for make, word in (
