@@ -389,19 +389,12 @@ def _write(data: bytes) -> None:
 def _print(
     chosen: argparse.Namespace,
     rows: list[dict[str, Any]],
-    heads: tuple[str, ...],
+    names: tuple[str, ...],
     written: Mapping[str, Callable[[Any], str]] = {},
     right: tuple[int, ...] = (),
 ) -> None:
-    if chosen.json:
-        for row in rows:
-            show.json_line(row)
-    elif rows:
-        names = [say(f"sharing.head.{name}") for name in heads]
-        cells = [[written.get(name, str)(row[name]) for name in heads] for row in rows]
-        show.table("", names, cells, right=right)
-    else:
-        show.line(say("command.sharing.none"))
+    heads = {name: say(f"sharing.head.{name}") for name in names}
+    show.rows(chosen.json, rows, heads, written, right, say("command.sharing.none"))
 
 
 def _said_kind(kind: Any) -> str:

@@ -183,16 +183,10 @@ def _print_receipts(chosen: argparse.Namespace, found: list[dict[str, Any]]) -> 
 
 
 def _print(
-    chosen: argparse.Namespace, rows: list[dict[str, Any]], heads: tuple[str, ...], right: tuple[int, ...] = ()
+    chosen: argparse.Namespace, rows: list[dict[str, Any]], names: tuple[str, ...], right: tuple[int, ...] = ()
 ) -> None:
-    if chosen.json:
-        for row in rows:
-            show.json_line(row)
-    elif rows:
-        names = [say(f"delivery.head.{name}") for name in heads]
-        show.table("", names, [[row[name] for name in heads] for row in rows], right=right)
-    else:
-        show.line(say("command.notify.none"))
+    heads = {name: say(f"delivery.head.{name}") for name in names}
+    show.rows(chosen.json, rows, heads, right=right, nothing=say("command.notify.none"))
 
 
 def _time(seconds: float | None) -> str:

@@ -2,8 +2,9 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -44,6 +45,28 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], right:
     with console.capture() as capture:  # rich ends the program by itself where nobody reads on
         console.print(drawn)
     sys.stdout.write(capture.get())
+
+
+def rows(
+    as_json: bool,
+    found: Sequence[Mapping[str, Any]],
+    heads: Mapping[str, str],
+    written: Mapping[str, Callable[[Any], str]] = MappingProxyType({}),
+    right: Sequence[int] = (),
+    nothing: str = "",
+) -> None:
+    """Print rows: all of each as JSON lines, or what `heads` names as a table; its values stand above the columns.
+
+    `written` says how a column's values are written, `nothing` is said where there is no row.
+    """
+    if as_json:
+        for row in found:
+            json_line(row)
+    elif found or not nothing:
+        cells = [[written.get(name, str)(row[name]) for name in heads] for row in found]
+        table("", list(heads.values()), cells, right=right)
+    else:
+        line(nothing)
 
 
 def json_line(value: Any) -> None:

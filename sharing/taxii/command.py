@@ -287,14 +287,9 @@ def _write(data: bytes, output: Path | None) -> dict[str, Any]:
 
 
 def _print(
-    chosen: argparse.Namespace, rows: list[dict[str, Any]], heads: tuple[str, ...], right: tuple[int, ...] = ()
+    chosen: argparse.Namespace, rows: list[dict[str, Any]], names: tuple[str, ...], right: tuple[int, ...] = ()
 ) -> None:
-    if chosen.json:
-        for row in rows:
-            show.json_line(row)
-        return
-    names = [say(f"taxii.head.{name}") for name in heads]
-    show.table("", names, [[str(row[name]) for name in heads] for row in rows], right=right)
+    show.rows(chosen.json, rows, {name: say(f"taxii.head.{name}") for name in names}, right=right)
 
 
 def _day(when: float | None) -> str:
