@@ -164,7 +164,7 @@ def put(
         "status": HELD if needed else APPROVED, "since": draft.since, "until": draft.until,
         "facts": [{"kind": fact.kind, "values": dict(fact.values), "alerts": fact.alerts} for fact in draft.facts],
         "content": draft.content, "signed": b"", "digest": digest, "approvals": [], "needed": needed, "created": now,
-        "due": now, "planned": now, "attempts": 0, "tried": 0.0, "ended": 0.0, "code": 0, "answer": "",
+        "queued": 0.0, "due": now, "planned": now, "attempts": 0, "tried": 0.0, "ended": 0.0, "code": 0, "answer": "",
         "receipt": {},
     }  # fmt: skip
     same = (
@@ -249,7 +249,7 @@ def resend(engine: Engine, number: int, who: str, address: str) -> None:
         row = _one(connection, number, lock=True)
         if row.status not in (REFUSED, EXPIRED) or not row.signed:
             raise HaidangError("sharing.not_failed", number=number, status=said_status(row.status))
-        values = {"status": QUEUED, "due": now, "planned": now, "attempts": 0, "ended": 0.0}
+        values = {"status": QUEUED, "queued": now, "due": now, "planned": now, "attempts": 0, "ended": 0.0}
         connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
         _ledger(connection, "sharing_resent", number, row.profile, who, address, sha256=sha256_of(row.signed))
 
@@ -298,8 +298,8 @@ def to_sign(connection: Connection, profile: str, limit: int = 20) -> list[Any]:
 def note_signed(connection: Connection, row: Any, signed: bytes, leaves: bool, now: float) -> None:
     """Keep what was signed; it waits to be sent, or has ended where it was a rehearsal."""
     values = {
-        "signed": signed, "status": QUEUED if leaves else REHEARSED, "ended": 0.0 if leaves else now, "due": now,
-        "planned": now,
+        "signed": signed, "status": QUEUED if leaves else REHEARSED, "ended": 0.0 if leaves else now,
+        "queued": now if leaves else 0.0, "due": now, "planned": now,
     }  # fmt: skip
     fits = (share_messages.c.number == row.number, share_messages.c.status == APPROVED)
     if not connection.execute(update(share_messages).where(*fits).values(values)).rowcount:
@@ -341,14 +341,16 @@ def note_tried(
     elif outcome.status == "refused":
         tried |= {"status": REFUSED, "ended": now}
         _ledger(connection, "sharing_refused", row.number, row.profile, answer=outcome.answer[:1000])
-    elif now - row.created > retry_seconds and row.tried - row.created > retry_seconds:
+    elif min(now, row.tried) - row.queued > retry_seconds:  # as long as it waited for people counts for nothing
         tried |= {"status": EXPIRED, "ended": now}
         _ledger(connection, "sharing_expired", row.number, row.profile, answer=outcome.answer[:1000])
     else:
         tried |= {"due": now + max(pause(row.attempts + 1, _LONGEST_PAUSE), outcome.again or 0.0), "planned": now}
         if not row.attempts:
             _ledger(connection, "sharing_failed", row.number, row.profile, answer=outcome.answer[:1000])
-    fits = (share_messages.c.number == row.number, share_messages.c.status == QUEUED)
+    fits = [share_messages.c.number == row.number]
+    if outcome.status != "sent":  # what was withdrawn while it was on its way has arrived all the same
+        fits.append(share_messages.c.status == QUEUED)
     connection.execute(update(share_messages).where(*fits).values(tried))
     _note_profile(connection, row.profile, outcome, now)
     return str(tried.get("status", QUEUED))
@@ -378,7 +380,7 @@ def release(connection: Connection, profile: str, now: float) -> None:
 # --- What others see
 
 _SHOWN = tuple(column for column in share_messages.c if column.name not in ("content", "signed", "facts"))
-_WHEN = ("since", "until", "created", "due", "tried", "ended")
+_WHEN = ("since", "until", "created", "queued", "due", "tried", "ended")
 
 
 def listed(

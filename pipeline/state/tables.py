@@ -683,6 +683,7 @@ share_messages = Table(
     Column("approvals", JSON, nullable=False),  # who has agreed, and when
     Column("needed", Integer, nullable=False),  # how many must
     Column("created", Float, nullable=False),
+    Column("queued", Float, nullable=False),  # since when it waits to be sent; 0: not yet
     Column("due", Float, nullable=False),
     Column("planned", Float, nullable=False),  # when that was decided: later than now where the clock went back
     Column("attempts", Integer, nullable=False),

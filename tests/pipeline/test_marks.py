@@ -43,7 +43,7 @@ _RECEIVER = {
 _SHARED = {
     "number": 1, "profile": "bo", "kind": "statistics", "key": "1", "status": "held", "since": 1.0, "until": 2.0,
     "facts": [], "content": b"x", "signed": b"", "digest": "", "approvals": [], "needed": 1, "created": 2.0,
-    "due": 2.0, "planned": 2.0, "attempts": 0, "tried": 0.0, "ended": 0.0, "code": 0, "answer": "", "receipt": {},
+    "queued": 0.0, "due": 2.0, "planned": 2.0, "attempts": 0, "tried": 0.0, "ended": 0.0, "code": 0, "answer": "", "receipt": {},
 }  # fmt: skip
 
 

@@ -117,6 +117,34 @@ def test_a_message_that_nobody_took_in_time_is_told_and_can_be_sent_again(
     assert party.messages()[0]["status"] == "sent"
 
 
+def test_the_72_hours_begin_when_people_have_agreed_and_a_withdrawal_too_late_says_so(
+    party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = patched(monkeypatch)
+    named = prepared(party, 1, endpoint__url="https://127.0.0.1:9/", approval__statistics=1)
+    book.approve(party.engine, 1, "an", "test")
+    clock.now += 100 * 3600  # it was a long weekend
+    sender = courier_of(party, named)
+    sender.sign()
+    for _ in range(3):
+        sender.send()
+        clock.now += 3600
+    assert [each["status"] for each in party.messages()] == ["queued"]
+    back = party.confirm(party.profile(approval__statistics=1))
+    sender = courier_of(party, back)
+    post = sender._posted
+
+    def late(kind: str, data: bytes) -> Any:
+        answer = post(kind, data)
+        book.withdraw(party.engine, 1, "an", "test", "too late")
+        return answer
+
+    monkeypatch.setattr(sender, "_posted", late)
+    sender.send()
+    assert len(arrived(party)) == 1
+    assert [(each["status"], each["receipt"]["status"]) for each in party.messages()] == [("sent", 200)]
+
+
 def test_a_refusal_is_final_and_told_and_the_next_message_goes_on(party: Party) -> None:
     named = prepared(party, 2)
     sender = courier_of(party, named)

@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("approvals", sa.JSON(), nullable=False),
         sa.Column("needed", sa.Integer(), nullable=False),
         sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("queued", sa.Float(), nullable=False),
         sa.Column("due", sa.Float(), nullable=False),
         sa.Column("planned", sa.Float(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
