@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 
 from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import Event, event_id, format_time
+from pipeline.outward.watchdog import Watchdog
 from pipeline.settings import Settings
 from pipeline.settings import State as StateSettings
 from pipeline.stage import Stage
@@ -89,6 +90,7 @@ class Party:
         self.folder, self.engine, self.simulator = folder / "sharing", engine, simulator
         self.url = f"https://127.0.0.1:{simulator.server_address[1]}/"
         self.stage = Stage("sharing", self.settings, engine, SqliteBus(folder / "bus", 10**9))
+        self.watchdog = Watchdog()
         self._thread: threading.Thread | None = None
 
     def profile(self, name: str = "bo", template: str = "cv2290", **changes: Any) -> Named:
@@ -129,6 +131,13 @@ class Party:
         if self._thread is not None:
             self._thread.join(30)
             self._thread = None
+
+    def close(self) -> None:
+        """End it."""
+        self.stop()
+        self.watchdog.stop()
+        self.stage.bus.close()
+        self.engine.dispose()
 
     def messages(self, **fits: Any) -> list[dict[str, Any]]:
         """What became of messages, the first one first."""
@@ -183,6 +192,4 @@ def parties(request: pytest.FixtureRequest, tmp_path: Path, simulator: Simulator
 def _party(folder: Path, settings: StateSettings, simulator: Simulator) -> Iterator[Party]:
     made = Party(folder, open_state(folder, settings), simulator)
     yield made
-    made.stop()
-    made.stage.bus.close()
-    made.engine.dispose()
+    made.close()

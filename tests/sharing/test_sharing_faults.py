@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import update
 
 from pipeline.messages import HaidangError
-from pipeline.outward.watchdog import Watchdog
 from pipeline.state.tables import share_messages
 from sharing import book, courier, watching
 from sharing.checking import check
@@ -27,7 +26,7 @@ class _Leads:
 
 
 def courier_of(party: Party, named: Named) -> Courier:
-    return Courier(party.stage, named, Watchdog(), _Leads(), lambda connection: None)  # type: ignore[arg-type]
+    return Courier(party.stage, named, party.watchdog, _Leads(), lambda connection: None)  # type: ignore[arg-type]
 
 
 def prepared(party: Party, count: int, **changes: Any) -> Named:
