@@ -43,7 +43,7 @@ class Panel(_Shape):
     w: _Extent
     h: _Extent
     query: _Query = ""
-    index: Literal["events", "alerts", "c2"] = "events"
+    index: Literal["events", "alerts", "c2", "systems"] = "events"
     fields: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=50)] = []
     options: dict[str, JsonValue] = {}
 

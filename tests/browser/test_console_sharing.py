@@ -211,7 +211,11 @@ def test_a_report_is_made_and_systems_come_in(opened: Opened, site: Site, tmp_pa
     page.click(".tabs a:has-text('Hệ thống theo cấp độ')")
     expect(page.locator(".empty")).to_contain_text("Danh mục chưa có hệ thống nào")
     file = tmp_path / "he-thong.csv"
-    file.write_text(f"mã,tên,cấp độ,đơn vị\nA,Cổng,3,Sở Nội vụ\nB,,3,x\nC,{UGLY[0]},4,Sở Y tế\n", "utf-8")
+    file.write_text(
+        "mã,tên,cấp độ,đơn vị,ngày phê duyệt,được giám sát\n"
+        f"A,Cổng,3,Sở Nội vụ,01/06/2025,có\nB,,3,x,,\nC,{UGLY[0]},4,Sở Y tế,,\n",
+        "utf-8",
+    )
     page.click("button:has-text('Nhập CSV')")
     page.set_input_files("dialog input[type=file]", file)
     page.click("dialog button.main")
@@ -230,3 +234,7 @@ def test_a_report_is_made_and_systems_come_in(opened: Opened, site: Site, tmp_pa
     page.click("dialog button.danger")
     page.click(".chip:has-text('Sở Y tế') button")
     expect(opened.rows("systems")).to_have_count(1)
+    opened.show("/dashboards/ready-law")
+    expect(page.locator(".drawing[aria-label='Cấp độ ≥ 3 đạt cả hai: 100 %']")).to_be_visible()
+    expect(page.locator(".drawing[aria-label='Cấp độ ≥ 3 đạt cả hai, theo đơn vị: Sở Nội vụ 100 %']")).to_be_visible()
+    expect(page.locator(".drawing[aria-label='Cổng TTĐT được giám sát: –']")).to_be_visible()

@@ -7,6 +7,7 @@ import { Icon } from "../parts/icon";
 import { Item, MenuButton } from "../parts/popover";
 import { go } from "../address";
 import { t } from "../words";
+import { COUNTED } from "./counted";
 import { COLUMNS, filled, said, type Board, type Panel } from "./model";
 import { PanelBody } from "./panel";
 
@@ -142,7 +143,7 @@ function PanelHead({ panel, board, children }: { panel: Panel; board: Board; chi
       </h3>
       <span class="line">
         {children ??
-          (panel.kind !== "text" && panel.index !== "c2" && (
+          (panel.kind !== "text" && !COUNTED[panel.index] && (
             <MenuButton kind="plain small" icon="more" label={t("board.panel_menu")}>
               {() => <Item icon="search" says={t("board.open_in_hunt")} run={open} />}
             </MenuButton>

@@ -39,24 +39,6 @@ const BARS = 120;
 /** How wide bars are where nobody knows over how long a time they go. */
 const ALL_OF_TIME_SECONDS = 604_800;
 
-/** The API's counts of contacts with C2 servers. */
-export interface Contacts {
-  all: { devices: number; contacts: number };
-  groups: { group: string; devices: number; contacts: number }[];
-}
-
-/** Return what a panel shows of contacts with C2 servers: devices, each once. */
-export function contactsOf(found: Contacts, by: string): Data {
-  const cells = found.groups.map(({ group, devices }) => ({ keys: [group], value: devices }));
-  return {
-    ...NOTHING,
-    value: found.all.devices,
-    total: found.all.devices,
-    cells,
-    words: wordsOf([[by, cells.map(({ keys }) => keys[0] ?? "")]]),
-  };
-}
-
 export const NOTHING: Data = {
   times: [],
   widthMs: 0,
@@ -317,9 +299,10 @@ const FAMILIES: Record<string, string> = {
   "alert.status": "status",
   "event.outcome": "outcome",
   kind: "device",
+  share: "board.by",
 };
 
-function wordsOf(fields: readonly (readonly [string, readonly string[]])[]): Record<string, string> {
+export function wordsOf(fields: readonly (readonly [string, readonly string[]])[]): Record<string, string> {
   return Object.fromEntries(
     fields.flatMap(([field, values]) => {
       const family = FAMILIES[field];

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { language } from "../words";
 import { colours } from "./colours";
 import type { Data } from "./data";
+import { write } from "./measure";
 import { optionsOf, pressedOf, type Pressed } from "./options";
 import { said, type Panel } from "./model";
 
@@ -58,14 +59,15 @@ export function Drawing({ panel, data, onPress, onOpen }: Props) {
     };
   }, []);
   useEffect(() => chart.current?.setOption(optionsOf(panel, data, now), true), [panel, data, now]);
-  return <div class="drawing" ref={box} role="img" aria-label={`${said(panel.title)}: ${inWords(data)}`} />;
+  return <div class="drawing" ref={box} role="img" aria-label={`${said(panel.title)}: ${inWords(panel, data)}`} />;
 }
 
 /** The numbers of a drawing for those who do not see it. */
-function inWords(data: Data): string {
+function inWords({ kind, options }: Panel, data: Data): string {
+  if (kind === "gauge") return data.value === null ? "–" : write(data.value, options, true);
   return data.cells
     .slice(0, 10)
-    .map(({ keys, value }) => `${keys.join(" ")} ${value}`)
+    .map(({ keys, value }) => `${keys.join(" ")} ${write(value, options, true)}`)
     .join("; ")
     .slice(0, 500);
 }

@@ -7,8 +7,13 @@ import { ask } from "../api";
 import { fieldsKnown, type Known } from "../fields";
 import { Sheet } from "../parts/sheet";
 import type { Saved } from "../parts/saved";
-import { t, type Key } from "../words";
-import { C2_BY, FIELDS, KINDS, METRICS, USUAL_SIZE, said, type Kind, type Options, type Panel } from "./model";
+import { t, word, type Key } from "../words";
+import { COUNTED } from "./counted";
+import { FIELDS, KINDS, METRICS, USUAL_SIZE, said, type Index, type Kind, type Options, type Panel } from "./model";
+
+const BY: Key = "board.by";
+/** How a share is written, and where its scale ends. */
+const AS_SHARE: Options = { unit: "percent", most: 100 };
 
 interface Props {
   panel: Panel;
@@ -55,7 +60,10 @@ export function Editor({ panel, onChange, onClose }: Props) {
   );
   const change = (changes: Partial<Panel>) => onChange({ ...panel, ...changes });
   const option = (changes: Options) => change({ options: { ...panel.options, ...changes } });
-  const fields = FIELDS[panel.kind];
+  const chooseIndex = (index: Index) =>
+    change(index === "systems" ? { index, options: { ...panel.options, ...AS_SHARE } } : { index });
+  const counted = COUNTED[panel.index];
+  const fields = counted?.always && panel.kind !== "text" ? [BY] : FIELDS[panel.kind].slice(0, counted ? 1 : undefined);
   const setField = (place: number, name: string) =>
     change({
       fields: fields
@@ -102,27 +110,43 @@ export function Editor({ panel, onChange, onClose }: Props) {
           <>
             <label class="field">
               <span>{t("hunt.index")}</span>
-              <select
-                value={panel.index}
-                onChange={(event) => change({ index: event.currentTarget.value as Panel["index"] })}
-              >
+              <select value={panel.index} onChange={(event) => chooseIndex(event.currentTarget.value as Index)}>
                 <option value="events">{t("hunt.events")}</option>
                 <option value="alerts">{t("hunt.alerts")}</option>
-                <option value="c2">{t("board.index.c2")}</option>
+                {Object.entries(COUNTED).map(([index, { says }]) => (
+                  <option key={index} value={index}>
+                    {t(says)}
+                  </option>
+                ))}
               </select>
             </label>
-            <label class="field">
-              <span>{t("query")}</span>
-              <input
-                class="raw"
-                value={panel.query}
-                maxLength={5000}
-                placeholder="*"
-                spellcheck={false}
-                onChange={(event) => change({ query: event.currentTarget.value })}
-              />
-            </label>
-            {fields.map((says, place) => (
+            {!counted && (
+              <label class="field">
+                <span>{t("query")}</span>
+                <input
+                  class="raw"
+                  value={panel.query}
+                  maxLength={5000}
+                  placeholder="*"
+                  spellcheck={false}
+                  onChange={(event) => change({ query: event.currentTarget.value })}
+                />
+              </label>
+            )}
+            {counted && fields.length > 0 && (
+              <label class="field">
+                <span>{t(BY)}</span>
+                <select value={panel.fields[0] ?? ""} onChange={(event) => setField(0, event.currentTarget.value)}>
+                  <option value="">{t("board.by.none")}</option>
+                  {counted.by.map((name) => (
+                    <option key={name} value={name}>
+                      {word("board.by", name)}
+                    </option>
+                  ))}
+                </select>
+              </label>
+            )}
+            {(counted ? [] : fields).map((says, place) => (
               <label class="field" key={place}>
                 <span>
                   {t(says)}
@@ -138,11 +162,11 @@ export function Editor({ panel, onChange, onClose }: Props) {
               </label>
             ))}
             <datalist id="fields-known">
-              {(panel.index === "c2" ? C2_BY : known.value.map(({ name }) => name)).map((name) => (
+              {known.value.map(({ name }) => (
                 <option key={name} value={name} />
               ))}
             </datalist>
-            {MEASURES.has(panel.kind) && (
+            {!counted && MEASURES.has(panel.kind) && (
               <>
                 <label class="field">
                   <span>{t("board.metric")}</span>
@@ -185,7 +209,7 @@ export function Editor({ panel, onChange, onClose }: Props) {
                 </label>
               </>
             )}
-            {SIZED.has(panel.kind) && (
+            {!counted && SIZED.has(panel.kind) && (
               <label class="field">
                 <span>{t("board.size")}</span>
                 <input

@@ -27,10 +27,7 @@ export type Kind = (typeof KINDS)[number];
 export const METRICS = ["count", "cardinality", "sum", "avg", "max", "min"] as const;
 export type Metric = (typeof METRICS)[number];
 
-export type Index = "events" | "alerts" | "c2";
-
-/** By what contacts with C2 servers are counted. */
-export const C2_BY = ["kind", "family", "unit", "day", "week", "month", "device"] as const;
+export type Index = "events" | "alerts" | "c2" | "systems";
 
 export interface Options {
   /** What is measured; of all but the count, of `metric_field`. */
@@ -61,7 +58,7 @@ export interface Panel {
   w: number;
   h: number;
   query: string;
-  /** What is searched; `c2` are the counts of devices that spoke with C2 servers, by the word in the first field. */
+  /** What is searched; `c2` and `systems` are counts of the API, by the word in the first field (`counted.ts`). */
   index: Index;
   fields: string[];
   options: Options;

@@ -227,7 +227,7 @@ export function optionsOf(panel: Panel, data: Data, colours: Colours): object {
               offsetCenter: [0, 0],
               color: colours.text,
               fontSize: 28,
-              formatter: (value: number) => says(value),
+              formatter: (value: number) => (data.value === null ? "–" : says(value)),
             },
             data: [{ value: data.value ?? 0 }],
           },

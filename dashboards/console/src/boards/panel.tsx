@@ -3,17 +3,17 @@
 import { lazy, Suspense } from "preact/compat";
 import { go, place, type Chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
-import { ask, withValues } from "../api";
 import { percent, plain } from "../format";
 import { marks } from "../live";
 import { Fault, Share, When } from "../parts/marks";
 import { Value } from "../parts/value";
 import { clause, narrowed } from "../query";
-import { bounds, chooseSpan, range } from "../range";
+import { chooseSpan, range } from "../range";
 import { search } from "../search";
 import { rich, t } from "../words";
 import { summaryOf } from "../screens/hunt";
-import { bodyBefore, bodyOf, contactsOf, dataOf, isEmpty, saidOf, type Contacts, type Data } from "./data";
+import { COUNTED } from "./counted";
+import { bodyBefore, bodyOf, dataOf, isEmpty, saidOf, type Data } from "./data";
 import { Drawing } from "./drawing";
 import { isWhole, write } from "./measure";
 import { filled, said, type Panel, type Variable } from "./model";
@@ -34,7 +34,8 @@ interface Props {
 export function PanelBody({ panel, variables, turn }: Props) {
   const query = filled(panel.query, variables);
   const { index } = panel;
-  const body = index === "c2" ? {} : bodyOf(panel, query);
+  const counted = COUNTED[index];
+  const body = counted ? {} : bodyOf(panel, query);
   const asked = JSON.stringify([
     panel.kind,
     panel.fields,
@@ -46,18 +47,12 @@ export function PanelBody({ panel, variables, turn }: Props) {
     turn,
   ]);
   const answer = useAnswer(body ? asked : null, async (signal) => {
-    if (index === "c2") {
-      const by = panel.fields[0] ?? "kind";
-      const contacts = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), {
-        signal,
-        byItself: true,
-      });
-      return { data: contactsOf(contacts, by), at: Date.now() };
-    }
+    if (counted) return { data: await counted.data(panel, signal), at: Date.now() };
+    const searched = index === "alerts" ? index : "events";
     const before = bodyBefore(panel, query);
     const [found, earlier] = await Promise.all([
-      search(bodyOf(panel, query) ?? {}, signal, true, index),
-      before ? search(before, signal, true, index) : null,
+      search(bodyOf(panel, query) ?? {}, signal, true, searched),
+      before ? search(before, signal, true, searched) : null,
     ]);
     return { data: dataOf(panel, found, earlier), at: Date.now() };
   });
@@ -76,7 +71,7 @@ export function PanelBody({ panel, variables, turn }: Props) {
   const { data } = answer.value;
   if (isEmpty(panel, data)) return <p class="quiet nothing">{t("board.no_data")}</p>;
   const press = ({ values, from, to }: Pressed) =>
-    index === "c2" ? go("network") : drill(panel, query, values, from, to);
+    counted ? counted.open(values) : drill(panel, query, values, from, to);
   const open = (id: string) => go("hunt", { q: query, index, event: id });
   return (
     <div class={`fill ${answer.waits ? "waits" : ""}`}>
@@ -175,6 +170,17 @@ function Single({ panel, data, onPress }: Omit<KindProps, "onOpen">) {
   );
 }
 
+/** A value with what can be done with it; of what the API counts, a way to its screen. */
+function Told({ panel, field, value, shown }: { panel: Panel; field: string; value: string; shown?: string }) {
+  const counted = COUNTED[panel.index];
+  if (!counted) return <Value field={field} value={value} shown={shown} />;
+  return (
+    <button type="button" class="link" onClick={() => counted.open([value])}>
+      {shown ?? plain(value)}
+    </button>
+  );
+}
+
 function Top({ panel, data }: { panel: Panel; data: Data }) {
   const most = Math.max(1, ...data.cells.map(({ value }) => value));
   const field = panel.fields[0] ?? "";
@@ -184,7 +190,7 @@ function Top({ panel, data }: { panel: Panel; data: Data }) {
         <li key={key}>
           <div class="line apart small">
             <span class="raw clip">
-              <Value field={field} value={key} shown={data.words[key]} />
+              <Told panel={panel} field={field} value={key} shown={data.words[key]} />
             </span>
             <b>{write(value, panel.options)}</b>
           </div>
@@ -197,15 +203,16 @@ function Top({ panel, data }: { panel: Panel; data: Data }) {
 
 function Rows({ panel, data, onOpen }: { panel: Panel; data: Data; onOpen: (id: string) => void }) {
   const fields = panel.fields.filter(Boolean);
+  const counted = COUNTED[panel.index]?.heads(fields[0] ?? "");
   if (data.cells.length)
     return (
       <table class="fields rows-table">
         <thead>
           <tr>
-            {fields.map((field) => (
-              <th key={field}>{field}</th>
+            {(counted ? [counted[0]] : fields).map((name) => (
+              <th key={name}>{name}</th>
             ))}
-            <th class="right">{t(`board.metric.${panel.options.metric ?? "count"}`)}</th>
+            <th class="right">{counted ? counted[1] : t(`board.metric.${panel.options.metric ?? "count"}`)}</th>
           </tr>
         </thead>
         <tbody>
@@ -213,7 +220,7 @@ function Rows({ panel, data, onOpen }: { panel: Panel; data: Data; onOpen: (id: 
             <tr key={keys.join("\u0000")}>
               {keys.map((key, place) => (
                 <td key={place} class="raw">
-                  <Value field={fields[place] ?? ""} value={key} shown={data.words[key]} />
+                  <Told panel={panel} field={fields[place] ?? ""} value={key} shown={data.words[key]} />
                 </td>
               ))}
               <td class="right">{write(value, panel.options)}</td>

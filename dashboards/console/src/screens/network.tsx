@@ -3,7 +3,7 @@
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { ask, withValues } from "../api";
-import type { Contacts } from "../boards/data";
+import type { Contacts } from "../boards/counted";
 import { number } from "../format";
 import { marks } from "../live";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
