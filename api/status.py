@@ -4,11 +4,14 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import Field
 from sqlalchemy import Engine
 
 from api.access import State, needs, noted
+from api.bodies import Body, Text
 from pipeline import clocks, deadletters, habits
 from pipeline.balance import balances, by_minute
+from pipeline.bus import open_bus
 from pipeline.health import health
 from pipeline.identity.users import User
 from pipeline.ledger import KEEP_MINUTES
@@ -20,7 +23,16 @@ from pipeline.store import EVENTS
 router = APIRouter(tags=["status"])
 #: So many characters of a dead letter are shown.
 _LONGEST_LINE = 2000
+#: So many letters are brought back by one request; their lines are held in memory.
+_MOST_RETRIED = 1000
 _Reader = Annotated[User, Depends(needs("site.read"))]
+
+
+class Letters(Body):
+    """Which dead letters are meant; what is left out narrows nothing."""
+
+    source: Annotated[Text, Field(max_length=200)] | None = None
+    reason: Annotated[Text, Field(max_length=200)] | None = None
 
 
 @router.get("/sources")
@@ -86,6 +98,34 @@ def dead_letters(
     noted(request, user.name, "dead_letters_read", **asked, rows=len(found))
     letters = [{**each, "line": deadletters.text_of(each["line"])[:_LONGEST_LINE]} for each in found]
     return {**deadletters.summary(state), "reasons": deadletters.reasons(state), "letters": letters}
+
+
+@router.post("/dead-letters/retry")
+def retry_dead_letters(
+    request: Request,
+    state: State,
+    user: Annotated[User, Depends(needs("settings.change"))],
+    _searcher: Annotated[User, Depends(needs("events.read"))],
+    which: Letters,
+) -> dict[str, int]:
+    """Bring lines to where they could not be taken, the oldest of them first; say how many, and how many are `left` of
+    those that are meant. What fails again is a dead letter again. None is deleted here: that is for
+    `haidang deadletter drop`."""
+    settings: Settings = request.app.state.settings
+    letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED)
+    bus = open_bus(settings.data_dir, settings.bus)
+    try:
+        done = deadletters.retry(state, bus, letters)
+    finally:
+        bus.close()
+    asked = {name: value for name, value in which.model_dump().items() if value}
+    noted(request, user.name, "dead_letters_retried", **asked, letters=done)
+    left = sum(
+        each["count"]
+        for each in deadletters.reasons(state)
+        if which.source in (None, each["source"]) and which.reason in (None, each["reason"])
+    )
+    return {"retried": done, "left": left}
 
 
 @router.get("/health")

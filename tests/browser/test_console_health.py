@@ -50,13 +50,13 @@ def test_an_administrator_without_a_second_factor_is_told_as_doctor_tells_it(ope
 
 def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) -> None:
     page = opened_own.page
-    own.user("xem")
+    own.user("quan-tri", "admin")
     with own.engine.begin() as connection:
         letters = [DeadLetter("events", "syslog", "not_an_event", "no JSON", b"<b>d\xc3\xb2ng h\xe1\xbb\x8fng</b>")]
         deadletters.bury(
             connection, "store", [*letters, DeadLetter("events", "mail", "poison_frame", "", b"\xff")], 1000
         )
-    opened_own.log_in("xem")
+    opened_own.log_in("quan-tri")
     notice = page.locator(".notice", has_text="Số dòng không lưu được: 2")
     notice.locator("a:has-text('Sức khoẻ hệ thống')").click()
     card = page.locator(".card", has_text="Dòng không lưu được")
@@ -68,4 +68,10 @@ def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) ->
         assert client.get("/api/v1/dead-letters").status_code == 403
     with own.client(own.token("xem-dong", "viewer")) as client:
         told = client.get("/api/v1/dead-letters", params={"source": "mail", "limit": 1}).json()
+        assert client.post("/api/v1/dead-letters/retry", json={}).status_code == 403
     assert (told["count"], len(told["reasons"]), [each["source"] for each in told["letters"]]) == (2, 2, ["mail"])
+    card.locator("tr", has_text="syslog").locator("button").click()
+    page.click("dialog button.main")
+    expect(page.locator(".toast")).to_contain_text("Đã đưa vào lại: 1. Còn lại: 0.")
+    expect(card.locator("tbody tr")).to_have_count(1)
+    assert [each["source"] for each in deadletters.listed(own.engine)] == ["mail"]

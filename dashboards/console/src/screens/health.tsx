@@ -16,10 +16,12 @@ import {
   type StageState,
 } from "../health";
 import { marks } from "../live";
+import { question } from "../parts/dialog";
 import { Icon } from "../parts/icon";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
 import { Problem } from "../parts/problem";
 import { Sheet } from "../parts/sheet";
+import { tell } from "../parts/toast";
 import { may, person } from "../session";
 import { rich, t, word } from "../words";
 
@@ -214,6 +216,7 @@ function DeadLetters({ count }: { count: number }) {
                   <th>{t("reason")}</th>
                   <th class="right">{t("health.letters.count")}</th>
                   <th>{t("column.last")}</th>
+                  {may("settings.change") && <th />}
                 </tr>
               </thead>
               <tbody>
@@ -228,6 +231,13 @@ function DeadLetters({ count }: { count: number }) {
                     <td>
                       <When at={each.last * 1000} />
                     </td>
+                    {may("settings.change") && (
+                      <td class="right">
+                        <button type="button" class="small" onClick={() => retry(each, () => answer.again())}>
+                          {t("health.letters.retry")}
+                        </button>
+                      </td>
+                    )}
                   </tr>
                 ))}
               </tbody>
@@ -251,6 +261,23 @@ function DeadLetters({ count }: { count: number }) {
       </Shown>
     </section>
   );
+}
+
+/** Bring the lines of a source and a reason back to where they could not be taken. */
+function retry({ source, reason, count }: Letters["reasons"][number], done: () => void): void {
+  question({
+    title: t("health.letters.retry.title", { count: number(count), source: plain(source) }),
+    does: t("health.letters.retry"),
+    says: <p>{t("health.letters.retry.help", { reason: reasonWord(reason) })}</p>,
+    work: async () => {
+      const { retried, left } = await ask<{ retried: number; left: number }>("/dead-letters/retry", {
+        method: "POST",
+        body: { source, reason },
+      });
+      tell(t("health.letters.retried", { count: number(retried), left: number(left) }));
+      done();
+    },
+  });
 }
 
 /** Return what is in an object, and in those in it, under names with dots; nothing that is empty. */
