@@ -336,6 +336,7 @@ def _add_simulator(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help=say("command.sharing.simulator_host"))
     parser.add_argument("--port", type=int, default=8843, help=say("command.sharing.simulator_port"))
     parser.add_argument("--trust", type=Path, action="append", default=[], help=say("command.sharing.simulator_trust"))
+    parser.add_argument("--client-ca", type=Path, help=say("command.sharing.simulator_client_ca"))
 
 
 def _add_warn(parser: argparse.ArgumentParser) -> None:

@@ -224,8 +224,11 @@ class Simulator(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, host: str, port: int, folder: Path, registered: Sequence[Path]) -> None:
-        """`registered` are PEM files of those that may send; those in `folder`/registered may, too."""
+    def __init__(
+        self, host: str, port: int, folder: Path, registered: Sequence[Path], client_ca: Path | None = None
+    ) -> None:
+        """`registered` are PEM files of those that may send; those in `folder`/registered may, too. `client_ca`: who
+        connects must show a certificate that this one signed."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "registered").mkdir(exist_ok=True)
         self.folder, self._registered = folder, list(registered)
@@ -238,6 +241,9 @@ class Simulator(ThreadingHTTPServer):
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.load_cert_chain(certificate, key)
+        if client_ca is not None:
+            self._context.load_verify_locations(client_ca)
+            self._context.verify_mode = ssl.CERT_REQUIRED
         super().__init__((host, port), _Handler)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
@@ -401,7 +407,7 @@ def simulate(chosen: argparse.Namespace) -> int:
     """
     try:
         with unlogged():
-            simulator = Simulator(chosen.host, chosen.port, chosen.folder.absolute(), chosen.trust)
+            simulator = Simulator(chosen.host, chosen.port, chosen.folder.absolute(), chosen.trust, chosen.client_ca)
     except OSError as error:
         raise HaidangError(
             "sharing.simulator_port", place=f"{chosen.host}:{chosen.port}", fault=error.strerror or error

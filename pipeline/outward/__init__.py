@@ -15,6 +15,11 @@ _LONGEST_SECRET = 20_000
 _LONGEST_REASON = 500
 #: What OpenSSL says of bytes that are no TLS.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
+#: What the other side says where it asks for a certificate of ours, and has none or not the one it wants.
+_OUR_CERTIFICATE = (
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_UNKNOWN_CA", "SSLV3_ALERT_BAD_CERTIFICATE",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+)  # fmt: skip
 #: What it finds wrong with certificates (openssl-verification-options(1), X509_V_ERR_…): of another time, another name.
 _OF_ANOTHER_TIME, _OF_ANOTHER_NAME = (9, 10), (62, 64)
 
@@ -53,6 +58,8 @@ def _advice(error: BaseException) -> str:
         if error.verify_code in _OF_ANOTHER_NAME:
             return "outward.other_name"
         return "outward.other_time" if error.verify_code in _OF_ANOTHER_TIME else "outward.not_trusted"
+    if isinstance(error, ssl.SSLError) and error.reason in _OUR_CERTIFICATE:
+        return "outward.our_certificate"
     return "outward.no_tls" if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS else ""
 
 

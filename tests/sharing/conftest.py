@@ -160,10 +160,11 @@ def edited(text: str, changes: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def simulator(tmp_path: Path) -> Iterator[Simulator]:
-    """The authority, on a free port."""
+def simulator(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simulator]:
+    """The authority, on a free port; with the parameter "client" it asks for the certificate `client.pem`."""
     signing_key(tmp_path / "authority", "warning")  # else it makes one of its own each time
-    made = Simulator("127.0.0.1", 0, tmp_path / "authority", [])
+    client = signing_key(tmp_path / "authority", "client") if getattr(request, "param", "") == "client" else None
+    made = Simulator("127.0.0.1", 0, tmp_path / "authority", [], client)
     thread = threading.Thread(target=made.serve_forever, args=(0.05,))
     thread.start()
     yield made

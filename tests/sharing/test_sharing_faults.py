@@ -15,6 +15,7 @@ from sharing.courier import Courier
 from sharing.drafting import build
 from sharing.profile import Fault, Named, profiles_of
 from sharing.simulator import Simulator
+from tests.conftest import eventually
 from tests.sharing.conftest import Party, c2_alert, edited, signing_key
 
 
@@ -219,6 +220,26 @@ def test_the_authority_refuses_who_is_not_registered_and_a_wrong_certificate_get
     looks = list(check(blind))
     assert [look.good for look in looks] == [True, True, False] and "certificate" in looks[-1].text
     assert arrived(party) == []
+
+
+@pytest.mark.parametrize("simulator", ["client"], indirect=True)
+def test_an_authority_that_asks_for_a_certificate_at_the_connection(party: Party, simulator: Simulator) -> None:
+    named = prepared(party, 1)
+    sender = courier_of(party, named)
+    sender.sign()
+    sender.send()
+    (message,) = party.messages()
+    assert message["status"] == "queued" and arrived(party) == [], message
+    assert "certificate" in message["answer"] or "EOF" in message["answer"]  # it may hang up before its reason is read
+    assert not list(check(named))[-1].good
+    shown = {"endpoint__certificate": simulator.folder / "client.pem", "endpoint__key": simulator.folder / "client.key"}
+    party.confirm(party.profile(**{name: str(file) for name, file in shown.items()}))
+    party.run()
+    eventually(lambda: party.messages(status="sent"), 20)
+    assert len(arrived(party)) == 1
+    signing_key(party.folder, "stranger")
+    other = party.profile(endpoint__certificate="stranger.pem", endpoint__key="stranger.key")
+    assert not list(check(other))[-1].good
 
 
 def test_check_says_what_stands_in_the_way(party: Party) -> None:
