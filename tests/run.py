@@ -1,31 +1,36 @@
 """All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
 
-The fast tests run in three processes side by side: those that compute (with the few slow ones among them, for which
-there is time meanwhile), those of the API and of what is sent, and the rest, which talk to others and look at the clock.
-The slow ones run in three: those of a whole site, those in a browser, and the others. What each says is printed when it
-has ended. `--coverage` measures which lines ran, too (`make coverage`); that takes a third longer.
+Tests run in parts, three side by side, the next one when one has ended: first the fast ones by what they are about, then
+the slow ones, those of a whole site, those that need servers, those in a browser. Each part is a process, and starts the
+servers that it needs once. What a part says is printed when it has ended. `--coverage` measures which lines ran, too
+(`make coverage`); that takes a third longer.
 """
 
 import os
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _BIN = Path(sys.executable).parent
 _COVERAGE = "--coverage" in sys.argv
 _PYTEST = [*([_BIN / "coverage", "run", "-m"] if _COVERAGE else [_BIN / "python", "-m"]), "pytest", "-q"]
-#: Tests that need a processor and, but for a few, nothing else.
+#: Parts that run at once. Two processors are there at least, and many tests wait for something.
+_AT_ONCE = 3
+#: Tests that need a processor and, but for a few, nothing else. The few slow ones among them run with them.
 _COMPUTING = (
-    "tests/detectors", "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
+    "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
     "tests/test_docs.py", "tests/test_messages.py", "tests/test_detection_quality.py",
 )  # fmt: skip
+_DETECTORS = "tests/detectors"
 #: Those of the API and of what is sent to people and other systems.
 _ANSWERING = ("tests/api", "tests/response", "tests/sharing")
-_OTHERS = [f"--ignore={place}" for place in _COMPUTING]
-_THE_REST = [*_OTHERS, *(f"--ignore={place}" for place in _ANSWERING)]
+_PIPELINE = "tests/pipeline"
+_DONE_WHOLE = [f"--ignore={place}" for place in (*_COMPUTING, _DETECTORS)]
+_THE_REST = [*_DONE_WHOLE, *(f"--ignore={place}" for place in (*_ANSWERING, _PIPELINE))]
 #: Those that look at the console in a real browser.
 _LOOKING = "tests/browser"
 #: Tests of a whole running site. Some run with the other slow ones, whose servers they need, some with those in the
@@ -42,65 +47,65 @@ def _whole_but(places: Sequence[str]) -> list[str]:
     return [place for place in found if place not in places]
 
 
-#: The commands of a step run side by side.
-_STEPS: tuple[tuple[str, Sequence[Sequence[Path | str]]], ...] = (
-    ("style", [[_BIN / "ruff", "check", "."], [_BIN / "ruff", "format", "--check", "."]]),
-    ("types and import layers", [[_BIN / "mypy"], [_BIN / "lint-imports"], ["make", "--silent", "checkconsole"]]),
-    (
-        "tests",
-        [
-            [*_PYTEST, *_COMPUTING],
-            [*_PYTEST, "-m", "not slow", *_ANSWERING],
-            [*_PYTEST, "-m", "not slow", *_THE_REST],
-        ],
-    ),
-    (
-        "slow tests",
-        [
-            [*_PYTEST, "-m", "slow", _WHOLE, *_WHOLE_REST],
-            [*_PYTEST, "-m", "slow", *_OTHERS, f"--ignore={_LOOKING}"]
-            + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
-            [*_PYTEST, "-m", "slow", _LOOKING, *_WITH_LOOKING],
-        ],
-    ),
-)
+_PARTS: Mapping[str, Sequence[str]] = {
+    "detectors": [_DETECTORS],
+    "pipeline": ["-m", "not slow", _PIPELINE],
+    "API, delivery, sharing": ["-m", "not slow", *_ANSWERING],
+    "rules, decoders, documents": _COMPUTING,
+    "the rest": ["-m", "not slow", *_THE_REST],
+    "slow: a whole site": ["-m", "slow", _WHOLE, *_WHOLE_REST],
+    "slow: in a browser": ["-m", "slow", _LOOKING, *_WITH_LOOKING],
+    "slow: the others": ["-m", "slow", *_DONE_WHOLE, f"--ignore={_LOOKING}"]
+    + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
+}
+_BEFORE: Mapping[str, Sequence[Path | str]] = {
+    "style": [_BIN / "ruff", "check", "."],
+    "format": [_BIN / "ruff", "format", "--check", "."],
+    "types": [_BIN / "mypy"],
+    "import layers": [_BIN / "lint-imports"],
+    "console": ["make", "--silent", "checkconsole"],
+}
 
 
 def main() -> int:
-    """Run every step; the first that fails ends the run."""
+    """Run all; after the first failure nothing more begins."""
     root = Path(__file__).parent.parent
     for old in root.glob(".coverage*"):
         old.unlink()
-    for name, commands in _STEPS:
-        started = time.monotonic()
-        _say(f"== {name}")
-        good = _run(root, commands)
-        _say(f"== {name}: {'good' if good else 'FAILED'} ({time.monotonic() - started:.0f} s)")
-        if not good:
-            return 1
+    parts = {name: [*_PYTEST, *told] for name, told in _PARTS.items()}
+    if not (_run(root, _BEFORE) and _run(root, parts)):
+        return 1
     if _COVERAGE:
         subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
         subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
     return 0
 
 
-def _run(root: Path, commands: Sequence[Sequence[Path | str]]) -> bool:
-    """Run the commands side by side; the first speaks at once, the others when it is done."""
+def _run(root: Path, commands: Mapping[str, Sequence[Path | str]]) -> bool:
+    """Run the commands, so many at once; say whether all were good."""
     environment = {**os.environ, **({"COVERAGE_PROCESS_START": str(root / "pyproject.toml")} if _COVERAGE else {})}
-    first, *others = [[str(part) for part in command] for command in commands]
-    with tempfile.TemporaryDirectory() as folder:
-        running = []
-        for number, command in enumerate(others):
-            said = Path(folder) / str(number)
-            with said.open("wb") as output:
-                running.append(
-                    (subprocess.Popen(command, cwd=root, env=environment, stdout=output, stderr=output), said)
-                )
-        statuses = [subprocess.run(first, cwd=root, env=environment, check=False).returncode]
-        for process, said in running:
-            statuses.append(process.wait())
-            _say(said.read_text("utf-8", "replace").rstrip())
-    return not any(statuses)
+    failed = threading.Event()
+
+    def run(name: str, command: Sequence[Path | str]) -> None:
+        if failed.is_set():
+            _say(f"== {name}: not begun")
+            return
+        _say(f"== {name}")
+        started = time.monotonic()
+        done = subprocess.run(
+            [str(part) for part in command], cwd=root, env=environment, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        if done.returncode:
+            failed.set()
+        outcome = "FAILED" if done.returncode else "good"
+        said = done.stdout.decode("utf-8", "replace").rstrip()
+        _say(f"{said}\n== {name}: {outcome} ({time.monotonic() - started:.0f} s)")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for each in [pool.submit(run, name, command) for name, command in commands.items()]:
+            each.result()
+    return not failed.is_set()
 
 
 def _say(text: str) -> None:
