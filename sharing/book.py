@@ -48,6 +48,8 @@ _REMEMBERED_SECONDS = 3 * LATE_SECONDS
 _LONGEST_PAUSE = 600.0
 _CLOCK_SLACK = 60.0
 _LONGEST_ANSWER = 4000
+#: Bytes of an answer that are kept as a receipt; its hash is that of the whole answer.
+_LONGEST_RECEIPT = 16_384
 _PART = 500
 #: Which moment of its case a notice or report sets when it has been given.
 MOMENTS = {"first": "notified", "report": "reported"}
@@ -332,7 +334,7 @@ def note_tried(
     }  # fmt: skip
     if outcome.status == "sent":
         assert answer is not None
-        text = answer.body.decode("utf-8", "replace").replace("\0", " ")
+        text = answer.body[:_LONGEST_RECEIPT].decode("utf-8", "replace").replace("\0", " ")
         receipt = {"status": answer.status, "time": now, "body": text, "sha256": sha256_of(answer.body)}
         tried |= {"status": SENT, "ended": now, "receipt": receipt}
         told = {"status": answer.status, "receipt": receipt["sha256"], "attempts": row.attempts + 1}

@@ -21,7 +21,7 @@ from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
 from sharing import INCIDENT, STATISTICS, book, inbox, polling
 from sharing.drafting import build
-from sharing.formats import FORMATS, format_of, judged
+from sharing.formats import FORMATS, format_of
 from sharing.profile import Named
 
 #: How often a courier looks whether something is to be done, in seconds.
@@ -159,13 +159,14 @@ class Courier(threading.Thread):
 
     def _posted(self, kind: str, data: bytes) -> tuple[Outcome, Answer | None]:
         profile = self.named.profile
+        written = format_of(profile, kind)
         try:
-            answer = format_of(profile, kind).post(profile, self._poster, data)
+            answer = written.post(profile, self._poster, data)
         except Forbidden as error:
             return Outcome("failed", say("sharing.forbidden", fault=reason(error)), away=True), None
         except (OSError, http.client.HTTPException, Stopped) as error:
             return Outcome("failed", reason(error), away=True), None
-        outcome = judged(answer)
+        outcome = written.judge(answer)
         if outcome.status == "failed":
             again = retry_after(answer.headers, time.time())
             outcome = Outcome("failed", outcome.answer, away=True, again=min(again or 0.0, 3600.0))

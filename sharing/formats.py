@@ -11,18 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from pipeline.delivery.book import Outcome
-from pipeline.messages import say
 from pipeline.outward.posting import Answer, Poster
 from sharing import ACKNOWLEDGEMENT, INCIDENT, STATISTICS
 from sharing.cv2290 import envelope, signing
 from sharing.facts import Fact
+from sharing.judging import judged
 from sharing.keys import certificate_of, opened
 from sharing.profile import Profile
 from sharing.stix.format import StixTaxii
-
-#: Answers that are about this message alone: it will never be taken as it is (RFC 9110 section 15.5).
-_ABOUT_THE_MESSAGE = frozenset((400, 409, 410, 411, 413, 414, 415, 422))
-_SHOWN_ANSWER = 500
 
 
 class Format(Protocol):
@@ -57,6 +53,9 @@ class Format(Protocol):
             Forbidden, Stopped, OSError, http.client.HTTPException: it could not be asked, or has not answered.
         """
 
+    def judge(self, answer: Answer) -> Outcome:
+        """Return what an answer says of a message."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Posted:
@@ -67,6 +66,10 @@ class _Posted:
     def post(self, profile: Profile, poster: Poster, signed: bytes) -> Answer:
         """Post the bytes."""
         return poster.post(profile.endpoint.url, signed, {"Content-Type": self.content_type, **_WHO})
+
+    def judge(self, answer: Answer) -> Outcome:
+        """Judge by the status."""
+        return judged(answer)
 
 
 _WHO = {"User-Agent": "haidang"}
@@ -138,6 +141,10 @@ class Acknowledgement:
         kind = "application/json" if profile.signing.certificate is None else "application/jose+json"
         return poster.post(profile.inbox.reply_url, signed, {"Content-Type": kind, **_WHO})
 
+    def judge(self, answer: Answer) -> Outcome:
+        """Judge by the status."""
+        return judged(answer)
+
 
 def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -154,16 +161,3 @@ _ACKNOWLEDGEMENT = Acknowledgement()
 def format_of(profile: Profile, kind: str) -> Format:
     """Return how messages of a kind are written to a receiver."""
     return _ACKNOWLEDGEMENT if kind == ACKNOWLEDGEMENT else FORMATS[profile.format]
-
-
-def judged(answer: Answer) -> Outcome:
-    """Return what an answer says of a message."""
-    body = " ".join(answer.body.decode("utf-8", "replace").split())
-    shown = f"HTTP {answer.status} {body[:_SHOWN_ANSWER]}".rstrip()
-    if 200 <= answer.status < 300:
-        return Outcome("sent", shown)
-    if answer.status in _ABOUT_THE_MESSAGE:
-        return Outcome("refused", shown)
-    if answer.status == 403:
-        return Outcome("failed", say("sharing.not_registered", answer=shown), away=True)
-    return Outcome("failed", shown, away=True)

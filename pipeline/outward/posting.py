@@ -57,24 +57,24 @@ class Poster:
         self._connection: http.client.HTTPConnection | None = None
         self._place = ("", "", 0)
 
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Post; return the answer.
+    def post(self, url: str, body: bytes, headers: Mapping[str, str], longest: int = _LONGEST_ANSWER) -> Answer:
+        """Post; return the answer, of its body the first `longest` bytes.
 
         Raises:
             Forbidden: the receiver is where messages must not go.
             OSError, http.client.HTTPException: it does not answer as it should, or not in time.
         """
-        return self._answered("POST", url, body, headers)
+        return self._answered("POST", url, body, headers, longest)
 
-    def ask(self, url: str, headers: Mapping[str, str]) -> Answer:
+    def ask(self, url: str, headers: Mapping[str, str], longest: int = _LONGEST_ANSWER) -> Answer:
         """Get a page; return the answer, or raise as `post` does."""
-        return self._answered("GET", url, None, headers)
+        return self._answered("GET", url, None, headers, longest)
 
-    def _answered(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def _answered(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], longest: int) -> Answer:
         parts = urlsplit(url)
         with self._watchdog.within(self._timeout, lambda: getattr(self._connection, "sock", None)) as watched:
             try:
-                answer = self._asked(method, parts, body, headers)
+                answer = self._asked(method, parts, body, headers, longest)
                 if not watched.cut:
                     return answer
             except BaseException:
@@ -90,12 +90,14 @@ class Poster:
             self._connection.close()
             self._connection = None
 
-    def _asked(self, method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+    def _asked(
+        self, method: str, parts: SplitResult, body: bytes | None, headers: Mapping[str, str], longest: int
+    ) -> Answer:
         connection = self._connect(parts)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request(method, path, body, {**headers, "Accept-Encoding": "identity"})
         answer = connection.getresponse()
-        found = answer.read(_LONGEST_ANSWER)
+        found = answer.read(longest)
         if not answer.isclosed():  # there is more: it may never end
             self.close()
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, found)

@@ -18,6 +18,7 @@ import orjson
 
 from pipeline.messages import HaidangError
 from pipeline.settings_sharing_taxii import Peer
+from sharing.taxii.receipt import PAUSE, Receipt, object_of, receipt_of
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"
 _AGENT = "haidang"
@@ -25,8 +26,8 @@ _AGENT = "haidang"
 _LONGEST_BODY, _MOST_SENT = 8_000_000, 5_000
 #: Objects that a page may have, pages that one reading takes, and objects that it brings.
 _PAGE, _MOST_PAGES, _MOST_OBJECTS = 1_000, 10_000, 100_000
-#: How long a server may think about what was sent before it says what became of it, and how often it is asked.
-_PATIENCE, _PAUSE = 300.0, 1.0
+#: How long a server may think about what was sent before it says what became of it.
+_PATIENCE = 300.0
 _TAXII, _LAST_HEADER = "application/taxii+json", "x-taxii-date-added-last"
 
 
@@ -44,25 +45,6 @@ class Endpoint:
     key: Path | None = None
     timeout: float = 60.0
     max_bytes: int = 100_000_000
-
-
-class Receipt(NamedTuple):
-    """What a server said of what was sent: `status` of HTTP, its answer as it came, when (seconds since 1970).
-
-    `failures` are ids and reasons of objects that it did not take; `complete`: it has said of each what became of it.
-    """
-
-    status: int
-    body: bytes
-    time: float
-    successes: int = 0
-    failures: tuple[tuple[str, str], ...] = ()
-    complete: bool = False
-
-    @property
-    def is_good(self) -> bool:
-        """Whether everything was taken."""
-        return self.status < 300 and self.complete and not self.failures
 
 
 class Position(NamedTuple):
@@ -276,26 +258,14 @@ class _Server:
         """Send one envelope, and ask what became of it until that is said."""
         status, _, answer = self.ask("POST", place, body=body)
         deadline = time.monotonic() + patience
-        said = _object(answer)
-        while status == 202 and said.get("status") == "pending" and time.monotonic() < deadline:
-            time.sleep(min(_PAUSE, patience))
-            asked = urljoin(place, f"../../../status/{quote(str(said.get('id', '')), safe='')}/")
-            told, _, later = self.ask("GET", asked)
+        found = receipt_of(status, answer)
+        while (asked := found.where_next(place)) and time.monotonic() < deadline:
+            time.sleep(min(PAUSE, patience))
+            told, _, answer = self.ask("GET", asked)
             if told != 200:
                 break
-            answer, said = later, _object(later)
-        failed = said.get("failures")
-        failures = tuple(
-            (str(each.get("id", "-")), str(each.get("message", ""))[:500])
-            for each in (failed if isinstance(failed, list) else [])
-            if isinstance(each, dict)
-        )
-        count = said.get("failure_count")
-        if not failures and type(count) is int and count > 0:
-            failures = (("-", f"failure_count: {count}"),)
-        done = status < 300 and said.get("status") == "complete"
-        good = said.get("success_count")
-        return Receipt(status, answer, time.time(), good if type(good) is int else 0, failures, done)
+            found = receipt_of(status, answer)
+        return found
 
     def read(self, place: str, start: Position, most: int) -> tuple[list[Any], str]:
         """Read pages from a position on."""
@@ -350,14 +320,6 @@ def _slashed(url: str) -> str:
     return url if url.endswith("/") else f"{url}/"
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _said(body: bytes) -> str:
-    said = _object(body)
+    said = object_of(body)
     return str(said.get("description") or said.get("title") or "")[:300]

@@ -1,12 +1,9 @@
 """Our TAXII client reads and writes OASIS's own server (`medallion`), and is not led astray by servers that lie."""
 
 import json
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,10 @@ import trustme
 from sharing.taxii.client import Endpoint, Position, TaxiiFault, discover, poll, position_of, push
 from tests.services import medallion
 from tests.services.medallion import Medallion
+from tests.sharing.taxii.lying import Answer, answering, lying
 
 PASSWORD = "a-password-of-this-test"
 READ, WRITE, HIDDEN = (f"91a7b528-80eb-42ed-a74d-c6fbd5a2611{number}" for number in range(3))
-MEDIA_TYPE = "application/taxii+json;version=2.1"
 _TIME = "2024-01-01T00:00:00.000Z"
 
 
@@ -137,46 +134,6 @@ def test_our_certificate_is_shown_where_a_server_asks_for_it(tmp_path: Path) -> 
         assert len(poll(endpoint(running, "/root/", **shown))[0]) == 1
 
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def lying(folder: Path, answer: Answer) -> Iterator[Endpoint]:
-    """A server over TLS that answers every request in one way."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer(self)
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"https://127.0.0.1:{server.server_address[1]}/root/collections/{READ}/"
-        yield Endpoint(url, ca=folder / "authority.pem", timeout=2, max_bytes=1_000_000)
-        server.shutdown()
-
-
-def answering(body: bytes, status: int = 200, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        told = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body))}
-        for name, value in (told | {name.replace("_", "-"): value for name, value in headers.items()}).items():
-            request.send_header(name, value)
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
-
-
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
@@ -201,7 +158,7 @@ def test_servers_that_lie_are_given_up(tmp_path: Path, answer: Answer, told: str
 def test_a_server_that_sends_drop_by_drop_is_given_up(tmp_path: Path) -> None:
     def drip(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
-        request.send_header("Content-Type", MEDIA_TYPE)
+        request.send_header("Content-Type", "application/taxii+json;version=2.1")
         request.end_headers()
         for _ in range(100):
             request.wfile.write(b" ")
