@@ -126,7 +126,10 @@ class _Making:
                     called = _OBSERVABLES.get(kind) or (_HASHES.get(len(value), "") if kind == "hash" else "")
                     typed = (called, _CONTEXT_CATEGORY.get(called, _PAYLOAD)) if called else None
                     self._keep(attributes, (given.get("id"),), typed, value, changed, "", False, "")
-            event = self._event("case", (given.get("id"),), changed, text(told.get("title")) or "incident", attributes)
+            title = text(told.get("title"))
+            if not title and not attributes:
+                continue  # nothing of it may leave
+            event = self._event("case", (given.get("id"),), changed, title or "incident", attributes)
             event["date"] = created[:10]
             event["threat_level_id"] = _THREATS.get(text(told.get("level")), "4")
             event["analysis"] = "2" if text(told.get("status")) == "closed" else "1"

@@ -85,6 +85,7 @@ def test_a_field_that_may_not_leave_is_in_no_event(field: str) -> None:
     )
     alone = events_of(SITE, *EVERYTHING, {"@timestamp", "case.created", "case.changed"}, "amber").decode()
     assert not any(text in alone for texts in telling.values() for text in texts)
+    assert "incident" not in alone  # a case of which nothing may leave is no event
 
 
 def test_what_is_for_fewer_people_is_left_out() -> None:
