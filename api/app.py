@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from api import (
     accounts,
     alerts,
+    attack,
     audit,
     cases,
     console,
@@ -62,7 +63,7 @@ def make_app(settings: Settings, engine: Engine, reader: store.Reader, searching
     # those of packs before those of rules, whose paths may be any name
     parts = (
         login, oidc, accounts, search, fields, saved, alerts, cases, delivery, rule_packs, rules, devices, indicators,
-        audit, status, live, export, processes, site_settings, overview, sharing, reports,
+        audit, status, live, export, processes, site_settings, overview, sharing, reports, attack,
     )  # fmt: skip
     for part in parts:
         app.include_router(part.router, prefix="/api/v1", dependencies=[Depends(same_site)])

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
+from pipeline.attack import called
 from pipeline.messages import say
 from sharing.documents import Block, Chart, Heading, Paragraph, Table
 from sharing.reports import HALF_YEARLY
@@ -76,7 +77,10 @@ def _rest(name: str, found: Mapping[str, Any]) -> list[Block]:
 
 def _techniques(found: Mapping[str, Any]) -> Table:
     said = {code: ", ".join(say(f"queue.tactic.{each}") for each in names) for code, names in found["tactics"].items()}
-    rows = [[code, said.get(code) or "-", _written(count)] for code, count in found["techniques"]]
+    rows = [
+        [f"{code} {called(code)}".rstrip(), said.get(code) or "-", _written(count)]
+        for code, count in found["techniques"]
+    ]
     head = [say(f"reports.head_{name}") for name in ("technique", "tactics", "count")]
     return Table(head, rows, (2,), say("reports.none"))
 

@@ -35,7 +35,7 @@ LOGGED_IN = {
     "POST /logout", "GET /me", "GET /openapi.json", "GET /docs", "GET /docs/{name}", "GET /me/sessions",
     "DELETE /me/sessions/{identifier}", "POST /me/password", "POST /me/second-factor",
     "POST /me/second-factor/confirm", "DELETE /me/second-factor",
-    "GET /live", "GET /overview", "GET /me/preferences", "PUT /me/preferences",
+    "GET /live", "GET /overview", "GET /techniques", "GET /me/preferences", "PUT /me/preferences",
 }  # fmt: skip
 #: Elasticsearch's read-only side: searches, and what clients ask before them.
 ELASTIC = {

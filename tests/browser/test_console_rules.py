@@ -142,6 +142,7 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     page.click("dialog button[type=submit]")
     sheet = page.locator(".sheet")
     expect(sheet.locator("h2")).to_have_text("Cửa bị cạy")
+    expect(sheet).to_contain_text("T1200 Gắn thêm thiết bị")
     sheet.locator(".tabs button:has-text('Mã luật')").click()
     page.click("button:has-text('Chạy mẫu thử')")
     expect(sheet).to_contain_text("2 mẫu thử đều đúng")

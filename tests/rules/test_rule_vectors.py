@@ -13,6 +13,8 @@ import yaml
 from detectors.correlations import Correlations, Limits
 from detectors.rulebook.vectors import events_of
 from detectors.sigma import Correlation, Rule, RuleSet
+from pipeline.attack import names
+from pipeline.messages import LANGUAGES
 from tests.rules.vectors import read_vectors
 
 RULES = Path(__file__).parents[2] / "rules"
@@ -98,7 +100,11 @@ def test_rule_says_what_an_analyst_needs(path: Path, by_path: dict[str, Any]) ->
     assert rule.author == "Hải Đăng"
     assert rule.description.endswith(".")
     assert rule.falsepositives
-    assert any(tag.startswith("attack.t") for tag in rule.tags)
+    techniques = [tag.removeprefix("attack.").upper() for tag in rule.tags if tag.startswith("attack.t")]
+    techniques = [code for code in techniques if code[1:2].isdigit()]
+    assert techniques
+    for spoken in LANGUAGES:
+        assert all(names(spoken)[code] for code in techniques), "pipeline/attack/techniques.json lacks a name"
     assert str(rule.extra["title_vi"]) != rule.title
     assert str(rule.extra["description_vi"]).endswith(".")
     for language in ("response", "response_vi"):

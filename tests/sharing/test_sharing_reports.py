@@ -190,6 +190,7 @@ def test_what_is_grave_is_never_cut_and_what_is_cut_is_counted(settings: Setting
     assert found["tactics"] == {"T1110": ["credential-access"]}
     text = " ".join(text_of(bytes(row.pdf)).split())
     assert "… và 70 luật khác, 210 cảnh báo." in text and "Đánh cắp thông tin đăng nhập" in text
+    assert "T1110 Dò mật khẩu" in text
     assert "… và 70 luật khác, 210 cảnh báo." in words_of(bytes(row.docx))
 
 

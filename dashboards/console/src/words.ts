@@ -25,8 +25,8 @@ export function t(key: Key, values: Record<string, string | number> = {}): strin
 }
 
 /** Return the word for a value of an open set, such as a status that a newer server knows; else the value itself. */
-export function word(family: string, value: string): string {
-  return catalogue[`${family}.${value}`] ?? value;
+export function word(family: string, value: string, otherwise = value): string {
+  return catalogue[`${family}.${value}`] ?? otherwise;
 }
 
 /** Return a sentence as texts and elements: what stands between backquotes is a command or a key. */
@@ -37,12 +37,6 @@ export function rich(sentence: string): ComponentChild[] {
 /** Return a field in the reader's language where there is one: `rule.name_vi` for `rule.name`. */
 export function spoken(document: Record<string, unknown>, field: string): unknown {
   return document[`${field}_${language}`] ?? document[field];
-}
-
-/** Return a rule's tag in words where it names a tactic of ATT&CK; else the tag itself. */
-export function tagSays(tag: string): string {
-  const tactic = /^attack\.([a-z_-]+)$/.exec(tag)?.[1]?.replaceAll("_", "-") ?? "";
-  return catalogue[`tactic.${tactic}`] ?? tag;
 }
 
 const MARKS = /[\u0300-\u036f]/g;

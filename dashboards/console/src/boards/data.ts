@@ -4,6 +4,7 @@
 import { NAMES_HOST } from "../query";
 import { endsOf, range, timeFilter, widthFor } from "../range";
 import { queryOf, type Bucket, type Found, type Hit } from "../search";
+import { tagSays } from "../techniques";
 import { language, spoken, word } from "../words";
 import { USUAL_SIZE, type Metric, type Options, type Panel } from "./model";
 
@@ -305,6 +306,7 @@ const FAMILIES: Record<string, string> = {
 export function wordsOf(fields: readonly (readonly [string, readonly string[]])[]): Record<string, string> {
   return Object.fromEntries(
     fields.flatMap(([field, values]) => {
+      if (field === "tags") return values.map((value) => [value, tagSays(value)]);
       const family = FAMILIES[field];
       return family ? values.map((value) => [value, word(family, value)]) : [];
     }),

@@ -10,6 +10,7 @@ import { Value } from "../parts/value";
 import { clause, narrowed } from "../query";
 import { chooseSpan, range } from "../range";
 import { search } from "../search";
+import { techniquesKnown } from "../techniques";
 import { rich, t } from "../words";
 import { summaryOf } from "../screens/hunt";
 import { COUNTED } from "./counted";
@@ -53,6 +54,7 @@ export function PanelBody({ panel, variables, turn }: Props) {
     const [found, earlier] = await Promise.all([
       search(bodyOf(panel, query) ?? {}, signal, true, searched),
       before ? search(before, signal, true, searched) : null,
+      panel.fields.includes("tags") ? techniquesKnown() : null,
     ]);
     return { data: dataOf(panel, found, earlier), at: Date.now() };
   });

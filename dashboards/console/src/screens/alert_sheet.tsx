@@ -15,8 +15,9 @@ import { Value } from "../parts/value";
 import { quoted } from "../query";
 import { except } from "../rulebook";
 import { may } from "../session";
+import { tagSays } from "../techniques";
 import { escalate, judge, suppress, type Meant } from "../triage";
-import { rich, spoken, t, tagSays, word } from "../words";
+import { rich, spoken, t, word } from "../words";
 import { ProcessTree } from "./process_tree";
 import { EntityValue, iconOf, StatusTag, type Group } from "./queue";
 

@@ -16,8 +16,9 @@ import { Item, MenuButton } from "../parts/popover";
 import { Value } from "../parts/value";
 import { bounds } from "../range";
 import { may, person } from "../session";
+import { tagSays } from "../techniques";
 import { escalate, judge, type Meant, type Status } from "../triage";
-import { spoken, t, tagSays, word, type Key } from "../words";
+import { spoken, t, word, type Key } from "../words";
 import { AlertSheet } from "./alert_sheet";
 
 export interface Group {

@@ -30,7 +30,8 @@ import {
   type WholeRule,
 } from "../rulebook";
 import { may, person } from "../session";
-import { rich, spoken, t, tagSays, type Key } from "../words";
+import { tagSays } from "../techniques";
+import { rich, spoken, t, type Key } from "../words";
 import { FieldsOf } from "./rule_coverage";
 import { ExceptionsOf } from "./rule_exceptions";
 import { Changes, concerns, useHistory } from "./rule_history";
