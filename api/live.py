@@ -81,12 +81,16 @@ class Live:
         if self._watching is not None:
             self._watching.cancel()
 
+    def marks_of(self, user: User) -> Marks:
+        """Return the marks that a user may know, as they are now; for who shows something before a stream is open."""
+        return _known_to(user, self._marks or self._look())
+
     async def changes(self, stream: Stream) -> AsyncIterator[Marks]:
         """Yield the marks that a stream's user may know, now and whenever one changes."""
         told: Marks | None = None
         while not stream.over:
             stream.woken.clear()
-            marks = {name: mark for name, mark in self._marks.items() if _NEEDS[name] in stream.user.permissions}
+            marks = _known_to(stream.user, self._marks)
             if self._marks and marks != told:
                 told = marks
                 yield marks
@@ -119,6 +123,10 @@ class Live:
         for stream in self._streams:
             if changed or stream.over:
                 stream.woken.set()
+
+
+def _known_to(user: User, marks: Marks) -> Marks:
+    return {name: mark for name, mark in marks.items() if _NEEDS[name] in user.permissions}
 
 
 def _check(streams: list[Stream]) -> None:

@@ -132,9 +132,9 @@ def log_out(request: Request, response: Response, state: State, user: Anyone) ->
 
 
 @router.get("/me")
-def me(user: Anyone, state: State) -> dict[str, Any]:
-    """Return who is logged in, what they may do, whether a data view hides something from them, and whether a second
-    factor is set up."""
+def me(request: Request, user: Anyone, state: State) -> dict[str, Any]:
+    """Return who is logged in, what they may do, whether a data view hides something from them, whether a second factor
+    is set up, and the marks of what changes (`GET /live`) as they are before anything else is asked for."""
     limited = user.sight.is_limited()
     factor = bool(user.session) and second_factor.is_set(state, user.name)
     return {
@@ -143,6 +143,7 @@ def me(user: Anyone, state: State) -> dict[str, Any]:
         "permissions": sorted(user.permissions),
         "limited": limited,
         "second_factor": factor,
+        "marks": request.app.state.live.marks_of(user),
     }
 
 

@@ -74,6 +74,19 @@ def test_the_first_load_is_small_and_holds_no_chart(opened: Opened, site: Site) 
     assert not [name for name, _ in loaded if re.search("echarts|uPlot|gridstack", name)]
 
 
+def test_a_screen_is_asked_for_once_where_nothing_changes(opened: Opened, site: Site) -> None:
+    page = opened.page
+    site.user("mot-lan")
+    opened.log_in("mot-lan")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    page.wait_for_selector("main h1")
+    page.wait_for_timeout(2500)  # the first marks of the stream have come, and a look after them
+    assert any("/api/v1/live" in url for url in asked)
+    assert sum(url.endswith("/api/v1/health") for url in asked) == 1
+
+
 def test_the_build_has_no_address_from_outside_and_no_map_of_disputed_lines() -> None:
     for path in (shipped_console() / "assets").glob("*.js"):
         text = path.read_text("utf-8")

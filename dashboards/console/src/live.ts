@@ -38,17 +38,19 @@ tabs?.addEventListener("message", ({ data }: MessageEvent<Told>) => {
 /** Follow what changes while somebody is logged in. */
 export function listen(): void {
   effect(() => {
-    const wanted = Boolean(person.value);
-    if (wanted && !stop) begin();
-    if (!wanted) end();
+    const now = person.value;
+    if (now && !stop) begin(now.marks);
+    if (!now) end();
   });
   effect(() => {
     if (!paused.value) take(waiting);
   });
 }
 
-function begin(): void {
+function begin(known: Record<string, string>): void {
   stop = new AbortController();
+  waiting = known;
+  take(known); // what is shown from here on is not older: the same marks from the stream are no change
   const until = stop.signal;
   if (!tabs || !navigator.locks) return open();
   tabs.postMessage({ asks: true } satisfies Told);

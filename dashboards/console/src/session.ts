@@ -10,6 +10,8 @@ export interface Person {
   /** A data view hides something from them. */
   limited: boolean;
   second_factor: boolean;
+  /** Marks of what changes (`live.ts`), as they were before anything was shown. */
+  marks: Record<string, string>;
 }
 
 /** undefined: not known yet; null: nobody. */
