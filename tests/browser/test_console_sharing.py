@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
+from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import Event
+from pipeline.outward.watchdog import Watchdog
 from pipeline.settings import Settings
+from pipeline.stage import Stage
+from pipeline.state.tables import share_messages
 from response import queue
 from sharing import inbox
+from sharing.courier import Courier
 from sharing.drafting import build
 from sharing.keys import make
 from sharing.profile import named, shipped
@@ -193,7 +198,30 @@ def test_an_incident_is_filled_in_set_and_submitted(opened: Opened, site: Site) 
     expect(page.locator(".sheet h2")).to_have_text(f"Thông báo đầu tiên · vụ việc #{case}")
     page.click(".sheet button:has-text('Duyệt')")
     page.click("dialog button.main")
-    expect(page.locator(".sheet")).to_contain_text("Chờ ký")
+    sheet = page.locator(".sheet")
+    expect(sheet).to_contain_text("Chờ ký")
+    _sign(site, "ung-cuu")
+    expect(sheet).to_contain_text("Chờ gửi")  # the stream of changes says so
+    with site.engine.begin() as connection:
+        connection.execute(update(share_messages).where(share_messages.c.kind == "incident").values(status="refused"))
+    sheet.locator("button:has-text('Gửi lại')").click()
+    page.click("dialog button.main")
+    expect(sheet).to_contain_text("Chờ gửi")
+    sheet.locator("button:has-text('Đã giao tận nơi')").click()
+    page.fill("dialog input[name=reason]", f"Ông Bình, công văn 12 {UGLY[0]}")
+    page.click("dialog button.main")
+    expect(sheet.locator("header")).to_contain_text("Đã gửi")
+    expect(sheet).to_contain_text("Ông Bình, công văn 12")
+
+
+def _sign(site: Site, name: str) -> None:
+    """Sign what people have agreed to, as the stage does."""
+    bus, watchdog, leads = SqliteBus(site.settings.data_dir / "bus", 10**9), Watchdog(), threading.Event()
+    Courier(
+        Stage("sharing", site.settings, site.engine, bus), named(site.settings, name), watchdog, leads, lambda _: None
+    ).sign()
+    watchdog.stop()
+    bus.close()
 
 
 def test_a_report_is_made_and_systems_come_in(opened: Opened, site: Site, tmp_path: Path) -> None:
