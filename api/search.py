@@ -15,6 +15,7 @@ from pipeline.identity.users import User
 from pipeline.messages import say
 from pipeline.store import SearchError
 from pipeline.store import query as q
+from pipeline.store.query_dsl import parse_query
 from pipeline.store.request import MAX_WINDOW
 
 router = APIRouter(tags=["search"])
@@ -66,7 +67,7 @@ async def search_text(
 def check(_user: Reader, text: Annotated[str, Query(alias="q", max_length=100_000)] = "") -> dict[str, Any]:
     """Say whether a query text can be understood, or else where not, as a search would; nothing is searched."""
     try:
-        q.parse_query({"query_string": {"query": text}})
+        parse_query({"query_string": {"query": text}})
     except SearchError as error:
         return {"good": False, **told(error)}
     return {"good": True}

@@ -299,7 +299,7 @@ def test_every_body_of_the_docs_finds_something(reader: store.Reader, body: str)
 
 def test_the_docs_name_every_query_and_aggregation() -> None:
     from pipeline.store.aggregations import _BUCKETS, _NUMBERS
-    from pipeline.store.query import _PARSERS
+    from pipeline.store.query_dsl import _PARSERS
 
     page = _search_page()
     assert [name for name in (*_PARSERS, *_BUCKETS, *_NUMBERS) if f"`{name}`" not in page] == []

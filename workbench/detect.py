@@ -18,8 +18,9 @@ from collectors.reading import files_in
 from detectors.indicators.adding import reason_words
 from detectors.indicators.allow import of_settings
 from detectors.indicators.fetching import read_file
-from detectors.indicators.formats import Defaults, Refused, count, read
+from detectors.indicators.formats import read
 from detectors.indicators.index import Index, build
+from detectors.indicators.listed import Defaults, Refused, count
 from detectors.indicators.matcher import Matcher
 from detectors.sigma import RuleSet
 from pipeline.command import show

@@ -11,8 +11,9 @@ from sqlalchemy import Engine
 
 from detectors.indicators import adding, kept, ready, refreshing
 from detectors.indicators.allow import of_settings
-from detectors.indicators.formats import FORMATS, Defaults
+from detectors.indicators.formats import FORMATS
 from detectors.indicators.indicator import KINDS, THREATS, TLPS, of_line
+from detectors.indicators.listed import Defaults
 from pipeline.access import note
 from pipeline.command import show
 from pipeline.command.actions import declare

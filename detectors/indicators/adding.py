@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from detectors.indicators import kept
 from detectors.indicators.allow import Allow
-from detectors.indicators.formats import Defaults
 from detectors.indicators.indicator import Indicator, RefusedIndicator, normal
+from detectors.indicators.listed import Defaults
 from detectors.indicators.matcher import Matcher
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings

@@ -7,8 +7,8 @@ indicator, and is no refusal either.
 from collections.abc import Iterator
 from typing import Any
 
-from detectors.indicators.formats import KIND_NAMES, Defaults, Found, Refusal, threat_of
 from detectors.indicators.indicator import Indicator, RefusedIndicator, word
+from detectors.indicators.listed import KIND_NAMES, Defaults, Found, Refusal, threat_of
 from pipeline.messages import HaidangError
 
 #: Attributes of one document.

@@ -18,9 +18,10 @@ from sqlalchemy import Engine
 
 from detectors.indicators import kept
 from detectors.indicators.fetching import Document, bring, read_file
-from detectors.indicators.formats import Defaults, Refused, count, read
+from detectors.indicators.formats import read
 from detectors.indicators.index import key
 from detectors.indicators.indicator import of_line
+from detectors.indicators.listed import Defaults, Refused, count
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from detectors.indicators.formats import Defaults, Found, Refusal, moment_of, threat_of
 from detectors.indicators.indicator import RefusedIndicator, word
+from detectors.indicators.listed import Defaults, Found, Refusal, moment_of, threat_of
 from pipeline.messages import HaidangError
 
 #: Characters of a pattern.

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select, update
 
 from detectors.indicators import kept
 from detectors.indicators.fetching import Document
-from detectors.indicators.formats import Defaults
+from detectors.indicators.listed import Defaults
 from detectors.indicators.refreshing import take
 from pipeline.logs import log
 from pipeline.messages import HaidangError

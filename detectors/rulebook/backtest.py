@@ -36,6 +36,7 @@ from pipeline.event import Event, decode, parse_time
 from pipeline.messages import HaidangError, said
 from pipeline.store import EVENTS, Reader
 from pipeline.store import query as q
+from pipeline.store.query_dsl import parse_query
 
 #: Matches that are shown, chosen evenly from all; and values of each list of the noisiest.
 SAMPLE, NOISIEST = 10, 10
@@ -166,7 +167,7 @@ def run(
     Raises:
         HaidangError: the store does not answer, or a filter is none.
     """
-    return _Run(wanted, limits, zone, sample).over(reader, [q.parse_query(each) for each in span], bounds, tell)
+    return _Run(wanted, limits, zone, sample).over(reader, [parse_query(each) for each in span], bounds, tell)
 
 
 class _Run:

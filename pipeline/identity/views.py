@@ -15,6 +15,7 @@ from pipeline.messages import HaidangError
 from pipeline.state.tables import alert_groups, alerts
 from pipeline.store import ALERTS, EVENTS, SearchError
 from pipeline.store import query as q
+from pipeline.store.query_dsl import parse_query
 
 SOURCE, UNIT = "labels.source", "organization.id"
 #: What may be named as an index.
@@ -85,7 +86,7 @@ class Sight:
         Raises:
             SearchError: the query is none, or asks for what may come from evidence that is not in view.
         """
-        asked = q.All() if query is None else q.parse_query(query)
+        asked = q.All() if query is None else parse_query(query)
         if self.views and index != EVENTS and (field := _hidden_in(asked)):
             raise SearchError("search.not_in_view", field=field[:200])
         return q.Combined(must=(asked, self.condition(index.partition(",")[0]))) if self.views else asked

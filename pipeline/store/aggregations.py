@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.pipelines import PIPELINES, Pipeline, number_at, parse_pipelines
+from pipeline.store.query_dsl import parse_query
 from pipeline.store.times import check_format, written
 
 #: As Elasticsearch's `search.max_buckets`.
@@ -111,7 +112,7 @@ def _parse_one(name: str, content: Any, place: str, depth: int) -> Aggregation:
         raise SearchError("search.nothing_below", place=place, value=kind)
     conditions: tuple[tuple[str, q.Condition], ...] = ()
     if kind == "filter":
-        conditions, options = (("filter", q.parse_query(options)),), {}
+        conditions, options = (("filter", parse_query(options)),), {}
     if not isinstance(options, dict):
         raise SearchError("search.want_object", place=f"{place}.{kind}", value=repr(options)[:100])
     for key in options:
@@ -133,7 +134,7 @@ def _named_filters(filters: Any, place: str) -> tuple[tuple[str, q.Condition], .
         filters = {str(number): item for number, item in enumerate(filters)}
     if not isinstance(filters, dict) or not filters:
         raise SearchError("search.missing", place=f"{place}.filters", name="filters")
-    return tuple((name, q.parse_query(item)) for name, item in filters.items())
+    return tuple((name, parse_query(item)) for name, item in filters.items())
 
 
 def _check(kind: str, options: dict[str, Any], place: str) -> None:

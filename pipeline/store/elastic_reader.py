@@ -18,6 +18,7 @@ from pipeline.store.elastic_query import translate
 from pipeline.store.elastic_schema import LINE, TIME, field_of
 from pipeline.store.fields import listed
 from pipeline.store.pipelines import add
+from pipeline.store.query_dsl import parse_query
 from pipeline.store.request import hits_of, parse_request, skipped_before
 
 _BAD_REQUEST = 400
@@ -70,7 +71,7 @@ class ElasticReader:
 
     def lines(self, collection: str, query: Any, newest: bool = False) -> Iterator[list[bytes]]:
         asked: dict[str, Any] = {
-            "query": translate(q.parse_query(query)), "size": _PAGE, "source": [LINE], "track_total_hits": False,
+            "query": translate(parse_query(query)), "size": _PAGE, "source": [LINE], "track_total_hits": False,
             "sort": [{TIME: "desc" if newest else "asc"}, {"_shard_doc": "asc"}],
         }  # fmt: skip
         index = self._index(collection)

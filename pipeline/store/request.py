@@ -11,6 +11,7 @@ from pipeline.event import Event, to_micros
 from pipeline.store import SearchError
 from pipeline.store import query as q
 from pipeline.store.aggregations import Aggregation, parse_aggregations
+from pipeline.store.query_dsl import parse_query
 from pipeline.store.times import check_format, written
 
 #: As Elasticsearch's `index.max_result_window`.
@@ -87,7 +88,7 @@ def parse_request(body: dict[str, Any]) -> Request:
     aggregations = body.get("aggs", body.get("aggregations"))
     fields, without = _source(body.get("_source", True))
     request = Request(
-        condition=q.parse_query(body["query"]) if "query" in body else q.All(),
+        condition=parse_query(body["query"]) if "query" in body else q.All(),
         size=size,
         offset=offset,
         order=parse_order(body.get("sort")),

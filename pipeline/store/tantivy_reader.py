@@ -18,6 +18,7 @@ from pipeline.store.blocks import BlockReader
 from pipeline.store.days import covers
 from pipeline.store.fields import listed
 from pipeline.store.pipelines import add
+from pipeline.store.query_dsl import parse_query
 from pipeline.store.request import Order, Request, hits_of, parse_request, skipped_before
 from pipeline.store.tantivy_aggregate import Aggregator
 from pipeline.store.tantivy_fields import FieldNames
@@ -66,7 +67,7 @@ class TantivyReader:
         return hits[0]["_source"] if hits else None
 
     def lines(self, collection: str, query: Any, newest: bool = False) -> Iterator[list[bytes]]:
-        condition = q.parse_query(query)
+        condition = parse_query(query)
         in_turn = list(_in_turn(_within(self._folder / collection, q.time_span(condition))))
         for paths in reversed(in_turn) if newest else in_turn:
             with ExitStack() as open_ones:  # of its own: what is read here for long keeps no search waiting

@@ -9,7 +9,7 @@ from sites import Site, day, serving
 from sqlalchemy import select
 
 from detectors.indicators import refreshing
-from detectors.indicators.formats import Defaults
+from detectors.indicators.listed import Defaults
 from pipeline.state.tables import audit
 
 AT = "/api/v1/indicators"

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from detectors.devices.inventory import Inventory
 from detectors.devices.sightings import Sighting
 from detectors.indicators import refreshing
-from detectors.indicators.formats import Defaults
+from detectors.indicators.listed import Defaults
 from pipeline.event import from_micros
 from pipeline.queue import grouping
 from pipeline.state import upsert

@@ -9,8 +9,8 @@ import pytest
 from pymisp import MISPEvent
 
 from detectors.indicators import misp as reading
-from detectors.indicators.formats import Defaults
 from detectors.indicators.indicator import Indicator
+from detectors.indicators.listed import Defaults
 from pipeline.messages import HaidangError
 from sharing.misp import events_of
 from sharing.stix import FIELDS

@@ -1,6 +1,6 @@
 // What the server knew when it sent the page.
 
-import type { Language } from "./words";
+export type Language = "vi" | "en";
 
 interface Boot {
   language: Language;

@@ -2,6 +2,7 @@
 
 import { ask } from "./api";
 import { chosen } from "./address";
+import { plain } from "./format";
 import type { Document } from "./parts/fields";
 import { NAMES_HOST } from "./query";
 import type { Bar } from "./parts/histogram";
@@ -99,4 +100,25 @@ async function outermost(query: object, until: AbortSignal, index: "events" | "a
   };
   const [first, last] = await Promise.all([edge("asc"), edge("desc")]);
   return Number.isNaN(first) ? [Date.now() - 86_400_000, Date.now()] : [first, last + 1000];
+}
+
+/** What a line says of an event, the first that is there. */
+const SUMMARIES = [
+  "message",
+  "event.original",
+  "process.command_line",
+  "url.original",
+  "dns.question.name",
+  "rule.name",
+  "event.action",
+];
+
+/** Say in a line what an event is. */
+export function summaryOf(event: Document): string {
+  for (const field of SUMMARIES) if (event[field]) return plain(event[field]).slice(0, 400);
+  return Object.entries(event)
+    .filter(([name]) => !/^(@timestamp|event\.(id|ingested)|observer|labels)/.test(name))
+    .map(([name, value]) => `${name}=${plain(value)}`)
+    .join(" ")
+    .slice(0, 400);
 }

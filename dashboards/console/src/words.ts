@@ -3,10 +3,9 @@
 
 import { h, type ComponentChild } from "preact";
 import type vietnamese from "../locale/vi.json";
-import { boot } from "./boot";
+import { boot, type Language } from "./boot";
 
 export type Key = keyof typeof vietnamese;
-export type Language = "vi" | "en";
 
 export const LANGUAGES: readonly Language[] = ["vi", "en"];
 export const language: Language = boot.language;

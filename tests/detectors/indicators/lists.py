@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from detectors.indicators.formats import Defaults, Refusal, read
+from detectors.indicators.formats import read
 from detectors.indicators.indicator import Indicator
+from detectors.indicators.listed import Defaults, Refusal
 
 DEFAULTS = Defaults("list", "c2", 80)
 

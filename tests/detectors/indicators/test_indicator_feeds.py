@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, update
 
 from detectors.indicators import kept, ready
-from detectors.indicators.formats import Defaults
 from detectors.indicators.indicator import Indicator
+from detectors.indicators.listed import Defaults
 from detectors.indicators.refreshing import Outcome, _beyond, due, forget_unnamed, import_file, refresh
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings, State

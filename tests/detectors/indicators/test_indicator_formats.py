@@ -13,8 +13,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.indicators.formats import FORMATS, Defaults, Refusal, read, told
+from detectors.indicators.formats import FORMATS, read, told
 from detectors.indicators.indicator import Indicator
+from detectors.indicators.listed import Defaults, Refusal
 from pipeline.messages import HaidangError
 from tests.detectors.indicators.lists import DEFAULTS, addresses, indicators, refusals
 

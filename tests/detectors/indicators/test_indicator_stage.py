@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from detectors.indicators import kept, ready
 from detectors.indicators.following import Watching
-from detectors.indicators.formats import Defaults
 from detectors.indicators.indicator import Indicator
+from detectors.indicators.listed import Defaults
 from detectors.indicators.refreshing import import_file, refresh
 from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import Event

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from stix2validator import ValidationOptions, validate_instance
 
 from detectors.indicators import stix as reading
-from detectors.indicators.formats import Defaults
 from detectors.indicators.indicator import KINDS, Indicator
+from detectors.indicators.listed import Defaults
 from pipeline.messages import HaidangError
 from sharing.stix import FIELDS, Made, bundle_of, objects_of
 from sharing.stix.checking import fault_of

@@ -19,7 +19,7 @@ import { tagSays } from "../techniques";
 import { escalate, judge, suppress, type Meant } from "../triage";
 import { rich, spoken, t, word } from "../words";
 import { ProcessTree } from "./process_tree";
-import { EntityValue, iconOf, StatusTag, type Group } from "./queue";
+import { EntityValue, iconOf, StatusTag, type Group } from "../parts/group";
 
 interface Risk {
   risk: number;

@@ -20,7 +20,7 @@ import { may, person } from "../session";
 import { spoken, t, word, type Key } from "../words";
 import { Incident } from "./case_incident";
 import { addFile, addObservable, addTask, close, edit, reopen } from "./case_questions";
-import { EntityValue, iconOf } from "./queue";
+import { EntityValue, iconOf } from "../parts/group";
 
 /** The fields in which an observable may stand, for a hunt. */
 const HUNTED: Record<string, string> = { host: "host.name", user: "user.name" };

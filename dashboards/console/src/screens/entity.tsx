@@ -10,12 +10,11 @@ import { Empty, Severity, Share, Shown, When } from "../parts/marks";
 import { Value } from "../parts/value";
 import { quoted } from "../query";
 import { chooseSpan, range } from "../range";
-import { countsOverTime, queryOf, search } from "../search";
+import { countsOverTime, queryOf, search, summaryOf } from "../search";
 import { may } from "../session";
 import { spoken, t, type Key } from "../words";
 import { EventSheet } from "./event_sheet";
-import { summaryOf } from "./hunt";
-import { StatusTag, type Group } from "./queue";
+import { StatusTag, type Group } from "../parts/group";
 
 /** The fields in which an entity of each kind stands. */
 const FIELDS: Record<string, readonly string[]> = {

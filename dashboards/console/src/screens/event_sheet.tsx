@@ -10,11 +10,10 @@ import { Icon } from "../parts/icon";
 import { Fault, When } from "../parts/marks";
 import { Sheet } from "../parts/sheet";
 import { clause } from "../query";
-import { search, type Hit } from "../search";
+import { search, summaryOf, type Hit } from "../search";
 import { may } from "../session";
 import { keepInCase } from "../triage";
 import { t } from "../words";
-import { summaryOf } from "./hunt";
 import { ProcessTree } from "./process_tree";
 
 interface Props {

@@ -6,7 +6,7 @@ import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { withValues } from "../api";
 import { equalsIn, fieldsIn, fieldsKnown, noAddressesIn, type Known } from "../fields";
-import { number, plain } from "../format";
+import { number } from "../format";
 import { useKeys } from "../keys";
 import { useListing } from "../listing";
 import { marks } from "../live";
@@ -20,7 +20,7 @@ import { Chips, QueryFault } from "../parts/query_bar";
 import { Value } from "../parts/value";
 import { askFor, narrowed } from "../query";
 import { bounds, chooseSpan, range } from "../range";
-import { countsOverTime, oneHost, queryOf, search, WINDOW, type Hit } from "../search";
+import { countsOverTime, oneHost, queryOf, search, summaryOf, WINDOW, type Hit } from "../search";
 import { may } from "../session";
 import { keepInCase } from "../triage";
 import { folded, t } from "../words";
@@ -31,27 +31,6 @@ const USUAL_COLUMNS = ["host.name", "event.dataset", "message"];
 const INDEXES = ["events", "alerts"] as const;
 const SHARES = 5;
 const GROUPS_SHOWN = 100;
-/** What a line says of an event, the first that is there. */
-const SUMMARIES = [
-  "message",
-  "event.original",
-  "process.command_line",
-  "url.original",
-  "dns.question.name",
-  "rule.name",
-  "event.action",
-];
-
-/** Say in a line what an event is. */
-export function summaryOf(event: Document): string {
-  for (const field of SUMMARIES) if (event[field]) return plain(event[field]).slice(0, 400);
-  return Object.entries(event)
-    .filter(([name]) => !/^(@timestamp|event\.(id|ingested)|observer|labels)/.test(name))
-    .map(([name, value]) => `${name}=${plain(value)}`)
-    .join(" ")
-    .slice(0, 400);
-}
-
 export default function Hunt() {
   const { q = "", cols = "", group = "", event = "", index: given = "events", fields = "" } = chosen.value;
   const index = given === "alerts" ? "alerts" : "events";

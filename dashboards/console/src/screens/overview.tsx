@@ -16,7 +16,7 @@ import { chooseSpan, nameOf, range } from "../range";
 import { countsOverTime } from "../search";
 import { may } from "../session";
 import { rich, spoken, t } from "../words";
-import { EntityValue, iconOf, type Group } from "./queue";
+import { EntityValue, iconOf, type Group } from "../parts/group";
 
 interface Listed {
   total: number;

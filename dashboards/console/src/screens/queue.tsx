@@ -10,38 +10,17 @@ import { useKeys } from "../keys";
 import { useListing } from "../listing";
 import { marks } from "../live";
 import { Bulk, Grid, type Column } from "../parts/grid";
-import { Icon, type IconName } from "../parts/icon";
+import { EntityValue, StatusTag, type Group } from "../parts/group";
+import { Icon } from "../parts/icon";
 import { Empty, LEVELS, Severity, Tag, When } from "../parts/marks";
 import { Item, MenuButton } from "../parts/popover";
 import { Value } from "../parts/value";
 import { bounds } from "../range";
 import { may, person } from "../session";
 import { tagSays } from "../techniques";
-import { escalate, judge, type Meant, type Status } from "../triage";
-import { spoken, t, word, type Key } from "../words";
+import { escalate, judge, type Meant } from "../triage";
+import { spoken, t, type Key } from "../words";
 import { AlertSheet } from "./alert_sheet";
-
-export interface Group {
-  id: string;
-  status: Status;
-  level: string;
-  entity: string;
-  risk: number | null;
-  owner: string;
-  note: string;
-  first: string;
-  last: string;
-  opened: string;
-  reopened: number;
-  count: number;
-  alerts_by_status: Partial<Record<Status, number>>;
-  latest: string;
-  case: number | null;
-  "rule.id": string;
-  "rule.name": string;
-  tags?: string[];
-  [field: string]: unknown;
-}
 
 interface Listed {
   total: number;
@@ -135,26 +114,6 @@ function Rule({ of }: { of: Group }) {
       )}
     </>
   );
-}
-
-const STATUS_KINDS: Partial<Record<Status, "good" | "attention" | "accent" | "fault">> = {
-  new: "attention",
-  escalated: "accent",
-  true_positive: "fault",
-  false_positive: "good",
-};
-export const StatusTag = ({ of }: { of: Status }) => <Tag kind={STATUS_KINDS[of] ?? ""}>{word("status", of)}</Tag>;
-
-const ENTITY_FIELDS: Record<string, string> = { host: "host.name", user: "user.name", address: "source.ip" };
-
-const ICONS: Record<string, IconName> = { host: "device", user: "user", address: "network" };
-export const iconOf = (entity: string): IconName => ICONS[entity.split(":", 1)[0] ?? ""] ?? "server";
-
-/** An entity as `host:pc-7`; what one may do with it is what one may do with its value. */
-export function EntityValue({ entity }: { entity: string }) {
-  const [kind = "", value] = [entity.split(":", 1)[0], entity.slice(entity.indexOf(":") + 1)];
-  const field = ENTITY_FIELDS[kind];
-  return <>{field ? <Value field={field} value={value} /> : value}</>;
 }
 
 export default function Queue() {
