@@ -14,13 +14,10 @@ as dropped (`not_in_backup`).
 import base64
 import os
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import orjson
 from pydantic import BaseModel
@@ -29,22 +26,16 @@ from sqlalchemy import Connection, Engine, select
 from pipeline import bus
 from pipeline.backup import Header, Named
 from pipeline.backup.archive import ArchiveWriter, writing
+from pipeline.backup.of_state import FOLDER, SETTINGS_FILE, add_state, all_files, free, header_of, own_files
 from pipeline.bus import sqlite
-from pipeline.instance import instance_of
 from pipeline.messages import HaidangError
-from pipeline.settings import Settings, settings_file
+from pipeline.settings import Settings
 from pipeline.shipped import SHIPPED
 from pipeline.stage import only_one
 from pipeline.state import dump, tables
-from pipeline.state.upgrade import revision_of
 from pipeline.store.indexer import ALSO_READ, READERS
 from pipeline.store.tantivy_snapshot import Piece, snapshot
 
-#: Where backups go that nobody gave a place, in the data directory.
-FOLDER = "backups"
-SETTINGS_FILE = "haidang.toml"
-#: What else of the data directory a site needs elsewhere. `instance` is not among it: each site has its own name.
-KEPT = ("tls", "keys", "sharing")
 #: What else of the data directory it does not need there, or what has its own way into the archive.
 #: Packets of alerts and lists of indicators are in the state; what else `evidence` has is a ring of the last traffic.
 LEFT_OUT = frozenset((
@@ -52,8 +43,6 @@ LEFT_OUT = frozenset((
 ))  # fmt: skip
 #: Where files from elsewhere that the settings name are restored to, in the data directory.
 NAMED = "named"
-#: How many backups before a migration are kept.
-_KEPT_OF_STATE = 5
 _LOOKS = 5
 #: Of a folder of rules, what is kept; of a folder of indicators, all.
 _RULE_FILES = (".yml", ".yaml", ".rules")
@@ -92,7 +81,7 @@ def back_up(settings: Settings, engine: Engine, target: Path | None, events: boo
     file = _file(settings.data_dir, target)
     with only_one(settings.data_dir, "backup", wait_seconds=0), _moment(settings, engine, events) as moment:
         kept, named = _files(settings)
-        header = _header(
+        header = header_of(
             settings.data_dir, moment.state, kept, what="site", events=events, named=named,
             bus={topic: frozen.end for topic, frozen in moment.topics.items() if events or topic != bus.EVENTS},
             held=moment.topics[bus.EVENTS].held(moment.stored_to) if moment.topics else None,
@@ -101,36 +90,12 @@ def back_up(settings: Settings, engine: Engine, target: Path | None, events: boo
         with writing(file, header) as out:
             for number, path in enumerate(kept.values()):
                 out.add_file(f"files/{number}", path)
-            _add_state(out, moment.state)
+            add_state(out, moment.state)
             for topic in header.bus:
                 _add_frames(out, topic, moment)
             for piece in moment.pieces:
                 out.add_file(f"index/{piece.name}", piece.path, piece.size)
         return Made(file, file.stat().st_size, out.parts, header)
-
-
-def back_up_state(engine: Engine, data_dir: Path) -> Path:
-    """Write a backup of the state alone, with what of the data directory belongs to it; keep the last few of these.
-
-    Raises:
-        HaidangError: it cannot be written.
-    """
-    folder = data_dir / FOLDER
-    try:
-        with dump.frozen(engine) as state:
-            kept = dict(_own_files(data_dir))
-            header = _header(data_dir, state, kept, what="state")
-            folder.mkdir(parents=True, exist_ok=True)
-            file = _free(folder, f"state-{header.revision}")
-            with writing(file, header) as out:
-                for number, path in enumerate(kept.values()):
-                    out.add_file(f"files/{number}", path)
-                _add_state(out, state)
-    except (HaidangError, OSError) as error:
-        raise HaidangError("backup.no_migration", fault=error) from error
-    for old in sorted(folder.glob("state-*.tar.zst"), key=lambda path: path.stat().st_mtime)[:-_KEPT_OF_STATE]:
-        old.unlink(missing_ok=True)
-    return file
 
 
 #: Variables that say where a site is, and nothing of how it works.
@@ -165,23 +130,6 @@ def _freeze_bus(folder: Path, moment: _Moment, stack: ExitStack) -> None:
             moment.stored_to = places["store"]
 
 
-def _header(data_dir: Path, state: Connection, kept: dict[str, Path], **more: Any) -> Header:
-    return Header(
-        program=version("haidang"),
-        revision=revision_of(state),
-        state=state.dialect.name,
-        instance=instance_of(data_dir),
-        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        files={f"files/{number}": to for number, to in enumerate(kept)},
-        **more,
-    )
-
-
-def _add_state(out: ArchiveWriter, state: Connection) -> None:
-    for number, (table, data) in enumerate(dump.rows(state)):
-        out.add(f"state/{table}/{number}", data)
-
-
 def _add_frames(out: ArchiveWriter, topic: str, moment: _Moment) -> None:
     lines = (
         orjson.dumps(
@@ -198,7 +146,7 @@ def _add_frames(out: ArchiveWriter, topic: str, moment: _Moment) -> None:
 
 def _files(settings: Settings) -> tuple[dict[str, Path], list[Named]]:
     """Return the files to keep, each with its place in a data directory, and where paths of the settings will lie."""
-    kept = dict(_own_files(settings.data_dir))
+    kept = dict(own_files(settings.data_dir))
     named = []
     lists = {feed.path for feed in settings.indicators.feeds}
     for number, path in enumerate(dict.fromkeys(_paths(settings))):
@@ -211,14 +159,6 @@ def _files(settings: Settings) -> tuple[dict[str, Path], list[Named]]:
             named.append(Named(path=str(path), to=str(to / place.relative_to(above))))
             kept |= {str(to / file.relative_to(above)): file for file in files}
     return kept, named
-
-
-def _own_files(data_dir: Path) -> Iterator[tuple[str, Path]]:
-    file = settings_file() if os.environ.get("HAIDANG_CONFIG") else data_dir / SETTINGS_FILE
-    if file.is_file():
-        yield SETTINGS_FILE, file
-    for name in KEPT:
-        yield from ((str(path.relative_to(data_dir)), path) for path in _all_files(data_dir / name))
 
 
 def _base(place: Path) -> Path:
@@ -234,11 +174,7 @@ def _below(base: Path, place: Path, whole: bool) -> list[Path]:
         return [base]
     if base != place:
         return sorted(file for file in base.glob(str(place.relative_to(base))) if file.is_file())
-    return [file for file in _all_files(base) if whole or file.suffix in _RULE_FILES]
-
-
-def _all_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return [file for file in all_files(base) if whole or file.suffix in _RULE_FILES]
 
 
 def _paths(section: BaseModel) -> Iterator[Path]:
@@ -256,11 +192,4 @@ def _file(data_dir: Path, target: Path | None) -> Path:
         return target.absolute()
     folder = (target or data_dir / FOLDER).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    return _free(folder, "haidang")
-
-
-def _free(folder: Path, start: str) -> Path:
-    """Return a name that is not taken; its time sorts it."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    names = (f"{start}-{stamp}{more}.tar.zst" for more in ("", *(f"-{number}" for number in range(2, 100))))
-    return next(path for name in names if not (path := folder / name).exists())
+    return free(folder, "haidang")

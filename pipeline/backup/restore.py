@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline import bus
 from pipeline.backup import Header, archive
 from pipeline.backup.archive import HEADER, Contents, Part
-from pipeline.backup.make import SETTINGS_FILE
+from pipeline.backup.of_state import SETTINGS_FILE
 from pipeline.bus import sqlite
 from pipeline.deadletters import STAGE as RETRIED
 from pipeline.frame import Frame
@@ -35,7 +35,7 @@ from pipeline.queue import INDEX
 from pipeline.settings import Settings, load_settings
 from pipeline.stage import is_running
 from pipeline.state import RESTORING, dump, open_engine, positions, state_file, tables
-from pipeline.state.upgrade import is_known, migrate
+from pipeline.state.revisions import is_known, migrate
 from pipeline.toml_faults import toml_fault
 
 #: What events are counted under that waited when the backup without events was made.

@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, Engine, LargeBinary, MetaData, Table, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from pipeline.state.upgrade import revision_of
+from pipeline.state.revisions import revision_of
 
 #: What is true only while a site runs, and log-ins: whoever restores a site logs in anew.
 LEFT_OUT = frozenset(("alembic_version", "stages", "members", "leases", "sessions", "canaries"))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.backup.make import KEPT, LEFT_OUT
+from pipeline.backup.make import LEFT_OUT
+from pipeline.backup.of_state import KEPT
 from pipeline.backup.restore import restore
 from tests.conftest import eventually
 from tests.e2e.conftest import Site

@@ -19,8 +19,8 @@ from pipeline.command import main
 from pipeline.logs import remembered
 from pipeline.settings import State
 from pipeline.state import open_engine, open_state
+from pipeline.state.revisions import migrate
 from pipeline.state.tables import audit, audit_head, positions
-from pipeline.state.upgrade import migrate
 from tests.services.postgres import Postgres
 
 _TRIGGERS = {"sqlite": ("audit_no_update", "audit_no_delete"), "postgresql": ("audit_no_change", "audit_no_truncate")}

@@ -16,8 +16,9 @@ import pytest
 from sqlalchemy import Engine, inspect, select, text
 
 from pipeline import bus, store
-from pipeline.backup import archive, make
-from pipeline.backup.make import back_up, back_up_state
+from pipeline.backup import archive, make, of_state
+from pipeline.backup.make import back_up
+from pipeline.backup.of_state import back_up_state
 from pipeline.backup.restore import NOT_IN_BACKUP, check, restore
 from pipeline.balance import accounts
 from pipeline.bus import open_bus
@@ -29,8 +30,8 @@ from pipeline.messages import HaidangError
 from pipeline.settings import NetworkSource, Settings, State, UnixSource, load_settings
 from pipeline.stage import only_one
 from pipeline.state import RESTORING, insert_new, open_engine, open_state, positions, upsert
+from pipeline.state.revisions import migrate, newest, revision_of
 from pipeline.state.tables import alerts, dead_letters, files, outbox, share_profiles, stages, users
-from pipeline.state.upgrade import migrate, newest, revision_of
 from pipeline.store.document import document
 from pipeline.store.tantivy_snapshot import snapshot
 from tests.services.postgres import Postgres
@@ -389,7 +390,7 @@ def test_nothing_is_left_of_a_restore_of_a_damaged_file(source: Source, tmp_path
 
 
 def test_a_newer_state_is_told(source: Source, tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(make, "revision_of", lambda _connection: "9999")
+    monkeypatch.setattr(of_state, "revision_of", lambda _connection: "9999")
     made = back_up(source.settings, source.engine, tmp_path / "b", events=False)
     with pytest.raises(HaidangError, match="newer Hải Đăng"):
         check(made.file, other)
@@ -399,7 +400,7 @@ def test_a_newer_state_is_told(source: Source, tmp_path: Path, other: Path, monk
 def test_a_place_outside_of_the_data_directory_is_refused(
     source: Source, tmp_path: Path, other: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    monkeypatch.setattr(make, "_own_files", lambda _data_dir: [(place, source.data_dir / "haidang.toml")])
+    monkeypatch.setattr(make, "own_files", lambda _data_dir: [(place, source.data_dir / "haidang.toml")])
     made = back_up(source.settings, source.engine, tmp_path / "b", events=False)
     with pytest.raises(HaidangError, match="no backup of ours"):
         restore(made.file, other)
