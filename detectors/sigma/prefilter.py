@@ -19,7 +19,7 @@ from detectors.sigma.literals import Literal, needed, needed_beside
 from detectors.sigma.logsource import ORIGIN_NAMES, Origin, Route, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Rule
-from detectors.sigma.single import Keys, SeveralError, SingleTest, Texts, single_test
+from detectors.sigma.single import Keys, SeveralError, Texts, single_test
 from detectors.sigma.view import Event, View, has_objects
 
 #: Origins whose rules are remembered; a foreign sender may invent any number.
@@ -73,7 +73,8 @@ class Prefilter:
             rule: [{numbers[other] for other in others} for others in each] for rule, each in beside.items()
         }
         self._filed = [self._always, *filed.values()]
-        self._tests = [_Tried(rule) for rule in self._rules]
+        with uncollected():
+            self._tests = [_Tried(rule) for rule in self._rules]
         self._flat: dict[tuple[str, ...], _Shape] = {}
         self._nested: dict[tuple[str, ...], _Shape] = {}
         self._places: dict[Origin, _Place] = {}
@@ -158,9 +159,7 @@ class Prefilter:
         return tuple(sorted(rules))
 
     def _plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
-        fixed = {name: event[name] for name in shape.names}
-        kind = None if shape.keys is None else Kind(shape.keys, fixed)
-        return _Plan(self._tried(origin(event), group), kind, fixed)
+        return _Plan(self._tried(origin(event), group), shape.keys, {name: event[name] for name in shape.names})
 
     def _remember_plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
         if len(shape.plans) >= MAX_PLANS:
@@ -215,17 +214,17 @@ class _Shape:
 class _Plan:
     """Rules that are tried together, one by one at first; what is tried often gets a function of its own (`test`).
 
-    `fixed` are the names of the log source, `numbers` those of them that are numbers. `kind` is that of flat events,
+    `fixed` are the names of the log source, `numbers` those of them that are numbers. `keys` are those of flat events,
     None for those with objects.
     """
 
-    __slots__ = ("_kind", "_uses", "fixed", "numbers", "test", "tried")
+    __slots__ = ("_keys", "_uses", "fixed", "numbers", "test", "tried")
 
-    def __init__(self, tried: list["_Tried"], kind: Kind | None, fixed: Event) -> None:
+    def __init__(self, tried: list["_Tried"], keys: Keys | None, fixed: Event) -> None:
         self.tried = tried
         self.fixed = fixed
         self.numbers = [name for name, value in fixed.items() if type(value) is not str]
-        self._kind = kind
+        self._keys = keys
         self._uses = 0
         self.test: JointTest[Rule] = self._one_by_one if self.tried else _nothing
 
@@ -235,14 +234,15 @@ class _Plan:
         return self._by_view(event)
 
     def _by_view(self, event: Event) -> list[Rule]:
-        view = View(event)
+        view = View(event, self._keys)
         return [each.rule for each in self.tried if each.rule.node.test(view)]
 
     def _one_by_one(self, event: Event) -> list[Rule]:
         self._uses += 1
-        if self._kind is not None and self._uses == OFTEN and len(self.tried) <= MOST_JOINT:
-            self.test = joint_test(((each.rule, each.rule.node) for each in self.tried), self._kind)
-        texts = Texts(event, None if self._kind is None else self._kind.keys)
+        if self._uses == OFTEN and self._keys is not None and len(self.tried) <= MOST_JOINT:
+            rules = ((each.rule, each.rule.node) for each in self.tried)
+            self.test = joint_test(rules, Kind(self._keys, self.fixed))
+        texts = Texts(event, self._keys)
         return [each.rule for each in self.tried if each.test(texts)]
 
 
@@ -265,17 +265,13 @@ class _Place:
 
 
 class _Tried:
-    """A rule that is tried on events; its quick test is written when it is first tried, for most rules never are."""
+    """A rule that is tried on events, and its quick test."""
 
     __slots__ = ("rule", "test")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.test: SingleTest = self._first
-
-    def _first(self, texts: Texts) -> bool:
-        self.test = single_test(self.rule.node)
-        return self.test(texts)
+        self.test = single_test(rule.node)
 
 
 def _database(literals: Iterable[Literal]) -> Any:

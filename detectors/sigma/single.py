@@ -7,7 +7,8 @@ is that one text, or `ABSENT`, and nothing is looped over. Where a field holds a
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from types import CodeType
 from typing import Any, TypeAlias
 
 import hyperscan
@@ -53,7 +54,7 @@ class Texts(dict[Field, str]):
     def view(self) -> View:
         """The same event as the nodes see it."""
         if self._view is None:
-            self._view = View(self.event)
+            self._view = View(self.event, self.sources)
         return self._view
 
     def __missing__(self, field: Field) -> str:
@@ -91,9 +92,14 @@ def single_test(node: Node) -> SingleTest:
     Whatever a rule says stands in the expression only by a name of ours (`c0`, `c1` …); no text of a rule is code.
     """
     writer = Writer()
-    code = compile(f"lambda t: {writer.expression(node)}", "<rule>", "eval")
-    test: SingleTest = eval(code, writer.names)  # noqa: S307
+    test: SingleTest = eval(_code(f"lambda t: {writer.expression(node)}"), writer.names)  # noqa: S307
     return test
+
+
+@lru_cache(maxsize=4096)
+def _code(source: str) -> CodeType:
+    """Compile an expression; every second rule is built like another one."""
+    return compile(source, "<rule>", "eval")
 
 
 class Writer:
