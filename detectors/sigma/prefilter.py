@@ -155,8 +155,8 @@ class Prefilter:
         if _ANY in hits:
             return tuple(range(len(self._rules)))
         filed = set(self._always).union(*(self._filed[literal] for literal in hits))
-        rules = (rule for rule in filed if not any(map(frozenset(hits).isdisjoint, self._beside.get(rule, ()))))
-        return tuple(sorted(rules))
+        lacks = frozenset(hits).isdisjoint
+        return tuple(sorted(rule for rule in filed if not any(map(lacks, self._beside.get(rule, ())))))
 
     def _plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
         return _Plan(self._tried(origin(event), group), shape.keys, {name: event[name] for name in shape.names})

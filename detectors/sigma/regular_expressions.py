@@ -55,7 +55,7 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
         return linear_searcher(pattern, flags)
 
     def accepts(text: str) -> bool:
-        if len(text) < least or not has_literals(text):
+        if len(text) < least or (has_literals is not None and not has_literals(text)):
             return False
         if len(text) <= short:
             return search(text) is not None
@@ -145,11 +145,11 @@ def _has_repeated(sign: str, times: int, dotall: bool) -> Accept:
     return accepts
 
 
-def _literal_test(tree: Any) -> Callable[[str], bool]:
-    """A cheap test that every text with a match passes."""
+def _literal_test(tree: Any) -> Callable[[str], bool] | None:
+    """A cheap test that every text with a match passes; None where nothing is known of them."""
     literals = [one for one in _literals(tree) if one]
     if not literals:
-        return lambda _: True
+        return None
     longest, *others = sorted(set(literals), key=len, reverse=True)
     if not tree.state.flags & re.IGNORECASE:
         if not others:
@@ -157,7 +157,7 @@ def _literal_test(tree: Any) -> Callable[[str], bool]:
         return lambda text: longest in text and all(other in text for other in others)
     lowered = longest.lower()
     if not lowered.isascii():
-        return lambda _: True
+        return None
     # Outside ASCII some other letters equal these without case (the Kelvin sign, the long s).
     return lambda text: lowered in text.lower() or not text.isascii()
 

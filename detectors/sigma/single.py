@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import hyperscan
 
-from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not
+from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not, Piece, Together
 from detectors.sigma.view import Event, Field, View, fold
 
 #: Stands for the text of a field that has none: a lone surrogate, which is in no event and in no rule.
@@ -143,7 +143,9 @@ class Writer:
     def _leaf(self, leaf: Leaf) -> str:
         field, texts = self.read(leaf.field), leaf.texts
         if leaf.place is None or (leaf.place != "equals" and "" in texts):
-            return f"(x := {field}) is not ABSENT and {self.name(leaf.accepts)}(x)"
+            needle = _needle(leaf)
+            there = f"{self.name(needle)} in (x := {field})" if needle else f"(x := {field}) is not ABSENT"
+            return f"{there} and {self.name(leaf.accepts)}(x)"
         if leaf.place == "equals":
             if len(texts) == 1:
                 return f"{field} == {self.name(texts[0])}"
@@ -156,6 +158,13 @@ class Writer:
             first, *others = [self.name(text) for text in texts]
             return " or ".join([f"{first} in (x := {field})", *(f"{other} in x" for other in others)])
         return f"{self.name(_one_inside(texts))}({field})"
+
+
+def _needle(leaf: Leaf) -> str:
+    """Return the longest text that is in every text that a leaf accepts, as it stands there; "" where none is known."""
+    parts = leaf.holds.parts if isinstance(leaf.holds, Together) else ()
+    pieces = (part.text for part in parts if isinstance(part, Piece))
+    return max((one for one in pieces if not leaf.field.exact or one.lower() == one.upper()), key=len, default="")
 
 
 #: Of more texts than this one in another is looked for by a loop.
