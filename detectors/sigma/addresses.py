@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 ADDRESS_CACHE = 16_384  # parsed addresses kept, about 4 MB
+ANSWER_CACHE = 1_024  # answers kept for each list of networks, about 200 KB: the same addresses come again and again
 _NONE = -1
 
 
@@ -20,6 +21,7 @@ def in_networks(networks: Sequence[IPv4Network | IPv6Network]) -> Callable[[str]
     of_four = [(first, last) for first, last, version in spans if version == 4]
     of_six = [(first, last) for first, last, version in spans if version == 6]
 
+    @lru_cache(ANSWER_CACHE)
     def accepts(text: str) -> bool:
         four, six = addresses(text)
         for first, last in of_four if four >= 0 else ():

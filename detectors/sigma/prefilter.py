@@ -15,11 +15,11 @@ import hyperscan
 
 from detectors.sigma.garbage import uncollected
 from detectors.sigma.joint import JointTest, Kind, joint_test
-from detectors.sigma.literals import Literal, needed, needed_of_source
+from detectors.sigma.literals import Literal, needed, needed_beside
 from detectors.sigma.logsource import ORIGIN_NAMES, Origin, Route, origin
 from detectors.sigma.nodes import necessary_texts
 from detectors.sigma.rule import Rule
-from detectors.sigma.single import Keys, SeveralError, SingleTest, Texts, single_test
+from detectors.sigma.single import Keys, SeveralError, Texts, single_test
 from detectors.sigma.view import Event, View, has_objects
 
 #: Origins whose rules are remembered; a foreign sender may invent any number.
@@ -27,9 +27,10 @@ MAX_ORIGINS = 8_192
 #: Sets of keys that are remembered, and for each of them origins with literals that were hit together.
 MAX_SHAPES = 4_096
 MAX_PLANS = 1_024
-#: Literals hit together of which it is remembered whether a rule is worth trying.
-MAX_WORTH = 65_536
-#: A rule whose literals are in more of a million lines than this is tried where a name of its log source stands, too.
+#: Literals hit together of which it is remembered which rules they point to; not if there are many at once.
+MAX_GROUPS = 16_384
+MAX_HITS = 128
+#: A rule whose literals are in more of a million lines than this is tried where others that it needs stand, too.
 _FREQUENT = 3_000.0
 #: Rules that were tried together so often get a function for all of them, unless they are too many.
 OFTEN = 256
@@ -54,7 +55,7 @@ class Prefilter:
         self._route_of = [routes.setdefault(rule.route, len(routes)) for rule in self._rules]
         self._routes = tuple(routes)
         filed: dict[Literal, list[int]] = {}
-        sources: dict[int, frozenset[Literal]] = {}
+        beside: dict[int, list[frozenset[Literal]]] = {}
         self._always: list[int] = []
         with uncollected():
             for number, rule in enumerate(self._rules):
@@ -63,26 +64,30 @@ class Prefilter:
                     filed.setdefault(literal, []).append(number)
                 if found is None:
                     self._always.append(number)
-                elif found.expected > _FREQUENT and (source := needed_of_source(rule.route)):
-                    sources[number] = source.literals
-        for name in frozenset().union(*sources.values()):
-            filed.setdefault(name, [])
+                elif found.expected > _FREQUENT:
+                    beside[number] = needed_beside(rule.node, rule.route, found)
+        for other in frozenset().union(*(others for each in beside.values() for others in each)):
+            filed.setdefault(other, [])
         numbers = {literal: number for number, literal in enumerate(filed, 1)}
-        self._sources = {number: {numbers[name] for name in names} for number, names in sources.items()}
+        self._beside = {
+            rule: [{numbers[other] for other in others} for others in each] for rule, each in beside.items()
+        }
         self._filed = [self._always, *filed.values()]
-        self._tests = [_Tried(rule) for rule in self._rules]
+        with uncollected():
+            self._tests = [_Tried(rule) for rule in self._rules]
         self._flat: dict[tuple[str, ...], _Shape] = {}
         self._nested: dict[tuple[str, ...], _Shape] = {}
         self._places: dict[Origin, _Place] = {}
-        self._hits: dict[int, tuple[int, ...]] = {}
-        self._worth: dict[tuple[int, ...], bool] = {}
+        self._hit: dict[int, _Group] = {}
+        self._groups: dict[tuple[int, ...], _Group] = {}
+        self._known: dict[tuple[int, ...], _Group] = {}
         self._lines: list[bytes] = []
         self.evaluations = 0
         self._scan = _database(filed).scan
 
     def candidates(self, lines: list[bytes]) -> list[tuple[int, bytes]]:
         """Return the lines that may match a rule, with their numbers from 0."""
-        self._hits = hits = {}
+        self._hit = hit = {}
         self._lines = lines
         found: list[int] = []
         append = found.append
@@ -90,70 +95,81 @@ class Prefilter:
         def note(literal: int, _start: int, _end: int, _flags: int, _context: object) -> None:
             append(literal)
 
-        scan, worth = self._scan, self._worth
+        scan, groups = self._scan, self._groups
         candidates = []
         for number, line in enumerate(lines):
             scan(line, note)
             if found or self._always:
                 seen = tuple(found)
                 found.clear()
-                if worth.get(seen) or (seen not in worth and self._remember_worth(seen)):
-                    hits[number] = seen
+                group = groups.get(seen)
+                if group is None:
+                    group = self._remember_group(seen)
+                if group.rules:
+                    hit[number] = group
                     candidates.append((number, line))
         return candidates
 
     def matching(self, number: int, event: Event) -> list[Rule]:
         """Return the rules that match the event of a line that `candidates` has just given, in their order."""
-        # One object in the line is the event itself.
-        shapes = self._flat if self._lines[number].count(b"{") == 1 or not has_objects(event) else self._nested
+        # A brace that opens the line opens the event itself.
+        shapes = self._flat if self._lines[number].find(b"{", 1) < 0 or not has_objects(event) else self._nested
         names = tuple(event)
         shape = shapes.get(names) or self._remember_shape(names, shapes)
-        hits = self._hits[number]
+        group = self._hit[number]
         try:
-            plan = shape.plans.get((shape.origin(event), hits)) or self._remember_plan(shape, event, hits)
-            if plan.numbers and not plan.holds(event):
-                plan = self._plan(shape, event, hits)
+            plan = shape.plans.get((shape.origin(event), group)) or self._remember_plan(shape, event, group)
+            for name in plan.numbers:
+                if type(event[name]) is not int:  # true and 1.0 are equal to 1
+                    plan = self._plan(shape, event, group)
+                    break
         except TypeError:  # a list or an object where a name of the log source belongs
-            plan = self._plan(shape, event, hits)
+            plan = self._plan(shape, event, group)
         self.evaluations += len(plan.tried)
         try:
             return plan.test(event)
         except SeveralError:
             return plan.with_several(event)
 
-    def _tried(self, at: Origin, hits: tuple[int, ...]) -> list["_Tried"]:
-        """Return the rules that were hit and whose log source holds there."""
+    def _tried(self, at: Origin, group: "_Group") -> list["_Tried"]:
+        """Return the rules of a group whose log source holds there."""
         place = self._places.get(at)
         if place is None:
             if len(self._places) >= MAX_ORIGINS:
                 self._places.clear()
             place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
-        return [self._tests[number] for number in sorted(self._hit(hits)) if self._fits(number, place)]
+        return [self._tests[number] for number in group.rules if self._fits(number, place)]
 
-    def _hit(self, hits: tuple[int, ...]) -> set[int]:
-        """Return the numbers of the rules of which a literal was hit, and one of the log source where that is asked."""
+    def _remember_group(self, hits: tuple[int, ...]) -> "_Group":
+        if max(len(self._groups), len(self._known)) >= MAX_GROUPS:
+            self._groups.clear()
+            self._known.clear()
+        rules = self._pointed_to(hits)
+        group = self._known.setdefault(rules, _Group(rules))
+        if len(hits) <= MAX_HITS:
+            self._groups[hits] = group
+        return group
+
+    def _pointed_to(self, hits: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the rules of which a literal was hit, and one of all others that it needs beside that."""
         if _ANY in hits:
-            return set(range(len(self._rules)))
+            return tuple(range(len(self._rules)))
         filed = set(self._always).union(*(self._filed[literal] for literal in hits))
-        return {rule for rule in filed if rule not in self._sources or not self._sources[rule].isdisjoint(hits)}
+        lacks = frozenset(hits).isdisjoint
+        return tuple(sorted(rule for rule in filed if not any(map(lacks, self._beside.get(rule, ())))))
 
-    def _remember_worth(self, hits: tuple[int, ...]) -> bool:
-        if len(self._worth) >= MAX_WORTH:
-            self._worth.clear()
-        self._worth[hits] = worth = bool(self._hit(hits))
-        return worth
+    def _plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
+        return _Plan(self._tried(origin(event), group), shape.keys, {name: event[name] for name in shape.names})
 
-    def _plan(self, shape: "_Shape", event: Event, hits: tuple[int, ...]) -> "_Plan":
-        fixed = {name: event[name] for name in shape.names}
-        kind = None if shape.keys is None else Kind(shape.keys, fixed)
-        return _Plan(self._tried(origin(event), hits), kind, fixed)
-
-    def _remember_plan(self, shape: "_Shape", event: Event, hits: tuple[int, ...]) -> "_Plan":
+    def _remember_plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
         if len(shape.plans) >= MAX_PLANS:
             shape.plans.clear()
-        plan = self._plan(shape, event, hits)
+            shape.alike.clear()
+        plan = self._plan(shape, event, group)
         if _PLAIN.issuperset(map(type, plan.fixed.values())):
-            shape.plans[shape.origin(event), hits] = plan
+            at = shape.origin(event)
+            plan = shape.alike.setdefault((at, tuple(map(id, plan.tried))), plan)
+            shape.plans[at, group] = plan
         return plan
 
     def _remember_shape(self, names: tuple[str, ...], shapes: dict[tuple[str, ...], "_Shape"]) -> "_Shape":
@@ -169,41 +185,48 @@ class Prefilter:
         return codes is None or not place.code or place.code in codes
 
 
+class _Group:
+    """Rules that literals hit together point to, as their numbers; one object for the same rules, so it is a key."""
+
+    __slots__ = ("rules",)
+
+    def __init__(self, rules: tuple[int, ...]) -> None:
+        self.rules = rules
+
+
 class _Shape:
     """Events with the same keys, all flat or all with objects: how what rules ask for is read, and what is tried.
 
-    `origin` gives what the `names` of the log source say; by that and the literals that were hit go the `plans`.
+    `origin` gives what the `names` of the log source say; by that and the rules pointed to go the `plans`; groups of
+    which the same rules are of the log source share one, in `alike`.
     """
 
-    __slots__ = ("keys", "names", "origin", "plans")
+    __slots__ = ("alike", "keys", "names", "origin", "plans")
 
     def __init__(self, keys: tuple[str, ...], flat: bool) -> None:
         self.keys = Keys(keys) if flat else None
         self.names = [name for name in ORIGIN_NAMES if name in keys]
         self.origin: Callable[[Event], Any] = itemgetter(*self.names) if self.names else lambda _: None
-        self.plans: dict[tuple[Any, tuple[int, ...]], _Plan] = {}
+        self.plans: dict[tuple[Any, _Group], _Plan] = {}
+        self.alike: dict[tuple[Any, tuple[int, ...]], _Plan] = {}
 
 
 class _Plan:
     """Rules that are tried together, one by one at first; what is tried often gets a function of its own (`test`).
 
-    `fixed` are the names of the log source; of those that are `numbers` others are equal, such as true to 1. `kind` is
-    that of flat events, None for those with objects.
+    `fixed` are the names of the log source, `numbers` those of them that are numbers. `keys` are those of flat events,
+    None for those with objects.
     """
 
-    __slots__ = ("_kind", "_uses", "fixed", "numbers", "test", "tried")
+    __slots__ = ("_keys", "_uses", "fixed", "numbers", "test", "tried")
 
-    def __init__(self, tried: list["_Tried"], kind: Kind | None, fixed: Event) -> None:
+    def __init__(self, tried: list["_Tried"], keys: Keys | None, fixed: Event) -> None:
         self.tried = tried
         self.fixed = fixed
         self.numbers = [name for name, value in fixed.items() if type(value) is not str]
-        self._kind = kind
+        self._keys = keys
         self._uses = 0
         self.test: JointTest[Rule] = self._one_by_one if self.tried else _nothing
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event's numbers are of the same type."""
-        return all(type(event[name]) is type(self.fixed[name]) for name in self.numbers)
 
     def with_several(self, event: Event) -> list[Rule]:
         """Do what `test` does, for an event of which a field holds several values; such events will come again."""
@@ -211,14 +234,15 @@ class _Plan:
         return self._by_view(event)
 
     def _by_view(self, event: Event) -> list[Rule]:
-        view = View(event)
+        view = View(event, self._keys)
         return [each.rule for each in self.tried if each.rule.node.test(view)]
 
     def _one_by_one(self, event: Event) -> list[Rule]:
         self._uses += 1
-        if self._kind is not None and self._uses == OFTEN and len(self.tried) <= MOST_JOINT:
-            self.test = joint_test(((each.rule, each.rule.node) for each in self.tried), self._kind)
-        texts = Texts(event, None if self._kind is None else self._kind.keys)
+        if self._uses == OFTEN and self._keys is not None and len(self.tried) <= MOST_JOINT:
+            rules = ((each.rule, each.rule.node) for each in self.tried)
+            self.test = joint_test(rules, Kind(self._keys, self.fixed))
+        texts = Texts(event, self._keys)
         return [each.rule for each in self.tried if each.test(texts)]
 
 
@@ -241,17 +265,13 @@ class _Place:
 
 
 class _Tried:
-    """A rule that is tried on events; its quick test is written when it is first tried, for most rules never are."""
+    """A rule that is tried on events, and its quick test."""
 
     __slots__ = ("rule", "test")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
-        self.test: SingleTest = self._first
-
-    def _first(self, texts: Texts) -> bool:
-        self.test = single_test(self.rule.node)
-        return self.test(texts)
+        self.test = single_test(rule.node)
 
 
 def _database(literals: Iterable[Literal]) -> Any:

@@ -2,7 +2,8 @@
 
 Specification v2.1.0, "re": the expression is searched, not matched as a whole, and minds case
 unless flagged. Python's `re` backtracks and cannot be stopped. With k unbounded repeats it may take
-n to the power of k + 1 steps on a text of n characters, and exponentially many when repeats are
+n to the power of k + 1 steps on a text of n characters, times the signs of repeats that are always as
+long (`[0-9a-f]{64}`), and exponentially many when repeats are
 nested in an ambiguous way (`ambiguity.py`). So `re` gets short texts only, and `linear.py` the long
 ones; before both, the literals that every match contains are looked for, which most texts lack.
 """
@@ -45,8 +46,8 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
     if ambiguous and linear_searcher(pattern, flags) is None:
         raise RuleRefused("expression_exponential", pattern=repr(pattern))
     tree = parser.parse(pattern, flags)
-    repeats = _unbounded(tree)
-    short = 0 if ambiguous else MAX_TEXT if not repeats else _length(repeats)
+    short = 0 if ambiguous else min(MAX_TEXT, _length(_unbounded(tree), _fixed(tree)))
+    least = tree.getwidth()[0]
     has_literals = _literal_test(tree)
 
     @cache
@@ -54,7 +55,7 @@ def searcher(pattern: str, flags: re.RegexFlag) -> Accept:
         return linear_searcher(pattern, flags)
 
     def accepts(text: str) -> bool:
-        if not has_literals(text):
+        if len(text) < least or (has_literals is not None and not has_literals(text)):
             return False
         if len(text) <= short:
             return search(text) is not None
@@ -91,26 +92,46 @@ def _spelled_out(items: Any) -> Holds:
     return Together(tuple(parts))
 
 
-def _length(repeats: int) -> int:
-    """The length of a text on which so many unbounded repeats take `MAX_STEPS` at worst."""
+def _length(repeats: int, fixed: int) -> int:
+    """The length of a text on which so many unbounded repeats, and fixed ones of so many signs, take `MAX_STEPS`."""
     degree = repeats + 1
-    return int((MAX_STEPS * factorial(degree)) ** (1 / degree))
+    return int((MAX_STEPS * factorial(degree) / max(1, fixed)) ** (1 / degree))
 
 
 def _unbounded(items: Any) -> int:
+    """How many repeats of an expression can be gone through one way or another."""
     count = 0
     for code, argument in items:
-        if code in _REPEATS:
-            count += (argument[1] > FEW) + _unbounded(argument[2])
-        elif code is codes.SUBPATTERN:
-            count += _unbounded(argument[3])
-        elif code is codes.BRANCH:
-            count += max(map(_unbounded, argument[1]))
-        elif code in (codes.ASSERT, codes.ASSERT_NOT):
-            count += _unbounded(argument[1])
-        elif code is codes.ATOMIC_GROUP:
-            count += _unbounded(argument)
+        own = code in _REPEATS and argument[1] > FEW and not _is_fixed(argument)
+        count += own + max(map(_unbounded, _within(code, argument)), default=0)
     return count
+
+
+def _fixed(items: Any) -> int:
+    """How many signs those repeats take that can be gone through in one way only, such as `[0-9a-f]{64}`."""
+    count = 0
+    for code, argument in items:
+        is_fixed = code in _REPEATS and _is_fixed(argument)
+        count += argument[1] if is_fixed else sum(map(_fixed, _within(code, argument)))
+    return count
+
+
+def _is_fixed(repeat: Any) -> bool:
+    least, most, items = repeat
+    return bool(least == most) and len(items) == 1 and items[0][0] in _SIGNS
+
+
+def _within(code: Any, argument: Any) -> list[Any]:
+    """The sequences within an item of an expression."""
+    if code in _REPEATS:
+        return [argument[2]]
+    if code is codes.SUBPATTERN:
+        return [argument[3]]
+    if code is codes.BRANCH:
+        return list(argument[1])
+    if code in (codes.ASSERT, codes.ASSERT_NOT):
+        return [argument[1]]
+    return [argument] if code is codes.ATOMIC_GROUP else []
 
 
 def _has_repeated(sign: str, times: int, dotall: bool) -> Accept:
@@ -124,11 +145,11 @@ def _has_repeated(sign: str, times: int, dotall: bool) -> Accept:
     return accepts
 
 
-def _literal_test(tree: Any) -> Callable[[str], bool]:
-    """A cheap test that every text with a match passes."""
+def _literal_test(tree: Any) -> Callable[[str], bool] | None:
+    """A cheap test that every text with a match passes; None where nothing is known of them."""
     literals = [one for one in _literals(tree) if one]
     if not literals:
-        return lambda _: True
+        return None
     longest, *others = sorted(set(literals), key=len, reverse=True)
     if not tree.state.flags & re.IGNORECASE:
         if not others:
@@ -136,7 +157,7 @@ def _literal_test(tree: Any) -> Callable[[str], bool]:
         return lambda text: longest in text and all(other in text for other in others)
     lowered = longest.lower()
     if not lowered.isascii():
-        return lambda _: True
+        return None
     # Outside ASCII some other letters equal these without case (the Kelvin sign, the long s).
     return lambda text: lowered in text.lower() or not text.isascii()
 
@@ -159,4 +180,5 @@ def _literals(items: Any) -> Iterator[str]:
 
 #: One sign again and again, with anything between: `.*\+.*\+.*\+.*`; to count is quicker than to fail in every way.
 _REPEATED_SIGN = re.compile(r"(?:\.\*\??)?(\\[^\w\s]|[%&'\"`,;:=@#~!<>/-])(?:\.\*\??\1)+(?:\.\*\??)?")
+_SIGNS = (codes.LITERAL, codes.NOT_LITERAL, codes.ANY, codes.IN)
 _REPEATS = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)

@@ -7,12 +7,13 @@ is that one text, or `ABSENT`, and nothing is looped over. Where a field holds a
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
+from types import CodeType
 from typing import Any, TypeAlias
 
 import hyperscan
 
-from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not
+from detectors.sigma.nodes import All, AnyOf, IsNull, Leaf, Node, Not, Piece, Together
 from detectors.sigma.view import Event, Field, View, fold
 
 #: Stands for the text of a field that has none: a lone surrogate, which is in no event and in no rule.
@@ -53,7 +54,7 @@ class Texts(dict[Field, str]):
     def view(self) -> View:
         """The same event as the nodes see it."""
         if self._view is None:
-            self._view = View(self.event)
+            self._view = View(self.event, self.sources)
         return self._view
 
     def __missing__(self, field: Field) -> str:
@@ -91,9 +92,14 @@ def single_test(node: Node) -> SingleTest:
     Whatever a rule says stands in the expression only by a name of ours (`c0`, `c1` …); no text of a rule is code.
     """
     writer = Writer()
-    code = compile(f"lambda t: {writer.expression(node)}", "<rule>", "eval")
-    test: SingleTest = eval(code, writer.names)  # noqa: S307
+    test: SingleTest = eval(_code(f"lambda t: {writer.expression(node)}"), writer.names)  # noqa: S307
     return test
+
+
+@lru_cache(maxsize=4096)
+def _code(source: str) -> CodeType:
+    """Compile an expression; every second rule is built like another one."""
+    return compile(source, "<rule>", "eval")
 
 
 class Writer:
@@ -137,7 +143,9 @@ class Writer:
     def _leaf(self, leaf: Leaf) -> str:
         field, texts = self.read(leaf.field), leaf.texts
         if leaf.place is None or (leaf.place != "equals" and "" in texts):
-            return f"(x := {field}) is not ABSENT and {self.name(leaf.accepts)}(x)"
+            needle = _needle(leaf)
+            there = f"{self.name(needle)} in (x := {field})" if needle else f"(x := {field}) is not ABSENT"
+            return f"{there} and {self.name(leaf.accepts)}(x)"
         if leaf.place == "equals":
             if len(texts) == 1:
                 return f"{field} == {self.name(texts[0])}"
@@ -150,6 +158,13 @@ class Writer:
             first, *others = [self.name(text) for text in texts]
             return " or ".join([f"{first} in (x := {field})", *(f"{other} in x" for other in others)])
         return f"{self.name(_one_inside(texts))}({field})"
+
+
+def _needle(leaf: Leaf) -> str:
+    """Return the longest text that is in every text that a leaf accepts, as it stands there; "" where none is known."""
+    parts = leaf.holds.parts if isinstance(leaf.holds, Together) else ()
+    pieces = (part.text for part in parts if isinstance(part, Piece))
+    return max((one for one in pieces if not leaf.field.exact or one.lower() == one.upper()), key=len, default="")
 
 
 #: Of more texts than this one in another is looked for by a loop.

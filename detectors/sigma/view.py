@@ -33,14 +33,19 @@ class Field:
 
 
 class View(dict[Field, tuple[str, ...]]):
-    """The texts of one event by field, made at first use."""
+    """The texts of one event by field, made at first use.
 
-    __slots__ = ("_nests", "event")
+    `keys`, where they are known, say which key of the event a field is read from ("" for none), and that no value is an
+    object.
+    """
 
-    def __init__(self, event: Event) -> None:
+    __slots__ = ("_keys", "_nests", "event")
+
+    def __init__(self, event: Event, keys: Mapping[Field, str] | None = None) -> None:
         super().__init__()
         self.event = event
-        self._nests: bool | None = None
+        self._keys = keys
+        self._nests: bool | None = None if keys is None else False
 
     def __missing__(self, field: Field) -> tuple[str, ...]:
         found: list[str] = []
@@ -63,6 +68,10 @@ class View(dict[Field, tuple[str, ...]]):
         event = self.event
         if not field.keys:
             return [pair for pair in event.items() if not _is_receiver_field(pair[0])]
+        if self._keys is not None and not field.union:
+            key = self._keys[field]
+            if not key or event[key] is not None:
+                return [(key, event[key])] if key else []
         found: list[tuple[str, Any]] = []
         nests = self._has_objects()
         for key in field.keys:

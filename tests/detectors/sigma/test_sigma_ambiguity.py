@@ -66,13 +66,13 @@ def test_not_exponential(pattern: str) -> None:
 def test_what_passes_is_fast_on_hostile_text(pattern: str) -> None:
     expression = re.compile(pattern)
     for text in ("a" * 3000, "ab" * 1500, "a." * 1500, "\\a" * 1500, "+/AA" * 700):
-        start = time.perf_counter()
+        start = time.process_time()
         expression.search(text + "!")
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
 
 
 def test_large_products_are_refused_not_examined_for_ever() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     pattern = "(?:" + "|".join(f"[{chr(97 + n % 26)}-ÿ]+;{n}" for n in range(200)) + ")*y"
     assert ambiguous_repeat(pattern)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

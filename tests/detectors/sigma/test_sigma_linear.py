@@ -92,9 +92,9 @@ def test_what_is_not_linear(pattern: str) -> None:
 )
 def test_hostile_text_takes_bounded_time(pattern: str, text: str) -> None:
     accepts = searcher(pattern, re.NOFLAG)
-    start = time.perf_counter()
+    start = time.process_time()
     accepts(text)
-    assert time.perf_counter() - start < 5  # measured: below 0.5 s
+    assert time.process_time() - start < 5  # measured: below 0.5 s
 
 
 def test_long_text_is_searched_to_the_end() -> None:

@@ -30,7 +30,11 @@ _EVENT = {"event.dataset": "app"}
         ("s: {text: ['*mimikatz*', 'invoke-rubeus*']}", {"mimikatz", '"invoke-rubeus'}),
         ("s: {text|contains|all: [windows, mimikatz]}", {"mimikatz"}),
         ("s: {text|re: '(mimikatz|rubeus)[0-9]+'}", {"mimikatz", "rubeus"}),
-        ('s: {text|contains: "it\'s/mimikatz&co"}', {"mimikatz"}),
+        ('s: {text|contains: "it\'s/rubeus&co"}', {"rubeus"}),
+        ("s: {text|contains: 'the/r'}", {"the/r", r"the\/r", r"the\u002fr"}),
+        ('s: {text|contains: \'h"t"t"p\'}', {r"h\"t\"t\"p", r"h\u0022t\u0022t\u0022p"}),
+        ("s: {text|endswith: 'in>'}", {'in>"', r'in\u003e"'}),
+        ("s: {text|contains: ['^^', 'rubeus']}", {"^^", "rubeus"}),
         ("s: {text|contains: 🔥}", {"\xf0\x9f\x94", r"\ud83d"}),
         ("s: {text|contains: Ж}", {"\xd0\x96", "\xd0\xb6", r"\u0416", r"\u0436"}),
     ],
@@ -47,6 +51,20 @@ def test_a_rule_of_common_words_is_filed_under_its_log_source(rule_of: Callable[
     found = needed(rule.node, rule.route)
     assert found is not None
     assert {literal.text for literal in found.literals} == {'"app"'}
+
+
+@pytest.mark.parametrize("sign", "<>&'+=`/\"")
+def test_a_sign_is_found_in_each_form(ruleset_of: Callable[..., RuleSet], sign: str) -> None:
+    prefilter = Prefilter(_rules(ruleset_of, f"text|contains: {json.dumps(f'the{sign}a')}").rules)
+    plain = json.dumps({**_EVENT, "text": f"The{sign}A"})
+    written = f"{json.dumps(sign)[1:-1]}A"
+    forms = {written, f"\\u{ord(sign):04x}A", f"\\u{ord(sign):04X}A", *(["\\/A"] if sign == "/" else [])}
+    lines = [plain.replace(written, form).encode() for form in forms]
+    assert len(lines) > 1
+    found = [
+        rule for number, line in prefilter.candidates(lines) for rule in prefilter.matching(number, json.loads(line))
+    ]
+    assert len(found) == len(lines)
 
 
 @pytest.mark.parametrize("value", [4625, 4625.0, "4625", [1, 4625]])
