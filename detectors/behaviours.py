@@ -59,6 +59,7 @@ _MARKS = (
 #: Kinds of events by how their data set ends, those that are not called so.
 _KINDS = {
     "ssl": "tls", "smb_files": "smb", "smb_mapping": "smb", "smb_cmd": "smb", "icmp_packet": "icmp",
+    "ntlm": "login", "ldap": "login", "ftp": "login", "pop3": "login", "imap": "login", "smtp": "login",
 }  # fmt: skip
 _PLAIN_KINDS = frozenset(
     ("dns", "http", "tls", "ssh", "smb", "dce_rpc", "kerberos", "dhcp", "arp", "icmp", "ssdp", "netbios")

@@ -185,8 +185,10 @@ def test_icmp_tunnels() -> None:
     chance = random.Random(5)
     (alert,) = run(_echo(n / 3, chance.randint(65, 1400)) for n in range(60))
     assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.icmp_tunnel", OURS)
-    assert "exchanged 20 echoes of more than 64 bytes within a minute" in alert["rule.description"]
+    assert "exchanged 20 large or changing echoes within a minute" in alert["rule.description"]
     assert run(_echo(n / 9, 56) for n in range(900)) == []
+    assert rules(run(_echo(n, 56, icmp_changes=True) for n in range(20))) == ["icmp_tunnel"]
+    assert run(_echo(n, 1400, icmp_changes=n % 3 == 0) for n in range(99)) == []
     assert run(_echo(n / 9, 1400) for n in range(900)) == []
     assert run(_echo(n * 4, chance.randint(65, 1400)) for n in range(90)) == []
     assert run(_echo(n / 9, 500, 3) for n in range(90)) == []
@@ -212,6 +214,8 @@ def test_who_looks_for_hosts_by_arp() -> None:
     mac = "CC-CC-CC-00-00-01"
     (alert,) = run(_arp(n, mac, "10.0.0.9", f"10.0.0.{100 + n}") for n in range(9))
     assert (alert["rule.id"], alert["alert.count"]) == ("behaviour.arp_sweep", 5)
+    low, medium = run(_arp(n / 5, mac, "10.0.0.9", f"10.0.0.{100 + n}") for n in range(99))
+    assert (low["rule.level"], medium["rule.level"], medium["alert.count"]) == ("low", "medium", 50)
     answered = []
     for n in range(50):
         answered += [_arp(n, mac, "10.0.0.9", f"10.0.0.{100 + n}"),
