@@ -23,6 +23,7 @@ from detectors.dga import Dga
 from detectors.dns_tunnel import DnsTunnel
 from detectors.exfiltration import Exfiltration
 from detectors.icmp_tunnel import IcmpTunnel
+from detectors.kerberos_roasting import KerberosRoasting
 from detectors.lateral_movement import LateralMovement
 from detectors.long_connection import LongConnection
 from detectors.novelty import Novelty
@@ -46,6 +47,7 @@ ALL: tuple[type[Behaviour], ...] = (
     ArpSpoofing,
     RogueDhcp,
     LateralMovement,
+    KerberosRoasting,
     Novelty,
 )
 

@@ -59,7 +59,7 @@ _FIRST_AGE, _FIRST_HOSTS = HOUR, 100
 #: Within this, hosts that were not asked before are asked by a program that looks for them.
 _QUICK = 10 * SECOND
 #: Packets and bytes of either side of a look at a port, at most: two or three without anything in them.
-_LOOK_PACKETS, _LOOK_BYTES = 3, 180
+_LOOK = (("source.packets", 3), ("destination.packets", 3), ("source.bytes", 180), ("destination.bytes", 180))
 #: Datagrams of a probe, at most: what goes on without an answer is a stream, such as a log, a trap or a voice.
 _PROBE = 4
 #: Ports that traceroute asks so that nobody answers (its own default, and 100 further ones).
@@ -298,10 +298,9 @@ class Scan(Behaviour):
 
 def _is_look(seen: Seen) -> bool:
     """Whether a connection over which nothing was said may have been a look at a port; answers to others are none."""
-    packets = [whole(seen.event, f"{side}.packets") for side in ("source", "destination")]
-    sizes = [whole(seen.event, f"{side}.bytes") for side in ("source", "destination")]
-    is_small = 0 < min(packets) <= max(packets) <= _LOOK_PACKETS and 0 < min(sizes) <= max(sizes) <= _LOOK_BYTES
-    return is_small and seen.ended and seen.port >= 0 and seen.source_port >= SERVICES
+    if not seen.ended or seen.port < 0 or seen.source_port < SERVICES:
+        return False
+    return all(0 < whole(seen.event, name) <= most for name, most in _LOOK)
 
 
 def _seconds(window: Recent, seen: Seen) -> float:

@@ -182,6 +182,13 @@ class LateralMovement(_Behaviour):
     shares: int = Field(5, ge=2, le=1000, description="admin shares that one host opens in 5 minutes")
 
 
+class KerberosRoasting(_Behaviour):
+    """`[detectors.behaviours.kerberos_roasting]`"""
+
+    services: int = Field(5, ge=2, le=1000, description="services of which one source gets tickets with RC4 or DES")
+    minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
+
+
 class Novelty(_Behaviour):
     """`[detectors.behaviours.novelty]`"""
 
@@ -220,6 +227,7 @@ class Behaviours(Section):
     arp_spoofing: ArpSpoofing = Field(default_factory=ArpSpoofing)
     rogue_dhcp: RogueDhcp = Field(default_factory=RogueDhcp)
     lateral_movement: LateralMovement = Field(default_factory=LateralMovement)
+    kerberos_roasting: KerberosRoasting = Field(default_factory=KerberosRoasting)
     novelty: Novelty = Field(default_factory=Novelty)
 
     _are_networks = field_validator("local_networks")(valid_networks)

@@ -224,6 +224,25 @@ def test_who_looks_for_hosts_by_arp() -> None:
     assert run(_arp(n, mac, "10.0.0.9", "10.0.0.1") for n in range(99)) == []
 
 
+def _ticket(at: float, service: str, cipher: str = "rc4-hmac", **fields: Any) -> Event:
+    values = {"source_ip": OURS, "kerberos_request": "TGS", "kerberos_service": service, "kerberos_cipher": cipher}
+    return event(
+        at, "zeek.kerberos", **{**values, "kerberos_client": "an/EXAMPLE", "event_outcome": "success", **fields}
+    )
+
+
+def test_weak_tickets_of_many_services() -> None:
+    asked = [_ticket(n, f"MSSQLSvc/db{n}.example.vn:1433") for n in range(9)]
+    (alert,) = run(asked)
+    assert (alert["rule.id"], alert["rule.level"], alert["alert.count"]) == ("behaviour.kerberoasting", "high", 5)
+    assert "(an/EXAMPLE) got tickets of 5 services within 0.1 minutes" in alert["rule.description"]
+    assert run(asked[:4] * 9) == []
+    assert run(_ticket(n * 200, f"MSSQLSvc/db{n}") for n in range(99)) == []
+    assert run(_ticket(n, f"MSSQLSvc/db{n}", "aes256-cts-hmac-sha1-96") for n in range(99)) == []
+    assert run(_ticket(n, f"MSSQLSvc/db{n}", event_outcome="failure") for n in range(99)) == []
+    assert run(_ticket(n, f"krbtgt/R{n}.EXAMPLE") for n in range(99)) == []
+
+
 def _offer(at: float, server: str, **fields: Any) -> Event:
     values = {"dhcp_message": ["DISCOVER", "OFFER"], "dhcp_server__ip": server, "dhcp_mac": "AA-BB-CC-00-11-22"}
     return event(at, "zeek.dhcp", **{**values, **fields})

@@ -70,6 +70,12 @@ def test_kerberos_requests_have_names_and_ciphers(recorded: Events) -> None:
     )
     assert "cifs/01566s-win16-ir" in {each["kerberos.service"] for each in tickets}
     assert any(each.get("kerberos.cipher") for each in tickets)
+    shown = [
+        (each["kerberos.preauthentication"], each["event.outcome"])
+        for each in tickets
+        if each["kerberos.request"] == "AS"
+    ]
+    assert shown == [(False, "failure"), (True, "success")]
 
 
 def test_rdp_says_who_asks_and_how() -> None:
