@@ -121,7 +121,7 @@ class DnsTunnel(_Behaviour):
     names_medium: int = Field(800, ge=2, description="a medium one")
     names_high: int = Field(1000, ge=2, le=4000, description="a high one")
     burst_names: int = Field(10, ge=2, le=1000, description="names below one domain within a minute")
-    hour_names: int = Field(20, ge=2, le=1000, description="names of 45 characters and more below one in an hour")
+    hour_names: int = Field(20, ge=2, le=1000, description="names of 45 characters or more below one domain in an hour")
     burst_length: int = Field(30, ge=1, le=250, description="their mean length in characters, from which they count")
     except_domains: list[str] = Field(
         default_factory=lambda: [

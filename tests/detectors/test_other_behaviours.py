@@ -58,6 +58,17 @@ def test_short_names_with_wide_answers_are_a_tunnel() -> None:
     assert rules(run(dns(n, OURS, f"a{n}.example.net", "A") for n in range(12))) == []
 
 
+def test_names_that_only_data_have_are_counted_for_an_hour() -> None:
+    names = [
+        dns(n * 100, OURS, f"{n:02}{'mzxw6ytboi4tsnrwgq2tcmbzgi3tmojqgm3tsnjrha':.43}.t.example.com") for n in range(20)
+    ]
+    (alert,) = run(names)
+    assert (alert["rule.id"], alert["rule.level"], alert["alert.count"]) == ("behaviour.dns_tunnel", "medium", 20)
+    assert run(names[:19]) == []
+    assert run(dns(n * 400, OURS, f"{n:043}.t.example.com") for n in range(40)) == []
+    assert run(dns(n * 100, OURS, f"{n:040}.example.com") for n in range(40)) == []
+
+
 def test_a_slow_tunnel_is_graded_over_the_day() -> None:
     chance = random.Random(2)
     found = run(dns(n * 60, OURS, f"{_encoded(chance, 24)}.example.org") for n in range(1200))
