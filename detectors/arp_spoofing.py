@@ -29,7 +29,7 @@ class ArpSpoofing(Behaviour):
 
     def __init__(self, settings: Behaviours, site: Site) -> None:
         super().__init__(settings, site)
-        self._targets = settings.arp_spoofing.targets
+        self._targets, self._many = settings.arp_spoofing.targets, settings.arp_spoofing.many_targets
         self._owners = lists(self.most, DAY)  # of an address: its MAC, the one before, when it went
         self._asked = recents(self.most, _ASKED)
         self._askers = lists(self.most, MINUTE)  # of an address: who has asked for it
@@ -69,8 +69,9 @@ class ArpSpoofing(Behaviour):
         if mac not in askers:
             askers[:] = [*askers[-9:], mac]
         window = self._asked.touch((network, mac), seen.time)
-        count = window.add(seen.destination, seen.time, seen.id, _ASKED, self._targets)
-        if count >= self._targets and self.is_news(("asked", network, mac), seen.time):
+        count = window.add(seen.destination, seen.time, seen.id, _ASKED, max(self._targets, self._many))
+        level = "medium" if count >= self._many else "low"
+        if count >= self._targets and self.is_news(("asked", network, mac, level), seen.time):
             values = {"mac": mac, "source": seen.source or "?", "count": count, "targets": listed(window.values)}
             entities = {"source.ip": seen.source, "source.mac": mac}
-            yield alert(ARP_SWEEP, seen, (network, mac), entities, values, window)
+            yield alert(ARP_SWEEP, seen, (network, mac), entities, values, window, level)

@@ -35,9 +35,10 @@ SERVICES = 1024
 def text(event: Event, name: str) -> str:
     """Return a field's text; "" where it is none. Of a list the first."""
     value = event.get(name)
-    if isinstance(value, list) and value:
-        value = value[0]
-    return value[:MAX_TEXT] if isinstance(value, str) else ""
+    if type(value) is str:
+        return value[:MAX_TEXT]
+    first = value[0] if isinstance(value, list) and value else None
+    return first[:MAX_TEXT] if isinstance(first, str) else ""
 
 
 def texts(event: Event, name: str) -> list[str]:
@@ -112,16 +113,19 @@ class Recent:
     __slots__ = ("values",)
 
     def __init__(self, plain: Sequence[Any] = ()) -> None:
-        self.values: dict[Any, tuple[int, str]] = {_hashable(value): (time, name) for value, time, name in plain}
+        self.values: dict[Any, tuple[int, str]] = {}
+        for value, time, name in plain:
+            self.values[_hashable(value)] = time, name
 
     def add(self, value: Any, time: int, identifier: str, span: int, most: int) -> int:
         """Put a value in; forget what is older than `span`, and the oldest above `most`; return how many are left."""
         values = self.values
         values.pop(value, None)
         values[value] = (time, identifier)
-        old = [item for item, (when, _) in values.items() if when < time - span] if self.since < time - span else []
-        for item in old:
-            del values[item]
+        start = time - span
+        if next(iter(values.values()))[0] < start:
+            for item in [item for item, (when, _) in values.items() if when < start]:
+                del values[item]
         if len(values) > most:
             del values[next(iter(values))]
         return len(values)
@@ -168,10 +172,7 @@ class Keys(Generic[S]):
         entry = held.get(key)
         if entry is None:
             entry = held[key] = [time, self._make()]
-            self.expire(time)
-            if len(held) > self._most:
-                held.popitem(last=False)
-                self.evicted += 1
+            self._make_room(time)
         else:
             if entry[0] < time - self.age:
                 entry[1] = self._make()
@@ -187,8 +188,22 @@ class Keys(Generic[S]):
 
     def set(self, key: Any, state: S, time: int) -> None:
         """Give a key this state."""
-        self.touch(key, time)
-        self._held[key][1] = state
+        entry = self._held.get(key)
+        if entry is None:
+            self._held[key] = [time, state]
+            self._make_room(time)
+        else:
+            entry[:] = time, state
+            self._held.move_to_end(key)
+
+    def _make_room(self, time: int) -> None:
+        """One key more is held: let go what is too old, or the one that was not touched longest."""
+        held = self._held
+        if next(iter(held.values()))[0] < time - self.age:
+            self.expire(time)
+        if len(held) > self._most:
+            held.popitem(last=False)
+            self.evicted += 1
 
     def drop(self, key: Any) -> None:
         """Forget a key."""

@@ -9,9 +9,9 @@ No input, no output, no clock: the caller brings lines and times, saves what `du
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -23,6 +23,7 @@ from detectors.dga import Dga
 from detectors.dns_tunnel import DnsTunnel
 from detectors.exfiltration import Exfiltration
 from detectors.icmp_tunnel import IcmpTunnel
+from detectors.kerberos_roasting import KerberosRoasting
 from detectors.lateral_movement import LateralMovement
 from detectors.long_connection import LongConnection
 from detectors.novelty import Novelty
@@ -46,6 +47,7 @@ ALL: tuple[type[Behaviour], ...] = (
     ArpSpoofing,
     RogueDhcp,
     LateralMovement,
+    KerberosRoasting,
     Novelty,
 )
 
@@ -56,13 +58,14 @@ _MARKS = (
     b'"http.response.status_code":401',
     b'"host.ip":',
 )
-#: Kinds of events by how their data set ends, those that are not called so.
+#: Kinds of events by how their data set ends.
 _KINDS = {
+    **{kind: kind for kind in (
+        "dns", "http", "tls", "ssh", "smb", "dce_rpc", "kerberos", "dhcp", "arp", "icmp", "ssdp", "netbios",
+    )},
     "ssl": "tls", "smb_files": "smb", "smb_mapping": "smb", "smb_cmd": "smb", "icmp_packet": "icmp",
+    "ntlm": "login", "ldap": "login", "ftp": "login", "pop3": "login", "imap": "login", "smtp": "login",
 }  # fmt: skip
-_PLAIN_KINDS = frozenset(
-    ("dns", "http", "tls", "ssh", "smb", "dce_rpc", "kerberos", "dhcp", "arp", "icmp", "ssdp", "netbios")
-)
 #: Further ahead of its receipt than this, in microseconds, a time is no wrong time zone but a clock that is broken.
 _AHEAD = DAY
 _NEVER, _ALWAYS = -(2**62), 2**62
@@ -70,9 +73,14 @@ _NEVER, _ALWAYS = -(2**62), 2**62
 _CHUNK = 4_000_000
 
 
+#: A behaviour, and whether a source or a destination is excepted from it, where some are.
+_Taker: TypeAlias = tuple[Behaviour, tuple[Callable[[str], bool], Callable[[str], bool]] | None]
+
+
 def is_wanted(line: bytes) -> bool:
     """Say of an event's line, without reading it, whether some behaviour or the inventory could take it."""
-    return any(mark in line for mark in _MARKS)
+    first, second, third, fourth = _MARKS
+    return first in line or second in line or third in line or fourth in line
 
 
 def wanted(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -84,10 +92,11 @@ def kind_of(event: Event) -> str:
     """Return what an event tells of; "" where no behaviour takes it."""
     if event.get("event.action") == "network_flow":
         return "flow"
-    ending = text(event, "event.dataset").rpartition(".")[2]
     categories = event.get("event.category")
-    if isinstance(categories, list) and "network" in categories and ending in _PLAIN_KINDS | _KINDS.keys():
-        return _KINDS.get(ending, ending)
+    if isinstance(categories, list) and "network" in categories:
+        kind = _KINDS.get(text(event, "event.dataset").rpartition(".")[2])
+        if kind is not None:
+            return kind
     if "http.response.status_code" in event:
         return "http"
     if isinstance(categories, list) and "authentication" in categories:
@@ -106,15 +115,9 @@ class All:
         self._settings, self._site = settings, Site(settings.local_networks)
         enabled = [kind for kind in ALL if getattr(settings, kind.name).enabled]
         self.behaviours = [kind(settings, self._site) for kind in enabled]
-        self._excepted = {
-            each.name: (
-                Networks(getattr(settings, each.name).except_sources).holds,
-                Networks(getattr(settings, each.name).except_destinations).holds,
-            )
-            for each in self.behaviours
-        }
         self._takers = self._by_kind()
-        self._waiting: list[tuple[int, str, bytes]] = []
+        #: Time, id, line and kind. The line is read once more: to hold what was read takes longer, and more memory.
+        self._waiting: list[tuple[int, str, bytes, str]] = []
         self._lanes: dict[str, int] = {}
         self._watermark = _NEVER
         self._last = (_NEVER, "")
@@ -131,15 +134,16 @@ class All:
         if received is not None and time > received + _AHEAD:
             self.counts["too_far_ahead"] += 1
             return []
-        if kind_of(event) not in self._takers:
+        kind = kind_of(event)
+        if kind not in self._takers:
             return []
         self.counts["events"] += 1
         found: list[Event] = []
         if time < self._watermark:
             self.counts["late"] += 1
-            self._take(event, identifier, self._watermark, self._watermark - time, found)
+            self._take(Seen(event, identifier, kind, self._watermark), self._watermark - time, found)
             return found
-        heappush(self._waiting, (time, identifier, line))
+        heappush(self._waiting, (time, identifier, line, kind))
         clock = time if received is None else min(time, received)
         if clock > self._lanes.get(lane, _NEVER):
             self._lanes[lane] = clock
@@ -192,7 +196,7 @@ class All:
     def dump(self) -> Iterator[bytes]:
         """Give everything that is held as JSON lines, some megabytes together."""
         held = [orjson.dumps(["", self._watermark, self._lanes, self.counts, self._last])]
-        held += [orjson.dumps(["waiting", line.decode("utf-8", "replace")]) for _, _, line in sorted(self._waiting)]
+        held += [orjson.dumps(["waiting", each[2].decode("utf-8", "replace")]) for each in sorted(self._waiting)]
         size = 0
         for each in self.behaviours:
             for row in each.dump():
@@ -214,8 +218,10 @@ class All:
                     self.counts = Counter(counts)
                     self._last = (last[0], last[1])
                 elif name == "waiting":
-                    event = decode(row[0].encode())
-                    heappush(self._waiting, (to_micros(event["@timestamp"]), event["event.id"], row[0].encode()))
+                    waits = row[0].encode()
+                    event = decode(waits)
+                    when = to_micros(event["@timestamp"]), event["event.id"]
+                    heappush(self._waiting, (*when, waits, kind_of(event)))
                 else:
                     rows.setdefault(name, []).append(row)
         for place, each in enumerate(self.behaviours):
@@ -226,38 +232,42 @@ class All:
                 self.behaviours[place] = type(each)(self._settings, self._site)
         self._takers = self._by_kind()
 
-    def _by_kind(self) -> dict[str, list[Behaviour]]:
-        found: dict[str, list[Behaviour]] = {}
+    def _by_kind(self) -> dict[str, list[_Taker]]:
+        found: dict[str, list[_Taker]] = {}
         for each in self.behaviours:
-            for kind in sorted(each.kinds):
-                found.setdefault(kind, []).append(each)
+            chosen = getattr(self._settings, each.name)
+            excepted = Networks(chosen.except_sources).holds, Networks(chosen.except_destinations).holds
+            has_exceptions = bool(chosen.except_sources or chosen.except_destinations)
+            for kind in each.kinds:
+                found.setdefault(kind, []).append((each, excepted if has_exceptions else None))
         return found
 
     def _release(self, watermark: int, found: list[Event]) -> None:
         """Let the detectors take what lies before the watermark."""
         waiting = self._waiting
         while waiting and waiting[0][0] < watermark:
-            time, identifier, line = heappop(waiting)
+            time, identifier, line, kind = heappop(waiting)
             if (time, identifier) == self._last:
                 self.counts["repeated"] += 1
                 continue
             self._last = (time, identifier)
-            self._take(decode(line), identifier, time, 0, found)
+            self._take(Seen(decode(line), identifier, kind, time), 0, found)
         self._watermark = max(self._watermark, min(watermark, self._last[0] + 1) if watermark == _ALWAYS else watermark)
 
-    def _take(self, event: Event, identifier: str, time: int, late: int, found: list[Event]) -> None:
-        seen = Seen(event, identifier, kind_of(event), time)
-        for each in self._takers.get(seen.kind, ()):
-            if late > each.latest:
+    def _take(self, seen: Seen, late: int, found: list[Event]) -> None:
+        for each, excepted in self._takers.get(seen.kind, ()):
+            if late and late > each.latest:
                 continue
-            is_source, is_destination = self._excepted[each.name]
-            if is_source(seen.source) or is_destination(seen.destination):
+            if excepted is not None and (excepted[0](seen.source) or excepted[1](seen.destination)):
                 continue
             try:
-                raised = list(each.take(seen))
+                raised = each.take(seen)
+                if not raised:
+                    continue
+                raised = list(raised)
             except Exception:  # a fault of ours on one event must cost neither the others nor the other behaviours
                 self.counts["failed"] += 1
-                log("detectors").exception("behaviour_failed", behaviour=each.name, id=identifier)
+                log("detectors").exception("behaviour_failed", behaviour=each.name, id=seen.id)
                 continue
             self.counts["alerts"] += len(raised)
             found += raised

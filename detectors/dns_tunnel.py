@@ -2,8 +2,9 @@
 
 Over a day the names below one registered domain that a source asks for are counted (grades of RITA v5: 100, 500, 800,
 1000), as far as they are long in the mean: a tunnel packs as much as it can into each. Within a minute it is enough
-that ten different names are very long, or mostly ask for types of which answers can carry much. Names are counted in a
-bitmap (linear counting; Whang, Vander-Zanden, Taylor, ACM TODS 15(2), 1990): a kilobyte, off by a few percent at most.
+that ten different names are very long, or mostly ask for types of which answers can carry much; within an hour, that
+twenty are as long as only data are. Names of a day are counted in a bitmap (linear counting; Whang, Vander-Zanden,
+Taylor, ACM TODS 15(2), 1990): a kilobyte, off by a few percent at most.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
-from detectors.behaviour import DAY, MINUTE, About, Behaviour, Keys, Seen, alert, listed, recents, text
+from detectors.behaviour import DAY, HOUR, MINUTE, About, Behaviour, Keys, Seen, alert, listed, recents, text
 from detectors.domains import NOT_DOMAINS, registered
 from pipeline.event import Event
 from pipeline.networks import Site
@@ -26,6 +27,8 @@ DNS_TUNNEL = About(
 _BITS = 8192
 #: The mean length of the part below the domain from which the names of a day count, in characters.
 _LONG = 20
+#: The length of the part below the domain that only data have, in characters.
+_DATA = 45
 #: Types of which answers carry much, and the share of questions for them that makes a burst.
 _WIDE_TYPES, _WIDE_SHARE = frozenset(("TXT", "NULL", "CNAME", "MX", "KEY", "PRIVATE")), 0.5
 
@@ -70,7 +73,8 @@ class DnsTunnel(Behaviour):
         self._endings = tuple(f".{name}" for name in self._excepted)
         self._days: Keys[Names] = Keys(self.most, DAY, Names, Names.plain)
         self._bursts = recents(self.most, MINUTE)
-        self.tables |= {"days": self._days, "bursts": self._bursts}
+        self._hours = recents(self.most, HOUR)
+        self.tables |= {"days": self._days, "bursts": self._bursts, "hours": self._hours}
 
     def take(self, seen: Seen) -> Iterable[Event]:
         name = text(seen.event, "dns.question.name").rstrip(".").lower()
@@ -81,6 +85,8 @@ class DnsTunnel(Behaviour):
             return
         key = (seen.source, domain)
         yield from self._burst(seen, key, below)
+        if len(below) >= _DATA:
+            yield from self._hour(seen, key, below)
         day = self._days.touch(key, seen.time)
         if day.since < seen.time - DAY:
             day = Names((seen.time, "0", 0, 0, 0))
@@ -109,6 +115,15 @@ class DnsTunnel(Behaviour):
         wide = sum(1 for _, asked in window.values if asked in _WIDE_TYPES) / len(window.values)
         if (length >= self._chosen.burst_length or wide >= _WIDE_SHARE) and self.is_news(("burst", *key), seen.time):
             yield self._alert(seen, key, len(names), length, "60 s", "high", window, sorted(names)[:3])
+
+    def _hour(self, seen: Seen, key: tuple[str, str], below: str) -> Iterable[Event]:
+        most = self._chosen.hour_names
+        window = self._hours.touch(key, seen.time)
+        count = window.add(below, seen.time, seen.id, HOUR, most)
+        if count < most or self.told.look(("burst", *key), seen.time) or not self.is_news(("hour", *key), seen.time):
+            return
+        length = sum(map(len, window.values)) / count
+        yield self._alert(seen, key, count, length, "1 h", "medium", window, sorted(window.values)[:3])
 
     def _alert(
         self, seen: Seen, key: tuple[str, str], count: int, length: float, span: str, level: str, window: Any,

@@ -1,6 +1,6 @@
-"""ICMP tunnels: echoes enter, alerts on pairs that exchange many large ones of changing sizes, or huge ones, leave.
+"""ICMP tunnels: echoes enter, alerts on pairs that exchange many of changing sizes or contents leave.
 
-A ping carries 32 or 56 bytes, always the same number. The thresholds are our own.
+A ping carries 32 or 56 bytes, always the same. The thresholds are our own.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,8 @@ ICMP_TUNNEL = About(
 _ECHOES = frozenset((0, 8, 128, 129))
 #: Different sizes from which echoes are no ping; one that tries out the way's MTU has some.
 _SIZES = 3
+#: The share of echoes with other contents than the one before from which they are none.
+_CHANGING = 0.5
 
 
 class IcmpTunnel(Behaviour):
@@ -34,19 +36,23 @@ class IcmpTunnel(Behaviour):
 
     def take(self, seen: Seen) -> Iterable[Event]:
         size = whole(seen.event, "icmp.bytes")
-        if whole(seen.event, "icmp.type") not in _ECHOES or size <= self._payload:
+        changes = seen.event.get("icmp.changes") is True
+        if whole(seen.event, "icmp.type") not in _ECHOES or not (size > self._payload or changes):
             return
         if NOWHERE in (self.site.where(seen.source), self.site.where(seen.destination)):
             return
         key = tuple(sorted((seen.source, seen.destination)))
         window = self._windows.touch(key, seen.time)
-        count = window.add((seen.id, size), seen.time, seen.id, MINUTE, self._echoes)
-        sizes = {each for _, each in window.values}
-        if count < self._echoes or len(sizes) < _SIZES or not self.is_news(key, seen.time):
+        count = window.add((seen.id, size, changes), seen.time, seen.id, MINUTE, self._echoes)
+        if count < self._echoes:
+            return
+        sizes = {each for _, each, _ in window.values}
+        others = sum(is_other for _, _, is_other in window.values)
+        if (len(sizes) < _SIZES and others < self._echoes * _CHANGING) or not self.is_news(key, seen.time):
             return
         values = {
             "source": seen.source, "destination": seen.destination, "count": count, "sizes": len(sizes),
-            "largest": max(sizes), "payload": self._payload,
+            "largest": max(sizes), "changing": others,
         }  # fmt: skip
         entities = {"source.ip": seen.source, "destination.ip": seen.destination}
         yield alert(ICMP_TUNNEL, seen, key, entities, values, window)

@@ -55,8 +55,10 @@ class Novelty(Behaviour):
         }  # fmt: skip
 
     def take(self, seen: Seen) -> Iterable[Event]:
-        began = self._began.look("", seen.time) or seen.time
-        self._began.set("", began, seen.time)
+        began = self._began.look("", seen.time)
+        if not began:
+            began = seen.time
+            self._began.set("", began, seen.time)
         is_learning = seen.time < began + self._young
         if seen.kind == "tls":
             return self._client(seen, is_learning)
@@ -64,8 +66,8 @@ class Novelty(Behaviour):
 
     def _service(self, seen: Seen, is_learning: bool) -> Iterable[Event]:
         for address in (seen.source, seen.destination):
-            if self.site.where(address) == LOCAL:
-                self._hosts.set(address, self._hosts.look(address, seen.time) or seen.time, seen.time)
+            if self.site.where(address) == LOCAL and not self._hosts.touch(address, seen.time):
+                self._hosts.set(address, seen.time, seen.time)
         if seen.transport != "tcp" or seen.refused is not False or not 0 < seen.port < _EPHEMERAL:
             return
         if self.site.where(seen.destination) != LOCAL:

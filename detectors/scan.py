@@ -1,15 +1,18 @@
 """Scans: connections enter, alerts on sources that look for open ports or for hosts leave.
 
-Four looks at the same failures of TCP:
+Five looks at the same failures of TCP:
 
 - `host_sweep` by the sequential hypothesis test "TRW" (Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection
   Using Sequential Hypothesis Testing", IEEE S&P 2004): the outcome of a source's *first*
   connection to each host of ours;
 - `host_sweep` by 25 hosts on one port, `port_scan` by 15 ports of one host in 5 minutes (the thresholds of Zeek's
   policy/misc/scan.zeek);
-- `slow_scan` by 25 host and port pairs in 15 minutes, 250 for a source of ours (those of bro-simple-scan).
+- `slow_scan` by 25 host and port pairs in 15 minutes, 250 for a source of ours (those of bro-simple-scan);
+- `port_scan` by 30 ports of one host in a day, where both are ours: who takes his time.
 
-A source that gets in at as many hosts as it does not is busy, and no sweep or slow scan by count.
+A port counts for `port_scan` as well that was opened and closed without a byte, or to which a packet came that begins
+nothing (FIN, Xmas, null and ACK scans) and was answered as such a one is. A source that gets in at as many hosts as it
+does not is busy, and no sweep or slow scan by count.
 Only what the source itself has asked for counts: half connections and answers to forged ones (back-scatter) do not.
 
 Of UDP, which knows no refusal, `udp_scan` counts the ports of one host to which a few datagrams went and nothing came
@@ -22,8 +25,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from detectors.behaviour import (
+    DAY,
     HOUR,
     MINUTE,
+    SECOND,
     SERVICES,
     About,
     Behaviour,
@@ -33,6 +38,7 @@ from detectors.behaviour import (
     alert,
     listed,
     recents,
+    text,
     whole,
 )
 from pipeline.event import Event
@@ -50,6 +56,10 @@ _SUCCESS, _FAILURE = math.log(THETA_1 / THETA_0), math.log((1 - THETA_1) / (1 - 
 #: For how long a host counts as one that the source has been at, and how many such hosts are known of a source.
 _FIRST_AGE, _FIRST_HOSTS = HOUR, 100
 
+#: Within this, hosts that were not asked before are asked by a program that looks for them.
+_QUICK = 10 * SECOND
+#: Packets and bytes of either side of a look at a port, at most: two or three without anything in them.
+_LOOK = (("source.packets", 3), ("destination.packets", 3), ("source.bytes", 180), ("destination.bytes", 180))
 #: Datagrams of a probe, at most: what goes on without an answer is a stream, such as a log, a trap or a voice.
 _PROBE = 4
 #: Ports that traceroute asks so that nobody answers (its own default, and 100 further ones).
@@ -108,21 +118,25 @@ class Scan(Behaviour):
         self._span, self._slow = int(chosen.minutes * MINUTE), int(chosen.slow_minutes * MINUTE)
         self._walks: Keys[Walk] = Keys(self.most, _FIRST_AGE, Walk, Walk.plain)
         self._ports = recents(self.most, self._span)
+        self._day = recents(self.most, DAY)
         self._hosts = recents(self.most, self._span)
         self._pairs = recents(self.most, self._slow)
         self._reached = recents(self.most, max(self._span, self._slow))
         self._unanswered = recents(self.most, self._span)
         self._asked = recents(self.most, self._span)
         self._silent = recents(self.most, self._span)
+        self._new = recents(self.most, _QUICK)
         self.tables |= {
             "reached": self._reached,
             "walks": self._walks,
             "ports": self._ports,
+            "day": self._day,
             "hosts": self._hosts,
             "pairs": self._pairs,
             "unanswered": self._unanswered,
             "asked": self._asked,
             "silent": self._silent,
+            "new": self._new,
         }
 
     def take(self, seen: Seen) -> Iterable[Event]:
@@ -132,12 +146,15 @@ class Scan(Behaviour):
             look = self._datagrams
         elif seen.transport in _REQUESTS:
             look = self._request
+        elif seen.transport == "tcp" and text(seen.event, "flow.state") == "OTH" and _is_look(seen):
+            look = self._port
         else:
             return ()
-        where = self.site.where(seen.source)
-        if where == NOWHERE or self.site.where(seen.destination) == NOWHERE:
+        where, target = self.site.where(seen.source), self.site.where(seen.destination)
+        if NOWHERE in (where, target):
             return ()
-        return look(seen, "medium" if where == LOCAL else "low")
+        # Scans of ours from outside never end. Where neither side is ours, one of them is, and nobody has said so.
+        return look(seen, "low" if where != LOCAL == target else "medium")
 
     def _connection(self, seen: Seen, level: str) -> Iterable[Event]:
         if seen.port < 0 or not seen.ended:
@@ -154,6 +171,8 @@ class Scan(Behaviour):
             found += self._failures(seen, level, self.site.where(seen.source))
         else:
             self._reach(seen)
+            if _is_look(seen):
+                found += self._port(seen, level)
         return found
 
     def _reach(self, seen: Seen) -> None:
@@ -174,9 +193,11 @@ class Scan(Behaviour):
 
     def _failures(self, seen: Seen, level: str, where: str) -> Iterable[Event]:
         chosen, time = self._chosen, seen.time
-        ports = self._ports.touch((seen.source, seen.destination), time)
-        if ports.add(seen.port, time, seen.id, self._span, chosen.ports) >= chosen.ports:
-            yield from self._port_scan(seen, ports, level)
+        yield from self._port(seen, level)
+        if where == LOCAL and self.site.where(seen.destination) == LOCAL:
+            day = self._day.touch((seen.source, seen.destination), time)
+            if day.add(seen.port, time, seen.id, DAY, chosen.slow_ports) >= chosen.slow_ports:
+                yield from self._port_scan(seen, day, level)
         hosts = self._hosts.touch((seen.source, seen.port), time)
         if hosts.add(seen.destination, time, seen.id, self._span, chosen.hosts) >= chosen.hosts and not self._is_busy(
             seen.source, seen.port, time, self._span, chosen.hosts
@@ -188,6 +209,13 @@ class Scan(Behaviour):
             seen.source, -1, time, self._slow, most
         ):
             yield from self._slow_scan(seen, pairs, level)
+
+    def _port(self, seen: Seen, level: str) -> Iterable[Event]:
+        """Count a port of a host that was tried."""
+        ports = self._ports.touch((seen.source, seen.destination), seen.time)
+        most = self._chosen.ports
+        if ports.add(seen.port, seen.time, seen.id, self._span, most) >= most:
+            yield from self._port_scan(seen, ports, level)
 
     def _datagrams(self, seen: Seen, level: str) -> Iterable[Event]:
         """Count a flow of UDP to a port that was asked and did not answer."""
@@ -221,13 +249,17 @@ class Scan(Behaviour):
         if whole(seen.event, "icmp.type") not in _REQUESTS[seen.transport]:
             return
         hosts, silent = self._asked.touch(source, time), self._silent.touch(source, time)
+        if seen.destination not in hosts.values:  # monitoring asks the same ones again and again
+            self._new.touch(source, time).add(seen.destination, time, seen.id, _QUICK, chosen.hosts_silent)
         count = hosts.add(seen.destination, time, seen.id, self._span, chosen.hosts)
         if whole(seen.event, "destination.packets") == 0:
             silent.add(seen.destination, time, seen.id, self._span, chosen.hosts)
         else:
             silent.values.pop(seen.destination, None)
         unanswered = silent.count(time - self._span)
-        mostly = count >= chosen.hosts_silent and unanswered * 2 > count
+        new = self._new.look(source, time)
+        is_quick = new is not None and new.count(time - _QUICK) >= chosen.hosts_silent
+        mostly = count >= chosen.hosts_silent and unanswered * (3 if is_quick else 2) > count
         if (count >= chosen.hosts or mostly) and self.is_news(("requests", source), time):
             values = {
                 "source": source, "count": count, "seconds": _seconds(hosts, seen), "silent": unanswered,
@@ -262,6 +294,13 @@ class Scan(Behaviour):
                 "hosts": len({host for host, _ in pairs.values}),
             }  # fmt: skip
             yield alert(SLOW_SCAN, seen, (seen.source,), {"source.ip": seen.source}, values, pairs, level)
+
+
+def _is_look(seen: Seen) -> bool:
+    """Whether a connection over which nothing was said may have been a look at a port; answers to others are none."""
+    if not seen.ended or seen.port < 0 or seen.source_port < SERVICES:
+        return False
+    return all(0 < whole(seen.event, name) <= most for name, most in _LOOK)
 
 
 def _seconds(window: Recent, seen: Seen) -> float:

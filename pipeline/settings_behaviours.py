@@ -52,9 +52,15 @@ class Scan(_Behaviour):
         25, ge=2, le=1000, description="hosts that refused or did not answer on one port, or were asked by ICMP"
     )
     hosts_silent: int = Field(
-        15, ge=2, le=1000, description="hosts that were asked by ICMP where more than half did not answer"
+        15,
+        ge=2,
+        le=1000,
+        description="hosts asked by ICMP of which more than half do not answer, or of new ones in 10 seconds a third",
     )
     minutes: float = Field(5, gt=0, le=1440, description="within so many minutes")
+    slow_ports: int = Field(
+        30, ge=2, le=1000, description="ports of one host of ours that a source of ours was refused at in a day"
+    )
     slow_remote: int = Field(
         25, ge=2, le=1000, description="host and port pairs that refused or did not answer a source from outside"
     )
@@ -78,6 +84,8 @@ class BruteForce(_Behaviour):
         description="short connections to one host's SSH, FTP or RDP port, where only flows are seen",
     )
     connections_minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
+    forms: int = Field(60, ge=2, le=1000, description="forms that one source sends to one page for logging in")
+    forms_minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
     accounts: int = Field(10, ge=2, le=1000, description="accounts that one source failed to log in to (spraying)")
     accounts_minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
 
@@ -113,6 +121,7 @@ class DnsTunnel(_Behaviour):
     names_medium: int = Field(800, ge=2, description="a medium one")
     names_high: int = Field(1000, ge=2, le=4000, description="a high one")
     burst_names: int = Field(10, ge=2, le=1000, description="names below one domain within a minute")
+    hour_names: int = Field(20, ge=2, le=1000, description="names of 45 characters or more below one domain in an hour")
     burst_length: int = Field(30, ge=1, le=250, description="their mean length in characters, from which they count")
     except_domains: list[str] = Field(
         default_factory=lambda: [
@@ -153,6 +162,7 @@ class ArpSpoofing(_Behaviour):
     """`[detectors.behaviours.arp_spoofing]`"""
 
     targets: int = Field(5, ge=2, le=1000, description="addresses nobody has, that one host asks for in 30 seconds")
+    many_targets: int = Field(50, ge=2, le=1000, description="the same, from which the alert is a medium one")
 
 
 class RogueDhcp(_Behaviour):
@@ -170,6 +180,13 @@ class LateralMovement(_Behaviour):
 
     minutes: float = Field(10, gt=0, le=1440, description="minutes between a write to an admin share and execution")
     shares: int = Field(5, ge=2, le=1000, description="admin shares that one host opens in 5 minutes")
+
+
+class KerberosRoasting(_Behaviour):
+    """`[detectors.behaviours.kerberos_roasting]`"""
+
+    services: int = Field(5, ge=2, le=1000, description="services of which one source gets tickets with RC4 or DES")
+    minutes: float = Field(10, gt=0, le=1440, description="within so many minutes")
 
 
 class Novelty(_Behaviour):
@@ -210,6 +227,7 @@ class Behaviours(Section):
     arp_spoofing: ArpSpoofing = Field(default_factory=ArpSpoofing)
     rogue_dhcp: RogueDhcp = Field(default_factory=RogueDhcp)
     lateral_movement: LateralMovement = Field(default_factory=LateralMovement)
+    kerberos_roasting: KerberosRoasting = Field(default_factory=KerberosRoasting)
     novelty: Novelty = Field(default_factory=Novelty)
 
     _are_networks = field_validator("local_networks")(valid_networks)

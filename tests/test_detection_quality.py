@@ -22,12 +22,19 @@ FOUND = {
     "dnsextrator": "DNS tunnel",
     "sods": "DNS tunnel",
     "zeek/port-scans": "Port scan",
+    "masterkey": "User's master key sent to a domain controller to be opened",
+    "DCSync": "Contents of the directory asked for by replication",
+    "mmc20": "Program on another machine started through DCOM",
+    "test12-icmp": "Search for hosts by ICMP",
+    "test8": "Search for hosts by ARP",
+    "zeek/malicious15": "TLS client of a malware",
 }
 #: The same, of attacks among the recordings of everyday protocols.
 FOUND_AMONG = {
     "bad-dns-traffic": "DNS tunnel",
     "emotet": "Certificate of a remote-control malware",
     "tor": "Connection into the Tor network",
+    "dns-exf": "DNS name carries data",
 }
 
 

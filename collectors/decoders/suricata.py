@@ -300,6 +300,7 @@ def _smb(fields: Fields, part: _Record, _obj: _Record) -> None:
     put(fields, (
         ("smb.version", dialect if dialect != "unknown" else None),
         ("smb.command", command.removeprefix("SMB2_COMMAND_").removeprefix("SMB1_COMMAND_") if command else None),
+        ("smb.status", (text(part.get("status")) or "").removeprefix("STATUS_") or None),
         ("smb.share", share),
         ("smb.pipe", (text(part.get("named_pipe")) or name) if is_pipe else None),
         ("file.name", name.rpartition("\\")[2] or name if name else None),

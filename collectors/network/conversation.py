@@ -7,7 +7,22 @@ these are a length and nothing else.
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from collectors.network import dce_rpc, dhcp, dns, http, icmp, kerberos, netbios, rdp, smb, ssdp, ssh, tls
+from collectors.network import (
+    dce_rpc,
+    dhcp,
+    dns,
+    http,
+    icmp,
+    kerberos,
+    ldap,
+    netbios,
+    rdp,
+    smb,
+    ssdp,
+    ssh,
+    text_logins,
+    tls,
+)
 from collectors.network.flows import Flow, Half
 from collectors.network.headers import ICMP, ICMP6, TCP, UDP
 from collectors.network.reading import Reader, Transaction
@@ -28,6 +43,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("smb", smb.looks_like, smb.SmbReader),
     Kind("dcerpc", dce_rpc.looks_like, dce_rpc.DceRpcReader),
     Kind("rdp", rdp.looks_like, rdp.RdpReader),
+    Kind("ldap", ldap.looks_like, ldap.LdapReader),
+    Kind("text log-in", text_logins.looks_like, text_logins.TextLoginReader),
 )
 #: Segments of a side that came too early and are kept, and bytes of a connection that are read in order.
 MAX_EARLY, MAX_ORDERED = 16, 262_144

@@ -1,7 +1,8 @@
 """DCE/RPC (C706 "DCE 1.1: RPC", [MS-RPCE]) enters, one transaction each bind and each call that is worth naming leaves.
 
 It comes over TCP and, in named pipes, over SMB. Interfaces and operations that administrators and intruders use have
-names; others stand with their identifier and number.
+names; others stand with their identifier and number. Of an association that was open before anybody looked, the order
+of its calls may tell the interface. Of DCOM the program is named that another machine is to start.
 """
 
 from collections.abc import Iterator
@@ -13,8 +14,7 @@ from collectors.network.reading import Fields, Transaction
 _HEAD = Struct("<BBBB4sHHI").unpack_from
 _SIZE = 16
 _REQUEST, _FAULT, _BIND, _ALTER = 0, 3, 11, 14
-_CONTEXTS, _CONTEXT, _CALL = Struct("<8xB3x").unpack_from, Struct("<HBx16s4x").unpack_from, Struct("<4xHH").unpack_from
-_UUID_BYTES = 16
+_CONTEXTS, _CONTEXT, _CALL = Struct("<8xB3x").unpack_from, Struct("<HBx16s4x").unpack_from, Struct("<IHH").unpack_from
 #: Contexts of a bind, and calls of a connection that are told of; the same call again and again is told of once.
 MAX_CONTEXTS, MAX_CALLS = 32, 500
 #: Bytes of calls that are still incomplete.
@@ -46,7 +46,10 @@ OPERATIONS = {
     "winreg": {
         2: "OpenLocalMachine", 6: "BaseRegCreateKey", 15: "BaseRegOpenKey", 20: "BaseRegSaveKey", 22: "BaseRegSetValue",
     },
-    "drsuapi": {0: "DRSBind", 1: "DRSUnbind", 3: "DRSGetNCChanges", 12: "DRSCrackNames", 5: "DRSReplicaAdd"},
+    "drsuapi": {
+        0: "DRSBind", 1: "DRSUnbind", 3: "DRSGetNCChanges", 5: "DRSReplicaAdd", 12: "DRSCrackNames",
+        16: "DRSDomainControllerInfo",
+    },
     "netlogon": {
         4: "NetrServerReqChallenge", 15: "NetrServerAuthenticate2", 26: "NetrServerAuthenticate3",
         30: "NetrServerPasswordSet2", 39: "NetrLogonSamLogonEx",
@@ -71,6 +74,26 @@ OPERATIONS = {
     "BackupKey": {0: "BackuprKey"},
     "IDispatch": {6: "Invoke"},
 }  # fmt: skip
+#: Calls, as they come first, that only one interface explains where its bind was not seen: who copies a directory and
+#: is no domain controller looks for one, then for the account, then asks for its data ([MS-DRSR] 4.1).
+_IN_ORDER: dict[tuple[int, ...], str] = {(0, 16, 12, 3): "drsuapi"}
+#: Programs that others can start through DCOM and have run commands, by class identifier (MITRE ATT&CK T1021.003).
+_CLASSES = {
+    UUID(identifier).bytes_le: name
+    for identifier, name in (
+        ("49b2791a-b1ae-4c90-9b8e-e860ba07f889", "MMC20.Application"),
+        ("9ba05972-f6a8-11cf-a442-00a0c90a8f39", "ShellWindows"),
+        ("c08afd90-f2a1-11d1-8455-00a0c91f3880", "ShellBrowserWindow"),
+        ("00024500-0000-0000-c000-000000000046", "Excel.Application"),
+        ("0006f03a-0000-0000-c000-000000000046", "Outlook.Application"),
+        ("000209ff-0000-0000-c000-000000000046", "Word.Application"),
+        ("00021a20-0000-0000-c000-000000000046", "Visio.Application"),
+        ("d5978630-5b9f-11d1-8dd2-00aa004abd5e", "SensEvents"),
+        ("8bc3f05e-d86b-11d0-a075-00c04fb68820", "WbemLevel1Login"),
+    )
+}
+#: What an object's description begins with ([MS-DCOM] 2.2.18); a call that makes an object has one.
+_OBJECT = b"MEOW"
 
 
 def looks_like(data: bytes) -> bool:
@@ -85,7 +108,8 @@ class Calls:
         self._pipe = pipe
         self._unread = bytearray()
         self._interfaces: dict[int, str] = {}
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[tuple[str, int, str]] = set()
+        self._unbound: tuple[int, ...] = ()
 
     def take(self, data: bytes, time: int) -> Iterator[Transaction]:
         """Read what the client says next."""
@@ -116,18 +140,34 @@ class Calls:
                 self._interfaces[number] = INTERFACES.get(name := str(UUID(bytes_le=raw)), name)
                 at += 4 + 20 * (1 + syntaxes)
         elif kind == _REQUEST:
-            context, operation = _CALL(body)
-            endpoint = self._interfaces.get(context, "")
-            if (endpoint, operation) in self._told or len(self._told) >= MAX_CALLS:
+            size, context, operation = _CALL(body)
+            endpoint = self._interfaces.get(context, "") or self._of_order(context, operation)
+            made = _class(body)
+            if (endpoint, operation, made) in self._told or len(self._told) >= MAX_CALLS:
                 return
-            self._told.add((endpoint, operation))
+            self._told.add((endpoint, operation, made))
             fields: Fields = {
                 "network.protocol": "dce_rpc", "dce_rpc.endpoint": endpoint,
                 "dce_rpc.operation": OPERATIONS.get(endpoint, {}).get(operation, str(operation)),
+                "dce_rpc.bytes": size, "dce_rpc.class": made, "dce_rpc.pipe": self._pipe,
             }  # fmt: skip
-            if self._pipe:
-                fields["dce_rpc.pipe"] = self._pipe
             yield Transaction(time, "dce_rpc", {name: value for name, value in fields.items() if value})
+
+    def _of_order(self, context: int, operation: int) -> str:
+        """Return the interface that a context without a bind must be of, by its first calls; "" where many could be."""
+        if operation not in self._unbound and len(self._unbound) < MAX_CALLS:
+            self._unbound += (operation,)
+        endpoint = _IN_ORDER.get(self._unbound, "")
+        if endpoint:
+            self._interfaces[context] = endpoint
+        return endpoint
+
+
+def _class(body: bytes) -> str:
+    """Name the program that a call has started, if it is one of those that run commands."""
+    if _OBJECT not in body:
+        return ""
+    return next((name for identifier, name in _CLASSES.items() if identifier in body), "")
 
 
 class DceRpcReader:

@@ -14,6 +14,9 @@ _ERRORS = {
 _CIPHERS = {
     1: "des-cbc-crc", 3: "des-cbc-md5", 17: "aes128-cts-hmac-sha1-96", 18: "aes256-cts-hmac-sha1-96", 23: "rc4-hmac",
 }  # fmt: skip
+#: Types of pre-authentication that show that who asks knows a secret: the ticket that a request for another one has
+#: with it, a time stamp (RFC 4120, 7.5.2), a certificate (RFC 4556), FAST (RFC 6113).
+_PROOFS = frozenset((1, 2, 16, 136, 138))
 #: Bytes of a message, and values within each other and in one message that are read.
 MAX_MESSAGE, MAX_DEPTH, MAX_VALUES = 65_536, 12, 400
 Path = tuple[int, ...]
@@ -56,7 +59,8 @@ class KerberosReader:
 
 
 def _asked(values: dict[Path, bytes]) -> Fields:
-    """Of KDC-REQ (5.4.1): req-body is [4], in it cname [1], realm [2], sname [3], etype [8]."""
+    """Of KDC-REQ (5.4.1): padata [3] with types [1]; req-body [4], in it cname [1], realm [2], sname [3], etype [8]."""
+    proofs = {int.from_bytes(value, "big") for path, value in values.items() if path[:2] == (3, 1)}
     ciphers = [value for path, value in values.items() if path[:2] == (4, 8)]
     client, realm = _name(values, (4, 1)), text(values.get((4, 2, 0), b""), 255)
     fields: Fields = {
@@ -64,7 +68,8 @@ def _asked(values: dict[Path, bytes]) -> Fields:
         "user.name": client, "user.domain": realm if client else "",
         "kerberos.ciphers": [_cipher(each) for each in ciphers[:20]],
     }  # fmt: skip
-    return {name: value for name, value in fields.items() if value}
+    known = {name: value for name, value in fields.items() if value}
+    return {**known, "kerberos.preauthentication": not proofs.isdisjoint(_PROOFS)}
 
 
 def _answered(values: dict[Path, bytes], failed: bool) -> Fields:

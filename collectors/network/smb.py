@@ -1,6 +1,6 @@
 """SMB 1 and 2 ([MS-CIFS], [MS-SMB2]) over TCP enters: log-ins, shares, files and the calls in named pipes leave.
 
-Of SMB 1 only the dialect and the share are read; what SMB 3 encrypts is told as such.
+Of SMB 1 only log-ins and shares are read; what SMB 3 encrypts is told as such.
 """
 
 from collections import OrderedDict
@@ -9,12 +9,14 @@ from struct import Struct, error
 from typing import NamedTuple
 
 from collectors.network.dce_rpc import Calls
+from collectors.network.ntlm import log_in_of
 from collectors.network.reading import Fields, Transaction
 
 SMB1, SMB2, SMB3 = b"\xffSMB", b"\xfeSMB", b"\xfdSMB"
 _HEAD = Struct("<4x2x2xIH2xIIQ4xIQ").unpack_from
 _HEAD_SIZE = 64
 _NEGOTIATE, _SESSION, _TREE, _CREATE, _READ, _WRITE, _IOCTL = 0, 1, 3, 5, 8, 9, 11
+_OLD_SESSION, _OLD_TREE = 0x73, 0x75
 _RESPONSE = 1
 _PIPE_TRANSCEIVE = 0x0011C017
 _TWO, _FOUR, _PAIR = (Struct(form).unpack_from for form in ("<H", "<I", "<HH"))
@@ -26,7 +28,6 @@ _STATUSES = {
     0xC0000064: "NO_SUCH_USER", 0xC0000072: "ACCOUNT_DISABLED", 0xC0000234: "ACCOUNT_LOCKED_OUT",
     0xC0000034: "OBJECT_NAME_NOT_FOUND", 0xC00000CC: "BAD_NETWORK_NAME", 0xC000015B: "LOGON_TYPE_NOT_GRANTED",
 }  # fmt: skip
-_NTLM, _NTLM_AUTHENTICATE = b"NTLMSSP\0", 3
 #: Requests that wait for their answer, shares and open pipes that are known, and the longest message that is read.
 MAX_WAITING, MAX_SHARES, MAX_PIPES, MAX_MESSAGE = 256, 256, 64, 131_072
 
@@ -112,13 +113,24 @@ class SmbReader:
                 at += header.following
 
     def _old(self, message: bytes, time: int) -> Iterator[Transaction]:
-        if message[4] == 0x75 and not message[9] & 0x80:  # TREE_CONNECT_ANDX
+        """Read a message of SMB 1 ([MS-CIFS] 2.2.3.1): its command, status, flags, and the number of the request."""
+        command, (status,), (number,) = message[4], _FOUR(message, 5), _TWO(message, 30)
+        is_answer = message[9] & 0x80
+        if command == _OLD_TREE and not is_answer:
             start = message.find(b"\\\0\\\0")
             if start >= 0:
                 share = message[start:].decode("utf-16-le", "replace").partition("\0")[0]
                 yield Transaction(
                     time, "smb", {**self._said("TREE_CONNECT"), "smb.version": "1", "smb.share": share[:500]}
                 )
+        elif command == _OLD_SESSION and not is_answer:
+            self._waiting[number] = time, {**self._said("SESSION_SETUP"), "smb.version": "1", **_log_in(message[32:])}
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popitem(last=False)
+        elif command == _OLD_SESSION and number in self._waiting:
+            asked, fields = self._waiting.pop(number)
+            if status != _MORE:
+                yield Transaction(asked, "smb", {**fields, **_how(status)})
 
     def _said(self, command: str) -> Fields:
         fields: Fields = {"network.protocol": "smb", "smb.command": command}
@@ -186,11 +198,17 @@ class SmbReader:
             self._pipes[body[64:80]] = Calls(fields["smb.pipe"])
             if len(self._pipes) > MAX_PIPES:
                 self._pipes.popitem(last=False)
-        fields["smb.status"] = _STATUSES.get(header.status, f"0x{header.status:08x}")
-        fields["event.outcome"] = "success" if header.status >> 30 != 3 else "failure"
+        fields |= _how(header.status)
         if self._version:
             fields["smb.version"] = self._version
         yield Transaction(time, "smb", fields)
+
+
+def _how(status: int) -> Fields:
+    return {
+        "smb.status": _STATUSES.get(status, f"0x{status:08x}"),
+        "event.outcome": "success" if status >> 30 != 3 else "failure",
+    }
 
 
 def _place(offset: int) -> int:
@@ -203,18 +221,10 @@ def _text(body: bytes, at: int, length: int) -> str:
 
 
 def _log_in(token: bytes) -> Fields:
-    """Read who logs in, of NTLM ([MS-NLMP] 2.2.1.3); Kerberos does not say it here."""
-    at = token.find(_NTLM)
-    if at < 0:
-        return {"smb.authentication": "kerberos"} if token else {}
-    message = token[at:]
-    fields: Fields = {"smb.authentication": "ntlm"}
-    if _FOUR(message, 8)[0] == _NTLM_AUTHENTICATE:
-        for place, name in ((28, "user.domain"), (36, "user.name"), (44, "source.domain")):
-            (length,), (offset,) = _TWO(message, place), _FOUR(message, place + 4)
-            if value := message[offset : offset + min(length, 512)].decode("utf-16-le", "replace"):
-                fields[name] = value
-    return fields
+    """Read who logs in, where NTLM says it; Kerberos does not say it here."""
+    if not token:
+        return {}
+    return {"smb.authentication": "ntlm" if b"NTLMSSP\0" in token else "kerberos", **log_in_of(token)}
 
 
 _COMMANDS = {_SESSION: "SESSION_SETUP", _TREE: "TREE_CONNECT", _CREATE: "CREATE"}

@@ -113,10 +113,53 @@ def test_browsers_that_are_asked_for_a_password_are_silent() -> None:
     assert run(_web(n, "an", 200) for n in range(500)) == []
 
 
-@pytest.mark.parametrize("port", [21, 22, 3389])
-def test_short_connections_alone_are_a_weak_sign(port: int) -> None:
-    found = run(flow(n * 5, OUTSIDE, "10.0.0.4", port, source_bytes=2400, destination_bytes=3100) for n in range(110))
-    assert (rules(found), found[0]["rule.level"]) == (["login_connections"], "low")
+@pytest.mark.parametrize(("port", "level"), [(21, "low"), (22, "low"), (3389, "medium")])
+def test_short_connections_alone_are_a_weak_sign(port: int, level: str) -> None:
+    tries = [flow(n * 5, OUTSIDE, "10.0.0.4", port, source_bytes=2400, destination_bytes=3100) for n in range(110)]
+    found = run(tries)
+    assert (rules(found), found[0]["rule.level"]) == (["login_connections"], level)
+    assert rules(run(tries[:20])) == (["login_connections"] if port == 3389 else [])
+    assert (
+        run(flow(n * 5, OUTSIDE, "10.0.0.4", port, source_bytes=180, destination_bytes=120) for n in range(110)) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fields"),
+    [
+        ("network.smb", {"smb_status": "LOGON_FAILURE", "smb_command": "SESSION_SETUP"}),
+        ("suricata.smb", {"smb_status": "STATUS_LOGON_FAILURE"}),
+        ("zeek.ntlm", {"event_outcome": "failure"}),
+        ("network.ldap", {"event_outcome": "failure", "network_protocol": "ldap"}),
+        ("network.ftp", {"event_outcome": "failure", "network_protocol": "ftp", "event_code": "PASS"}),
+        ("network.imap", {"event_outcome": "failure", "network_protocol": "imap"}),
+    ],
+)
+def test_log_ins_that_a_sensor_saw(dataset: str, fields: dict[str, str]) -> None:
+    values = {"source_ip": "10.0.0.9", "destination_ip": "10.0.0.10", **fields}
+    assert rules(run(event(n, dataset, n, **values, user_name=f"u{n}") for n in range(10))) == ["password_spraying"]
+    assert rules(run(event(n, dataset, n, **values, user_name="an") for n in range(20))) == ["brute_force"]
+    fine = {name: "success" if name == "event_outcome" else value for name, value in values.items()} | {
+        "smb_status": "SUCCESS"
+    }
+    assert run(event(n, dataset, n, **fine, user_name=f"u{n}") for n in range(99)) == []
+
+
+def test_files_that_ftp_does_not_have_are_no_log_ins() -> None:
+    values = {"source_ip": "10.0.0.9", "event_outcome": "failure", "network_protocol": "ftp", "event_code": "RETR"}
+    assert run(event(n, "zeek.ftp", n, **values, user_name=f"u{n}") for n in range(99)) == []
+
+
+def test_forms_that_are_sent_to_a_log_in_page() -> None:
+    def sent(number: int, path: str = "/wp-login.php", method: str = "POST") -> Event:
+        return event(number, "network.http", number, source_ip=OUTSIDE, url_path=path, url_domain="an.example",
+                     http_request_method=method, http_response_status__code=200)  # fmt: skip
+
+    assert rules(run(sent(n) for n in range(60))) == ["login_forms"]
+    assert run(sent(n) for n in range(59)) == []
+    assert run(sent(n * 30) for n in range(99)) == []
+    assert run(sent(n, "/upload") for n in range(99)) == []
+    assert run(sent(n, method="GET") for n in range(99)) == []
 
 
 def test_monitoring_each_minute_and_long_sessions_are_silent() -> None:

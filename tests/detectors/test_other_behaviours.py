@@ -58,6 +58,17 @@ def test_short_names_with_wide_answers_are_a_tunnel() -> None:
     assert rules(run(dns(n, OURS, f"a{n}.example.net", "A") for n in range(12))) == []
 
 
+def test_names_that_only_data_have_are_counted_for_an_hour() -> None:
+    names = [
+        dns(n * 100, OURS, f"{n:02}{'mzxw6ytboi4tsnrwgq2tcmbzgi3tmojqgm3tsnjrha':.43}.t.example.com") for n in range(20)
+    ]
+    (alert,) = run(names)
+    assert (alert["rule.id"], alert["rule.level"], alert["alert.count"]) == ("behaviour.dns_tunnel", "medium", 20)
+    assert run(names[:19]) == []
+    assert run(dns(n * 400, OURS, f"{n:043}.t.example.com") for n in range(40)) == []
+    assert run(dns(n * 100, OURS, f"{n:040}.example.com") for n in range(40)) == []
+
+
 def test_a_slow_tunnel_is_graded_over_the_day() -> None:
     chance = random.Random(2)
     found = run(dns(n * 60, OURS, f"{_encoded(chance, 24)}.example.org") for n in range(1200))
@@ -185,8 +196,10 @@ def test_icmp_tunnels() -> None:
     chance = random.Random(5)
     (alert,) = run(_echo(n / 3, chance.randint(65, 1400)) for n in range(60))
     assert (alert["rule.id"], alert["source.ip"]) == ("behaviour.icmp_tunnel", OURS)
-    assert "exchanged 20 echoes of more than 64 bytes within a minute" in alert["rule.description"]
+    assert "exchanged 20 large or changing echoes within a minute" in alert["rule.description"]
     assert run(_echo(n / 9, 56) for n in range(900)) == []
+    assert rules(run(_echo(n, 56, icmp_changes=True) for n in range(20))) == ["icmp_tunnel"]
+    assert run(_echo(n, 1400, icmp_changes=n % 3 == 0) for n in range(99)) == []
     assert run(_echo(n / 9, 1400) for n in range(900)) == []
     assert run(_echo(n * 4, chance.randint(65, 1400)) for n in range(90)) == []
     assert run(_echo(n / 9, 500, 3) for n in range(90)) == []
@@ -212,12 +225,33 @@ def test_who_looks_for_hosts_by_arp() -> None:
     mac = "CC-CC-CC-00-00-01"
     (alert,) = run(_arp(n, mac, "10.0.0.9", f"10.0.0.{100 + n}") for n in range(9))
     assert (alert["rule.id"], alert["alert.count"]) == ("behaviour.arp_sweep", 5)
+    low, medium = run(_arp(n / 5, mac, "10.0.0.9", f"10.0.0.{100 + n}") for n in range(99))
+    assert (low["rule.level"], medium["rule.level"], medium["alert.count"]) == ("low", "medium", 50)
     answered = []
     for n in range(50):
         answered += [_arp(n, mac, "10.0.0.9", f"10.0.0.{100 + n}"),
                      _arp(n + 0.01, f"DD-00-00-00-00-{n:02X}", f"10.0.0.{100 + n}", "10.0.0.9", "reply")]  # fmt: skip
     assert run(answered) == []
     assert run(_arp(n, mac, "10.0.0.9", "10.0.0.1") for n in range(99)) == []
+
+
+def _ticket(at: float, service: str, cipher: str = "rc4-hmac", **fields: Any) -> Event:
+    values = {"source_ip": OURS, "kerberos_request": "TGS", "kerberos_service": service, "kerberos_cipher": cipher}
+    return event(
+        at, "zeek.kerberos", **{**values, "kerberos_client": "an/EXAMPLE", "event_outcome": "success", **fields}
+    )
+
+
+def test_weak_tickets_of_many_services() -> None:
+    asked = [_ticket(n, f"MSSQLSvc/db{n}.example.vn:1433") for n in range(9)]
+    (alert,) = run(asked)
+    assert (alert["rule.id"], alert["rule.level"], alert["alert.count"]) == ("behaviour.kerberoasting", "high", 5)
+    assert "(an/EXAMPLE) got tickets of 5 services within 0.1 minutes" in alert["rule.description"]
+    assert run(asked[:4] * 9) == []
+    assert run(_ticket(n * 200, f"MSSQLSvc/db{n}") for n in range(99)) == []
+    assert run(_ticket(n, f"MSSQLSvc/db{n}", "aes256-cts-hmac-sha1-96") for n in range(99)) == []
+    assert run(_ticket(n, f"MSSQLSvc/db{n}", event_outcome="failure") for n in range(99)) == []
+    assert run(_ticket(n, f"krbtgt/R{n}.EXAMPLE") for n in range(99)) == []
 
 
 def _offer(at: float, server: str, **fields: Any) -> Event:

@@ -22,7 +22,7 @@ _BENCHES = {
     "delivery": "response.bench_delivery",
     "sharing": "sharing.bench_sharing",
     "sigma": "workbench.bench_sigma",
-    "network": "collectors.network.bench",
+    "network": "workbench.bench_network",
     "stix": "sharing.bench_stix",
     "taxii": "api.bench_taxii",
 }

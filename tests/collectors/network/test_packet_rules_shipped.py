@@ -143,6 +143,36 @@ CASES: dict[str, tuple[int, list[Any], list[Any]]] = {
                connection([(True, b'{"id":1,"method":"login","params":{"login":"an","pass":"x"}}\n')], 3333, INSIDE, OUTSIDE)),
     "ethereum": (9000032, connection([(True, b'{"id":1,"method":"eth_submitLogin","params":["0x1"]}\n')], 4444, INSIDE, OUTSIDE),
                  connection([(True, b'{"id":1,"method":"eth_blockNumber","params":[]}\n')], 4444, INSIDE, OUTSIDE)),
+    "stratum work": (9000033, connection([(False, b'{"id":null,"method":"mining.notify","params":["1"]}\n')], 3333, INSIDE, OUTSIDE),
+                     connection([(False, b'{"id":null,"method":"mining.news","params":["1"]}\n')], 3333, INSIDE, OUTSIDE)),
+    "monero work": (9000034, connection([(False, b'{"jsonrpc":"2.0","method":"job","params":{"blob":"0c"}}\n')], 3333, INSIDE, OUTSIDE),
+                    connection([(False, b'{"jsonrpc":"2.0","method":"job","params":{"name":"0c"}}\n')], 3333, INSIDE, OUTSIDE)),
+    "ethereum work": (9000035, connection([(True, b'{"id":1,"method":"eth_getWork","params":[]}\n')], 4444, INSIDE, OUTSIDE),
+                      connection([(True, b'{"id":1,"method":"eth_getBlock","params":[]}\n')], 4444, INSIDE, OUTSIDE)),
+    "bitcoin": (9000036, connection([(True, b"\xf9\xbe\xb4\xd9version\0\0\0\0\0\x55\0\0\0" + bytes(85))], 8333, INSIDE, OUTSIDE),
+                connection([(True, b"\xf9\xbe\xb4\xd9verse\0\0\0\0\0\0\0\x55\0\0\0" + bytes(85))], 8333, INSIDE, OUTSIDE)),
+    "monero network": (9000037, connection([(True, b"\1\x21\1\1\1\1\1\1" + bytes(40))], 18080, INSIDE, OUTSIDE),
+                       connection([(True, b"\0\1\x21\1\1\1\1\1\1" + bytes(40))], 18080, INSIDE, OUTSIDE)),
+    "tor directory": (9000040, connection([(True, request("GET /tor/status-vote/current/consensus HTTP/1.0"))], 9030),
+                      connection([(True, request("GET /tor/ HTTP/1.1"))], 80)),
+    "chisel": (9000041, connection([(True, request("GET / HTTP/1.1", "Sec-WebSocket-Protocol: chisel-v3"))], 80),
+               connection([(True, request("GET / HTTP/1.1", "Sec-WebSocket-Protocol: chat"))], 80)),
+    "regeorg": (9000042, connection([(True, request("POST /t.jsp?cmd=connect HTTP/1.1", "X-CMD: CONNECT", "X-TARGET: 10.0.0.1"))], 80),
+                connection([(True, request("POST / HTTP/1.1", "X-CMD: list"))], 80)),
+    "httptunnel": (9000043, connection([(True, request("POST /index.html?crap=1771 HTTP/1.1"))], 80),
+                   connection([(True, request("GET /index.html?crop=1 HTTP/1.1"))], 80)),
+    "proxy to ssh": (9000044, connection([(True, b"CONNECT 203.0.113.9:22 HTTP/1.1\r\nHost: 203.0.113.9:22\r\n\r\n")], 3128),
+                     connection([(True, b"CONNECT trang.gov.vn:443 HTTP/1.1\r\nHost: trang.gov.vn:443\r\n\r\n")], 3128)),
+    "mysql": (9000050, connection([(False, b"\x17\0\0\2\xff\x15\4#28000Access denied")] * 20, 3306),
+              connection([(False, b"\x17\0\0\2\xff\x15\4#28000Access denied")] * 19, 3306)),
+    "postgresql": (9000051, connection([(False, b"E\0\0\0\x65SFATAL\0VFATAL\0C28P01\0Mpassword\0\0")] * 20, 5432),
+                   connection([(False, b"E\0\0\0\x65SFATAL\0VFATAL\0C53300\0Mtoo many\0\0")] * 99, 5432)),
+    "sql server": (9000052, connection([(False, b"\4\1\0\x50\0\x35\1\0\xaa\x3c\0\x18\x48\0\0\1\x0e" + bytes(40))] * 20, 1433),
+                   connection([(False, b"\4\1\0\x50\0\x35\1\0\xaa\x3c\0\x19\x48\0\0\1\x0e" + bytes(40))] * 99, 1433)),
+    "telnet guessed": (9000053, connection([(False, b"\r\nLogin incorrect\r\nlogin: ")] * 10, 23),
+                       connection([(False, b"\r\nLogin incorrect\r\nlogin: ")] * 9, 23)),
+    "vnc": (9000054, connection([(False, b"\0\0\0\1\0\0\0\x16Authentication failure")] * 10, 5900),
+            connection([(False, b"\0\0\0\0")] * 99, 5900)),
     "cobalt strike certificate": (9000020, connection([(True, HELLO), (False, handshake(146_473_198))], 443),
                                   connection([(True, HELLO), (False, handshake(146_473_199))], 443)),
     "cobalt strike pipe": (9000021, connection([(True, pipe("MSSE-1234-server"))], 445),
@@ -161,8 +191,12 @@ def test_a_rule_tells_of_what_it_is_about_and_of_nothing_near_it(tmp_path: Path,
     assert told(tmp_path, near) == []
 
 
+#: What is longest, or counts packets.
+NOT_CUT = ("zerologon", "ftp", "mysql", "postgresql", "sql server", "telnet guessed")
+
+
 @pytest.mark.parametrize("cut", [1, 3, 7, 100])
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("zerologon", "ftp")])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in NOT_CUT])
 def test_it_does_however_the_bytes_are_cut(tmp_path: Path, name: str, cut: int) -> None:
     sid, hit, _ = CASES[name]
     said = [(frame[TCP].sport == 40_000, bytes(frame[TCP].payload)) for frame in hit if len(frame[TCP].payload)]
@@ -179,8 +213,17 @@ def test_a_question_for_a_service_of_attackers(tmp_path: Path) -> None:
     assert told(tmp_path, [asked("oast.fun.example.vn"), asked("myoast.fun")]) == []
 
 
+def test_a_search_for_the_ethereum_network(tmp_path: Path) -> None:
+    def sent(kind: int, port: int = 30303) -> Any:
+        ping = bytes(32) + b"\x7f" * 64 + bytes((1, kind)) + b"\xf8\x40" + bytes(64)
+        return Ether() / IP(src=INSIDE, dst=OUTSIDE) / UDP(sport=30303, dport=port) / ping
+
+    assert told(tmp_path, [sent(1)]) == [9000038]
+    assert told(tmp_path, [sent(9), sent(1, 30304)]) == []
+
+
 def test_every_rule_is_tried_and_has_words_in_vietnamese() -> None:
-    tried = {sid for sid, _, _ in CASES.values()} | {9000022}
+    tried = {sid for sid, _, _ in CASES.values()} | {9000022, 9000038}
     loud = {rule.sid for rule in shipped().rules if not rule.silent}
     assert loud == tried
     assert all(rule.metadata.get("title_vi") for rule in shipped().rules if not rule.silent)

@@ -51,6 +51,14 @@ def test_zerologon_and_the_printer_bug_are_named_by_their_calls(recorded: Events
     assert "ACCESS_DENIED" in {each["smb.status"] for each in refused}
 
 
+def test_what_began_before_the_recording_is_told_by_its_calls(recorded: Events) -> None:
+    assert ("drsuapi", "DRSGetNCChanges") in calls(recorded("DCSync"))
+    (started,) = [each for each in recorded("mmc20") if "dce_rpc.class" in each]
+    assert (started["dce_rpc.class"], started["destination.port"]) == ("MMC20.Application", 135)
+    (opened,) = [each for each in recorded("masterkey") if each.get("dce_rpc.endpoint") == "BackupKey"]
+    assert (opened["dce_rpc.operation"], opened["dce_rpc.bytes"]) == ("BackuprKey", 452)
+
+
 def test_kerberos_requests_have_names_and_ciphers(recorded: Events) -> None:
     tickets = of(recorded("skeleton"), "network.kerberos")
     first = tickets[0]
@@ -62,6 +70,12 @@ def test_kerberos_requests_have_names_and_ciphers(recorded: Events) -> None:
     )
     assert "cifs/01566s-win16-ir" in {each["kerberos.service"] for each in tickets}
     assert any(each.get("kerberos.cipher") for each in tickets)
+    shown = [
+        (each["kerberos.preauthentication"], each["event.outcome"])
+        for each in tickets
+        if each["kerberos.request"] == "AS"
+    ]
+    assert shown == [(False, "failure"), (True, "success")]
 
 
 def test_rdp_says_who_asks_and_how() -> None:
