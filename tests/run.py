@@ -7,6 +7,7 @@ servers that it needs once. What a part says is printed when it has ended. `--co
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -58,6 +59,10 @@ _PARTS: Mapping[str, Sequence[str]] = {
     "slow: the others": ["-m", "slow", *_DONE_WHOLE, f"--ignore={_LOOKING}"]
     + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
 }
+#: Parts that put cables in, or that a cable of another part would disturb (a browser drops its connections when an
+#: interface comes): each has network interfaces of its own, where this user may make some.
+_OWN_INTERFACES = ("the rest", "slow: in a browser")
+_UNSHARE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 _BEFORE: Mapping[str, Sequence[Path | str]] = {
     "style": [_BIN / "ruff", "check", "."],
     "format": [_BIN / "ruff", "format", "--check", "."],
@@ -72,7 +77,8 @@ def main() -> int:
     root = Path(__file__).parent.parent
     for old in root.glob(".coverage*"):
         old.unlink()
-    parts = {name: [*_PYTEST, *told] for name, told in _PARTS.items()}
+    apart = _UNSHARE if os.geteuid() == 0 and shutil.which("unshare") else ()
+    parts = {name: [*(apart if name in _OWN_INTERFACES else ()), *_PYTEST, *told] for name, told in _PARTS.items()}
     if not (_run(root, _BEFORE) and _run(root, parts)):
         return 1
     if _COVERAGE:

@@ -74,10 +74,10 @@ def test_the_first_load_is_small_and_holds_no_chart(opened: Opened, site: Site) 
     assert not [name for name, _ in loaded if re.search("echarts|uPlot|gridstack", name)]
 
 
-def test_a_screen_is_asked_for_once_where_nothing_changes(opened: Opened, site: Site) -> None:
-    page = opened.page
-    site.user("mot-lan")
-    opened.log_in("mot-lan")
+def test_a_screen_is_asked_for_once_where_nothing_changes(opened_own: Opened, own: Site) -> None:
+    page = opened_own.page
+    own.user("mot-lan")
+    opened_own.log_in("mot-lan")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.reload()

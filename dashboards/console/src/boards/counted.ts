@@ -10,6 +10,8 @@ import type { Index, Panel } from "./model";
 
 interface Counted {
   says: Key;
+  /** Who may see it. */
+  needs: string;
   /** What may stand in the first field; what a kind does not need is left out of `FIELDS`, unless `always`. */
   by: readonly string[];
   always: boolean;
@@ -45,6 +47,7 @@ const LONGEST_DAYS = 3660;
 export const COUNTED: Partial<Record<Index, Counted>> = {
   c2: {
     says: "board.index.c2",
+    needs: "devices.read",
     by: ["kind", "family", "unit", "day", "week", "month", "device"],
     always: false,
     heads: (by) => [word("board.by", by), t("board.index.c2")],
@@ -53,6 +56,7 @@ export const COUNTED: Partial<Record<Index, Counted>> = {
   },
   systems: {
     says: "board.index.systems",
+    needs: "sharing.read",
     by: SHARES,
     always: true,
     heads: (share) => [t("system.unit"), word("board.by", share || SHARES[0])],

@@ -10,6 +10,7 @@ import { Value } from "../parts/value";
 import { clause, narrowed } from "../query";
 import { chooseSpan, range } from "../range";
 import { search, summaryOf } from "../search";
+import { may } from "../session";
 import { techniquesKnown } from "../techniques";
 import { rich, t } from "../words";
 import { COUNTED } from "./counted";
@@ -35,7 +36,8 @@ export function PanelBody({ panel, variables, turn }: Props) {
   const query = filled(panel.query, variables);
   const { index } = panel;
   const counted = COUNTED[index];
-  const body = counted ? {} : bodyOf(panel, query);
+  const isHidden = counted !== undefined && !may(counted.needs);
+  const body = isHidden ? null : counted ? {} : bodyOf(panel, query);
   const asked = JSON.stringify([
     panel.kind,
     panel.fields,
@@ -61,6 +63,7 @@ export function PanelBody({ panel, variables, turn }: Props) {
     if (panel.index === "alerts" && Date.now() - (answer.value?.at ?? 0) > QUIET_MS) answer.again(true);
   });
   if (panel.kind === "text") return <div class="wrap">{rich(said(panel.options.text ?? ""))}</div>;
+  if (isHidden) return <p class="quiet nothing">{t("board.not_yours")}</p>;
   if (!body) return <p class="quiet">{t("board.choose_fields")}</p>;
   if (answer.fault) return <Fault of={answer.fault} />;
   if (!answer.value)
