@@ -1,9 +1,10 @@
 """Which rules may match which lines of a frame: raw JSON lines enter, the few worth parsing leave, each with its rules.
 
 Every rule is filed under literals of which one stands in each line that it matches (`literals.py`). One Hyperscan
-database finds those of all rules in a line at once, without case. A line without any is not parsed; of the
-others the rules that were hit are tried, as far as their log source fits. It only ever weakens: what is left out cannot
-match. A rule without literals is tried on every line of its log source.
+database finds those of all rules in a line at once, without case. What was hit together points to a group of rules: of
+a rule whose literals are not rare others must be hit, too. A line that points to none is not parsed; of the others that
+group is tried, as far as its log source fits. It only ever weakens: what is left out cannot match. A rule without
+literals is tried on every line of its log source.
 """
 
 import re

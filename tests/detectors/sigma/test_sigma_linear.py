@@ -88,6 +88,8 @@ def test_what_is_not_linear(pattern: str) -> None:
         (r"(?i)set.*&&.*cmd.*\d{3}", "set" * 8_000 + "&&" * 8_000 + "cmd" * 8_000),
         (r"[\w.]+@[\w.]+\.vn", "a." * 30_000),
         (r"(?=.*z)a.*b.*c", "a" * 30_000 + "b" * 30_000 + "z"),
+        (r"\s[a-f0-9]{64}\s[a-f0-9]{16}", (" " + "a" * 63) * 1_000),
+        ("[a-z]{500}[0-9]{2}", "a" * 65_000),
     ],
 )
 def test_hostile_text_takes_bounded_time(pattern: str, text: str) -> None:
@@ -95,6 +97,13 @@ def test_hostile_text_takes_bounded_time(pattern: str, text: str) -> None:
     start = time.process_time()
     accepts(text)
     assert time.process_time() - start < 5  # measured: below 0.5 s
+
+
+@pytest.mark.parametrize("before", [0, 1, 30_000])
+def test_repeats_of_one_length_are_found_behind_any_text(before: int) -> None:
+    accepts = searcher(r"\s[a-f0-9]{8}\s[a-f0-9]{2}$", re.NOFLAG)
+    assert accepts(" x" * before + " 0123abcd ef")
+    assert not accepts(" x" * before + " 0123abcd_ef")
 
 
 def test_long_text_is_searched_to_the_end() -> None:
