@@ -60,7 +60,7 @@ _PARTS: Mapping[str, Sequence[str]] = {
     + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
 }
 #: Parts that put cables in, or that a cable of another part would disturb (a browser drops its connections when an
-#: interface comes): each has network interfaces of its own, where this user may make some.
+#: interface comes): each has network interfaces of its own, where this user may have that.
 _OWN_INTERFACES = ("the rest", "slow: in a browser")
 _UNSHARE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 _BEFORE: Mapping[str, Sequence[Path | str]] = {
@@ -77,7 +77,7 @@ def main() -> int:
     root = Path(__file__).parent.parent
     for old in root.glob(".coverage*"):
         old.unlink()
-    apart = _UNSHARE if os.geteuid() == 0 and shutil.which("unshare") else ()
+    apart = _UNSHARE if _may_unshare() else ()
     parts = {name: [*(apart if name in _OWN_INTERFACES else ()), *_PYTEST, *told] for name, told in _PARTS.items()}
     if not (_run(root, _BEFORE) and _run(root, parts)):
         return 1
@@ -85,6 +85,12 @@ def main() -> int:
         subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
         subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
     return 0
+
+
+def _may_unshare() -> bool:
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        return False
+    return subprocess.run([*_UNSHARE, "true"], check=False, capture_output=True).returncode == 0
 
 
 def _run(root: Path, commands: Mapping[str, Sequence[Path | str]]) -> bool:
