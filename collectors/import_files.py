@@ -381,4 +381,6 @@ def _print(result: Result) -> None:
         show.line(say("command.packet_rules.loaded", loaded=count, refused=show.number(len(result.packet_refused))))
         for reason in result.packet_refused[:_LISTED_REASONS]:
             show.line(f"  {reason}")
+    if result.stored:
+        show.line(say("command.import.behaviours"))
     show.line(say("command.import.next"))

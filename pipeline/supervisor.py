@@ -88,13 +88,13 @@ class Supervisor:
     def start(self) -> None:
         """Start every stage."""
         (self.data_dir / "logs").mkdir(parents=True, exist_ok=True)
-        self.children = [Child(name, [sys.executable, "-m", STAGES[name]]) for name in self.names]
+        self.children = [Child(name, [sys.executable, "-P", "-m", STAGES[name]]) for name in self.names]
         for child in self.children:
             self._launch(child)
 
     def add(self, name: str, arguments: list[str]) -> None:
         """Start one more process: `python -m` with these arguments."""
-        child = Child(name, [sys.executable, "-m", *arguments])
+        child = Child(name, [sys.executable, "-P", "-m", *arguments])
         self.children.append(child)
         self._launch(child)
 

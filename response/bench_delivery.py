@@ -78,7 +78,7 @@ class _Server(socketserver.ThreadingTCPServer):
 @contextmanager
 def _receivers() -> Iterator[list[int]]:
     """Run the receivers in a process of their own; yields their ports."""
-    command = [sys.executable, "-m", "response.bench_delivery"]
+    command = [sys.executable, "-P", "-m", "response.bench_delivery"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
         assert process.stdout is not None
         yield [int(port) for port in process.stdout.readline().split()]

@@ -83,7 +83,10 @@ def main() -> int:
         *(_row(each) for each in among if each.found),
         "",
     ]
-    out += [f"Above low in {loud} of {len(benign)} everyday recordings."]
+    told = ", ".join(f"`{each.name}`" for each in among if each.name in ATTACKS_AMONG)
+    out += [
+        f"Without those that show an attack, or what nobody should do ({told}): above low in {loud} of {len(benign)}."
+    ]
     sys.stdout.write("\n".join(out) + "\n")
     return 0
 

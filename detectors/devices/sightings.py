@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from detectors.behaviour import Seen, text, texts
+from detectors.behaviour import Seen, text, texts, whole
 from pipeline.event import Event
 from pipeline.networks import LOCAL, OUTSIDE, Site
 
@@ -121,10 +121,13 @@ def _of_kerberos(seen: Seen, site: Site) -> Iterator[Sighting]:
 
 
 def _of_ssdp(seen: Seen, site: Site) -> Iterator[Sighting]:
-    if site.where(seen.source) == LOCAL:
-        hints = _hints(seen.event, _OF_SSDP)
-        if hints:
-            yield Sighting(address=seen.source, hints=hints)
+    method = text(seen.event, "ssdp.method")
+    answers = method == "RESPONSE" and whole(seen.event, "destination.port") == _SSDP_PORT  # to who asked it alone
+    address = seen.destination if answers else seen.source
+    # what a device searches for is no sign of what it is itself
+    hints = _hints(seen.event, _OF_SSDP_SEARCH if method == "M-SEARCH" else _OF_SSDP)
+    if hints and site.where(address) == LOCAL:
+        yield Sighting(address=address, hints=hints)
 
 
 def _of_netbios(seen: Seen, site: Site) -> Iterator[Sighting]:
@@ -145,7 +148,9 @@ def _of_agent(event: Event, site: Site) -> Iterator[Sighting]:
             yield Sighting(mac, address, name, (*hints, *_named(name)))
 
 
-_OF_SSDP = (("ssdp", "ssdp.server"), ("ssdp", "ssdp.target"), ("user_agent", "user_agent.original"))
+_SSDP_PORT = 1900
+_OF_SSDP_SEARCH = (("user_agent", "user_agent.original"),)
+_OF_SSDP = (("ssdp", "ssdp.server"), ("ssdp", "ssdp.target"), *_OF_SSDP_SEARCH)
 _READERS: dict[str, Callable[[Seen, Site], Iterator[Sighting]]] = {
     "flow": _of_flow, "arp": _of_arp, "dhcp": _of_dhcp, "dns": _of_dns, "http": _of_http, "ssh": _of_ssh,
     "kerberos": _of_kerberos, "ssdp": _of_ssdp, "netbios": _of_netbios,

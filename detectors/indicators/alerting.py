@@ -130,7 +130,8 @@ def _refused(event: Event) -> bool:
         return event["flow.state"] in _REFUSED_STATES
     if "denied" in texts(event, "event.type") or text(event, "event.action").lower() in _REFUSED_ACTIONS:
         return True
-    return event.get("event.action") == "network_flow" and event.get("event.outcome") == "failure"
+    is_flow = event.get("event.action") == "network_flow"
+    return is_flow and (event.get("event.outcome") == "failure" or event.get("destination.packets") == 0)
 
 
 def level_of(indicator: Indicator, seen: Seen) -> str:

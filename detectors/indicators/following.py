@@ -204,7 +204,7 @@ class Watching:
     def _start(self, work: str) -> None:
         if work in self._children or time.monotonic() < self._paused.get(work, 0.0):
             return
-        command = [sys.executable, "-m", "detectors.indicators", work]
+        command = [sys.executable, "-P", "-m", "detectors.indicators", work]
         self._children[work] = subprocess.Popen(  # noqa: S603 - our own module
             command, env={**os.environ, "HAIDANG_DATA_DIR": str(self._stage.settings.data_dir)},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

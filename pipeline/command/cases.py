@@ -32,8 +32,12 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Run one of them."""
     if chosen.action == "verify":  # needs no site: who gets a bundle may have none
-        manifest, digest = bundle.verify(chosen.file)
-        words = {name: manifest[name] for name in ("case", "title", "made", "by")}
+        try:
+            manifest, digest = bundle.verify(chosen.file)
+        except HaidangError as error:
+            show.line(show.plain(str(error)))
+            return 1
+        words = {name: show.plain(str(manifest.get(name, "-"))) for name in ("case", "title", "made", "by")}
         show.line(say("command.cases.verified", **words, files=len(manifest["files"]), digest=digest))
         return 0
     settings = site_settings()

@@ -41,7 +41,10 @@ def run(chosen: argparse.Namespace) -> int:
         if chosen.output:
             path = chosen.output if not number else chosen.output.with_stem(f"{chosen.output.stem}-{interface}")
             try:
-                path.write_bytes(data)
+                with path.open("xb") as file:
+                    file.write(data)
+            except FileExistsError as error:
+                raise HaidangError("evidence.is_there", file=path) from error
             except OSError as error:
                 raise HaidangError("evidence.not_written", file=path, fault=error.strerror or error) from error
             show.line(say("command.evidence.written", file=path, interface=interface))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Engine
 
+from pipeline.access import note as audit
 from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.actions import declare
@@ -54,7 +55,7 @@ def _status(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> i
     for row in rows:
         row["error"] = row["error"] if row["set"] else say("command.notify.removed", channel=row["channel"])
     _print(chosen, found if chosen.json else rows, heads, right=(1, 3, 4, 6))
-    if missing := testing.not_running(engine):
+    if missing := testing.not_running(engine, settings):
         sys.stderr.write(str(HaidangError("delivery.not_running", stages=", ".join(missing))) + "\n")
     return 1 if any(each["set"] and (each["dead"] or each["failures"]) for each in found) else 0
 
@@ -134,6 +135,8 @@ def _test(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int
         alert, message = testing.start(settings, engine, bus, chosen.channel)
     finally:
         bus.close()
+    with engine.begin() as connection:
+        audit(connection, person(), "command", "channel_tested", channel=chosen.channel, alert=alert)
     started, last = time.monotonic(), None
     for last in testing.follow(engine, message, chosen.seconds):
         if not chosen.json:

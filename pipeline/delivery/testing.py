@@ -13,10 +13,12 @@ from pipeline.delivery.routing import message_id
 from pipeline.event import encode
 from pipeline.frame import pack
 from pipeline.health import SILENT_SECONDS
+from pipeline.instance import instance_of
 from pipeline.messages import HaidangError
 from pipeline.own_alerts import told_alert
 from pipeline.queue import FALSE_POSITIVE, life
 from pipeline.settings import Settings
+from pipeline.stage import is_running
 from pipeline.state.tables import alerts, deliveries, stages
 
 #: The stages that a test's alert goes through.
@@ -32,7 +34,7 @@ def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[s
     names = [each.name for each in settings.channels]
     if channel not in names:
         raise HaidangError("delivery.no_channel", name=channel[:100], known=", ".join(names) or "-")
-    if missing := not_running(engine):
+    if missing := not_running(engine, settings):
         raise HaidangError("delivery.not_running", stages=", ".join(missing))
     values = {"channel": channel}
     alert = told_alert(
@@ -43,12 +45,15 @@ def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[s
     return alert["event.id"], message_id(TEST, channel, alert["event.id"])
 
 
-def not_running(engine: Engine) -> list[str]:
-    """Return those of the stages that carry messages that nobody has heard of lately."""
-    query = select(stages.c.stage).where(stages.c.seen > time.time() - SILENT_SECONDS)
+def not_running(engine: Engine, settings: Settings) -> list[str]:
+    """Return those of the stages that carry messages that nobody has heard of lately, or that have ended here."""
+    query = select(stages.c.stage, stages.c.instance).where(stages.c.seen > time.time() - SILENT_SECONDS)
     with engine.connect().execution_options(read_only=True) as connection:
-        heard = set(connection.scalars(query))
-    return [name for name in _STAGES if name not in heard]
+        heard = connection.execute(query).all()
+    folder = settings.data_dir
+    here = instance_of(folder)
+    living = {name for name, instance in heard if instance != here or is_running(folder, name)}
+    return [name for name in _STAGES if name not in living]
 
 
 def follow(engine: Engine, message: str, seconds: float) -> Iterator[dict[str, Any]]:

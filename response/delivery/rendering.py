@@ -96,7 +96,7 @@ class Renderer:
 
 def _start(file: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "response.delivery.rendering", str(file)],
+        [sys.executable, "-P", "-m", "response.delivery.rendering", str(file)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 

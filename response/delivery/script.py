@@ -39,6 +39,8 @@ _OPEN_FILES, _FILE_BYTES = 256, 100_000_000
 _REFUSED, _AGAIN = 65, 75
 #: Sets the bounds of a program; of util-linux, which every Linux system has.
 _PRLIMIT = "/usr/bin/prlimit"
+#: What prlimit ends with where it may not start the program (prlimit(1)).
+_NOT_STARTED = 126
 #: How long a program may take to end after it was killed, in seconds; how often what it started is looked for.
 _KILL_SECONDS, _KILL_ROUNDS = 5.0, 10
 #: The variable that says which message a program is run for.
@@ -86,6 +88,9 @@ class Script(Sender):
             said = say("delivery.script_ended", status=status, output=told).strip()
             if status == 0:
                 return Outcome("sent", said)
+            if status == _NOT_STARTED and user is not None:
+                told = say("delivery.script_no_way", user=user.pw_name, file=program, said=said)
+                return Outcome("failed", one_line(told, _KEPT_OUTPUT))
             return Outcome("refused" if status == _REFUSED else "failed", said)
 
 

@@ -153,6 +153,8 @@ class _Compiling:
                 for item in value.split(","):
                     name, _, what = item.strip().partition(" ")
                     metadata.setdefault(plain(name), []).append(plain(what.strip()))
+            elif keyword == "msg":
+                given[keyword] = quoted(Option(keyword, value))[1]
             elif keyword in _ABOUT:
                 given[keyword] = value
         for keyword, default in (("sid", None), ("gid", "1"), ("rev", "0"), ("priority", "1")):
@@ -168,7 +170,7 @@ class _Compiling:
             priority = int(given["priority"])
         return _About(
             int(given["sid"]), int(given["gid"]), int(given["rev"]),
-            plain(given.get("msg", "").strip('"')) or f"sid {given['sid']}", words, priority, references, metadata,
+            plain(given.get("msg", "")) or f"sid {given['sid']}", words, priority, references, metadata,
         )  # fmt: skip
 
     def _protocol(self, name: str) -> frozenset[int] | None:

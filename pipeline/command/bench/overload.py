@@ -85,7 +85,7 @@ def _overload(site: Site, rate: int, seconds: float, watched: Path, lines: Path,
 
 
 def _flood(site: Site, rate: int, seconds: float) -> "subprocess.Popen[bytes]":
-    arguments = [sys.executable, "-m", __name__, str(site.ports["udp"]), str(rate), str(seconds)]
+    arguments = [sys.executable, "-P", "-m", __name__, str(site.ports["udp"]), str(rate), str(seconds)]
     return subprocess.Popen(arguments, env=os.environ, stdout=subprocess.PIPE)  # noqa: S603 - our own module
 
 

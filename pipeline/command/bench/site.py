@@ -65,7 +65,7 @@ def send(
 ) -> "subprocess.Popen[bytes]":
     """Start a sender of `count` events (`sender.py`), at `rate` a second, for at most `seconds`; 0: no limit."""
     arguments = [
-        sys.executable, "-m", "pipeline.command.bench.sender", str(site.ports["tcp"]), str(site.ports["http"]),
+        sys.executable, "-P", "-m", "pipeline.command.bench.sender", str(site.ports["tcp"]), str(site.ports["http"]),
         str(lines), str(records), str(count), str(rate), str(alert_every), str(seconds),
     ]  # fmt: skip
     environment = {**os.environ, "HAIDANG_BENCH_TOKEN": site.token}

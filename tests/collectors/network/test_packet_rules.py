@@ -99,6 +99,8 @@ def test_lines_may_go_on_and_comments_are_left_out() -> None:
         ("alert tcp any any -> any any (nocase; sid:1;)", "no_content", "nocase"),
         ('alert tcp any any -> any any (content:"|0|"; sid:1;)', "bad_value", "content"),
         ('alert tcp any any -> any any (content:""; sid:1;)', "bad_value", "content"),
+        ('alert tcp any any -> any any (msg:"open; content:"GET"; sid:1;)', "bad_value", "msg"),
+        ("alert tcp any any -> any any (msg:none; sid:1;)", "bad_value", "msg"),
         ('alert tcp any any -> any any (content:"abc"; depth:2; sid:1;)', "bad_value", "depth"),
         ('alert tcp any any -> any any (content:"abc"; offset:x; sid:1;)', "bad_value", "offset"),
         ('alert tcp any any -> any any (pcre:"/(/"; sid:1;)', "bad_expression", "pcre"),
