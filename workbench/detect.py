@@ -24,7 +24,7 @@ from detectors.indicators.listed import Defaults, Refused, count
 from detectors.indicators.matcher import Matcher
 from detectors.sigma import RuleSet
 from pipeline.command import show
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError, said, say
 from pipeline.settings import Indicators
 from pipeline.shipped import shipped_rules
 from workbench.stream import DESCRIPTION, Detection, File, Finding, as_json
@@ -56,7 +56,7 @@ def run(chosen: argparse.Namespace) -> int:
     origin = Origin("detect", "", "", hints, encoding(chosen.encoding))
     rules = RuleSet.load(*folders)
     for refused in rules.refused:
-        _complain(": ".join(filter(None, (refused.place, refused.rule, refused.reason))))
+        _complain(": ".join(filter(None, (refused.place, refused.rule, said(refused.reason)))))
     if not rules.rules:
         _complain(say("command.detect.none_loaded", folders=", ".join(map(str, folders))))
         return 1

@@ -84,8 +84,9 @@ def _of_sigma(place: Path, rules: RuleSet) -> list[Finding]:
     validator = SigmaValidator(_validators())
     try:
         collection = SigmaCollection.load_ruleset(list(titles), collect_errors=True)
-        issues = [issue for rule in collection.rules for issue in validator.validate_rule(rule)]  # type: ignore[arg-type]
-    except (SigmaError, NotImplementedError) as error:
+        whole = (rule for rule in collection.rules if not rule.errors)  # what is wrong with the others is said by ours
+        issues = [issue for rule in whole for issue in validator.validate_rule(rule)]  # type: ignore[arg-type]
+    except (SigmaError, NotImplementedError, AttributeError, TypeError, ValueError, KeyError) as error:  # of any rule
         return [Finding(WARNING, str(place), "", Sentence("sigma.check_failed", why=str(error)))]
     found: dict[Finding, None] = {}
     for issue in [*issues, *validator.finalize()]:

@@ -16,11 +16,10 @@ from detectors.sigma.conditions import (
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.matchers import FieldOf, any_value
 from detectors.sigma.nodes import Node, all_of, any_of, negated
-from detectors.sigma.values import typed
+from detectors.sigma.values import OF_LISTS, typed
 from pipeline.messages import Sentence
 
 MAX_DEPTH = 10  # lists and maps within each other in one selection
-_LIST_MODIFIERS = ("all", "neq")
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -85,7 +84,9 @@ def _item(selection: str, key: str, value: Any, field_of: FieldOf) -> Node:
             raise RuleRefused("no_plain_value", where=where, value=repr(raw))
         if raw is None and not field:
             raise RuleRefused("null_needs_field", where=where)
-    chain = [modifier for modifier in modifiers if modifier not in _LIST_MODIFIERS]
+        if raw == "" and not field:
+            raise RuleRefused("empty_keyword", where=where)
+    chain = [modifier for modifier in modifiers if modifier not in OF_LISTS]
     try:
         alternatives = [typed(raw, chain) for raw in raws]
         if "all" in modifiers:

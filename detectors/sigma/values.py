@@ -288,10 +288,12 @@ def _pattern(value: Value, modifier: str) -> Pattern:
 def _why_not(name: str, modifiers: list[str]) -> RuleRefused:
     if name in _FIRST:
         return RuleRefused("not_first", name=repr(name), modifiers="|".join(modifiers))
-    known = ", ".join(sorted({*_FIRST, *_MODIFIERS} - {""}))
+    known = ", ".join(sorted({*_FIRST, *_MODIFIERS, *OF_LISTS} - {""}))
     return RuleRefused("unknown_modifier", name=repr(name), known=known)
 
 
+#: Modifiers of all values of a field together (`detection.py`).
+OF_LISTS = ("all", "neq")
 _OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _FIRST: dict[str, Callable[[Raw], Value]] = {
     "re": _regex,

@@ -27,7 +27,7 @@ TOPICS = (EVENTS, ALERTS, ALERT_UPDATES, HITS)
 IMPORT = "import"
 #: The source of frames that an import with rules of its own publishes: the site's own rules leave them out.
 OWN_RULES = "import.rules"
-_IMPORTS = frozenset((IMPORT, OWN_RULES))
+IMPORTS = frozenset((IMPORT, OWN_RULES))
 #: The key of frames of dead letters that are tried again: they were received before.
 RETRIED = "haidang.retried"
 
@@ -60,7 +60,7 @@ Positions = Mapping[int, int]
 
 def is_imported(event: Mapping[str, Any]) -> bool:
     """Say whether an event, or the alert on it, is of a recording that somebody has imported, and not of now."""
-    return event.get("labels.source") in _IMPORTS
+    return event.get("labels.source") in IMPORTS
 
 
 class Bus(Protocol):

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,8 @@ from pipeline.messages import say, spoken
 #: U+007F to U+009F in UTF-8: control characters that JSON lets through.
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
+#: The zone in which times are written; None is that of the machine.
+_zone: tzinfo | None = None
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 #: Sigma's levels and our words for them.
 _LEVELS = {
@@ -114,17 +116,25 @@ def level(text: str) -> str:
     return say(_LEVELS[text]) if text in _LEVELS else text
 
 
+def use_zone(name: str) -> None:
+    """Write times in a zone from here on; `local` is that of the machine."""
+    global _zone  # noqa: PLW0603 - one command works for one site
+    from zoneinfo import ZoneInfo
+
+    _zone = None if name == "local" else ZoneInfo(name)
+
+
 def local_time(text: str) -> str:
-    """Write an event's time in this machine's zone."""
+    """Write an event's time in the zone of the site."""
     try:
-        return parse_time(text).astimezone().strftime("%d/%m/%Y %H:%M:%S")
+        return parse_time(text).astimezone(_zone).strftime("%d/%m/%Y %H:%M:%S")
     except (ValueError, OverflowError):
         return text
 
 
 def minute(minutes: int) -> str:
-    """Write minutes since 1970 in this machine's zone."""
-    return datetime.fromtimestamp(minutes * 60).astimezone().strftime("%d/%m/%Y %H:%M")
+    """Write minutes since 1970 in the zone of the site."""
+    return datetime.fromtimestamp(minutes * 60, UTC).astimezone(_zone).strftime("%d/%m/%Y %H:%M")
 
 
 def plain(value: Any) -> str:

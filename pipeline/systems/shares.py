@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, select, update
 
+from pipeline.bus import IMPORTS
 from pipeline.event import format_time
 from pipeline.state import upsert
 from pipeline.state.tables import system_days, systems
@@ -85,7 +86,11 @@ def listen(engine: Engine, reader: Reader, now: float) -> None:
     heard: dict[str, float] = {}
     for name in _FIELDS:
         body = {
-            "size": 0, "query": {"range": {"event.ingested": {"gte": since}}},
+            "size": 0,
+            "query": {"bool": {
+                "filter": [{"range": {"event.ingested": {"gte": since}}}],
+                "must_not": [{"terms": {"labels.source": sorted(IMPORTS)}}],  # a recording says nothing of now
+            }},
             "aggs": {"by": {"terms": {"field": name, "size": _MOST}}},
         }  # fmt: skip
         for bucket in reader.search(EVENTS, body)["aggregations"]["by"]["buckets"]:

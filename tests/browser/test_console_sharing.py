@@ -266,3 +266,5 @@ def test_a_report_is_made_and_systems_come_in(opened: Opened, site: Site, tmp_pa
     expect(page.locator(".drawing[aria-label='Cấp độ ≥ 3 đạt cả hai: 100 %']")).to_be_visible()
     expect(page.locator(".drawing[aria-label='Cấp độ ≥ 3 đạt cả hai, theo đơn vị: Sở Nội vụ 100 %']")).to_be_visible()
     expect(page.locator(".drawing[aria-label='Cổng TTĐT được giám sát: –']")).to_be_visible()
+    page.click("button.drawing[aria-label='Cấp độ ≥ 3 đạt cả hai: 100 %']")
+    expect(opened.rows("systems")).to_have_count(1)  # a number leads to what it counts

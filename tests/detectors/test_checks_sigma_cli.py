@@ -111,3 +111,12 @@ def test_what_sigma_check_calls_an_error_is_one(tmp_path: Path, text: str) -> No
     done = subprocess.run([SIGMA, "check", *_WITHOUT, str(path)], capture_output=True, timeout=60, check=False)
     assert done.returncode == 1
     assert any(each.severity == checks.ERROR for each in checks.check({path.name: path.read_text("utf-8")}))
+
+
+def test_what_is_wrong_with_one_rule_of_a_file_hides_no_other_and_ends_nothing() -> None:
+    good = "title: good\nlogsource: {product: linux}\ndetection:\n  s: {a|contains: x}\n  condition: s\n"
+    for bad in ("detection:\n  s: {a|containz: x}\n  condition: s", "detection: []", "correlation: []", "status: test",
+                "detection:\n  s: {}\n  condition: s", "detection:\n  s: {a|re: '(x'}\n  condition: s"):  # fmt: skip
+        found = checks.check({"two.yml": f"{good}---\ntitle: bad\nlogsource: {{product: linux}}\n{bad}\n"})
+        assert [each.rule for each in found if each.severity == checks.ERROR] == ["bad"], found
+        assert any(each.rule == "good" for each in found)

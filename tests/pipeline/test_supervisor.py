@@ -102,3 +102,17 @@ def test_many_last_words_are_cut(supervisor: Supervisor) -> None:
     words = supervisor._words(child)
     assert words.endswith(" the end")
     assert len(words) <= 2000
+
+
+def test_what_lies_in_the_folder_of_the_start_is_never_run(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for name in ("tests", "pipeline", "sqlalchemy"):
+        Path(f"{name}.py").write_text("open('ran', 'w').close()\n")
+    add(supervisor, "count")
+    engine = open_state(supervisor.data_dir)
+    eventually(lambda: ready(engine, instance_of(supervisor.data_dir), ["count"], 0) == {"count"}, 20)
+    assert not Path("ran").exists()
+    engine.dispose()

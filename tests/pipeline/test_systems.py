@@ -79,6 +79,14 @@ def test_shares_count_what_is_heard_of_and_keep_each_day(engine: Engine, tmp_pat
     writer = open_writer(tmp_path / "store", Store())
     moment = format_time(_utc(now))
     event = {"@timestamp": moment, "event.ingested": moment, "event.id": event_id("s", 1), "source.ip": "10.0.0.77"}
+    imported = event | {"event.id": event_id("s", 2), "source.ip": "10.0.0.77", "labels.source": "import"}
+    writer.add(EVENTS, [document(imported, encode(imported))])
+    writer.commit()
+    reader = open_reader(tmp_path / "store", Store())
+    shares.listen(engine, reader, now)
+    with engine.connect() as connection:
+        assert shares.standing(connection, now)["all"]["both"] == 0  # a recording says nothing of now
+    reader.close()
     writer.add(EVENTS, [document(event, encode(event))])
     writer.commit()
     reader = open_reader(tmp_path / "store", Store())

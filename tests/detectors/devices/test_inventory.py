@@ -294,3 +294,21 @@ def test_macs() -> None:
     assert [mac_of(each) for each in ("", "x", "FF:FF:FF:FF:FF:FF", "01:00:5E:00:00:01", "F8:75:A4")] == [""] * 5
     assert is_random("DA-A1-19-00-00-02")
     assert not is_random("F8-75-A4-00-00-01")
+
+
+def test_what_a_device_searches_for_by_ssdp_is_not_what_it_is() -> None:
+    def said(method: str, source: str, destination: str, port: int) -> Event:
+        return {
+            "@timestamp": "2026-11-30T05:00:00.000Z", "event.dataset": "network.ssdp", "event.category": ["network"],
+            "ssdp.method": method, "ssdp.target": "urn:schemas-upnp-org:device:InternetGatewayDevice:1",
+            "source.ip": source, "destination.ip": destination, "destination.port": port,
+        }  # fmt: skip
+
+    asked = inventory_of([said("M-SEARCH", "192.168.1.20", "239.255.255.250", 1900)])
+    assert not any(device.row()["kind"] == "network" for device in asked.devices())
+    for event in (
+        said("RESPONSE", "192.168.1.1", "192.168.1.20", 50_000), said("RESPONSE", "192.168.1.20", "192.168.1.1", 1900)
+    ):  # fmt: skip
+        answered = inventory_of([event])
+        rows = [device.row() for device in answered.devices()]
+        assert [row["address"] for row in rows if row["kind"] == "network"] == ["192.168.1.1"], rows

@@ -61,7 +61,7 @@ export const COUNTED: Partial<Record<Index, Counted>> = {
     always: true,
     heads: (share) => [t("system.unit"), word("board.by", share || SHARES[0])],
     data: shares,
-    open: ([unit = ""]) => go("systems", unit ? { of: unit } : {}),
+    open: ([unit = ""]) => go("reports", { view: "systems", ...(unit ? { of: unit } : {}) }),
   },
 };
 

@@ -1,5 +1,6 @@
 // A drawing by ECharts, which is loaded when the first one is shown.
 
+import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { language } from "../words";
 import { colours } from "./colours";
@@ -59,7 +60,13 @@ export function Drawing({ panel, data, onPress, onOpen }: Props) {
     };
   }, []);
   useEffect(() => chart.current?.setOption(optionsOf(panel, data, now), true), [panel, data, now]);
-  return <div class="drawing" ref={box} role="img" aria-label={`${said(panel.title)}: ${inWords(panel, data)}`} />;
+  const label = `${said(panel.title)}: ${inWords(panel, data)}`;
+  if (panel.kind !== "gauge") return <div class="drawing" ref={box} role="img" aria-label={label} />;
+  return (
+    <button type="button" class="drawing whole" aria-label={label} onClick={() => onPress({ values: [] })}>
+      <span class="fill" ref={box as unknown as RefObject<HTMLSpanElement>} />
+    </button>
+  );
 }
 
 /** The numbers of a drawing for those who do not see it. */
