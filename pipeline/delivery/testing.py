@@ -23,6 +23,8 @@ from pipeline.state.tables import alerts, deliveries, stages
 
 #: The stages that a test's alert goes through.
 _STAGES = ("response", "delivery")
+#: Of this machine it is known whether a stage has ended, but for the last moments, in seconds.
+_JUST_NOW_SECONDS = 10.0
 
 
 def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[str, str]:
@@ -47,12 +49,16 @@ def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[s
 
 def not_running(engine: Engine, settings: Settings) -> list[str]:
     """Return those of the stages that carry messages that nobody has heard of lately, or that have ended here."""
-    query = select(stages.c.stage, stages.c.instance).where(stages.c.seen > time.time() - SILENT_SECONDS)
+    columns, now, folder = stages.c, time.time(), settings.data_dir
+    query = select(columns.stage, columns.instance, columns.seen).where(columns.seen > now - SILENT_SECONDS)
     with engine.connect().execution_options(read_only=True) as connection:
         heard = connection.execute(query).all()
-    folder = settings.data_dir
     here = instance_of(folder)
-    living = {name for name, instance in heard if instance != here or is_running(folder, name)}
+    living = {
+        name
+        for name, instance, seen in heard
+        if instance != here or now - seen < _JUST_NOW_SECONDS or is_running(folder, name)
+    }
     return [name for name in _STAGES if name not in living]
 
 
