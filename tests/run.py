@@ -48,16 +48,17 @@ def _whole_but(places: Sequence[str]) -> list[str]:
     return [place for place in found if place not in places]
 
 
+#: In the order in which they begin; of the slow ones the longest first.
 _PARTS: Mapping[str, Sequence[str]] = {
     "detectors": [_DETECTORS],
     "pipeline": ["-m", "not slow", _PIPELINE],
     "API, delivery, sharing": ["-m", "not slow", *_ANSWERING],
     "rules, decoders, documents": _COMPUTING,
     "the rest": ["-m", "not slow", *_THE_REST],
-    "slow: a whole site": ["-m", "slow", _WHOLE, *_WHOLE_REST],
-    "slow: in a browser": ["-m", "slow", _LOOKING, *_WITH_LOOKING],
     "slow: the others": ["-m", "slow", *_DONE_WHOLE, f"--ignore={_LOOKING}"]
     + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
+    "slow: a whole site": ["-m", "slow", _WHOLE, *_WHOLE_REST],
+    "slow: in a browser": ["-m", "slow", _LOOKING, *_WITH_LOOKING],
 }
 #: Parts that put cables in, or that a cable of another part would disturb (a browser drops its connections when an
 #: interface comes): each has network interfaces of its own, where this user may have that.
