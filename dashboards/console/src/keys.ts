@@ -1,7 +1,7 @@
 // Keys: presses enter, what the screen in front has bound to them is done. They never fire inside a text field.
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Key } from "./words";
 
 export interface Bound {
@@ -17,11 +17,11 @@ const layers = signal<readonly (readonly Bound[])[]>([]);
 const FOLLOWS_MS = 1500;
 let first = { key: "", at: 0 };
 
-/** Bind keys for as long as the component is shown; a binding hides those of the same keys that were there before. */
+/** Bind keys from before the component is seen until it is gone; a binding hides those of the same keys that were there before. */
 export function useKeys(bound: readonly Bound[]): void {
   const latest = useRef(bound);
   latest.current = bound;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const layer = bound.map(({ keys, says }, place) => ({ keys, says, run: () => latest.current[place]?.run() }));
     layers.value = [...layers.value, layer];
     return () => void (layers.value = layers.value.filter((each) => each !== layer));
