@@ -24,6 +24,7 @@ from collectors.network.reading import Reader
 from collectors.network.ssh import SshReader
 from collectors.network.text_logins import TextLoginReader
 from tests.collectors.network.packets import of, sensed
+from tests.conftest import need
 
 Fields = dict[str, Any]
 _TIMEOUT = 20
@@ -69,8 +70,7 @@ class Listener:
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """A real sshd: its port, and the key that it lets in."""
     program = shutil.which("sshd") or "/usr/sbin/sshd"
-    if not Path(program).exists() or not shutil.which("ssh-keygen"):
-        pytest.skip("no sshd here")
+    need(Path(program).exists() and shutil.which("ssh-keygen") is not None, "sshd and ssh-keygen")
     folder = tmp_path_factory.mktemp("sshd")
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
