@@ -7,8 +7,6 @@ from pydantic import Field
 
 from api.access import State, address_of, needs
 from api.bodies import Body, Text
-from pipeline.access import note
-from pipeline.bus import open_bus
 from pipeline.delivery import book, testing
 from pipeline.identity.users import User
 from pipeline.messages import HaidangError
@@ -86,14 +84,7 @@ def test_channel(
 
     `messages?alert=…` has its receipt in a moment.
     """
-    settings: Settings = request.app.state.settings
-    bus = open_bus(settings.data_dir, settings.bus)
-    try:
-        alert, message = testing.start(settings, state, bus, name)
-    finally:
-        bus.close()
-    with state.begin() as connection:
-        note(connection, user.name, address_of(request), "channel_tested", channel=name, alert=alert)
+    alert, message = testing.start(request.app.state.settings, state, name, user.name, address_of(request))
     return {"alert": alert, "message": message}
 
 

@@ -11,7 +11,6 @@ from api.access import State, needs, noted
 from api.bodies import Body, Text
 from pipeline import clocks, deadletters, habits
 from pipeline.balance import balances, by_minute
-from pipeline.bus import open_bus
 from pipeline.health import health
 from pipeline.identity.users import User
 from pipeline.ledger import KEEP_MINUTES
@@ -111,13 +110,8 @@ def retry_dead_letters(
     """Bring lines to where they could not be taken, the oldest of them first; say how many, and how many are `left` of
     those that are meant. What fails again is a dead letter again. None is deleted here: that is for
     `haidang deadletter drop`."""
-    settings: Settings = request.app.state.settings
     letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED)
-    bus = open_bus(settings.data_dir, settings.bus)
-    try:
-        done = deadletters.retry(state, bus, letters)
-    finally:
-        bus.close()
+    done = deadletters.bring_back(request.app.state.settings, state, letters)
     asked = {name: value for name, value in which.model_dump().items() if value}
     noted(request, user.name, "dead_letters_retried", **asked, letters=done)
     left = sum(

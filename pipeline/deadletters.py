@@ -11,11 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
 
-from pipeline.bus import RETRIED, Bus
+from pipeline.bus import RETRIED, Bus, open_bus
 from pipeline.event import event_id
 from pipeline.frame import Frame, pack
 from pipeline.ledger import OUT, POISON_FRAME, DeadLetter, Tally
 from pipeline.logs import log
+from pipeline.settings import Settings
 from pipeline.state import insert_new
 from pipeline.state.tables import dead_letters
 
@@ -85,6 +86,15 @@ def retry(engine: Engine, bus: Bus, letters: Sequence[dict[str, Any]]) -> int:
             done += _delete(connection, batch)
             tally.save(connection, STAGE)
     return done
+
+
+def bring_back(settings: Settings, engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
+    """Do so on the site's own bus (`retry`)."""
+    bus = open_bus(settings.data_dir, settings.bus)
+    try:
+        return retry(engine, bus, letters)
+    finally:
+        bus.close()
 
 
 def summary(engine: Engine) -> dict[str, int]:

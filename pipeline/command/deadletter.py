@@ -2,19 +2,16 @@
 
 import argparse
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Engine
 
 from pipeline import deadletters
 from pipeline.access import note
-from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
-from pipeline.settings import Settings
 from pipeline.state import open_state
 
 _SHOWN_LINE = 200
@@ -43,7 +40,11 @@ def run(chosen: argparse.Namespace) -> int:
     if not (chosen.id or chosen.all or chosen.source or chosen.reason):
         raise HaidangError("command.deadletter.which", action=chosen.action)
     letters = deadletters.listed(engine, chosen.id, chosen.source, chosen.reason)
-    done = _retry(settings, engine, letters) if chosen.action == "retry" else deadletters.drop(engine, letters)
+    done = (
+        deadletters.bring_back(settings, engine, letters)
+        if chosen.action == "retry"
+        else deadletters.drop(engine, letters)
+    )
     with engine.begin() as connection:
         note(connection, person(), "command", f"deadletter_{chosen.action}", letters=done)
     show.line(say(f"command.deadletter.{chosen.action}_done", count=show.number(done)))
@@ -51,14 +52,6 @@ def run(chosen: argparse.Namespace) -> int:
     if missing:
         show.line(say("command.deadletter.not_there", ids=", ".join(sorted(missing))))
     return 1 if missing else 0
-
-
-def _retry(settings: Settings, engine: Engine, letters: list[dict[str, Any]]) -> int:
-    bus = open_bus(settings.data_dir, settings.bus)
-    try:
-        return deadletters.retry(engine, bus, letters)
-    finally:
-        bus.close()
 
 
 def _list(chosen: argparse.Namespace, engine: Engine) -> None:

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Engine
 
-from pipeline.access import note as audit
-from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.actions import declare
 from pipeline.command.person import person
@@ -130,13 +128,7 @@ def _add_test(parser: argparse.ArgumentParser) -> None:
 
 
 def _test(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
-    bus = open_bus(settings.data_dir, settings.bus)
-    try:
-        alert, message = testing.start(settings, engine, bus, chosen.channel)
-    finally:
-        bus.close()
-    with engine.begin() as connection:
-        audit(connection, person(), "command", "channel_tested", channel=chosen.channel, alert=alert)
+    alert, message = testing.start(settings, engine, chosen.channel, person(), "command")
     started, last = time.monotonic(), None
     for last in testing.follow(engine, message, chosen.seconds):
         if not chosen.json:

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from pipeline.bus import ALERTS, Bus
+from pipeline.access import note
+from pipeline.bus import ALERTS, open_bus
 from pipeline.delivery import TEST, TEST_CHANNEL, WAITING
 from pipeline.delivery.routing import message_id
 from pipeline.event import encode
@@ -27,8 +28,8 @@ _STAGES = ("response", "delivery")
 _JUST_NOW_SECONDS = 10.0
 
 
-def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[str, str]:
-    """Raise the alert; return its id and that of the message that will come of it.
+def start(settings: Settings, engine: Engine, channel: str, who: str, address: str) -> tuple[str, str]:
+    """Raise the alert, for somebody; return its id and that of the message that will come of it.
 
     Raises:
         HaidangError: there is no such channel, or a stage that must carry it does not run.
@@ -43,7 +44,13 @@ def start(settings: Settings, engine: Engine, bus: Bus, channel: str) -> tuple[s
         "delivery.notify_test", channel, uuid.uuid4().hex, settings.observer, "informational", **values
     )  # fmt: skip
     alert[TEST_CHANNEL] = channel
-    bus.publish(ALERTS, list(pack("haidang", [encode(alert)])))
+    bus = open_bus(settings.data_dir, settings.bus)
+    try:
+        bus.publish(ALERTS, list(pack("haidang", [encode(alert)])))
+    finally:
+        bus.close()
+    with engine.begin() as connection:
+        note(connection, who, address, "channel_tested", channel=channel, alert=alert["event.id"])
     return alert["event.id"], message_id(TEST, channel, alert["event.id"])
 
 
