@@ -7,7 +7,6 @@ again in the same process, from what was saved, until it can go on.
 import fcntl
 import gc
 import os
-import signal
 import sqlite3
 import sys
 import threading
@@ -32,6 +31,7 @@ from pipeline.settings import Settings, load_settings
 from pipeline.state import open_state, upsert
 from pipeline.state import positions as saved
 from pipeline.state.tables import stages
+from pipeline.stopping import Stopping, stop_on_signals
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class Stage:
         self.settings = settings
         self.engine = engine
         self.bus = bus
-        self.stopping = threading.Event()
+        self.stopping: threading.Event = Stopping()
         self.instance = instance_of(settings.data_dir)
         self.consumers: list[Consumer] = []
         self._started = time.time()
@@ -293,9 +293,7 @@ def run_stage(name: str, body: Callable[[Stage], None]) -> None:
     starts the stage again).
     """
     os.umask(0o077)  # nobody else reads a site's data
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_on_signals()
     try:
         settings = load_settings()
         choose_language(settings.language)

@@ -1,7 +1,6 @@
 """`python -m detectors.indicators build|refresh|search`: one piece of work on indicators, started by the detectors."""
 
 import os
-import signal
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from pipeline.logs import log, start_log
 from pipeline.messages import HaidangError, choose_language
 from pipeline.settings import Settings, load_settings
 from pipeline.state import open_state
+from pipeline.stopping import stop_on_signals
 from pipeline.store import open_reader
 
 #: How long a full bus is waited for before trying again, in seconds.
@@ -33,9 +33,7 @@ def main() -> int:
     """Do one piece of work; exit status 0: done, as far as it could be."""
     os.umask(0o077)  # nobody else reads a site's data
     os.nice(_NICENESS)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = stop_on_signals()
     settings = load_settings()
     choose_language(settings.language)
     start_log(settings.data_dir, "indicators", settings.log_level)

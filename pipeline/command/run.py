@@ -1,7 +1,6 @@
 """`haidang run`: settings enter, the whole pipeline runs until it is told to stop."""
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from pipeline.messages import Unavailable, choose_language, say
 from pipeline.settings import Settings, load_settings
 from pipeline.stage import STATE_AWAY, only_one, patiently
 from pipeline.state import open_state
+from pipeline.stopping import stop_on_signals
 from pipeline.supervisor import STAGES, Child, Supervisor, details, stages_of
 
 _LOOK_SECONDS = 0.1
@@ -44,9 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
     choose_language(settings.language)
     with only_one(settings.data_dir, "run", wait_seconds=0):
         start_log(settings.data_dir, "supervisor", settings.log_level)
-        stopping = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stopping.set())
+        stopping = stop_on_signals()
         engine = _open_state(settings, stopping)
         if engine is None:
             return 0
