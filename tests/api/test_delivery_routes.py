@@ -57,7 +57,7 @@ def running(own: Site) -> Iterator[Site]:
     for stage in made:
         stage.stopping.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     for bus in buses:
         bus.close()
 

@@ -50,13 +50,13 @@ def test_it_says_where_it_is_and_stops_when_told(tmp_path: Path, process: "subpr
     assert httpx.get(f"{detail['address']}/api/v1/me").status_code == 401
     assert httpx.get(detail["address"]).status_code == 200
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
 
 
 def test_a_port_in_use_is_named_with_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with _start(tmp_path, port) as process:
-            assert process.wait(20) == 2
+            assert process.wait(60) == 2
             assert process.stderr
             assert f"Cannot listen on 127.0.0.1:{port}" in process.stderr.read()

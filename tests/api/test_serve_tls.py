@@ -45,7 +45,7 @@ def _running(folder: Path, **more: str) -> Iterator[dict[str, Any]]:
         yield eventually(detail, 30)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         engine.dispose()
 
 

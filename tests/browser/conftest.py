@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from pipeline.queue import grouping
 from pipeline.shipped import shipped_console
 from tests.api.sites import PASSWORD, Site, day, serving
-from tests.conftest import need
+from tests.conftest import PATIENCE, need
 
 _AXE = Path(__file__).parents[2] / "dashboards" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 #: A machine that does other things, too, is slow.
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=15_000 * PATIENCE)
 #: What Chromium itself writes for an answer that says 4xx.
 _REFUSED = "Failed to load resource: the server responded with a status of 4"
 
@@ -120,7 +120,7 @@ def opened_at(browser: Browser, address: str) -> Iterator[Opened]:
     )
     context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
     made = Opened(context.new_page(), address)
-    made.page.set_default_timeout(10_000)
+    made.page.set_default_timeout(10_000 * PATIENCE)
     made.page.on(
         "request",
         lambda asked: None if asked.url.startswith((address, "blob:")) else made.outside.append(asked.url),

@@ -8,6 +8,7 @@ from playwright.sync_api import Route, expect
 from pipeline.shipped import shipped_console
 from tests.api.sites import Site
 from tests.browser.conftest import Opened
+from tests.conftest import PATIENCE
 
 pytestmark = pytest.mark.slow
 #: The first load, compressed, in bytes: as asked for.
@@ -26,7 +27,7 @@ def test_a_lost_connection_is_said_and_what_is_known_stays(opened: Opened, site:
     expect(page.locator(".notice.fault").first).to_contain_text("Không liên lạc được với máy chủ")
     assert opened.rows("queue").count() == count
     page.unroute_all()
-    expect(page.locator(".notice.fault")).to_have_count(0, timeout=20_000)
+    expect(page.locator(".notice.fault")).to_have_count(0, timeout=20_000 * PATIENCE)
     opened.faults.clear()  # Chromium's own words about the connection
 
 
@@ -40,7 +41,7 @@ def test_a_store_that_takes_too_long_is_told_and_asked_again(opened: Opened, sit
     expect(page.locator(".grid .notice.fault")).to_contain_text("Kho tìm kiếm không trả lời")
     expect(page.locator(".grid .notice.fault")).to_contain_text("Trang tự thử lại")
     page.unroute_all()
-    expect(page.locator(".grid .foot")).to_contain_text("40 dòng", timeout=20_000)
+    expect(page.locator(".grid .foot")).to_contain_text("40 dòng", timeout=20_000 * PATIENCE)
     opened.faults.clear()  # Chromium's own words about 503
 
 

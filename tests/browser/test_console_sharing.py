@@ -40,7 +40,7 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     made.shutdown()
     made.server_close()
     made.book.close()
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_each_faulty_source_is_told_and_the_good_ones_listen(tmp_path: Path) -> 
             eventually(lambda: ("good", "tcp") in _canaries(tmp_path))
         finally:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
     assert [place.split()[0] for place in detail["listening"]["good"]] == ["tcp"]
     assert detail["listening"]["logs"] == [f"files {tmp_path}/*.log"]
     failures = detail["failures"]

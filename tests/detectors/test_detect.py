@@ -165,7 +165,7 @@ class Running:
         """Stop it; return the status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(20)
+        return self._process.wait(60)
 
     def kill(self) -> None:
         """End it without leave."""

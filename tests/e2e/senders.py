@@ -121,7 +121,7 @@ def running(command: list[str], folder: Path, environment: dict[str, str], there
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

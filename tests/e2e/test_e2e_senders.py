@@ -87,7 +87,7 @@ def test_openssl_as_a_sender_and_as_half_a_handshake(site: Site) -> None:
         sender.stdin.flush()
         site.await_count("opensslword", 1)
         sender.stdin.close()
-        sender.wait(10)
+        sender.wait(60)
     wrong = subprocess.run(
         [program("openssl"), "s_client", "-connect", f"localhost:{site.port('tls')}", "-tls1_1"],
         stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20,

@@ -56,7 +56,7 @@ def running(stage: Stage) -> Iterator[Stage]:
     thread.start()
     yield stage
     stage.stopping.set()
-    thread.join(20)
+    thread.join(60)
 
 
 def test_what_waits_on_the_bus_is_held(stage: Stage) -> None:

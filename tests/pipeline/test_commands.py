@@ -255,7 +255,7 @@ def test_a_reader_that_goes_away_is_no_fault(filled: Site, arguments: list[str])
     assert process.stderr is not None
     said = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(30), said) == (0, b"")
+    assert (process.wait(60), said) == (0, b"")
 
 
 def test_a_terminal_of_another_alphabet_and_arguments_that_are_no_text_are_no_fault(filled: Site) -> None:

@@ -31,7 +31,7 @@ def plain() -> Iterator[http.server.HTTPServer]:
     yield server
     server.shutdown()
     server.server_close()
-    thread.join(10)
+    thread.join(60)
 
 
 def said(url: str, ca: Path | None = None) -> str:
@@ -91,5 +91,5 @@ def test_a_certificate_of_a_stranger_another_name_or_time_is_told_apart(
             thread = threading.Thread(target=answer)
             thread.start()
             text = said(f"https://127.0.0.1:{listening.getsockname()[1]}/", ca)
-            thread.join(10)
+            thread.join(60)
         assert word in text and "CERTIFICATE_VERIFY_FAILED" in text, text

@@ -64,7 +64,7 @@ class Copies:
         for stage in self._stages:
             stage.stopping.set()
         for thread in self._running:
-            thread.join(20)
+            thread.join(60)
         for stage in self._stages:
             stage.bus.close()
             stage.engine.dispose()
@@ -110,7 +110,7 @@ def test_copies_that_come_and_go_count_every_event_once(copies: Copies) -> None:
     copies.publish(300, 900)
     eventually(lambda: copies.counted() > 500, 30, 0.02)
     first.stopping.set()  # leaves, and gives its partitions back
-    running.join(20)
+    running.join(60)
     copies.publish(1200, 300)
     eventually(lambda: copies.counted() == 1500, 30, 0.1)
     assert all(thread.is_alive() for thread in others)
@@ -158,7 +158,7 @@ def test_copies_without_a_partition_wait_for_one(copies: Copies) -> None:
     for stage in stages[:7]:
         stage.stopping.set()
     for thread in threads[:7]:
-        thread.join(20)
+        thread.join(60)
     copies.publish(100, 100)
     eventually(lambda: copies.counted() == 200, 30, 0.1)
 

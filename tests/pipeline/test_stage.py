@@ -91,7 +91,7 @@ def test_no_kill_makes_a_stage_count_twice_or_miss(site: Stages) -> None:
     process = site.start("count")
     eventually(lambda: site.counted() == 600, 30, 0.05)
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert site.counted() == 600
 
 
@@ -118,23 +118,23 @@ def test_a_new_stage_waits_for_the_old_one_to_let_go(site: Stages) -> None:
 
 def test_a_stage_whose_supervisor_is_gone_stops_by_itself(site: Stages) -> None:
     process = site.start("count", **{SUPERVISOR_VARIABLE: "1"})
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert "supervisor_gone" in (site.data_dir / "logs" / "count.log").read_text("utf-8")
 
 
 def test_settings_to_be_mended_are_status_2_and_a_sentence(site: Stages) -> None:
     process = site.start("refuse")
-    assert "Mars/refuse" in process.communicate(timeout=30)[1]
+    assert "Mars/refuse" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
     (site.data_dir / "haidang.toml").write_text("port = 1\n")
     process = site.start("count")
-    assert "port: there is no such setting" in process.communicate(timeout=30)[1]
+    assert "port: there is no such setting" in process.communicate(timeout=60)[1]
     assert process.returncode == 2
 
 
 def test_a_fault_of_ours_is_status_1_with_its_place(site: Stages) -> None:
     process = site.start("crash")
-    assert "stages.py" in process.communicate(timeout=30)[1]
+    assert "stages.py" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
 
 
@@ -147,7 +147,7 @@ def test_the_log_has_no_chatter_of_libraries_and_nobody_else_reads_it(site: Stag
     eventually((fresh.data_dir / "run" / "count.lock").exists, 20)
     eventually(lambda: "started" in (fresh.data_dir / "logs" / "count.log").read_text("utf-8"), 20)
     process.terminate()
-    process.wait(10)
+    process.wait(60)
     assert "alembic" not in (fresh.data_dir / "logs" / "count.log").read_text("utf-8")
     for name in ("state.db", "logs/count.log", "run/count.lock"):
         assert (fresh.data_dir / name).stat().st_mode & 0o077 == 0

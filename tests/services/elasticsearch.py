@@ -110,7 +110,7 @@ class Elasticsearch:
         """Kill the node and its helper process at once, as a power cut does."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def _answers(self) -> bool:

@@ -162,7 +162,7 @@ class Kafka:
         """Kill the broker at once; what it has acknowledged is there when it starts again."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def said(self) -> str:

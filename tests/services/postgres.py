@@ -60,7 +60,7 @@ class Postgres:
         """Stop the server at once: what is connected is cut off."""
         if self._process is not None:
             self._run("pg_ctl", "stop", "-D", str(self._data), "-m", "immediate")
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def url(self, database: str) -> str:

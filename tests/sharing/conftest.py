@@ -129,7 +129,7 @@ class Party:
         """Share no more."""
         self.stage.stopping.set()
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(60)
             self._thread = None
 
     def close(self) -> None:
@@ -171,7 +171,7 @@ def simulator(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simula
     made.shutdown()
     made.server_close()
     made.book.close()
-    thread.join(10)
+    thread.join(60)
 
 
 @pytest.fixture

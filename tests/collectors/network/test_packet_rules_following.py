@@ -23,7 +23,7 @@ def following(*patterns: Path) -> Iterator[Following]:
     made.start()
     yield made
     made.stopping.set()
-    made.join(5)
+    made.join(60)
 
 
 def test_a_changed_file_is_loaded_whole_and_a_new_one_is_found(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ class Corridor:
         """Send no more."""
         self.stage.stopping.set()
         if self._thread is not None:
-            self._thread.join(30)
+            self._thread.join(60)
             self._thread = None
 
     def receipts(self, **fits: Any) -> list[dict[str, Any]]:
