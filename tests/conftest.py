@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,11 @@ from typing import Any, TypeVar
 
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import Connection, Engine
 
 from detectors.sigma import RuleSet
 from pipeline.identity import passwords
+from pipeline.state import open_state, revisions, upgrade
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 T = TypeVar("T")
@@ -46,6 +49,37 @@ def eventually(found: Callable[[], T], seconds: float = 15.0, pause: float = 0.1
 def _cheap_passwords() -> None:
     """In the tests' own process a password is hashed with little work: they make thousands; commands do all of it."""
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=256, parallelism=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _states_copied(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In the tests' own process a new SQLite state is made by what the migrations of the first one led to.
+
+    Tests make thousands, and the migrations take a fifth of a second each time; `tests/pipeline/test_state.py` runs
+    them, and holds that they lead to the same.
+    """
+    engine = open_state(tmp_path_factory.mktemp("first-state"))
+    made = statements(engine)
+    engine.dispose()
+
+    def copy(connection: Connection, revision: str = "head") -> None:
+        if connection.dialect.name != "sqlite" or revision != "head" or revisions.revision_of(connection):
+            revisions.migrate(connection, revision)
+            return
+        for statement in made:
+            connection.exec_driver_sql(statement)
+
+    upgrade.migrate = copy
+
+
+def statements(engine: Engine) -> list[str]:
+    """Return what makes an SQLite database as it is, table by table and row by row."""
+    raw = engine.raw_connection()
+    try:
+        assert isinstance(raw.driver_connection, sqlite3.Connection)
+        return [each for each in raw.driver_connection.iterdump() if each not in ("BEGIN TRANSACTION;", "COMMIT;")]
+    finally:
+        raw.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,16 @@ from sqlalchemy import create_engine, inspect, select
 
 from pipeline.messages import HaidangError
 from pipeline.settings import State
-from pipeline.state import open_state, state_file
+from pipeline.state import open_state, revisions, state_file, upgrade
 from pipeline.state.tables import metadata, tokens, users
+from tests.conftest import statements
 from tests.contract.state import Place, StateContract, opening
+
+
+@pytest.fixture(autouse=True)
+def _migrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the migrations run; other tests take what they lead to (`tests/conftest.py`)."""
+    monkeypatch.setattr(upgrade, "migrate", revisions.migrate)
 
 
 class TestSqlite(StateContract):
@@ -21,6 +28,17 @@ class TestSqlite(StateContract):
     @pytest.fixture
     def place(self, tmp_path: Path) -> Place:
         return tmp_path, State()
+
+
+def test_what_other_tests_copy_is_what_the_migrations_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrated = open_state(tmp_path / "migrated")
+    monkeypatch.undo()
+    copied = open_state(tmp_path / "copied")
+    whole = [statements(engine) for engine in (migrated, copied)]
+    assert whole[0] == whole[1]
+    assert len(whole[0]) > len(metadata.tables)
+    for engine in (migrated, copied):
+        engine.dispose()
 
 
 def test_an_up_to_date_state_is_opened_without_waiting_for_a_writer(tmp_path: Path) -> None:
