@@ -1,5 +1,6 @@
 """Versions of a database: a connection enters, its version leaves, or it is brought to one (Alembic)."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -24,6 +25,7 @@ def revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def newest() -> str:
     """Return the version that this program works with."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
