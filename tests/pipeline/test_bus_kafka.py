@@ -261,10 +261,10 @@ def test_brokers_that_are_away_for_a_while_cost_nothing(tmp_path: Path) -> None:
         sent: list[str] = []
         found: list[str] = []
         faults: set[str] = set()
-        done = threading.Event()
+        enough, all_sent = threading.Event(), threading.Event()
 
         def publish() -> None:
-            while not done.is_set():
+            while not enough.is_set():
                 batch = [f"{len(sent) + number}" for number in range(5)]
                 try:
                     writer.publish(EVENTS, [frame for text in batch for frame in frames(text, source=f"s{text[-1]}")])
@@ -277,7 +277,7 @@ def test_brokers_that_are_away_for_a_while_cost_nothing(tmp_path: Path) -> None:
 
         def read() -> None:
             positions: dict[int, int] = {}
-            while not done.is_set() or len(set(found)) < len(sent):
+            while not all_sent.is_set() or len(set(found)) < len(sent):
                 got = reader.read(EVENTS, positions)
                 for record in got:
                     positions[record.partition] = record.offset + 1
@@ -301,8 +301,8 @@ def test_brokers_that_are_away_for_a_while_cost_nothing(tmp_path: Path) -> None:
             eventually(lambda: not writer.fault and not reader.fault, 60)
         before = len(sent)
         eventually(lambda: len(sent) > before + 200, 60)
-        done.set()
-        for thread in threads:
+        for thread, no_more in zip(threads, (enough, all_sent), strict=True):  # one after the other
+            no_more.set()
             thread.join(60)
         assert not any(thread.is_alive() for thread in threads)
         assert set(found) == set(sent)

@@ -35,7 +35,7 @@ cluster.routing.allocation.disk.threshold_enabled: false
 """
 _FIRST = "node.name: first\ncluster.initial_master_nodes: [first]"
 _FURTHER = "node.name: further\nnode.roles: [data]\ndiscovery.seed_hosts: ['127.0.0.1:{transport}']"
-_START_SECONDS = 90.0
+_START_SECONDS = 240.0
 #: Elasticsearch refuses to run as root.
 _USER = "nobody"
 

@@ -34,7 +34,7 @@ JARS = Path(__file__).parents[2] / ".cache" / f"kafka-{VERSION}"
 USER, PASSWORD = "haidang", 'Hải Đăng\'s "secret"'
 #: Of `PLAIN`, whose password stands in a settings file of Java's own quoting.
 PLAIN_PASSWORD = "a plain secret"
-_START_SECONDS = 60.0
+_START_SECONDS = 240.0
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>tests</groupId><artifactId>tests</artifactId><version>1</version><dependencies>
 <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency>

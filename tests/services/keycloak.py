@@ -29,7 +29,7 @@ USERS = {
     "binh": ("mat-khau-binh", []),
     "chau": ("mat-khau-chau", ["siem-admins"]),
 }
-_START_SECONDS = 180.0
+_START_SECONDS = 240.0
 
 
 def fetch() -> None:

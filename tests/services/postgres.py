@@ -17,7 +17,7 @@ from tests.conftest import need
 #: Where Debian keeps the server's programs, newest first.
 _FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 _SETTINGS = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=", "log_min_messages=fatal")
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 
 
 class Postgres:
