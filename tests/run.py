@@ -4,21 +4,37 @@ Tests run in parts, three side by side, the next one when one has ended: first t
 the slow ones, those of a whole site, those that need servers, those in a browser. Each part is a process, and starts the
 servers that it needs once. What a part says is printed when it has ended. `--coverage` measures which lines ran, too
 (`make coverage`); that takes a third longer.
+
+Most parts talk to real servers and processes, on a machine that others load. So the tests of a part that failed, if they
+are few, are run once again: what fails twice is wrong; what does not is printed with its first failure, and named again
+in the last lines, for somebody to find out which of the two was luck.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 _BIN = Path(sys.executable).parent
 _COVERAGE = "--coverage" in sys.argv
-_PYTEST = [*([_BIN / "coverage", "run", "-m"] if _COVERAGE else [_BIN / "python", "-m"]), "pytest", "-q"]
+_PYTEST: Sequence[Path | str] = [
+    _BIN / "python",
+    "-m",
+    *(["coverage", "run", "-m"] if _COVERAGE else []),
+    "pytest",
+    "-q",
+]
+#: More failures than these in a part are no accident.
+_ACCIDENTS = 3
 #: Parts that run at once. Two processors are there at least, and many tests wait for something.
 _AT_ONCE = 3
 #: Tests that need a processor and, but for a few, nothing else. The few slow ones among them run with them.
@@ -79,9 +95,16 @@ def main() -> int:
     for old in root.glob(".coverage*"):
         old.unlink()
     apart = _UNSHARE if _may_unshare() else ()
-    parts = {name: [*(apart if name in _OWN_INTERFACES else ()), *_PYTEST, *told] for name, told in _PARTS.items()}
-    if not (_run(root, _BEFORE) and _run(root, parts)):
-        return 1
+    with tempfile.TemporaryDirectory(prefix="haidang-tests-") as caches:
+        parts = [
+            _Part(name, [*(apart if name in _OWN_INTERFACES else ()), *_PYTEST, *told], Path(caches, str(number)))
+            for number, (name, told) in enumerate(_PARTS.items())
+        ]
+        if not (_run(root, [_Part(name, told) for name, told in _BEFORE.items()]) and _run(root, parts)):
+            return 1
+        for part in parts:
+            for test in part.accidents:
+                _say(f"== failed once, then not: {test}")
     if _COVERAGE:
         subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
         subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
@@ -94,29 +117,58 @@ def _may_unshare() -> bool:
     return subprocess.run([*_UNSHARE, "true"], check=False, capture_output=True).returncode == 0
 
 
-def _run(root: Path, commands: Mapping[str, Sequence[Path | str]]) -> bool:
-    """Run the commands, so many at once; say whether all were good."""
-    environment = {**os.environ, **({"COVERAGE_PROCESS_START": str(root / "pyproject.toml")} if _COVERAGE else {})}
-    failed = threading.Event()
+class _Part:
+    """A command, and of pytest's the folder in which it notes which tests failed."""
 
-    def run(name: str, command: Sequence[Path | str]) -> None:
-        if failed.is_set():
-            _say(f"== {name}: not begun")
-            return
-        _say(f"== {name}")
-        started = time.monotonic()
+    def __init__(self, name: str, command: Sequence[Path | str], cache: Path | None = None) -> None:
+        self.name = name
+        self.accidents: list[str] = []
+        self._command = [*map(str, command), *(["-o", f"cache_dir={cache}"] if cache else [])]
+        self._cache = cache
+
+    def run(self, root: Path) -> bool:
+        """Run it, and again the few tests that failed; say whether it was good."""
+        status = self._once(root)
+        failed = self._failed() if status == pytest.ExitCode.TESTS_FAILED else []
+        if not 0 < len(failed) <= _ACCIDENTS:
+            return not status
+        _say(f"== {self.name}: once more {', '.join(failed)}")
+        if self._once(root, "--last-failed", "--last-failed-no-failures=none"):
+            return False
+        self.accidents = failed
+        return True
+
+    def _once(self, root: Path, *more: str) -> int:
+        environment = {**os.environ, **({"COVERAGE_PROCESS_START": str(root / "pyproject.toml")} if _COVERAGE else {})}
         done = subprocess.run(
-            [str(part) for part in command], cwd=root, env=environment, check=False,
+            [*self._command, *more], cwd=root, env=environment, check=False,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        if done.returncode:
+        _say(done.stdout.decode("utf-8", "replace").rstrip())
+        return done.returncode
+
+    def _failed(self) -> list[str]:
+        noted = self._cache / "v" / "cache" / "lastfailed" if self._cache else None
+        return list(json.loads(noted.read_bytes())) if noted and noted.exists() else []
+
+
+def _run(root: Path, parts: Sequence[_Part]) -> bool:
+    """Run the parts, so many at once; say whether all were good."""
+    failed = threading.Event()
+
+    def run(part: _Part) -> None:
+        if failed.is_set():
+            _say(f"== {part.name}: not begun")
+            return
+        _say(f"== {part.name}")
+        started = time.monotonic()
+        good = part.run(root)
+        if not good:
             failed.set()
-        outcome = "FAILED" if done.returncode else "good"
-        said = done.stdout.decode("utf-8", "replace").rstrip()
-        _say(f"{said}\n== {name}: {outcome} ({time.monotonic() - started:.0f} s)")
+        _say(f"== {part.name}: {'good' if good else 'FAILED'} ({time.monotonic() - started:.0f} s)")
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for each in [pool.submit(run, name, command) for name, command in commands.items()]:
+        for each in [pool.submit(run, part) for part in parts]:
             each.result()
     return not failed.is_set()
 
