@@ -64,6 +64,7 @@ class Intake:
         self._clocks = Clocks()
         self._counted_to: Positions = {}
         self._open_again: list[Callable[[], None]] = []
+        self._saving = asyncio.Lock()
         self._closing = False
         self._bus_fault = ""
         self._disk_fault = ""
@@ -258,6 +259,10 @@ class Intake:
 
     async def _save(self) -> None:
         """Add the counts to the ledger; on a full disk they wait for the next time."""
+        async with self._saving:  # one after the other: at the end the last waits for one that still goes on
+            await self._save_counts()
+
+    async def _save_counts(self) -> None:
         clock_rows = self._clocks.rows(time.time())
         if not self._tally.counts and not clock_rows:
             return

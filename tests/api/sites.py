@@ -37,8 +37,9 @@ UGLY = ("<script>document.title='owned'</script><img src=x onerror=alert(1)>", "
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-#: Whom clients trust, for all of them: reading it takes longer than most of what they ask.
-TRUSTED = ssl.create_default_context()
+#: How clients of httpx ask here: with patience, on a machine that others load, too; and whom they trust is read once,
+#: for it takes longer than most of what they ask.
+PATIENTLY: dict[str, Any] = {"timeout": 60, "verify": ssl.create_default_context()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Site:
         headers = {"Accept-Language": language}
         if secret:
             headers["Authorization"] = f"Bearer {secret}"
-        return httpx.Client(base_url=self.address, headers=headers, timeout=30, verify=TRUSTED)
+        return httpx.Client(base_url=self.address, headers=headers, **PATIENTLY)
 
     def user(self, name: str, role: str = "viewer") -> None:
         """Make a user with `PASSWORD`."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sites import TRUSTED, Site, serving
+from sites import PATIENTLY, Site, serving
 
 from pipeline.settings_sharing import Sharing
 from pipeline.settings_sharing_taxii import Taxii
@@ -35,9 +35,7 @@ def password(site: Site, name: str, **rights: str) -> str:
 def asking(site: Site, name: str, secret: str) -> Iterator[httpx.Client]:
     """Give a client that takes TAXII."""
     headers = {"Accept": TAXII, "Accept-Language": "en"}
-    with httpx.Client(
-        base_url=site.address, auth=(name, secret), headers=headers, timeout=30, verify=TRUSTED
-    ) as client:
+    with httpx.Client(base_url=site.address, auth=(name, secret), headers=headers, **PATIENTLY) as client:
         yield client
 
 

@@ -17,7 +17,7 @@ from elasticsearch import (
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sites import PASSWORD, TRUSTED, Site, serving
+from sites import PASSWORD, PATIENTLY, Site, serving
 from sqlalchemy import select
 from test_data_views import _filled
 
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 
 def _client(site: Site, **how: Any) -> Elasticsearch:
-    return Elasticsearch(f"{site.address}/es", max_retries=0, retry_on_timeout=False, **how)
+    return Elasticsearch(f"{site.address}/es", max_retries=0, retry_on_timeout=False, request_timeout=60, **how)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_the_official_client_is_told_what_is_wrong(site: Site, elastic: Elastics
 def test_tokens_come_as_elasticsearch_and_grafana_send_them(site: Site) -> None:
     token = site.token("es-ways", "viewer")
     encoded = base64.b64encode(f"grafana:{token}".encode()).decode()
-    with httpx.Client(base_url=site.address, verify=TRUSTED) as client:
+    with httpx.Client(base_url=site.address, **PATIENTLY) as client:
         for header in (
             f"Basic {encoded}",
             f"ApiKey {encoded}",
@@ -150,7 +150,7 @@ def test_tokens_come_as_elasticsearch_and_grafana_send_them(site: Site) -> None:
 
 def test_a_session_reads_too_but_not_from_another_site(site: Site) -> None:
     site.user("es-session")
-    with httpx.Client(base_url=site.address, verify=TRUSTED) as client:
+    with httpx.Client(base_url=site.address, **PATIENTLY) as client:
         assert client.post("/api/v1/login", json={"name": "es-session", "password": PASSWORD}).status_code == 200
         assert client.get("/es/events/_count").json()["count"] == 123
         same, other = ({"Sec-Fetch-Site": each} for each in ("same-origin", "cross-site"))

@@ -55,7 +55,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Itera
 def client(filled: Site) -> Iterator[Elasticsearch]:
     """A client with the token that Grafana would have."""
     token = filled.token("grafana", "viewer")
-    with Elasticsearch(f"{filled.address}/es", basic_auth=("haidang", token), max_retries=0) as made:
+    with Elasticsearch(
+        f"{filled.address}/es", basic_auth=("haidang", token), max_retries=0, request_timeout=60
+    ) as made:
         yield made
 
 

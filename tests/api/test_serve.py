@@ -47,8 +47,8 @@ def test_it_says_where_it_is_and_stops_when_told(tmp_path: Path, process: "subpr
         with engine.connect().execution_options(read_only=True) as connection:
             detail = connection.scalar(select(stages.c.detail).where(stages.c.stage == "api")) or {}
     engine.dispose()
-    assert httpx.get(f"{detail['address']}/api/v1/me").status_code == 401
-    assert httpx.get(detail["address"]).status_code == 200
+    assert httpx.get(f"{detail['address']}/api/v1/me", timeout=60).status_code == 401
+    assert httpx.get(detail["address"], timeout=60).status_code == 200
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
 

@@ -61,7 +61,7 @@ def test_a_browser_that_trusts_the_authority_logs_in_and_no_other_does(tmp_path:
         made = x509.load_pem_x509_certificate(authority.read_bytes())
         assert said["fingerprint"] == made.fingerprint(hashes.SHA256()).hex(":").upper()
         trusting = ssl.create_default_context(cafile=str(authority))
-        with httpx.Client(base_url=said["address"], verify=trusting) as browser:
+        with httpx.Client(base_url=said["address"], verify=trusting, timeout=60) as browser:
             same = {"Origin": said["address"]}
             answer = browser.post("/api/v1/login", json={"name": "an", "password": _PASSWORD}, headers=same)
             assert answer.headers["set-cookie"].startswith("__Host-haidang_session=")
@@ -86,7 +86,7 @@ def test_given_certificates_are_served(tmp_path: Path) -> None:
     with _running(tmp_path / "site", HAIDANG_TLS__CERTIFICATE=str(certificate), HAIDANG_TLS__KEY=str(key)) as said:
         trusting = ssl.create_default_context()
         authority.configure_trust(trusting)
-        assert httpx.get(f"{said['address']}/api/v1/me", verify=trusting).status_code == 401
+        assert httpx.get(f"{said['address']}/api/v1/me", verify=trusting, timeout=60).status_code == 401
     assert not (tmp_path / "site" / "tls").exists()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sites import TRUSTED, Site
+from sites import PATIENTLY, Site
 from taxii_partners import ROOT, TAXII, address, asking, indicator, malware, partnered, password, put
 
 #: RFC 3339 in UTC with microseconds, as section 2 has it.
@@ -151,14 +151,14 @@ def test_nobody_gets_401_with_a_challenge_at_every_endpoint(partners: Site, read
     api_token = partners.token("an-api-token", "admin")
     given: list[Any] = [None, ("reader", "wrong"), ("other", "hdt_x"), ("reader", ""), ("reader", api_token)]
     for auth in given:
-        with httpx.Client(base_url=partners.address, auth=auth, headers={"Accept": TAXII}, verify=TRUSTED) as client:
+        with httpx.Client(base_url=partners.address, auth=auth, headers={"Accept": TAXII}, **PATIENTLY) as client:
             for method, path in asked:
                 answer = client.request(method, path)
                 assert (answer.status_code, answer.headers["content-type"]) == (401, TAXII), (method, path)
                 assert answer.headers["www-authenticate"].startswith("Basic ")
     for header in ("Basic", "Basic !!!", "Basic bm9jb2xvbg==", f"Bearer {api_token}", "Digest x", "Basic /////w=="):
         answer = httpx.get(
-            f"{partners.address}/taxii2/", headers={"Accept": TAXII, "Authorization": header}, verify=TRUSTED
+            f"{partners.address}/taxii2/", headers={"Accept": TAXII, "Authorization": header}, **PATIENTLY
         )
         assert answer.status_code == 401, header
 
@@ -167,11 +167,9 @@ def test_a_password_is_taken_as_basic_and_as_bearer(partners: Site) -> None:
     """8.2.2: HTTP Basic (RFC 7617) should be there, other schemes may be."""
     secret = password(partners, "both-ways", tlp_green="r")
     for headers, auth in (({}, ("both-ways", secret)), ({"Authorization": f"Bearer {secret}"}, None)):
-        answer = httpx.get(
-            f"{partners.address}/taxii2/", headers={"Accept": TAXII, **headers}, auth=auth, verify=TRUSTED
-        )
+        answer = httpx.get(f"{partners.address}/taxii2/", headers={"Accept": TAXII, **headers}, auth=auth, **PATIENTLY)
         assert answer.status_code == 200
-    wrong = httpx.get(f"{partners.address}/taxii2/", headers={"Accept": TAXII}, auth=("reader", secret), verify=TRUSTED)
+    wrong = httpx.get(f"{partners.address}/taxii2/", headers={"Accept": TAXII}, auth=("reader", secret), **PATIENTLY)
     assert wrong.status_code == 401, "another client's name"
 
 

@@ -54,7 +54,7 @@ async def _listening(bench: Bench, **more: Any) -> AsyncIterator[Sender]:
         if source.tls:
             trusting.load_verify_locations(bench.settings.data_dir / "tls" / "certificate.pem")
         try:
-            async with httpx.AsyncClient(base_url=f"{scheme}://{address}", verify=trusting, timeout=20) as client:
+            async with httpx.AsyncClient(base_url=f"{scheme}://{address}", verify=trusting, timeout=60) as client:
                 yield Sender(client, intake, int(address.rpartition(":")[2]), token)
         finally:
             await listening.close()

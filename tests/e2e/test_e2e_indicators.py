@@ -24,7 +24,7 @@ TOP = "[indicators]\nretro_days = 36000\n{feeds}"
 def _api(site: Site, role: str = "analyst") -> httpx.Client:
     token = site.run("token", "create", f"api-{role}", "--api", role).stdout.strip()
     address = site.stages()["api"]["detail"]["address"]
-    return httpx.Client(base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {token}"})
+    return httpx.Client(base_url=f"{address}/api/v1", headers={"Authorization": f"Bearer {token}"}, timeout=60)
 
 
 def _alerts(site: Site, rule: str) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def _alerts(site: Site, rule: str) -> list[dict[str, Any]]:
 def _post(site: Site, token: str, **event: Any) -> None:
     made = {"@timestamp": "2026-11-24T05:17:44Z", **event}
     address = f"http://127.0.0.1:{site.port('http')}/v1/events"
-    done = httpx.post(address, content=json.dumps(made), headers={"Authorization": f"Bearer {token}"})
+    done = httpx.post(address, content=json.dumps(made), headers={"Authorization": f"Bearer {token}"}, timeout=60)
     assert done.status_code == 200, done.text
 
 

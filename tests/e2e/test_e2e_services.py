@@ -100,7 +100,7 @@ def test_devices_indicators_and_contacts_are_the_same_on_services(site: Site) ->
         now = format_time(datetime.now(UTC))
         answer = httpx.post(
             f"http://127.0.0.1:{site.port('http')}/v1/events", headers={"Authorization": f"Bearer {token}"},
-            content=orjson.dumps({"@timestamp": now, **event}),
+            content=orjson.dumps({"@timestamp": now, **event}), timeout=60,
         )  # fmt: skip
         assert answer.status_code == 200
     eventually(lambda: any(alert["rule.id"] == "indicator.c2" for alert in site.alerts()), 40, 1)

@@ -66,7 +66,7 @@ def authority(tmp_path: Path) -> Iterator[httpx.Client]:
     import ssl
 
     context = ssl.create_default_context(cafile=str(folder / "certificate.pem"))
-    with httpx.Client(base_url=url, verify=context, timeout=10) as client:
+    with httpx.Client(base_url=url, verify=context, timeout=60) as client:
         yield client
     process.kill()
     process.communicate()

@@ -116,7 +116,7 @@ class Elasticsearch:
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(
-                f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3
+                f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=10
             ) as a:
                 return a.status == 200
         except (urllib.error.URLError, OSError):

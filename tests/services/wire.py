@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())"
 
 
 def ip(*words: str) -> None:
