@@ -10,11 +10,20 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -466,22 +475,20 @@ class Settings(BaseSettings):
         _no_name_twice([channel.name for channel in value], "settings.name_twice")
         return value
 
-    @field_validator("roster")
+    @model_validator(mode="wrap")
     @classmethod
-    def _reach_channels(cls, value: list[Shift], info: ValidationInfo) -> list[Shift]:
-        for shift in value:
-            _known(shift.channels, [channel.name for channel in info.data.get("channels", ())], "channels")
-        return value
-
-    @field_validator("routes")
-    @classmethod
-    def _lead_to_channels(cls, value: list[Route], info: ValidationInfo) -> list[Route]:
-        for route in value:
-            channels = [channel.name for channel in info.data.get("channels", ())]
-            _known([*route.channels, *route.escalate_to], channels, "channels")
-            if route.on_duty:
-                _known([route.on_duty], [shift.roster for shift in info.data.get("roster", ())], "roster")
-        return value
+    def _lead_somewhere(cls, given: Any, read: ModelWrapValidatorHandler["Settings"]) -> "Settings":
+        """Look at where shifts and routes lead, whatever else is wrong: all faults are told at once."""
+        found: list[Any] = []
+        try:
+            settings = read(given)
+        except ValidationError as error:
+            found = list(error.errors())
+        if isinstance(given, Mapping):
+            found += _leading_nowhere(given)
+        if found:
+            raise ValidationError.from_exception_data(cls.__name__, found)
+        return settings
 
     @field_validator("data_dir")
     @classmethod
@@ -516,14 +523,44 @@ def _no_name_twice(names: list[str], key: str) -> None:
         raise ValueError(say(key, names=", ".join(sorted(twice))))
 
 
-def _known(names: list[str], known: list[str], section: str) -> None:
-    """Refuse a name that no `[[section]]` has."""
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = say("settings.did_you_mean", name=near[0]) if near else ""
-            expected = ", ".join(sorted(set(known))) or "-"
-            raise ValueError(say("settings.no_such", name=name, section=section, known=expected, hint=hint))
+#: What names a channel or a roster, and where; of these the last are single names.
+_LEADING = (
+    ("roster", "channels", "channels"), ("routes", "channels", "channels"), ("routes", "escalate_to", "channels"),
+    ("routes", "on_duty", "roster"),
+)  # fmt: skip
+
+
+def _leading_nowhere(given: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    """Yield a fault for each name that no `[[channels]]` or `[[roster]]` has, of settings as they came: what is wrong
+    otherwise keeps its name."""
+    channels = [_said(each, "name", "") for each in _entries(given, "channels")]
+    rosters = [_said(each, "roster", Shift.model_fields["roster"].default) for each in _entries(given, "roster")]
+    known = {"channels": channels, "roster": rosters}
+    for section, setting, wanted in _LEADING:
+        for number, entry in enumerate(_entries(given, section)):
+            said = _said(entry, setting, [])
+            for name in said if isinstance(said, list) else [said]:
+                if isinstance(name, str) and name and name not in known[wanted]:
+                    fault = ValueError(_no_such(name, wanted, known[wanted]))
+                    place = (section, number, setting)
+                    yield {"type": "value_error", "loc": place, "input": name, "ctx": {"error": fault}}
+
+
+def _entries(given: Mapping[str, Any], section: str) -> list[Any]:
+    found = given.get(section)
+    return found if isinstance(found, list) else []
+
+
+def _said(entry: Any, setting: str, otherwise: Any) -> Any:
+    """Return what an entry says, which is a table or has been read already."""
+    return entry.get(setting, otherwise) if isinstance(entry, Mapping) else getattr(entry, setting, otherwise)
+
+
+def _no_such(name: str, section: str, known: list[Any]) -> str:
+    names = sorted({each for each in known if isinstance(each, str) and each})
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = say("settings.did_you_mean", name=near[0]) if near else ""
+    return say("settings.no_such", name=name, section=section, known=", ".join(names) or "-", hint=hint)
 
 
 def load_settings() -> Settings:
@@ -562,6 +599,34 @@ def read_settings() -> tuple[Settings | None, list[str]]:
     except SettingsError:
         faults += _not_json()
     return settings, faults
+
+
+#: Sections that name each other: without one the others say nothing.
+_LINKED = frozenset(("channels", "roster", "routes"))
+
+
+def readable_settings() -> tuple[Settings | None, frozenset[str]]:
+    """Return the settings with what stands at the top and has a fault left out, and its names; None where nothing can
+    be read.
+
+    Raises:
+        HaidangError: as `read_settings`.
+    """
+    try:
+        return Settings(data_dir=default_data_dir()), frozenset()
+    except ValidationError as error:
+        faulty = frozenset(str(item["loc"][0]) for item in error.errors())
+    except SettingsError:
+        return None, frozenset()
+    faulty |= _LINKED if faulty & _LINKED else frozenset()
+
+    class Readable(Settings):
+        @model_validator(mode="wrap")
+        @classmethod
+        def _lead_somewhere(cls, given: Any, read: ModelWrapValidatorHandler["Readable"]) -> "Readable":
+            return read({name: value for name, value in given.items() if name not in faulty})
+
+    return Readable(data_dir=default_data_dir()), faulty
 
 
 def secret_settings() -> frozenset[str]:
@@ -650,8 +715,7 @@ def faults_of(error: ValidationError, meant: Callable[[tuple[Any, ...]], list[st
 
 def _fault(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = None) -> str:
     loc = item["loc"]
-    # Behind a source's number pydantic names its kind, which no file says.
-    place = ".".join(str(part) for number, part in enumerate(loc) if not number or not isinstance(loc[number - 1], int))
+    place = _place_of(loc)
     if item["type"] == "extra_forbidden":
         return _unknown(place, (meant or _meant)(loc))
     context = item.get("ctx", {})
@@ -662,6 +726,12 @@ def _fault(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = Non
     expected = say(key, **limits) if key else item["msg"]
     value = "-" if item["type"] == "missing" else _shown_at(loc, item["input"])  # else what stands around it
     return say("settings.fault", place=place, value=value, expected=expected)
+
+
+def _place_of(loc: tuple[Any, ...]) -> str:
+    """Return a place as files name it: where entries of a list have kinds, pydantic names theirs behind the number."""
+    section = next((name for name, kinds in _LISTS.items() if name == loc[0] and len(kinds) > 1), None)
+    return ".".join(str(part) for number, part in enumerate(loc) if section is None or number != 2)
 
 
 def _kinds(loc: tuple[Any, ...]) -> str:
