@@ -110,7 +110,7 @@ RIGHTS = {
     "GET /rules": "rules.read", "GET /rules/history": "rules.read", "GET /rules/exceptions": "rules.read",
     "POST /rules/check": "rules.change", "POST /rules": "rules.manage", "POST /rules/mode": "rules.change",
     "POST /rules/exceptions": "rules.change", "DELETE /rules/exceptions/{identifier}": "rules.change",
-    "POST /rules/roll-back": "rules.manage", "GET /rules/{identifier}": "rules.read",
+    "POST /rules/roll-back": "rules.manage", "POST /rules/roll-back/preview": "rules.change", "GET /rules/{identifier}": "rules.read",
     "DELETE /rules/{identifier}": "rules.manage", "GET /rules/{identifier}/backtest": "events.read rules.change",
     "POST /rules/backtest": "events.read rules.change", "GET /rules/coverage": "events.read rules.read",
     "GET /rules/{identifier}/coverage": "events.read rules.read",
