@@ -51,10 +51,10 @@ def bury(connection: Connection, stage: str, letters: Sequence[DeadLetter], limi
 
 def listed(
     engine: Engine, identifiers: Sequence[str] = (), source: str | None = None, reason: str | None = None,
-    limit: int | None = None,
+    limit: int | None = None, stage: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return letters, the oldest first; those of `identifiers` where there are any."""
-    query = select(dead_letters).where(*_chosen(identifiers, source, reason)).order_by(dead_letters.c.time)
+    query = select(dead_letters).where(*_chosen(identifiers, source, reason, stage)).order_by(dead_letters.c.time)
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query.limit(limit)).mappings()
         return [{str(name): value for name, value in row.items()} for row in rows]
@@ -64,6 +64,15 @@ def drop(engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
     """Delete letters for good; return how many were still there."""
     with engine.begin() as connection:
         return _delete(connection, letters)
+
+
+def drop_seen(
+    engine: Engine, until: float, source: str | None = None, reason: str | None = None, stage: str | None = None
+) -> int:
+    """Delete letters for good that came up to a moment (seconds since 1970); return how many."""
+    chosen = [dead_letters.c.time <= until, *_chosen((), source, reason, stage)]
+    with engine.begin() as connection:
+        return connection.execute(delete(dead_letters).where(*chosen)).rowcount
 
 
 def retry(engine: Engine, bus: Bus, letters: Sequence[dict[str, Any]]) -> int:
@@ -131,7 +140,9 @@ def _delete(connection: Connection, letters: Sequence[dict[str, Any]]) -> int:
     return gone
 
 
-def _chosen(identifiers: Sequence[str], source: str | None, reason: str | None) -> list[ColumnElement[bool]]:
+def _chosen(
+    identifiers: Sequence[str], source: str | None, reason: str | None, stage: str | None
+) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if identifiers:
         found.append(dead_letters.c.id.in_(identifiers))
@@ -139,4 +150,6 @@ def _chosen(identifiers: Sequence[str], source: str | None, reason: str | None) 
         found.append(dead_letters.c.source == source)
     if reason is not None:
         found.append(dead_letters.c.reason == reason)
+    if stage is not None:
+        found.append(dead_letters.c.stage == stage)
     return found

@@ -133,7 +133,8 @@ RIGHTS = {
     "GET /settings/file": "settings.change", "PUT /settings/file": "settings.change",
     "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
     "POST /settings/restart": "settings.change",
-    "GET /dead-letters": "events.read site.read", "POST /dead-letters/retry": "events.read settings.change", "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /dead-letters": "events.read site.read", "POST /dead-letters/retry": "events.read settings.change",
+    "POST /dead-letters/drop": "events.read settings.change", "GET /health": "site.read", "GET /metrics": "site.read",
     **dict.fromkeys(ELASTIC, "events.read"),
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.

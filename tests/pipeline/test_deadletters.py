@@ -106,6 +106,21 @@ def test_beyond_the_limit_lines_are_counted_and_no_longer_kept(stage: Stage) -> 
     assert deadletters.summary(stage.engine) == {"count": 3, "bytes": 900_003}
 
 
+def test_what_came_after_somebody_looked_is_not_dropped(stage: Stage) -> None:
+    def bury(source: str, where: str, line: bytes) -> None:
+        with stage.engine.begin() as connection:
+            letter = ledger.DeadLetter("events", source, "not_an_event", "no JSON", line)
+            deadletters.bury(connection, where, [letter], 10**6)
+
+    for source, where, line in (("web", "store", b"{1"), ("web", "detectors", b"{2"), ("mail", "store", b"{3")):
+        bury(source, where, line)
+    seen = max(each["last"] for each in deadletters.reasons(stage.engine))
+    bury("web", "store", b"{4")
+    assert deadletters.drop_seen(stage.engine, seen, "web", "not_an_event", "store") == 1
+    assert deadletters.drop_seen(stage.engine, seen, "web", "another") == 0
+    assert [letter["line"] for letter in deadletters.listed(stage.engine)] == [b"{2", b"{3", b"{4"]
+
+
 def test_the_command_lists_retries_and_drops(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         for source, line in (("web", b"{bad"), ("mail", "thư hỏng".encode()), ("mail", b"\xff\xfe\x00")):
