@@ -28,6 +28,7 @@ from pipeline.backup.of_state import SETTINGS_FILE
 from pipeline.bus import sqlite
 from pipeline.deadletters import STAGE as RETRIED
 from pipeline.frame import Frame
+from pipeline.import_books import IMPORT
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, OUT, Tally
 from pipeline.messages import HaidangError
@@ -196,7 +197,8 @@ def _settle(connection: Connection, header: Header, folder: Path) -> int:
     for topic in bus.TOPICS:
         if topic not in header.bus:
             connection.execute(delete(places).where(places.c.topic == topic, places.c.consumer.not_like("kafka:%")))
-    connection.execute(delete(places).where(places.c.consumer.like("detectors:%")))  # of an import that was running
+    of_import = places.c.consumer.like("detectors:%") | (places.c.consumer == IMPORT)  # that was running
+    connection.execute(delete(places).where(of_import))
     given, taken = _given_and_taken(connection)
     with_events = header.events
     held = header.held
