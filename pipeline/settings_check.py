@@ -29,8 +29,8 @@ from pipeline.settings import (
     read_settings,
     readable_settings,
 )
-from pipeline.settings_delivery import Channel, KafkaChannel, ScriptChannel, WebhookChannel
-from pipeline.settings_kafka import Kafka
+from pipeline.settings.delivery import Channel, KafkaChannel, ScriptChannel, WebhookChannel
+from pipeline.settings.kafka import Kafka
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
