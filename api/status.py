@@ -16,6 +16,7 @@ from pipeline.identity.users import User
 from pipeline.ledger import KEEP_MINUTES
 from pipeline.messages import say
 from pipeline.metrics import metrics_text
+from pipeline.retrying import bring_back
 from pipeline.settings import Settings
 from pipeline.store import EVENTS
 
@@ -117,7 +118,7 @@ def retry_dead_letters(
     """Bring lines to where they could not be taken, the oldest of them first; say how many, and how many are `left` of
     those that are meant. What fails again is a dead letter again."""
     letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED, which.stage)
-    done = deadletters.bring_back(request.app.state.settings, state, letters)
+    done = bring_back(request.app.state.settings, state, letters)
     asked = {name: value for name, value in which.model_dump().items() if value}
     noted(request, user.name, "dead_letters_retried", **asked, letters=done)
     left = sum(

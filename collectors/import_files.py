@@ -22,13 +22,13 @@ from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
 from pipeline.access import note
 from pipeline.balance import balances
+from pipeline.books import IMPORT, Books
 from pipeline.bus import Bus, SlowDown, open_bus
 from pipeline.command import show
 from pipeline.command.person import person
 from pipeline.disk import disk_of
 from pipeline.event import decode
 from pipeline.frame import pack
-from pipeline.import_books import IMPORT, Books
 from pipeline.logs import start_log
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import Settings, load_settings
@@ -103,7 +103,7 @@ def run(chosen: argparse.Namespace) -> int:
             files=[str(path) for path in paths[:100]],
             count=len(paths),
         )
-    with only_one(settings.data_dir, IMPORT, wait_seconds=_SETTLED_SECONDS):
+    with only_one(settings.data_dir, IMPORT.name, wait_seconds=_SETTLED_SECONDS):
         try:
             result = _import(settings, engine, queue, origin, paths, chosen.rules, packet_rules)
         except (sqlite3.Error, SQLAlchemyError, OSError) as error:
@@ -130,7 +130,7 @@ def _import(
     with _pipeline(settings, engine, rules, starts) as running:
         _wait_for(queue, engine, bus.EVENTS, ["store"], running)  # what an earlier import left is not this one's
         before = _balance(engine, source)
-        with Books(settings, engine, queue) as books:
+        with Books(IMPORT, settings, engine, queue) as books:
             result = _read_all(settings, books, origin, paths, running, source, packet_rules)
         _wait(queue, engine, running)
         result.rules, result.refused = running.rules, running.refused
@@ -249,7 +249,7 @@ def _publish(books: Books, source: str, lines: list[bytes], running: _Running) -
         raise HaidangError("command.import.disk_full", data_dir=running.settings.data_dir)
     while frames:
         try:
-            books.publish(frames)
+            books.publish(bus.EVENTS, frames)
             return
         except SlowDown:
             running.check()

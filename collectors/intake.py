@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.canary import Canaries
 from pipeline import clocks
-from pipeline.bus import EVENTS, IMPORTS, Positions, SlowDown
+from pipeline.books import uncounted
+from pipeline.bus import EVENTS, IMPORTS, RETRIED, Positions, Record, SlowDown
 from pipeline.clocks import Clocks
 from pipeline.disk import disk_alert, disk_of
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
-from pipeline.import_books import uncounted
 from pipeline.ledger import DROPPED, IN, OUT, Tally, this_minute
 from pipeline.logs import log
 from pipeline.messages import say
@@ -141,11 +141,12 @@ class Intake:
     def count_what_was_not(self) -> None:
         """Count what an earlier process brought to the bus and was killed before it could count; before `run`."""
         since = positions.load(self.stage.engine, self._counter, EVENTS)  # nothing was ever counted: from the start
-        ours = ("", self.stage.instance)
-        self._tally = uncounted(
-            self.stage.bus, since, lambda record: record.by in ours and record.source not in _NOT_COUNTED
-        )
+        self._tally = uncounted(self.stage.bus, since, self._is_ours)
         self._counted_to = self.stage.bus.ends(EVENTS)
+
+    def _is_ours(self, record: Record) -> bool:
+        by_us = record.by in ("", self.stage.instance)
+        return by_us and record.key != RETRIED and record.source not in _NOT_COUNTED
 
     async def run(self) -> None:
         """Publish until `finish`."""

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from pipeline import bus, clocks
 from pipeline.balance import accounts, balances, by_minute
+from pipeline.books import settle
 from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.site import site_settings
-from pipeline.import_books import settle
 from pipeline.ledger import KEEP_MINUTES
 from pipeline.messages import say
 from pipeline.settings import Settings

@@ -15,6 +15,7 @@ from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import encode
 from pipeline.frame import Frame, pack
 from pipeline.health import health
+from pipeline.retrying import bring_back
 from pipeline.settings import Limits, Settings, Store
 from pipeline.stage import Consumer, Stage
 from pipeline.state import open_state
@@ -87,7 +88,7 @@ def test_what_is_retried_is_stored_or_comes_back(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         letters = [ledger.DeadLetter("events", "web", "not_an_event", "was mended", line) for line in (good, b"{bad")]
         assert deadletters.bury(connection, "store", letters, 10**6) == 0
-    assert deadletters.retry(stage.engine, stage.bus, deadletters.listed(stage.engine)) == 2
+    assert bring_back(stage.settings, stage.engine, deadletters.listed(stage.engine)) == 2
     assert deadletters.listed(stage.engine) == []
     work(stage, 1)
     assert [letter["line"] for letter in deadletters.listed(stage.engine)] == [b"{bad"]

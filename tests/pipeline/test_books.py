@@ -1,4 +1,4 @@
-"""The books of an import: whenever it is killed, what it brought to the bus is counted, once."""
+"""The books of what people bring: whenever it is killed, what came to the bus is counted, once."""
 
 import os
 import random
@@ -13,32 +13,37 @@ import pytest
 
 from pipeline import bus, ledger
 from pipeline.balance import Account, accounts
+from pipeline.books import IMPORT, RETRY, Books, settle
+from pipeline.bus.kafka import KafkaBus
 from pipeline.bus.sqlite import SqliteBus
+from pipeline.deadletters import bury, listed
 from pipeline.event import encode
 from pipeline.frame import pack
-from pipeline.import_books import IMPORT, Books, settle
+from pipeline.instance import instance_of
+from pipeline.retrying import bring_back
 from pipeline.settings import Settings
 from pipeline.stage import Stage, only_one
 from pipeline.state import open_state, positions
 from tests.contract.store import event
+from tests.services.kafka import Kafka
 
 #: An import that never ends, of 7 events a frame.
 _PROGRAM = """
 import sys
 from itertools import count
 from pathlib import Path
-from pipeline.bus import IMPORT
 from pipeline.bus.sqlite import SqliteBus
 from pipeline.frame import pack
-from pipeline.import_books import Books
+from pipeline import books, bus
 from pipeline.settings import Settings
 from pipeline.stage import only_one
 from pipeline.state import open_state
 
 folder = Path(sys.argv[1])
-with only_one(folder, "import"), Books(Settings(data_dir=folder), open_state(folder), SqliteBus(folder / "bus", 10**9)) as books:
+site = Settings(data_dir=folder), open_state(folder), SqliteBus(folder / "bus", 10**9)
+with only_one(folder, "import"), books.Books(books.IMPORT, *site) as ours:
     for number in count():
-        books.publish(list(pack(IMPORT, [b'{"event.id":"%d %d"}' % (number, each) for each in range(7)])))
+        ours.publish(bus.EVENTS, list(pack(bus.IMPORT, [b'{"event.id":"%d %d"}' % (number, each) for each in range(7)])))
         print(number, flush=True)
 """
 
@@ -74,16 +79,16 @@ def test_the_books_add_up_after_a_kill_at_any_moment(site: Stage) -> None:
         settle(site.settings, site.engine, site.bus)
         settle(site.settings, site.engine, site.bus)  # the second time there is nothing to count
         assert (account(site).received, account(site).missing) == (brought, 0)
-    assert positions.load(site.engine, IMPORT, bus.EVENTS) == {}
+    assert positions.load(site.engine, IMPORT.name, bus.EVENTS) == {}
 
 
 def test_nobody_counts_for_an_import_that_is_at_work(site: Stage) -> None:
     frames = list(pack(bus.IMPORT, [encode(event(number)) for number in range(5)]))
-    with only_one(site.settings.data_dir, IMPORT):
-        with Books(site.settings, site.engine, site.bus) as books:
-            books.publish(frames)
+    with only_one(site.settings.data_dir, IMPORT.name):
+        with Books(IMPORT, site.settings, site.engine, site.bus) as books:
+            books.publish(bus.EVENTS, frames)
             settle(site.settings, site.engine, site.bus)
-            assert positions.load(site.engine, IMPORT, bus.EVENTS) == {0: 1}
+            assert positions.load(site.engine, IMPORT.name, bus.EVENTS) == {0: 1}
             assert ledger.sums(site.engine) == []
         assert (account(site).received, account(site).missing) == (5, 0)
     site.bus.publish(bus.EVENTS, list(pack("web", [encode(event(9))])))
@@ -94,13 +99,51 @@ def test_nobody_counts_for_an_import_that_is_at_work(site: Stage) -> None:
 def test_the_next_import_counts_what_is_its_own_kind_alone(site: Stage) -> None:
     lines = [encode(event(number)) for number in range(3)]
     with site.engine.begin() as connection:
-        positions.save(connection, IMPORT, bus.EVENTS, site.bus.ends(bus.EVENTS))
+        positions.save(connection, IMPORT.name, bus.EVENTS, site.bus.ends(bus.EVENTS))
     for frames in (pack(bus.IMPORT, lines), pack("web", lines), pack(bus.OWN_RULES, lines[:1])):
         site.bus.publish(bus.EVENTS, list(frames))
     site.bus.publish(bus.EVENTS, list(pack(bus.IMPORT, lines, bus.RETRIED)))  # counted by who brought it back
-    with Books(site.settings, site.engine, site.bus):
+    with Books(IMPORT, site.settings, site.engine, site.bus):
         pass
     counted = {(line.source, line.outcome): line.events for line in ledger.sums(site.engine)}
     assert counted == {
         (bus.IMPORT, "in"): 3, (bus.IMPORT, "out"): 3, (bus.OWN_RULES, "in"): 1, (bus.OWN_RULES, "out"): 1,
     }  # fmt: skip
+
+
+def test_dead_letters_that_were_just_brought_back_when_it_was_killed_are_counted(site: Stage) -> None:
+    lines = [encode(event(number)) for number in range(4)]
+    with site.engine.begin() as connection:
+        for line in lines:
+            bury(connection, "store", [ledger.DeadLetter(bus.EVENTS, "web", "not_an_event", "", line)], 10**6)
+    half = listed(site.engine)[:2]
+    assert bring_back(site.settings, site.engine, half) == 2
+    with site.engine.begin() as connection:
+        positions.save(connection, RETRY.name, bus.EVENTS, site.bus.ends(bus.EVENTS))
+    for letter in listed(site.engine):  # and was killed before they were deleted
+        site.bus.publish(bus.EVENTS, list(pack("web", [letter["line"]], bus.RETRIED)))
+    site.bus.publish(bus.EVENTS, list(pack("web", lines)))  # of the collectors, who count by themselves
+    assert settle(site.settings, site.engine, site.bus) == 2
+    assert bring_back(site.settings, site.engine, listed(site.engine)) == 2
+    assert listed(site.engine) == []
+    counted = {(line.stage, line.outcome, line.reason): line.events for line in ledger.sums(site.engine)}
+    assert counted == {("deadletters", "out", "retried"): 6}
+
+
+def test_each_machine_counts_what_was_brought_from_there(site: Stage, tmp_path: Path, kafka: Kafka) -> None:
+    settings = kafka.settings()
+    machines = [Settings(data_dir=tmp_path / name, sources=[]) for name in ("one", "other")]
+    for number, machine in enumerate(machines):
+        shared = KafkaBus(settings, instance_of(machine.data_dir))
+        place = IMPORT.place(machine, shared)
+        with site.engine.begin() as connection:
+            positions.save(connection, place, bus.EVENTS, shared.ends(bus.EVENTS))
+        lines = [encode(event(10 * number + each)) for each in range(5 + number)]
+        shared.publish(bus.EVENTS, list(pack(bus.IMPORT, lines)))  # and was killed
+        shared.close()
+    counts = []
+    for machine in (*machines, *machines):
+        shared = KafkaBus(settings, instance_of(machine.data_dir))
+        counts.append(settle(machine, site.engine, shared))
+        shared.close()
+    assert counts == [5, 6, 0, 0]
