@@ -22,7 +22,10 @@ from pipeline.identity.users import User
 
 #: Rules, refusals and findings that an answer names; it counts all.
 NAMED = 1_000
-_LISTS = ("added", "changed", "removed", "refused", "left_out")
+_LISTS = (
+    "packs", "added", "changed", "removed", "modes", "excepted", "unexcepted", "trusted", "distrusted", "refused",
+    "left_out",
+)  # fmt: skip
 
 
 async def change_with_file(

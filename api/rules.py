@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from starlette.responses import Response
 
 from api.access import RuleChanger, RuleManager, RuleReader, State, needs
+from api.rule_changes import change_rules
 from api.search import Reader, event_of, reader_of, searching_of
 from api.shelf import loaded_of, rulebook_of
 from detectors.correlate import limits_of
@@ -77,9 +78,11 @@ class Draft(_Body):
 
 
 class RollBack(_Body):
-    """The revision to put in force again; the one before the present when left out."""
+    """The revision to put in force again; the one before the present when left out. `force` makes a change that its
+    preview would stop."""
 
     revision: int | None = None
+    force: bool = False
 
 
 async def _answer(request: Request, work: Callable[[], Any]) -> Response:
@@ -221,10 +224,16 @@ async def remove_exception(request: Request, identifier: RuleId, user: RuleChang
     return await _answer(request, lambda: _made(rulebook_of(request, user).remove_exception(identifier)))
 
 
+@router.post("/roll-back/preview")
+async def preview_roll_back(request: Request, body: RollBack, user: RuleChanger) -> Response:
+    """Say what an earlier revision would change of the one in force. Nothing is changed."""
+    return await change_rules(request, user, lambda book: book.roll_back(body.revision), make=False)
+
+
 @router.post("/roll-back")
 async def roll_back(request: Request, body: RollBack, user: RuleManager) -> Response:
-    """Put an earlier revision in force again, as a new one."""
-    return await _answer(request, lambda: _made(rulebook_of(request, user).roll_back(body.revision)))
+    """Put an earlier revision in force again, as a new one; `revision` is null where nothing differs."""
+    return await change_rules(request, user, lambda book: book.roll_back(body.revision, force=body.force), make=True)
 
 
 @router.get("/{identifier}")

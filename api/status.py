@@ -16,6 +16,7 @@ from pipeline.identity.users import User
 from pipeline.ledger import KEEP_MINUTES
 from pipeline.messages import say
 from pipeline.metrics import metrics_text
+from pipeline.retrying import bring_back
 from pipeline.settings import Settings
 from pipeline.store import EVENTS
 
@@ -32,6 +33,13 @@ class Letters(Body):
 
     source: Annotated[Text, Field(max_length=200)] | None = None
     reason: Annotated[Text, Field(max_length=200)] | None = None
+    stage: Annotated[Text, Field(max_length=200)] | None = None
+
+
+class LettersSeen(Letters):
+    """`until`: only those that came up to then (seconds since 1970), so that none goes that nobody has seen."""
+
+    until: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @router.get("/sources")
@@ -108,18 +116,32 @@ def retry_dead_letters(
     which: Letters,
 ) -> dict[str, int]:
     """Bring lines to where they could not be taken, the oldest of them first; say how many, and how many are `left` of
-    those that are meant. What fails again is a dead letter again. None is deleted here: that is for
-    `haidang deadletter drop`."""
-    letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED)
-    done = deadletters.bring_back(request.app.state.settings, state, letters)
+    those that are meant. What fails again is a dead letter again."""
+    letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED, which.stage)
+    done = bring_back(request.app.state.settings, state, letters)
     asked = {name: value for name, value in which.model_dump().items() if value}
     noted(request, user.name, "dead_letters_retried", **asked, letters=done)
     left = sum(
         each["count"]
         for each in deadletters.reasons(state)
-        if which.source in (None, each["source"]) and which.reason in (None, each["reason"])
+        if all(value in (None, each[name]) for name, value in which.model_dump().items())
     )
     return {"retried": done, "left": left}
+
+
+@router.post("/dead-letters/drop")
+def drop_dead_letters(
+    request: Request,
+    state: State,
+    user: Annotated[User, Depends(needs("settings.change"))],
+    _searcher: Annotated[User, Depends(needs("events.read"))],
+    which: LettersSeen,
+) -> dict[str, int]:
+    """Delete lines that could not be taken, for good; say how many. The ledger has them as dropped all the same."""
+    done = deadletters.drop_seen(state, which.until, which.source, which.reason, which.stage)
+    asked = {name: value for name, value in which.model_dump().items() if value}
+    noted(request, user.name, "dead_letters_dropped", **asked, letters=done)
+    return {"dropped": done}
 
 
 @router.get("/health")

@@ -22,13 +22,13 @@ from collectors.reading import Unreadable, files_in, read_file
 from pipeline import bus
 from pipeline.access import note
 from pipeline.balance import balances
+from pipeline.books import IMPORT, Books
 from pipeline.bus import Bus, SlowDown, open_bus
 from pipeline.command import show
 from pipeline.command.person import person
 from pipeline.disk import disk_of
 from pipeline.event import decode
 from pipeline.frame import pack
-from pipeline.ledger import IN, OUT, Tally
 from pipeline.logs import start_log
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import Settings, load_settings
@@ -44,6 +44,8 @@ _STAGES = ("detectors", "response", "store")
 _WAIT_SECONDS = 0.1
 #: No progress for this long means that a stage is down for good, in seconds.
 _STUCK_SECONDS = 120.0
+#: How long an import waits for the lock, in seconds: whoever counts for one that was killed holds it for a moment.
+_SETTLED_SECONDS = 5.0
 _LISTED_REASONS = 20
 
 
@@ -62,6 +64,7 @@ class Result:
     already_stored: int = 0
     unreadable: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    retimed: Counter[str] = field(default_factory=Counter)  # by file: events whose own times could not be meant
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -100,7 +103,7 @@ def run(chosen: argparse.Namespace) -> int:
             files=[str(path) for path in paths[:100]],
             count=len(paths),
         )
-    with only_one(settings.data_dir, "import", wait_seconds=0):
+    with only_one(settings.data_dir, IMPORT.name, wait_seconds=_SETTLED_SECONDS):
         try:
             result = _import(settings, engine, queue, origin, paths, chosen.rules, packet_rules)
         except (sqlite3.Error, SQLAlchemyError, OSError) as error:
@@ -127,7 +130,8 @@ def _import(
     with _pipeline(settings, engine, rules, starts) as running:
         _wait_for(queue, engine, bus.EVENTS, ["store"], running)  # what an earlier import left is not this one's
         before = _balance(engine, source)
-        result = _read_all(settings, engine, queue, origin, paths, running, source, packet_rules)
+        with Books(IMPORT, settings, engine, queue) as books:
+            result = _read_all(settings, books, origin, paths, running, source, packet_rules)
         _wait(queue, engine, running)
         result.rules, result.refused = running.rules, running.refused
     if packet_rules is not None:
@@ -213,8 +217,7 @@ def _load_rules(engine: Engine, name: str, running: _Running, folders: list[Path
 
 def _read_all(
     settings: Settings,
-    engine: Engine,
-    queue: Bus,
+    books: Books,
     origin: Origin,
     paths: list[Path],
     running: _Running,
@@ -224,43 +227,40 @@ def _read_all(
     result = Result(files=len(paths))
     with _progress(sum(path.stat().st_size for path in paths if path.exists())) as advance:
         for path in paths:
-            tally = Tally()
             size = path.stat().st_size if path.exists() else 0
             advanced = 0
             try:
                 for lines, used in read_file(path, origin, settings.limits.decode_bytes, packet_rules):
-                    _publish(queue, source, lines, running)
-                    tally.add(source, IN, len(lines))
-                    tally.add(source, OUT, len(lines))
+                    _publish(books, source, lines, running)
                     result.read += len(lines)
-                    _count_unreadable(lines, path, result)
+                    _look_at(lines, path, result)
                     advanced += min(used, size - advanced)
                     advance(min(used, size))
             except Unreadable as error:
                 result.failed += 1
                 result.unreadable += 1
                 result.reasons[f"{path}: {error}"] += 1
-            finally:
-                with engine.begin() as connection:
-                    tally.save(connection, "collectors")
     return result
 
 
-def _publish(queue: Bus, source: str, lines: list[bytes], running: _Running) -> None:
+def _publish(books: Books, source: str, lines: list[bytes], running: _Running) -> None:
     frames = list(pack(source, lines))
     if disk_of(running.settings).full():
         raise HaidangError("command.import.disk_full", data_dir=running.settings.data_dir)
     while frames:
         try:
-            queue.publish(bus.EVENTS, frames)
+            books.publish(bus.EVENTS, frames)
             return
         except SlowDown:
             running.check()
             time.sleep(_WAIT_SECONDS)
 
 
-def _count_unreadable(lines: list[bytes], path: Path, result: Result) -> None:
+def _look_at(lines: list[bytes], path: Path, result: Result) -> None:
+    """Count what could not be read, and what stands at the time of the import."""
     for line in lines:
+        if b'"labels.claimed_time"' in line:
+            result.retimed[str(path)] += 1
         if b'"pipeline_error"' in line:
             event = decode(line)
             if event.get("event.kind") == "pipeline_error":
@@ -347,6 +347,7 @@ def _as_json(result: Result) -> dict[str, Any]:
     return {
         "files": result.files, "read": result.read, "stored": result.stored, "already_stored": result.already_stored,
         "failed": result.failed, "unreadable": result.unreadable, "reasons": reasons,
+        "times_replaced": [{"file": file, "records": count} for file, count in result.retimed.items()],
         "alerts": sum(result.alerts.values()), "alerts_by_rule": rules, "seconds": result.seconds,
         "rules": result.rules, "rules_refused": result.refused,
         "packet_rules": result.packet_rules, "packet_rules_refused": result.packet_refused,
@@ -367,6 +368,10 @@ def _print(result: Result) -> None:
         )
         if len(reasons) > _LISTED_REASONS:
             show.line(say("show.more", count=len(reasons) - _LISTED_REASONS))
+    if result.retimed:
+        files = [(file, show.number(count)) for file, count in result.retimed.most_common(_LISTED_REASONS)]
+        show.table(say("command.import.retimed"), [say("show.file"), say("show.count")], files, right=[1])
+        show.line(say("command.import.retimed_why", count=show.number(result.retimed.total())))
     if result.alerts:
         found = [(show.number(count), show.level(level), name) for (level, name), count in result.alerts.most_common()]
         show.table(

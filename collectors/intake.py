@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from collectors.canary import Canaries
 from pipeline import clocks
-from pipeline.bus import EVENTS, OWN_RULES, RETRIED, Positions, SlowDown
+from pipeline.books import uncounted
+from pipeline.bus import EVENTS, IMPORTS, RETRIED, Positions, Record, SlowDown
 from pipeline.clocks import Clocks
 from pipeline.disk import disk_alert, disk_of
 from pipeline.frame import MAX_FRAME_BYTES, Frame, pack
@@ -42,7 +43,7 @@ _DISK_SECONDS = 1.0
 _LAST_TRY_SECONDS = 8.0
 
 #: Sources that are not counted here: `haidang import` counts its own, and canaries count nowhere.
-_NOT_COUNTED = ("import", OWN_RULES, CANARY)
+_NOT_COUNTED = IMPORTS | {CANARY}
 
 _Groups = dict[tuple[str, str], list[bytes]]
 
@@ -140,15 +141,13 @@ class Intake:
 
     def count_what_was_not(self) -> None:
         """Count what an earlier process brought to the bus and was killed before it could count; before `run`."""
-        place = positions.load(self.stage.engine, self._counter, EVENTS)
-        while records := self.stage.bus.read(EVENTS, place):  # without a place nothing was ever counted: from the start
-            for record in records:
-                place[record.partition] = record.offset + 1
-                ours = record.by in ("", self.stage.instance) and record.key != RETRIED
-                if ours and record.source not in _NOT_COUNTED:
-                    self._tally.add(record.source, IN, record.events)
-                    self._tally.add(record.source, OUT, record.events)
+        since = positions.load(self.stage.engine, self._counter, EVENTS)  # nothing was ever counted: from the start
+        self._tally = uncounted(self.stage.bus, since, self._is_ours)
         self._counted_to = self.stage.bus.ends(EVENTS)
+
+    def _is_ours(self, record: Record) -> bool:
+        by_us = record.by in ("", self.stage.instance)
+        return by_us and record.key != RETRIED and record.source not in _NOT_COUNTED
 
     async def run(self) -> None:
         """Publish until `finish`."""

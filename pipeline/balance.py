@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from pipeline import deadletters, ledger
+from pipeline import ledger
+from pipeline.books import RETRY
 from pipeline.bus import EVENTS, Bus
 from pipeline.settings import RESERVED_SOURCES
 from pipeline.state import positions
@@ -85,7 +86,7 @@ def accounts(engine: Engine, bus: Bus) -> list[Account]:
     buffered = _buffered(engine)
     for line in found:
         counts[line.source, line.stage, line.outcome] += line.events
-        if line.stage == deadletters.STAGE:
+        if line.stage == RETRY.stage:
             retried[line.source] += line.events
         if (line.stage, line.reason) == ("store", "already_stored"):
             repeated[line.source] += line.events
@@ -156,8 +157,8 @@ class Minute:
             self.stored += events
         elif (stage, outcome) == ("store", ledger.OUT):
             self.already_stored += events
-        elif (stage in ("collectors", "store") and outcome == ledger.DROPPED) or stage == deadletters.STAGE:
-            lost = -events if stage == deadletters.STAGE else events
+        elif (stage in ("collectors", "store") and outcome == ledger.DROPPED) or stage == RETRY.stage:
+            lost = -events if stage == RETRY.stage else events
             self.dropped += lost
             self.reasons[reason] = self.reasons.get(reason, 0) + lost
 

@@ -11,17 +11,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
 
-from pipeline.bus import RETRIED, Bus, open_bus
 from pipeline.event import event_id
-from pipeline.frame import Frame, pack
-from pipeline.ledger import OUT, POISON_FRAME, DeadLetter, Tally
+from pipeline.ledger import DeadLetter
 from pipeline.logs import log
-from pipeline.settings import Settings
 from pipeline.state import insert_new
 from pipeline.state.tables import dead_letters
 
-#: What retried lines are counted under in the ledger: they enter the corridor once more.
-STAGE = "deadletters"
 _MOST_REASONS = 1000
 #: Letters that are looked at together.
 _BATCH = 500
@@ -51,10 +46,10 @@ def bury(connection: Connection, stage: str, letters: Sequence[DeadLetter], limi
 
 def listed(
     engine: Engine, identifiers: Sequence[str] = (), source: str | None = None, reason: str | None = None,
-    limit: int | None = None,
+    limit: int | None = None, stage: str | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Return letters, the oldest first; those of `identifiers` where there are any."""
-    query = select(dead_letters).where(*_chosen(identifiers, source, reason)).order_by(dead_letters.c.time)
+    query = select(dead_letters).where(*_chosen(identifiers, source, reason, stage)).order_by(dead_letters.c.time)
     with engine.connect().execution_options(read_only=True) as connection:
         rows = connection.execute(query.limit(limit)).mappings()
         return [{str(name): value for name, value in row.items()} for row in rows]
@@ -66,35 +61,13 @@ def drop(engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
         return _delete(connection, letters)
 
 
-def retry(engine: Engine, bus: Bus, letters: Sequence[dict[str, Any]]) -> int:
-    """Bring letters to their topic again, and delete them; return how many. What fails again comes back.
-
-    A kill in between leaves them here and there: an event that was stored is not stored twice.
-    """
-    done = 0
-    for start in range(0, len(letters), _BATCH):
-        batch = letters[start : start + _BATCH]
-        tally = Tally()
-        for letter in batch:
-            if letter["reason"] == POISON_FRAME:
-                frames = [Frame(letter["source"], 1, letter["line"], RETRIED)]
-            else:
-                frames = list(pack(letter["source"], [letter["line"]], RETRIED))
-            bus.publish(letter["topic"], frames)
-            tally.add(letter["source"], OUT, 1, "retried")
-        with engine.begin() as connection:
-            done += _delete(connection, batch)
-            tally.save(connection, STAGE)
-    return done
-
-
-def bring_back(settings: Settings, engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
-    """Do so on the site's own bus (`retry`)."""
-    bus = open_bus(settings.data_dir, settings.bus)
-    try:
-        return retry(engine, bus, letters)
-    finally:
-        bus.close()
+def drop_seen(
+    engine: Engine, until: float, source: str | None = None, reason: str | None = None, stage: str | None = None
+) -> int:
+    """Delete letters for good that came up to a moment (seconds since 1970); return how many."""
+    chosen = [dead_letters.c.time <= until, *_chosen((), source, reason, stage)]
+    with engine.begin() as connection:
+        return connection.execute(delete(dead_letters).where(*chosen)).rowcount
 
 
 def summary(engine: Engine) -> dict[str, int]:
@@ -131,7 +104,9 @@ def _delete(connection: Connection, letters: Sequence[dict[str, Any]]) -> int:
     return gone
 
 
-def _chosen(identifiers: Sequence[str], source: str | None, reason: str | None) -> list[ColumnElement[bool]]:
+def _chosen(
+    identifiers: Sequence[str], source: str | None, reason: str | None, stage: str | None
+) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if identifiers:
         found.append(dead_letters.c.id.in_(identifiers))
@@ -139,4 +114,6 @@ def _chosen(identifiers: Sequence[str], source: str | None, reason: str | None) 
         found.append(dead_letters.c.source == source)
     if reason is not None:
         found.append(dead_letters.c.reason == reason)
+    if stage is not None:
+        found.append(dead_letters.c.stage == stage)
     return found

@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,9 +26,11 @@ from pipeline.settings import (
     Source,
     SyslogSource,
     UnixSource,
+    read_settings,
+    readable_settings,
 )
-from pipeline.settings_delivery import Channel, KafkaChannel, ScriptChannel, WebhookChannel
-from pipeline.settings_kafka import Kafka
+from pipeline.settings.delivery import Channel, KafkaChannel, ScriptChannel, WebhookChannel
+from pipeline.settings.kafka import Kafka
 
 #: Encodings that Python has no codec for, or that mean more than one.
 _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
@@ -47,8 +49,21 @@ class _Listener(NamedTuple):
     port: int
 
 
-def faults(settings: Settings) -> list[str]:
-    """Return every fault, each with its place, its value and what was expected."""
+def all_faults() -> list[str]:
+    """Return every fault of the settings as they lie there: in what they say, and of the rest in what it means.
+
+    Raises:
+        HaidangError: the file is not there or no TOML, or the data directory is none.
+    """
+    settings, found = read_settings()
+    if settings is not None:
+        return [*found, *faults(settings)]
+    rest, left_out = readable_settings()
+    return found if rest is None else [*found, *faults(rest, left_out)]
+
+
+def faults(settings: Settings, left_out: Collection[str] = ()) -> list[str]:
+    """Return every fault, each with its place, its value and what was expected; nothing of what was `left_out`."""
     found = [
         *_tls(settings),
         *_rules(settings),
@@ -62,7 +77,9 @@ def faults(settings: Settings) -> list[str]:
         found += _source(f"sources.{number}", source)
     for number, channel in enumerate(settings.channels):
         found += _channel(f"channels.{number}", channel, settings)
-    return found + list(_ports(settings))
+    if not {"api", "sources"} & {*left_out}:  # each may have another's port
+        found += _ports(settings)
+    return [fault for fault in found if re.split(r"[.\s:]", fault, maxsplit=1)[0] not in left_out]
 
 
 def _fault(place: str, value: Any, key: str, **values: Any) -> str:

@@ -23,7 +23,7 @@ from pipeline.access import note
 from pipeline.identity.second_factor import cipher
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, read_settings
-from pipeline.settings_check import faults
+from pipeline.settings_check import all_faults
 from pipeline.settings_file import instead, settings_file
 from pipeline.stage import SUPERVISOR_VARIABLE, only_one
 from pipeline.state.tables import settings_revisions
@@ -188,8 +188,6 @@ def _looked_at(settings: Settings, text: str, before: str) -> tuple[Settings | N
         new, found = _read(whole)
     except HaidangError as error:
         return None, [{"line": _line_of(text, error), "text": str(error)}], []
-    if new is not None and not found:
-        found = faults(new)
     problems = [{"line": texts.line_of_fault(text, each), "text": each} for each in found]
     if new is None:
         return None, problems, []
@@ -201,8 +199,9 @@ def _looked_at(settings: Settings, text: str, before: str) -> tuple[Settings | N
 
 
 def _read(text: str) -> tuple[Settings | None, list[str]]:
+    """Return the settings of a text, where they are some, and every fault in what they say and mean."""
     with _lying(text) as file, instead(file):
-        return read_settings()
+        return read_settings()[0], all_faults()
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings, faults_of
-from pipeline.settings_behaviours import Section, valid_networks
-from pipeline.settings_delivery import url_fault
+from pipeline.settings.delivery import url_fault
+from pipeline.settings.section import Section, valid_networks
 from sharing import ACKNOWLEDGEMENT, INCIDENT
 from sharing.facts import FIELDS, PSEUDONYMS
 

@@ -20,8 +20,8 @@ from pipeline.command import COMMANDS
 from pipeline.event import Event, event_id, format_time
 from pipeline.messages import speaking
 from pipeline.settings import Settings
-from pipeline.settings_delivery import CHANNELS, Channel, Delivery, Route, Shift
-from pipeline.settings_sharing_taxii import Taxii
+from pipeline.settings.delivery import CHANNELS, Channel, Delivery, Route, Shift
+from pipeline.settings.sharing_taxii import Taxii
 from pipeline.state import open_state
 from sharing.profile import Profile
 from tests.api.sites import index

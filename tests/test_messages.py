@@ -19,7 +19,7 @@ _BUILT = {
     #: What each action of a command does.
     "command.{}.{}": "|".join(
         (
-            r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields|added|changed|removed)",
+            r"command\.rules\.(list|show|explain|history|exceptions|packs|keys|alert|enable|observe|disable|default|except|unexcept|add|remove|rollback|reload|import|update|remove-pack|keygen|sign|trust|distrust|backup|restore|check|test|backtest|fields)",
             r"command\.devices\.(list|show|set|unset|import|scan)",
             r"command\.queue\.(list|show|entities|budget|take|true|false|reopen|suppress|unsuppress|suppressions)",
             r"command\.notify\.(channels|status|test|list|dead|resend|drop)",
@@ -40,6 +40,7 @@ _BUILT = {
     "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen|role|group|number|who|address|action|detail|user|token|view|expires|used|groups)",
     "show.user_{}": r"show\.user_(disabled|locked|must_change|second_factor)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
+    "command.rules.would.{}": r"command\.rules\.would\.(packs|added|changed|removed|modes|excepted|unexcepted|trusted|distrusted)",
     "command.rules.fields_{}": r"command\.rules\.fields_(blind|partly)",
     "command.devices.set_{}": r"command\.devices\.set_(kind|label|unit|owner|note)",
     "command.notify.test_{}": r"command\.notify\.test_(waiting|joined|sent|dead|dropped)",

@@ -23,7 +23,7 @@ from pipeline.event import at_second
 from pipeline.logs import unlogged
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
-from pipeline.settings_indicators import LIVE
+from pipeline.settings.indicators import LIVE
 from pipeline.state import open_state
 from workbench import numbers
 

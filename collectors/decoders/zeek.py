@@ -90,6 +90,8 @@ _COPIED = {
 _OVER_TCP = frozenset(
     ("http", "ssl", "ssh", "smb_files", "smb_mapping", "dce_rpc", "rdp", "ntlm", "ftp", "smtp", "irc")
 )
+#: The first moment of a capture that has no times but those since it began; what replaces such times says so.
+_CAPTURE_BEGINS = "1970-01-01T00:00:00.000Z"
 _NUMBERS = frozenset(("count", "int", "port"))
 _DECIMALS = frozenset(("time", "interval", "double"))
 _ESCAPE = re.compile(r"(?:\\x[0-9a-fA-F]{2})+")
@@ -191,7 +193,7 @@ def decode_record(obj: _Record, log: str) -> Fields:
         "event.category": ["network"],
     }
     moment = _micros(record.get("ts"))
-    when = stamp(moment)
+    when = stamp(moment) if moment != 0 else _CAPTURE_BEGINS
     if when is not None:
         fields["@timestamp"] = when
     _put_addresses(fields, record, log)

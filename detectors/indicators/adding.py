@@ -13,7 +13,7 @@ from detectors.indicators.listed import Defaults
 from detectors.indicators.matcher import Matcher
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
-from pipeline.settings_indicators import LIVE
+from pipeline.settings.indicators import LIVE
 
 
 def reason_words(reason: str) -> str:

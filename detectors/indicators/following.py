@@ -25,7 +25,7 @@ from pipeline.messages import HaidangError, say
 from pipeline.networks import Site
 from pipeline.own_alerts import told_alert
 from pipeline.settings import Indicators as Settings
-from pipeline.settings_indicators import LIVE
+from pipeline.settings.indicators import LIVE
 from pipeline.stage import STATE_AWAY, Stage
 
 #: How often it is looked what is in force, in seconds.

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, delete, func, select, update
 from detectors.indicators.indicator import Indicator, of_line
 from pipeline.access import note
 from pipeline.messages import HaidangError
-from pipeline.settings_indicators import LIVE
+from pipeline.settings.indicators import LIVE
 from pipeline.state import insert_new, upsert
 from pipeline.state.tables import indicator_feeds, indicator_pieces, indicator_searches, indicators_live
 

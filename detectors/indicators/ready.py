@@ -18,7 +18,7 @@ from detectors.indicators.index import Few, Index, build, forget_others, open_ne
 from detectors.indicators.matcher import Held, Matcher
 from pipeline.logs import log
 from pipeline.settings import Settings
-from pipeline.settings_indicators import LIVE
+from pipeline.settings.indicators import LIVE
 
 #: How often an index is begun anew because a list has changed while it was made.
 _TRIES = 5

@@ -25,7 +25,7 @@ from detectors.indicators.listed import Defaults, Refused, count
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import IndicatorFeed, Settings
-from pipeline.settings_indicators import FEED_NAME, LIVE
+from pipeline.settings.indicators import FEED_NAME, LIVE
 
 #: After a failure it is tried again in so many seconds, twice as long each time, until the usual time is reached.
 _FIRST_PAUSE = 60.0

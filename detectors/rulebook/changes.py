@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from detectors.rulebook.arrivals import Arrived
 from detectors.rulebook.book import OWN, PACK_NAME, Book, ModeName, Pack, RuleException, RuleMode
 from detectors.rulebook.checks import Finding
 from detectors.rulebook.loading import Loaded, load, load_book, place_of, rule_folders, written_to
+from detectors.rulebook.preview import AnyRule, Preview, compared
 from detectors.rulebook.revisions import Files, Revision, digest_of
 from detectors.rulebook.testing import Tested, tested
 from detectors.rulebook.vectors import ReadLine
-from detectors.sigma import Correlation, Rule, RuleSet
+from detectors.sigma import Correlation, RuleSet
 from detectors.sigma.documents import SUFFIXES, TESTS, rule_files
 from detectors.sigma.ruleset import Library
 from pipeline.messages import HaidangError, Sentence, said
@@ -32,38 +33,6 @@ _DAY_SECONDS = 86_400
 #: How far ahead the end of an exception may lie, in seconds: later dates do not fit into every clock.
 _LONGEST_EXCEPTION = 36_500 * _DAY_SECONDS
 _FILE_NAME = re.compile(r"[\w.-]{1,100}\.ya?ml")
-AnyRule = Rule | Correlation
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a change would do. `stops` is why it is not made, unless somebody insists; empty when it may be."""
-
-    before: Loaded
-    after: Loaded
-    added: list[AnyRule] = field(default_factory=list)
-    changed: list[AnyRule] = field(default_factory=list)
-    removed: list[AnyRule] = field(default_factory=list)
-    refused: list[tuple[str, str, str]] = field(default_factory=list)  # newly: path, rule, reason
-    left_out: list[tuple[str, str]] = field(default_factory=list)
-    tests: int = 0
-    stops: list[str] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as it is printed."""
-        shown = {
-            name: [{"id": rule.id, "title": rule.title, "level": rule.level} for rule in getattr(self, name)]
-            for name in ("added", "changed", "removed")
-        }
-        refused = [{"path": path, "rule": rule, "reason": said(reason)} for path, rule, reason in self.refused]
-        left_out = [{"path": path, "reason": said(reason)} for path, reason in self.left_out]
-        return {
-            **shown,
-            "refused": refused,
-            "left_out": left_out,
-            "tests": self.tests,
-            "stops": list(map(said, self.stops)),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,15 +343,20 @@ class Rulebook:
         keys = {key: value for key, value in self.revision.book.keys.items() if key != name}
         return self._change("distrust", self.revision.book.model_copy(update={"keys": keys}), {"key": name})
 
-    def roll_back(self, number: int | None = None) -> Revision:
-        """Put an earlier revision in force again, as a new one; the one before this one when none is named."""
+    def roll_back(self, number: int | None = None, *, force: bool = False) -> "Change":
+        """Return the change back to an earlier revision; to the one before the present when none is named.
+
+        Raises:
+            HaidangError: it is not there, or the files of its packs are not.
+        """
         if number is None:
             earlier = [each.number for each in revisions.history(self._engine) if not each.failed][1:2]
             number = earlier[0] if earlier else 0
         book = revisions.get(self._engine, number).book
-        for pack in book.packs.values():
-            revisions.contents(self._engine, pack.digest)  # that they are there
-        return self._change("roll_back", book, {"to": number})
+        here = {pack.digest for pack in self.revision.book.packs.values()}
+        wanted = {pack.digest for pack in book.packs.values()}
+        contents = {digest: revisions.contents(self._engine, digest) for digest in wanted - here}
+        return Change(self, "roll_back", book, contents, {"to": number}, self._preview(book, contents), force)
 
     def reload(self) -> Revision:
         """Read the site's folders again."""
@@ -459,7 +433,7 @@ class Rulebook:
         found = [
             Sentence("rulebook.vector_fails", file=_file(each.path), rule=each.rule, why=each.says()) for each in failed
         ]
-        return _compared(before, after, [*left_out], [*stops, *found], tried)
+        return compared(before, after, left_out, [*stops, *found], tried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,44 +457,24 @@ class Change:
         others = ("modes", "exceptions", "keys")
         return same == mine and all(getattr(now, name) == getattr(self.book, name) for name in others)
 
+    def refuse_if_stopped(self) -> None:
+        """Refuse a change that its preview stops.
+
+        Raises:
+            HaidangError: something stops it, and nobody insists.
+        """
+        if self.preview.stops and not self.force:
+            raise HaidangError("rulebook.stopped", reasons="\n".join(map(said, self.preview.stops[:20])))
+
     def make(self) -> Revision:
         """Make it.
 
         Raises:
             HaidangError: something stops it, and nobody insists; or the rulebook was changed meanwhile.
         """
-        if self.preview.stops and not self.force:
-            raise HaidangError("rulebook.stopped", reasons="\n".join(map(said, self.preview.stops[:20])))
+        self.refuse_if_stopped()
         counts = {name: len(getattr(self.preview, name)) for name in ("added", "changed", "removed", "refused")}
         return self.rulebook._change(self.action, self.book, {**self.detail, **counts}, self.contents)
-
-
-def _compared(before: Loaded, after: Loaded, left_out: list[tuple[str, str]], stops: list[str], tests: int) -> Preview:
-    old, new = ({rule.id: rule for rule in loaded.every} for loaded in (before, after))
-    known = {(each.path, each.reason) for each in before.rules.refused}
-    refused = [
-        (each.path, each.rule, each.reason) for each in after.rules.refused if (each.path, each.reason) not in known
-    ]
-    removed = [rule for key, rule in old.items() if key not in new]
-    lost = {title for _, title, _ in refused} & {rule.title for rule in removed}
-    stops = [*stops, *(Sentence("rulebook.would_be_refused", rule=repr(title)) for title in sorted(lost))]
-    if old and not new:
-        stops.append(Sentence("rulebook.none_left"))
-    return Preview(
-        before,
-        after,
-        added=[rule for key, rule in new.items() if key not in old],
-        changed=[rule for key, rule in new.items() if key in old and _differs(rule, old[key])],
-        removed=removed,
-        refused=refused,
-        left_out=left_out,
-        tests=tests,
-        stops=stops,
-    )
-
-
-def _differs(one: AnyRule, other: AnyRule) -> bool:
-    return one.path != other.path and Path(one.path).read_bytes() != Path(other.path).read_bytes()
 
 
 def _file(path: str) -> str:

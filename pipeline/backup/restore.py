@@ -25,8 +25,8 @@ from pipeline import bus
 from pipeline.backup import Header, archive
 from pipeline.backup.archive import HEADER, Contents, Part
 from pipeline.backup.of_state import SETTINGS_FILE
+from pipeline.books import BRINGERS, RETRY
 from pipeline.bus import sqlite
-from pipeline.deadletters import STAGE as RETRIED
 from pipeline.frame import Frame
 from pipeline.instance import instance_of
 from pipeline.ledger import DROPPED, IN, OUT, Tally
@@ -196,7 +196,8 @@ def _settle(connection: Connection, header: Header, folder: Path) -> int:
     for topic in bus.TOPICS:
         if topic not in header.bus:
             connection.execute(delete(places).where(places.c.topic == topic, places.c.consumer.not_like("kafka:%")))
-    connection.execute(delete(places).where(places.c.consumer.like("detectors:%")))  # of an import that was running
+    gone = places.c.consumer.like("detectors:%") | places.c.consumer.in_([each.name for each in BRINGERS])
+    connection.execute(delete(places).where(gone))  # of an import, or of dead letters that were just tried again
     given, taken = _given_and_taken(connection)
     with_events = header.events
     held = header.held
@@ -229,7 +230,7 @@ def _given_and_taken(connection: Connection) -> tuple[dict[str, int], dict[str, 
         rows.source, rows.stage, rows.outcome
     )
     for source, stage, outcome, events in connection.execute(query):
-        if (stage, outcome) == ("collectors", OUT) or stage == RETRIED:
+        if (stage, outcome) == ("collectors", OUT) or stage == RETRY.stage:
             given[source] += int(events)
         elif (stage, outcome) == ("store", IN):
             taken[source] += int(events)

@@ -6,7 +6,7 @@ import json
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings, settings_file
-from pipeline.settings_check import faults
+from pipeline.settings_check import all_faults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Check or print the settings; a fault is raised, with its place."""
+    file = settings_file()
+    if chosen.action == "check" and (found := all_faults()):
+        raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in found))
     settings = load_settings()
     choose_language(settings.language)
-    file = settings_file()
-    where = str(file) if file.is_file() else say("command.config.no_file", file=file)
     if chosen.action == "check":
-        if found := faults(settings):
-            raise HaidangError("settings.invalid", file=file, faults="\n".join(f"  {fault}" for fault in found))
+        where = str(file) if file.is_file() else say("command.config.no_file", file=file)
         show.line(say("command.config.good", file=where))
     else:
         show.line(json.dumps(settings.model_dump(mode="json"), indent=2, ensure_ascii=False))

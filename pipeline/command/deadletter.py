@@ -12,6 +12,7 @@ from pipeline.command.person import person
 from pipeline.command.site import site_settings
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
+from pipeline.retrying import bring_back
 from pipeline.state import open_state
 
 _SHOWN_LINE = 200
@@ -40,11 +41,7 @@ def run(chosen: argparse.Namespace) -> int:
     if not (chosen.id or chosen.all or chosen.source or chosen.reason):
         raise HaidangError("command.deadletter.which", action=chosen.action)
     letters = deadletters.listed(engine, chosen.id, chosen.source, chosen.reason)
-    done = (
-        deadletters.bring_back(settings, engine, letters)
-        if chosen.action == "retry"
-        else deadletters.drop(engine, letters)
-    )
+    done = bring_back(settings, engine, letters) if chosen.action == "retry" else deadletters.drop(engine, letters)
     with engine.begin() as connection:
         note(connection, person(), "command", f"deadletter_{chosen.action}", letters=done)
     show.line(say(f"command.deadletter.{chosen.action}_done", count=show.number(done)))

@@ -17,7 +17,7 @@ from pipeline.delivery import DEAD, SENT, STATUSES, WAITING, book, testing
 from pipeline.event import format_time
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
-from pipeline.settings_delivery import EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
+from pipeline.settings.delivery import EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.state import open_state
 
 _SHOWN = 200

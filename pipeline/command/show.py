@@ -18,6 +18,8 @@ _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 #: The zone in which times are written; None is that of the machine.
 _zone: tzinfo | None = None
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+#: How yes may be answered beside the language's own word.
+_YES = frozenset(("y", "yes", "c", "co", "có"))
 #: Sigma's levels and our words for them.
 _LEVELS = {
     "critical": "show.level.critical",
@@ -86,6 +88,15 @@ def _escaped(found: re.Match[bytes]) -> bytes:
 def line(text: str) -> None:
     """Print a line."""
     sys.stdout.write(text + "\n")
+
+
+def agrees(question: str) -> bool:
+    """Ask at the terminal, and say whether the answer is yes; where nobody can answer, nobody is against it."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    sys.stdout.write(f"{question} [{say('show.yes')}/{say('show.no')}] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().casefold() in {*_YES, say("show.yes").casefold()}
 
 
 def number(value: float) -> str:

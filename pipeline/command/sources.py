@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from pipeline import bus, clocks
 from pipeline.balance import accounts, balances, by_minute
+from pipeline.books import settle
 from pipeline.bus import open_bus
 from pipeline.command import show
 from pipeline.command.site import site_settings
@@ -68,6 +69,7 @@ def run(chosen: argparse.Namespace) -> int:
 def _check(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
     """Print whether received = stored + held + dropped for each source; 1 where it is not, after a second look."""
     queue = open_bus(settings.data_dir, settings.bus)
+    settle(settings, engine, queue)
     for look in range(_LOOKS):
         found = accounts(engine, queue)
         if all(account.adds_up for account in found):

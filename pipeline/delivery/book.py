@@ -16,7 +16,7 @@ from pipeline.access import note as audit
 from pipeline.delivery import ALERT, DEAD, DIGEST, DROPPED, HEARTBEAT, JOINED, SENT, WAITING
 from pipeline.delivery.routing import message_id, new_row
 from pipeline.messages import HaidangError
-from pipeline.settings_delivery import LEVELS
+from pipeline.settings.delivery import LEVELS
 from pipeline.state import insert_new
 from pipeline.state.tables import channels, deliveries
 

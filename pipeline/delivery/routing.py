@@ -13,7 +13,7 @@ from pipeline.event import Event, event_id
 from pipeline.queue import SUPPRESSED
 from pipeline.queue.suppressions import has, of_rule
 from pipeline.settings import Settings
-from pipeline.settings_delivery import DAYS, FOR_PROGRAMS, LEVELS, Route, Shift, hours_of
+from pipeline.settings.delivery import DAYS, FOR_PROGRAMS, LEVELS, Route, Shift, hours_of
 from pipeline.state import insert_new
 from pipeline.state.tables import deliveries
 

@@ -14,7 +14,7 @@ from pipeline.health import FORGOTTEN_SECONDS
 from pipeline.own_alerts import told_alert
 from pipeline.queue import OPEN
 from pipeline.settings import Settings
-from pipeline.settings_delivery import Channel, time_of
+from pipeline.settings.delivery import Channel, time_of
 from pipeline.state.tables import alerts, channels, dead_letters, deliveries, silences, stages
 from pipeline.supervisor import stages_of
 

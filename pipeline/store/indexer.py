@@ -7,7 +7,7 @@ the frames again, and the store leaves out the ids that it holds.
 import time
 from datetime import UTC, datetime
 
-from pipeline import bus, canaries, ledger, store
+from pipeline import books, bus, canaries, ledger, store
 from pipeline.balance import accounts
 from pipeline.bus import Record
 from pipeline.canaries import CANARY
@@ -39,7 +39,7 @@ READERS = {
     bus.HITS: ["detectors"],
 }
 #: Who reads a topic besides, from when it first has.
-ALSO_READ = {bus.EVENTS: ["detectors:behaviours"]}
+ALSO_READ = {bus.EVENTS: ["detectors:behaviours", *(each.name for each in books.BRINGERS)]}
 
 
 def index_topics(stage: Stage) -> None:
@@ -144,6 +144,8 @@ def _clean(stage: Stage, writer: store.Writer, teller: Teller) -> None:
     for index in outcome.removed:
         log("store").warning("expired", index=index.name, bytes=index.size)
     teller.tell(retention_alerts(stage.settings, outcome, now))
+    if events := books.settle(stage.settings, stage.engine, stage.bus):
+        log("store").warning("settled", events=events)
     for topic, readers in READERS.items():
         stage.bus.trim(topic, positions.slowest(stage.engine, topic, readers, ALSO_READ.get(topic, ())))
     ledger.roll_up(stage.engine)

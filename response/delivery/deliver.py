@@ -12,7 +12,7 @@ from pipeline.lead import Lead
 from pipeline.messages import say
 from pipeline.outward.watchdog import Watchdog
 from pipeline.settings import Settings
-from pipeline.settings_delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
+from pipeline.settings.delivery import Channel, EmailChannel, ScriptChannel, SyslogChannel, WebhookChannel
 from pipeline.stage import Stage
 from response.delivery.mail import Mail
 from response.delivery.script import Script

@@ -10,7 +10,7 @@ from pipeline.bus.kafka_client import connect
 from pipeline.delivery.book import Outcome
 from pipeline.messages import HaidangError
 from pipeline.outward import Stopped, reason
-from pipeline.settings_delivery import KafkaChannel
+from pipeline.settings.delivery import KafkaChannel
 from response.delivery.message import Message
 from response.delivery.sender import Sender, failed
 from response.delivery.shapes import cloudevent

@@ -20,7 +20,7 @@ from pipeline.messages import say
 from pipeline.outward import reason, secret_of
 from pipeline.outward.posting import tls_context
 from pipeline.outward.watchdog import Watchdog, is_open
-from pipeline.settings_delivery import EmailChannel
+from pipeline.settings.delivery import EmailChannel
 from response.delivery.message import Message, one_line
 from response.delivery.sender import Sender, failed
 

@@ -16,7 +16,7 @@ from pipeline.delivery import DIGEST, ESCALATION, HEARTBEAT, TEST
 from pipeline.event import Event, parse_time
 from pipeline.messages import say
 from pipeline.own_alerts import DATASET
-from pipeline.settings_delivery import LEVELS
+from pipeline.settings.delivery import LEVELS
 
 #: Alerts that a digest names one by one; the others are counted by rule.
 _NAMED = 50

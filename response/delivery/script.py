@@ -27,7 +27,7 @@ from pipeline.delivery.book import Outcome
 from pipeline.delivery.files import program_of
 from pipeline.messages import HaidangError, say, speaking
 from pipeline.outward import Stopped
-from pipeline.settings_delivery import ScriptChannel
+from pipeline.settings.delivery import ScriptChannel
 from response.delivery.message import Message, for_programs, one_line
 from response.delivery.sender import Sender
 

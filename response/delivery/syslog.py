@@ -24,7 +24,7 @@ from pipeline.event import Event, at_second, parse_time
 from pipeline.messages import say
 from pipeline.outward.posting import tls_context
 from pipeline.outward.watchdog import Watchdog, cut_off, is_open
-from pipeline.settings_delivery import SyslogChannel
+from pipeline.settings.delivery import SyslogChannel
 from response.delivery.message import Message, named, one_line
 from response.delivery.sender import Sender, failed
 

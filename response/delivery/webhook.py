@@ -13,7 +13,7 @@ from pipeline.messages import say
 from pipeline.outward import Stopped, secret_of
 from pipeline.outward.posting import Answer, Poster, retry_after
 from pipeline.outward.watchdog import Watchdog
-from pipeline.settings_delivery import WebhookChannel, url_fault, url_of_shape
+from pipeline.settings.delivery import WebhookChannel, url_fault, url_of_shape
 from response.delivery import shapes
 from response.delivery.message import Message, for_programs, one_line
 from response.delivery.rendering import Renderer

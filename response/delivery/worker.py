@@ -21,7 +21,7 @@ from pipeline.messages import language, say, speaking
 from pipeline.outward import Stopped, reason
 from pipeline.queue import NEW
 from pipeline.queue.showing import shown
-from pipeline.settings_delivery import Channel, EmailChannel, WebhookChannel
+from pipeline.settings.delivery import Channel, EmailChannel, WebhookChannel
 from pipeline.shares import LeaseLost
 from pipeline.stage import STATE_AWAY, Stage
 from pipeline.state.tables import alerts, channels

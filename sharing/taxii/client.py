@@ -17,7 +17,7 @@ import httpx
 import orjson
 
 from pipeline.messages import HaidangError
-from pipeline.settings_sharing_taxii import Peer
+from pipeline.settings.sharing_taxii import Peer
 from sharing.taxii.receipt import PAUSE, Receipt, object_of, receipt_of
 
 MEDIA_TYPE = "application/taxii+json;version=2.1"

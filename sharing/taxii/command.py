@@ -21,7 +21,7 @@ from pipeline.command.person import person
 from pipeline.event import from_micros
 from pipeline.messages import HaidangError, say
 from pipeline.settings import Settings
-from pipeline.settings_sharing_taxii import Peer
+from pipeline.settings.sharing_taxii import Peer
 from pipeline.state import upsert
 from pipeline.state.tables import taxii_positions
 from sharing import gathering, misp

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from sites import PATIENTLY, Site, serving
 
-from pipeline.settings_sharing import Sharing
-from pipeline.settings_sharing_taxii import Taxii
+from pipeline.settings.sharing import Sharing
+from pipeline.settings.sharing_taxii import Taxii
 from sharing.taxii import clients, store
 
 TAXII = "application/taxii+json;version=2.1"

@@ -110,7 +110,7 @@ RIGHTS = {
     "GET /rules": "rules.read", "GET /rules/history": "rules.read", "GET /rules/exceptions": "rules.read",
     "POST /rules/check": "rules.change", "POST /rules": "rules.manage", "POST /rules/mode": "rules.change",
     "POST /rules/exceptions": "rules.change", "DELETE /rules/exceptions/{identifier}": "rules.change",
-    "POST /rules/roll-back": "rules.manage", "GET /rules/{identifier}": "rules.read",
+    "POST /rules/roll-back": "rules.manage", "POST /rules/roll-back/preview": "rules.change", "GET /rules/{identifier}": "rules.read",
     "DELETE /rules/{identifier}": "rules.manage", "GET /rules/{identifier}/backtest": "events.read rules.change",
     "POST /rules/backtest": "events.read rules.change", "GET /rules/coverage": "events.read rules.read",
     "GET /rules/{identifier}/coverage": "events.read rules.read",
@@ -133,7 +133,8 @@ RIGHTS = {
     "GET /settings/file": "settings.change", "PUT /settings/file": "settings.change",
     "POST /settings/check": "settings.change", "POST /settings/roll-back": "settings.change",
     "POST /settings/restart": "settings.change",
-    "GET /dead-letters": "events.read site.read", "POST /dead-letters/retry": "events.read settings.change", "GET /health": "site.read", "GET /metrics": "site.read",
+    "GET /dead-letters": "events.read site.read", "POST /dead-letters/retry": "events.read settings.change",
+    "POST /dead-letters/drop": "events.read settings.change", "GET /health": "site.read", "GET /metrics": "site.read",
     **dict.fromkeys(ELASTIC, "events.read"),
 }  # fmt: skip
 #: Of those on events, the ones that show and change only what is in a data view; the others refuse whoever has one.

@@ -49,7 +49,7 @@ def test_rules_are_listed_found_and_shown_whole(client: httpx.Client) -> None:
     assert packs["packs"] == [] and packs["folders"][0]["rules"] > 60
 
 
-def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.Client) -> None:
+def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(served: Site, client: httpx.Client) -> None:
     changed = client.post("/api/v1/rules/mode", json={"rules": [NAME], "mode": "observe", "reason": "noisy"}).json()
     shown = client.get(f"/api/v1/rules/{NAME}").json()
     assert (shown["mode"], shown["set_by"]["reason"]) == ("observe", "noisy")
@@ -65,8 +65,16 @@ def test_a_mode_and_an_exception_are_there_for_the_next_who_asks(client: httpx.C
     history = client.get("/api/v1/rules/history").json()["revisions"]
     assert [each["action"] for each in history][:3] == ["unexcept", "except", "observe"]
     assert history[0]["who"].startswith("boss") and history[0]["address"] == "127.0.0.1"
+    with served.client(served.token(f"looks {time.time_ns()}", "analyst")) as analyst:
+        looked = analyst.post("/api/v1/rules/roll-back/preview", json={"revision": 0}).json()
+    assert [(each["title"], each["before"], each["after"]) for each in looked["modes"]] == [
+        (shown["title"], "observe", "alert")
+    ]
+    assert (looked["to"], looked["counts"]["modes"], looked["stops"], looked["nothing_new"]) == (0, 1, [], False)
+    assert client.get(f"/api/v1/rules/{NAME}").json()["mode"] == "observe"
     rolled = client.post("/api/v1/rules/roll-back", json={"revision": 0}).json()
-    assert rolled["revision"] == changed["revision"] + 3
+    assert rolled == {**looked, "revision": changed["revision"] + 3}
+    assert client.post("/api/v1/rules/roll-back", json={"revision": 0}).json()["revision"] is None
     assert client.get(f"/api/v1/rules/{NAME}").json()["mode"] == "alert"
     assert client.post("/api/v1/rules/roll-back", json={"revision": 9999}).status_code == 404
 

@@ -1,7 +1,15 @@
 """Sources, health and metrics over HTTP."""
 
+import time
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from sites import Site
+from sqlalchemy import select
+
+from pipeline import deadletters
+from pipeline.ledger import DeadLetter
+from pipeline.state.tables import audit
 
 
 def test_the_ledger_says_where_everything_went(viewer: httpx.Client) -> None:
@@ -55,3 +63,24 @@ def test_clocks_and_canaries_are_told(viewer: httpx.Client) -> None:
     row = viewer.get("/api/v1/sources").json()[0]
     assert (row["clock_behind"], row["clocks_off"], row["quiet"]) == (None, 0, False)
     assert row["received"] == row["stored"] + row["already_stored"] + row["held"] + row["dropped"] == 125
+
+
+def test_dead_letters_are_dropped_that_were_seen_and_the_audit_has_it(own: Site) -> None:
+    def bury(source: str, line: bytes) -> None:
+        with own.engine.begin() as connection:
+            deadletters.bury(connection, "store", [DeadLetter("events", source, "not_an_event", "", line)], 10**6)
+
+    with own.client(own.token("drops", "admin")) as admin:
+        bury("web", b"{seen")
+        (seen,) = admin.get("/api/v1/dead-letters").json()["reasons"]
+        bury("web", b"{later")
+        which = {"source": "web", "stage": "store", "reason": "not_an_event", "until": seen["last"]}
+        path = "/api/v1/dead-letters/drop"
+        assert admin.post(path, json={"source": "web"}).status_code == 422  # not without saying what was seen
+        assert admin.post(path, json={**which, "stage": "detectors"}).json() == {"dropped": 0}
+        assert admin.post(path, json=which).json() == {"dropped": 1}
+        assert [each["line"] for each in deadletters.listed(own.engine)] == [b"{later"]
+        assert admin.post(path, json={"until": time.time()}).json() == {"dropped": 1}
+    with own.engine.connect() as connection:
+        noted = connection.scalars(select(audit.c.detail).where(audit.c.action == "dead_letters_dropped")).all()
+    assert noted[1] == {**which, "letters": 1}

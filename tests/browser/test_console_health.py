@@ -69,9 +69,16 @@ def test_a_problem_leads_to_where_it_is_mended(opened_own: Opened, own: Site) ->
     with own.client(own.token("xem-dong", "viewer")) as client:
         told = client.get("/api/v1/dead-letters", params={"source": "mail", "limit": 1}).json()
         assert client.post("/api/v1/dead-letters/retry", json={}).status_code == 403
+        assert client.post("/api/v1/dead-letters/drop", json={"until": time.time()}).status_code == 403
     assert (told["count"], len(told["reasons"]), [each["source"] for each in told["letters"]]) == (2, 2, ["mail"])
-    card.locator("tr", has_text="syslog").locator("button").click()
+    card.locator("tr", has_text="syslog").locator("button:has-text('Đưa vào lại')").click()
     page.click("dialog button.main")
     expect(page.locator(".toast")).to_contain_text("Đã đưa vào lại: 1. Còn lại: 0.")
     expect(card.locator("tbody tr")).to_have_count(1)
     assert [each["source"] for each in deadletters.listed(own.engine)] == ["mail"]
+    card.locator("tr", has_text="mail").locator("button:has-text('Xoá')").click()
+    expect(page.locator("dialog")).to_contain_text("Xoá hẳn 1 dòng của mail?")
+    page.click("dialog button[type=submit]")
+    expect(page.locator(".toast").last).to_contain_text("Đã xoá: 1.")
+    expect(card).to_have_count(0)
+    assert deadletters.listed(own.engine) == []

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from sqlalchemy import select, update
 
 from pipeline.identity import second_factor
-from pipeline.settings_delivery import Delivery
+from pipeline.settings.delivery import Delivery
 from pipeline.state.tables import audit, users
 from tests.api.sites import NOW, PASSWORD, Site, day, serving
 from tests.browser.conftest import Opened, opened_at

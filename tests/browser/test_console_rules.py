@@ -161,6 +161,8 @@ def test_a_manager_writes_a_rule_and_takes_it_back(opened_own: Opened, own: Site
     opened_own.show("/rules?view=history")
     page.click("li:has-text('Như lúc cài đặt') button")
     expect(page.locator("dialog")).to_contain_text("Lưu luật tự viết")
+    expect(page.locator("dialog details[open] summary").last).to_have_text("Bớt 1")
+    expect(page.locator("dialog details[open]").last).to_contain_text("Cửa bị cạy")
     page.click("dialog button[type=submit]")
     expect(page.locator(".change").first).to_contain_text("Quay lại bản cũ")
     with own.client(own.token("viet-luat-doc", "viewer")) as client:

@@ -15,6 +15,7 @@ from pipeline.bus.sqlite import SqliteBus
 from pipeline.event import encode
 from pipeline.frame import Frame, pack
 from pipeline.health import health
+from pipeline.retrying import bring_back
 from pipeline.settings import Limits, Settings, Store
 from pipeline.stage import Consumer, Stage
 from pipeline.state import open_state
@@ -87,7 +88,7 @@ def test_what_is_retried_is_stored_or_comes_back(stage: Stage) -> None:
     with stage.engine.begin() as connection:
         letters = [ledger.DeadLetter("events", "web", "not_an_event", "was mended", line) for line in (good, b"{bad")]
         assert deadletters.bury(connection, "store", letters, 10**6) == 0
-    assert deadletters.retry(stage.engine, stage.bus, deadletters.listed(stage.engine)) == 2
+    assert bring_back(stage.settings, stage.engine, deadletters.listed(stage.engine)) == 2
     assert deadletters.listed(stage.engine) == []
     work(stage, 1)
     assert [letter["line"] for letter in deadletters.listed(stage.engine)] == [b"{bad"]
@@ -104,6 +105,21 @@ def test_beyond_the_limit_lines_are_counted_and_no_longer_kept(stage: Stage) -> 
     stage.bus.publish(bus.EVENTS, list(pack("web", [b"{" + bytes([65 + n]) * 300_000 for n in range(5)])))
     work(stage, 5)
     assert deadletters.summary(stage.engine) == {"count": 3, "bytes": 900_003}
+
+
+def test_what_came_after_somebody_looked_is_not_dropped(stage: Stage) -> None:
+    def bury(source: str, where: str, line: bytes) -> None:
+        with stage.engine.begin() as connection:
+            letter = ledger.DeadLetter("events", source, "not_an_event", "no JSON", line)
+            deadletters.bury(connection, where, [letter], 10**6)
+
+    for source, where, line in (("web", "store", b"{1"), ("web", "detectors", b"{2"), ("mail", "store", b"{3")):
+        bury(source, where, line)
+    seen = max(each["last"] for each in deadletters.reasons(stage.engine))
+    bury("web", "store", b"{4")
+    assert deadletters.drop_seen(stage.engine, seen, "web", "not_an_event", "store") == 1
+    assert deadletters.drop_seen(stage.engine, seen, "web", "another") == 0
+    assert [letter["line"] for letter in deadletters.listed(stage.engine)] == [b"{2", b"{3", b"{4"]
 
 
 def test_the_command_lists_retries_and_drops(stage: Stage) -> None:

@@ -30,6 +30,67 @@ def faults(language: str = "en") -> str:
         return str(caught.value)
 
 
+def test_routes_are_looked_at_whatever_is_wrong_with_channels(data_dir: Path) -> None:
+    write(
+        data_dir,
+        '[[channels]]\nname = "mail"\nkind = "email"\nport = "x"\nhost = "h"\nsender = "a@b.vn"\nto = ["c@d.vn"]\n'
+        '[[channels]]\nname = "sms"\nkind = "pigeon"\n'
+        '[[roster]]\nwho = "An"\nchannels = ["sms", "male"]\n'
+        '[[routes]]\nchannels = ["mail", "sms"]\nlevel = "loud"\n'
+        '[[routes]]\nchannels = ["maill", "fax"]\non_duty = "night"\nescalate_minutes = 5\nescalate_to = ["mial"]\n',
+    )
+    with pytest.raises(HaidangError) as caught, speaking("en"):
+        load_settings()
+    told = [line.strip() for line in str(caught.value).splitlines()[1:-1]]
+    known = "there are: mail, sms. Did you mean 'mail'?"
+    for fault in (
+        "channels.0.port = 'x': expected a whole number",
+        "channels.1 = {'name': 'sms', 'kind': 'pigeon'}: expected kind = one of email, webhook, script, syslog, kafka",
+        f"roster.0.channels: 'male' is in no [[channels]]; {known}",
+        f"routes.1.channels: 'maill' is in no [[channels]]; {known}",
+        "routes.1.channels: 'fax' is in no [[channels]]; there are: mail, sms.",
+        f"routes.1.escalate_to: 'mial' is in no [[channels]]; {known}",
+        "routes.1.on_duty: 'night' is in no [[roster]]; there are: duty.",
+    ):
+        assert fault in told
+        told.remove(fault)
+    (left,) = told
+    assert left.startswith("routes.0.level = 'loud': expected one of")
+
+
+def test_what_settings_mean_is_looked_at_whatever_is_wrong_elsewhere(data_dir: Path) -> None:
+    write(
+        data_dir,
+        'nonsense = 1\n[store]\nretention_days = 0\n[detectors]\nrules = ["/nonexist"]\n'
+        '[[sources]]\nkind = "http"\nport = 8088\ntimezone = "Asia/Hanoi"\n[tls]\nkey = "/none.pem"\n',
+    )
+    with speaking("en"):
+        told = settings_check.all_faults()
+    for fault in (
+        "nonsense: there is no such setting.",
+        "store.retention_days = 0: expected at least 1",
+        "detectors.rules.0 = '/nonexist': expected a folder",
+        "sources.0.timezone = 'Asia/Hanoi': expected a time zone",
+        "sources.0.port = 8088: expected another port than that of api.port",
+        "tls.certificate = '': expected both",
+        "tls.key = '/none.pem': expected a file",
+    ):
+        (found,) = [each for each in told if each.startswith(fault)]
+        told.remove(found)
+    assert told == []
+
+
+def test_nothing_is_told_of_what_stands_in_for_a_section_with_faults(data_dir: Path) -> None:
+    write(
+        data_dir,
+        '[api]\nport = "x"\n[[sources]]\nkind = "http"\nport = 8088\n'  # which is the port of the API when left out
+        '[[channels]]\nname = "mail"\nkind = "email"\nport = "x"\nhost = "h"\nsender = "a@b.vn"\nto = ["c@d.vn"]\n'
+        '[[routes]]\nchannels = ["mail"]\n',
+    )
+    with speaking("en"):
+        assert [each.split(" ")[0] for each in settings_check.all_faults()] == ["api.port", "channels.0.port"]
+
+
 def test_without_a_file_all_is_default(data_dir: Path) -> None:
     settings = load_settings()
     assert settings.data_dir == data_dir

@@ -1,6 +1,8 @@
 """`haidang rules …` with wrong arguments: each says what, which value and what is expected, and changes nothing."""
 
 import json
+import os
+import pty
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,3 +165,38 @@ def test_a_rule_that_is_in_use_is_no_double_of_itself(site: Path, rules: Say) ->
     copy.write_text(used.read_text("utf-8").replace("Door opened", "Gate opened"), "utf-8")
     status, said = rules("check", copy)
     assert (status, "already taken by 'Door opened'" in said) == (1, True), said
+
+
+def test_the_way_back_is_shown_before_it_is_gone(rules: Say) -> None:
+    assert rules("observe", "Door opened", "--reason", "noisy")[0] == 0
+    status, said = rules("rollback", "--preview")
+    assert (status, "Door opened: observed → alert" in said) == (0, True), said
+    assert "revision 1 to revision 0" in said
+    status, said = rules("rollback", "--json")
+    assert json.loads(said.splitlines()[0])["modes"][0]["after"] == "alert"
+    assert (status, json.loads(said.splitlines()[1])["revision"]) == (0, 2)
+    assert rules("rollback", "0") == (
+        0,
+        "Back from revision 2 to revision 0:\nTest vectors tried: 0\nNothing is new.\n",
+    )
+
+
+@pytest.mark.parametrize(("answer", "revisions"), [(b"no\n", 1), (b"yes\n", 2)])
+def test_at_a_terminal_the_way_back_is_asked_for(
+    rules: Say, monkeypatch: pytest.MonkeyPatch, answer: bytes, revisions: int
+) -> None:
+    assert rules("observe", "Door opened", "--reason", "noisy")[0] == 0
+    person, terminal = pty.openpty()
+    os.write(person, answer)
+    with (
+        os.fdopen(terminal, "r", closefd=False) as typed,
+        os.fdopen(terminal, "w") as shown,
+        monkeypatch.context() as at,
+    ):
+        at.setattr("sys.stdin", typed)
+        at.setattr("sys.stdout", shown)
+        assert main(["rules", "rollback"]) == (revisions == 1)
+        shown.flush()
+        assert b"Put revision 0 in force again? [yes/no]" in os.read(person, 100_000)
+    os.close(person)
+    assert len(rules("history", "--json")[1].splitlines()) == revisions

@@ -11,6 +11,7 @@ from detectors.rulebook.testing import read_text
 from pipeline.command import show
 from pipeline.messages import HaidangError, say
 from workbench import numbers
+from workbench.rules.previewing import carry_out, change_arguments
 from workbench.rules.site import OnSite
 from workbench.rules.trying import print_findings, read_files
 
@@ -90,10 +91,16 @@ def _remove(chosen: argparse.Namespace, site: OnSite) -> int:
 
 def _rollback_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("revision", nargs="?", type=int, help=say("command.rules.revision"))
+    parser.add_argument("--yes", action="store_true", help=say("command.rules.yes"))
+    change_arguments(parser)
 
 
 def _rollback(chosen: argparse.Namespace, site: OnSite) -> int:
-    return site.confirm(site.rulebook.roll_back(chosen.revision))
+    change = site.rulebook.roll_back(chosen.revision, force=chosen.force)
+    if not chosen.json:
+        show.line(say("command.rules.back_to", revision=change.detail["to"], present=site.rulebook.revision.number))
+    question = "" if chosen.yes or chosen.json else say("command.rules.ask_rollback", revision=change.detail["to"])
+    return carry_out(chosen, site, change, question)
 
 
 def _reload(_chosen: argparse.Namespace, site: OnSite) -> int:

@@ -7,20 +7,14 @@ from pathlib import Path
 
 from detectors.rulebook import backup, bundle
 from detectors.rulebook.book import MODES
-from detectors.rulebook.changes import AnyRule, Change, Preview
 from detectors.rulebook.sources import read_source
 from pipeline.command import show
 from pipeline.messages import HaidangError, said, say
 from workbench import numbers
+from workbench.rules.previewing import carry_out, change_arguments
 from workbench.rules.site import OnSite
 
 _SHOWN = 20
-
-
-def _change_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preview", action="store_true", help=say("command.rules.preview"))
-    parser.add_argument("--force", action="store_true", help=say("command.rules.force"))
-    parser.add_argument("--json", action="store_true", help=say("command.json"))
 
 
 def _pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +22,7 @@ def _pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", default="", help=say("command.rules.licence"))
     parser.add_argument("--mode", choices=MODES, help=say("command.rules.pack_mode"))
     parser.add_argument("--every-hours", type=numbers.every_hours, help=say("command.rules.every_hours"))
-    _change_arguments(parser)
+    change_arguments(parser)
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,45 +67,7 @@ def _bring(chosen: argparse.Namespace, site: OnSite, place: str, name: str) -> i
         place, name, version=chosen.version, licence=chosen.licence, mode=chosen.mode, every_hours=chosen.every_hours,
         force=chosen.force,
     )  # fmt: skip
-    return _carry_out(chosen, site, change)
-
-
-def _carry_out(chosen: argparse.Namespace, site: OnSite, change: Change) -> int:
-    if chosen.json:
-        show.json_line({**change.detail, **change.preview.as_json()})
-    else:
-        _print(change)
-    if chosen.preview:
-        return 1 if change.preview.stops else 0
-    if change.changes_nothing and not chosen.force:
-        if not chosen.json:
-            show.line(say("command.rules.nothing_new"))
-        return 0
-    return site.confirm(change.make(), chosen.json)
-
-
-def _print(change: Change) -> None:
-    preview: Preview = change.preview
-    detail = change.detail
-    if "pack" in detail:
-        show.line(say("command.rules.pack_line", pack=detail["pack"], version=detail["version"]))
-    for name in ("added", "changed", "removed"):
-        rules: list[AnyRule] = getattr(preview, name)
-        if rules:
-            show.line(say(f"command.rules.{name}", count=show.number(len(rules))))
-            for rule in rules[:_SHOWN]:
-                show.line(show.plain(f"  {show.level(rule.level)}: {rule.title}"))
-            if len(rules) > _SHOWN:
-                show.line("  …")
-    refused = [f"{path}: {rule}: {said(reason)}" for path, rule, reason in preview.refused]
-    refused += [f"{path}: {said(reason)}" for path, reason in preview.left_out]
-    if refused:
-        show.line(say("command.rules.refused_count", count=show.number(len(refused))))
-        for line in refused[:_SHOWN]:
-            show.line(show.plain(f"  {line}"))
-    show.line(say("command.rules.vectors_tried", count=show.number(preview.tests)))
-    for reason in preview.stops[:_SHOWN]:
-        show.line(show.plain(f"  {say('rules.error')}: {said(reason)}"))
+    return carry_out(chosen, site, change)
 
 
 def _remove_pack_arguments(parser: argparse.ArgumentParser) -> None:
@@ -187,12 +143,12 @@ def _backup(chosen: argparse.Namespace, site: OnSite) -> int:
 
 def _restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help=say("command.rules.backup_file"))
-    _change_arguments(parser)
+    change_arguments(parser)
 
 
 def _restore(chosen: argparse.Namespace, site: OnSite) -> int:
     book, contents = backup.read(chosen.file)
-    return _carry_out(chosen, site, site.rulebook.replace(book, contents, {"file": chosen.file.name}, chosen.force))
+    return carry_out(chosen, site, site.rulebook.replace(book, contents, {"file": chosen.file.name}, chosen.force))
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Engine
 
-from detectors.rulebook.changes import AnyRule, Rulebook
+from detectors.rulebook.changes import Rulebook
+from detectors.rulebook.preview import AnyRule
 from detectors.rulebook.revisions import Revision
 from detectors.sigma.rule import Refused
 from pipeline.command import show

@@ -216,17 +216,59 @@ def test_two_at_once_and_the_second_is_told(engine: Engine, settings: Settings) 
 def test_back_to_any_revision_and_every_change_is_in_the_audit(book: Rulebook, engine: Engine) -> None:
     for mode in ("observe", "off", "alert"):
         book.set_mode(["opened"], mode, f"as {mode}")  # type: ignore[arg-type]
-    book.roll_back()
+    book.roll_back().make()
     assert book.loaded.counts()["off"] == 1
-    book.roll_back(1)
+    book.roll_back(1).make()
     assert book.loaded.counts()["observe"] == 1
-    book.roll_back(0)
+    book.roll_back(0).make()
     assert book.revision.book.modes == {}
     assert [each.number for each in revisions.history(engine)] == [6, 5, 4, 3, 2, 1]
     with engine.connect() as connection:
         lines = connection.execute(select(audit.c.who, audit.c.address, audit.c.action)).all()
     assert lines[0] == ("an", "192.0.2.1", "rules_observe")
     assert len(lines) == 6
+
+
+def test_the_way_back_is_shown_first_with_all_that_differs(book: Rulebook, tmp_path: Path) -> None:
+    _, public = bundle.new_key()
+    place = write(tmp_path / "pack", a=rule(2, "A", "a"), a_test=vectors("a", "b"), c=rule(4, "C", "c"))
+    book.pack(place, "p").make()
+    book.add_exception(book.exception_text(book.find("opened"), {"door.name": "north"}, "cleaners"), "cleaners", None)
+    write(tmp_path / "pack", a=rule(2, "A", "[a, aa]"), b=rule(3, "B", "b"))
+    (tmp_path / "pack" / "c.yml").unlink()
+    book.pack(place, "p").make()
+    book.set_mode(["opened"], "off", "")
+    book.remove_exception(next(iter(book.revision.book.exceptions)))
+    book.trust("maker", public)
+    change = book.roll_back(2)
+    told = change.preview.as_json()
+    assert {name: [each["title"] for each in told[name]] for name in ("added", "changed", "removed")} == {
+        "added": ["C"], "changed": ["A"], "removed": ["B"],
+    }  # fmt: skip
+    assert [(each["title"], each["before"], each["after"]) for each in told["modes"]] == [
+        ("Door opened", "off", "alert")
+    ]
+    assert [(each["rules"], each["reason"]) for each in told["excepted"]] == [("Door opened", "cleaners")]
+    assert (told["unexcepted"], told["trusted"], told["distrusted"]) == ([], [], [{"key": "maker"}])
+    assert [each["pack"] for each in told["packs"]] == ["p"] and told["packs"][0]["before"] != told["packs"][0]["after"]
+    assert told["tests"] == 2  # the vectors of the pack that comes back
+    assert book.revision.number == 6
+    assert change.make().number == 7
+    assert book.roll_back(2).changes_nothing
+    everything = book.roll_back(0).preview
+    assert [each.before for each in everything.packs] == [told["packs"][0]["after"]]
+    assert [each.reason for each in everything.unexcepted] == ["cleaners"]
+
+
+def test_the_way_back_stops_where_a_rule_would_be_lost(book: Rulebook, folder: Path) -> None:
+    book.add({"forced.yml": rule(2, "Door forced", "forced")})
+    book.set_mode(["opened"], "observe", "")
+    (folder / "opened.yml").unlink()  # the folder of the settings: before the first revision nothing would be left
+    book.reload()
+    with pytest.raises(HaidangError, match="no rule"):
+        book.roll_back(0).make()
+    assert book.revision.number == 3
+    assert book.roll_back(0, force=True).make().number == 4
 
 
 def test_a_revision_that_fails_leaves_the_one_before_it_in_force(book: Rulebook, engine: Engine) -> None:
@@ -248,7 +290,7 @@ def test_a_backup_brings_everything_back_and_a_damaged_one_nothing(
     path = tmp_path / "backup"
     path.write_bytes(data)
     before = book.revision.book
-    book.roll_back(0)
+    book.roll_back(0).make()
     read, contents = backup.read(path)
     book.replace(read, contents, {}, force=False).make()
     assert book.revision.book == before

@@ -15,8 +15,8 @@ from pipeline.delivery.routing import begun, on_duty, takes
 from pipeline.messages import HaidangError
 from pipeline.queue import life
 from pipeline.settings import Settings, load_settings
+from pipeline.settings.delivery import Route, Shift
 from pipeline.settings_check import faults
-from pipeline.settings_delivery import Route, Shift
 from pipeline.state.tables import deliveries
 from tests.response.delivery.conftest import Corridor, alert
 
@@ -154,7 +154,7 @@ def test_what_nobody_took_goes_to_others_and_what_somebody_took_does_not(corrido
     [
         (
             '[[routes]]\nchannels = ["mial"]',
-            "routes: 'mial' is in no [[channels]]; there are: mail. Did you mean 'mail'?",
+            "routes.0.channels: 'mial' is in no [[channels]]; there are: mail. Did you mean 'mail'?",
         ),
         ('[[routes]]\nchannels = ["mail"]\non_duty = "night"', "'night' is in no [[roster]]"),
         ('[[routes]]\nlevel = "high"', "`channels` or `on_duty`"),

@@ -19,7 +19,7 @@ from detectors.sigma import RuleSet
 from pipeline.event import Event, event_id
 from pipeline.networks import Site as Networks
 from pipeline.settings import Behaviours
-from pipeline.settings_sharing_taxii import Taxii
+from pipeline.settings.sharing_taxii import Taxii
 from sharing.misp import events_of
 from sharing.stix import FIELDS, bundle_of
 from sharing.stix.checking import fault_of

@@ -235,6 +235,9 @@ function DeadLetters({ count }: { count: number }) {
                       <td class="right">
                         <button type="button" class="small" onClick={() => retry(each, () => answer.again())}>
                           {t("health.letters.retry")}
+                        </button>{" "}
+                        <button type="button" class="small danger" onClick={() => drop(each, () => answer.again())}>
+                          {t("health.letters.drop")}
                         </button>
                       </td>
                     )}
@@ -263,8 +266,8 @@ function DeadLetters({ count }: { count: number }) {
   );
 }
 
-/** Bring the lines of a source and a reason back to where they could not be taken. */
-function retry({ source, reason, count }: Letters["reasons"][number], done: () => void): void {
+/** Bring the lines of a row back to where they could not be taken. */
+function retry({ source, stage, reason, count }: Letters["reasons"][number], done: () => void): void {
   question({
     title: t("health.letters.retry.title", { count: number(count), source: plain(source) }),
     does: t("health.letters.retry"),
@@ -272,9 +275,25 @@ function retry({ source, reason, count }: Letters["reasons"][number], done: () =
     work: async () => {
       const { retried, left } = await ask<{ retried: number; left: number }>("/dead-letters/retry", {
         method: "POST",
-        body: { source, reason },
+        body: { source, stage, reason },
       });
       tell(t("health.letters.retried", { count: number(retried), left: number(left) }));
+      done();
+    },
+  });
+}
+
+/** Delete the lines of a row for good, those that it shows: what came meanwhile stays. */
+function drop({ source, stage, reason, count, last }: Letters["reasons"][number], done: () => void): void {
+  question({
+    title: t("health.letters.drop.title", { count: number(count), source: plain(source) }),
+    does: t("health.letters.drop"),
+    danger: true,
+    says: <p>{t("health.letters.drop.help", { count: number(count), reason: reasonWord(reason) })}</p>,
+    work: async () => {
+      const body = { source, stage, reason, until: last };
+      const { dropped } = await ask<{ dropped: number }>("/dead-letters/drop", { method: "POST", body });
+      tell(t("health.letters.dropped", { count: number(dropped) }));
       done();
     },
   });

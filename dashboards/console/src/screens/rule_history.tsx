@@ -4,13 +4,13 @@ import { addressOf } from "../address";
 import { useAnswer, type Answer } from "../answers";
 import { ask } from "../api";
 import { number, plain } from "../format";
-import { question } from "../parts/dialog";
 import { Icon } from "../parts/icon";
 import { Empty, Shown, Tag, When } from "../parts/marks";
-import { tell } from "../parts/toast";
+import { attempt } from "../parts/toast";
 import { actionOf, fileOf, type Exception, type Revision, type WholeRule } from "../rulebook";
 import { may } from "../session";
 import { t } from "../words";
+import { confirm, type Preview } from "./rule_preview";
 
 /** As many as are kept. */
 const MOST = 500;
@@ -193,39 +193,38 @@ function Difference({ of: { before, after } }: { of: FileChange }) {
   );
 }
 
-/** Ask before an earlier revision is put in force; what was done since is what changes. */
+/** Ask before an earlier revision is put in force: what was done since, and what of it would change. */
 function rollBack(to: number, revisions: readonly Revision[], done: () => void): void {
   const since = revisions.filter((each) => each.revision > to && !each.failed);
-  question({
-    title: t("rule.back.title", { number: to }),
-    does: t("rule.back.does"),
-    danger: true,
-    wide: true,
-    says: (
-      <>
-        <p>{t("rule.back.help", { count: number(since.length) })}</p>
-        <ul class="changes taken-back">
-          {since.slice(0, MOST_NAMED).map((each) => (
-            <li key={each.revision} class="change">
-              <div class="line small">
-                <b>{actionOf(each.action)}</b>
-                <span class="quiet">
-                  <When at={each.time * 1000} /> · {each.who}
-                </span>
-              </div>
-              <Detail of={each} leads={false} />
-            </li>
-          ))}
-          {since.length > MOST_NAMED && (
-            <li class="small quiet">{t("rule.and_more", { count: number(since.length - MOST_NAMED) })}</li>
-          )}
-        </ul>
-      </>
-    ),
-    work: async () => {
-      const made = await ask<{ revision: number }>("/rules/roll-back", { method: "POST", body: { revision: to } });
-      tell(t("rule.back.done", { number: made.revision }));
-      done();
-    },
+  void attempt(async () => {
+    const send = (path: string, force: boolean) =>
+      ask<Preview>(path, { method: "POST", body: { revision: to, ...(force && { force }) } });
+    confirm(await send("/rules/roll-back/preview", false), (force) => send("/rules/roll-back", force), done, {
+      title: t("rule.back.title", { number: to }),
+      does: t("rule.back.does"),
+      danger: true,
+      told: (made) => t("rule.back.done", { number: plain(made.revision) }),
+      says: (
+        <>
+          <p>{t("rule.back.help", { count: number(since.length) })}</p>
+          <ul class="changes taken-back">
+            {since.slice(0, MOST_NAMED).map((each) => (
+              <li key={each.revision} class="change">
+                <div class="line small">
+                  <b>{actionOf(each.action)}</b>
+                  <span class="quiet">
+                    <When at={each.time * 1000} /> · {each.who}
+                  </span>
+                </div>
+                <Detail of={each} leads={false} />
+              </li>
+            ))}
+            {since.length > MOST_NAMED && (
+              <li class="small quiet">{t("rule.and_more", { count: number(since.length - MOST_NAMED) })}</li>
+            )}
+          </ul>
+        </>
+      ),
+    });
   });
 }

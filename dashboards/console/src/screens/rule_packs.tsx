@@ -11,6 +11,7 @@ import { attempt, tell } from "../parts/toast";
 import { MODES, ModeTag, OWN, packName, type Mode } from "../rulebook";
 import { may } from "../session";
 import { t } from "../words";
+import { confirm, type Preview } from "./rule_preview";
 
 interface Pack {
   name: string;
@@ -29,33 +30,7 @@ interface Listed {
   folders: { folder: string; rules: number }[];
   keys: Record<string, string>;
 }
-interface Preview {
-  pack?: string;
-  version?: string;
-  counts: Record<(typeof LISTS)[number], number>;
-  added: Named[];
-  changed: Named[];
-  removed: Named[];
-  refused: Left[];
-  left_out: Left[];
-  tests: number;
-  stops: string[];
-  nothing_new: boolean;
-}
-interface Named {
-  id: string;
-  title: string;
-  level: string;
-}
-interface Left {
-  path: string;
-  rule?: string;
-  reason: string;
-}
-
-const LISTS = ["added", "changed", "removed", "refused", "left_out"] as const;
 const ARCHIVES = ".zip,.tar,.gz,.tgz,.zst,.haidang-rules,.yml,.yaml";
-const MOST_NAMED = 200;
 
 export function Packs() {
   const answer = useAnswer("packs", (signal) => ask<Listed>("/rules/packs", { signal }));
@@ -271,7 +246,7 @@ function fromSource(done: () => void): void {
     work: async (filled) => {
       const body = bodyOf(filled);
       const found = await ask<Preview>("/rules/packs/fetch/preview", { method: "POST", body });
-      confirm(found, (force) => ask("/rules/packs/fetch", { method: "POST", body: { ...body, force } }), done);
+      confirm(found, (force) => ask<Preview>("/rules/packs/fetch", { method: "POST", body: { ...body, force } }), done);
     },
   });
 }
@@ -280,7 +255,7 @@ function update(of: Pack, done: () => void): void {
   const path = `/rules/packs/${part(of.name)}/update`;
   void attempt(async () => {
     const found = await ask<Preview>(`${path}/preview`, { method: "POST", body: {} });
-    confirm(found, (force) => ask(path, { method: "POST", body: { force } }), done);
+    confirm(found, (force) => ask<Preview>(path, { method: "POST", body: { force } }), done);
   });
 }
 
@@ -297,64 +272,6 @@ function restore(done: () => void): void {
       confirm(await send("/rules/restore/preview", false), (force) => send("/rules/restore", force), done);
     },
   });
-}
-
-/** Show what would change; who may does it from here, and against what speaks against it only on purpose. */
-function confirm(found: Preview, make: (force: boolean) => Promise<unknown>, done: () => void): void {
-  const makes = may("rules.manage") && !found.nothing_new;
-  question({
-    title: found.pack
-      ? t("pack.preview.of", { pack: found.pack, version: found.version ?? "" })
-      : t("pack.preview.title"),
-    does: makes ? t("pack.take") : t("close"),
-    wide: true,
-    danger: makes && found.stops.length > 0,
-    says: <PreviewOf of={found} />,
-    fields: makes && found.stops.length ? [{ name: "force", says: t("pack.force"), kind: "checkbox" }] : [],
-    work: async ({ force }) => {
-      if (!makes) return;
-      await make(force === "yes");
-      tell(t("pack.taken"));
-      done();
-    },
-  });
-}
-
-function PreviewOf({ of }: { of: Preview }) {
-  return (
-    <>
-      {of.nothing_new ? <p class="notice">{t("pack.nothing_new")}</p> : <p>{t("pack.preview.help")}</p>}
-      {of.stops.length > 0 && (
-        <div class="notice fault">
-          <b>{t("pack.stops")}</b>
-          <ul class="listed wrap small">
-            {of.stops.slice(0, 50).map((each, place) => (
-              <li key={place}>{plain(each)}</li>
-            ))}
-          </ul>
-        </div>
-      )}
-      {LISTS.map(
-        (name) =>
-          of.counts[name] > 0 && (
-            <details key={name} open={name === "removed" && of.counts.removed < 20}>
-              <summary>{t(`rule.preview.${name}`, { count: number(of.counts[name]) })}</summary>
-              <ul class="listed wrap small">
-                {of[name].slice(0, MOST_NAMED).map((each, place) => (
-                  <li key={place}>
-                    {"title" in each ? plain(each.title) : `${plain(each.rule || each.path)} — ${plain(each.reason)}`}
-                  </li>
-                ))}
-                {of.counts[name] > MOST_NAMED && (
-                  <li class="quiet">{t("rule.and_more", { count: number(of.counts[name] - MOST_NAMED) })}</li>
-                )}
-              </ul>
-            </details>
-          ),
-      )}
-      <p class="small quiet">{t("pack.tests", { count: number(of.tests) })}</p>
-    </>
-  );
 }
 
 function remove(of: Pack, done: () => void): void {

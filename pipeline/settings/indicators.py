@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.messages import say
-from pipeline.settings_behaviours import Section
+from pipeline.settings.section import Section
 
 FEED_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 #: The name under which indicators that people add one by one are kept.

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.messages import say
-from pipeline.settings_behaviours import Section, valid_networks
-from pipeline.settings_kafka import Kafka
+from pipeline.settings.kafka import Kafka
+from pipeline.settings.section import Section, valid_networks
 
 NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]

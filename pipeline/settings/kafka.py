@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings_behaviours import Section
+from pipeline.settings.section import Section
 
 
 class Kafka(Section):

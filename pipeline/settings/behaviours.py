@@ -1,30 +1,8 @@
 """`[detectors.behaviours]`: the part of the settings that says which behaviours are looked for, and from when on."""
 
-from ipaddress import ip_network
+from pydantic import Field, field_validator
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from pipeline.messages import say
-
-
-class Section(BaseModel):
-    """A table of the settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def valid_networks(value: list[str]) -> list[str]:
-    """Return networks as they are.
-
-    Raises:
-        ValueError: one of them is none.
-    """
-    for text in value:
-        try:
-            ip_network(text, strict=False)
-        except ValueError as error:
-            raise ValueError(say("settings.want_network", value=text)) from error
-    return value
+from pipeline.settings.section import Section, valid_networks
 
 
 class _Behaviour(Section):

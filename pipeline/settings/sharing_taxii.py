@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipeline.messages import say
-from pipeline.settings_behaviours import Section
+from pipeline.settings.section import Section
 
 PEER_NAME = r"^[a-z0-9][a-z0-9_.-]{0,62}$"
 #: What leaves where nothing else is said: what an attacker has, and nothing of who or what was attacked.

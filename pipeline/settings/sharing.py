@@ -5,9 +5,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.settings_behaviours import Section
-from pipeline.settings_delivery import valid_time
-from pipeline.settings_sharing_taxii import Taxii
+from pipeline.settings.delivery import valid_time
+from pipeline.settings.section import Section
+from pipeline.settings.sharing_taxii import Taxii
 
 
 class Sharing(Section):
