@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from pipeline.command import demo
 from pipeline.delivery import DEAD, HEARTBEAT, SENT, WAITING, book, watching
 from pipeline.delivery.book import Gathering, Outcome
 from pipeline.health import health
@@ -234,15 +233,11 @@ def test_a_channel_that_is_no_more_is_no_fault_and_its_messages_are_given_up_by_
         assert list(connection.scalars(select(audit.c.action))) == ["messages_dropped", "messages_dropped"]
 
 
-def test_alerts_about_channels_take_nothing_of_the_budget_and_the_demo_counts_no_test(
-    site: Callable[..., Corridor],
-) -> None:
+def test_alerts_about_channels_take_nothing_of_the_budget(site: Callable[..., Corridor]) -> None:
     made = site()
-    before = time.time() - 1
     about = [told_alert(f"delivery.{key}", "mail", "1", "may-thu", channel="mail", count=1, minutes=1, reason="-")
              for key in ("notify_test", "channel_failing", "message_dead")]  # fmt: skip
     made.raise_alerts(alert(1), *about)
-    assert demo._count_alerts(made.engine, before) == 3
     with made.engine.connect() as connection:
         spent = budget.spent(connection, datetime.now().astimezone().date(), made.settings.queue)
     assert (spent["came"], [rule["rule.id"] for rule in spent["rules"]]) == (1, ["behaviour.port_scan"])
