@@ -13,7 +13,7 @@ No input, no output, no clock: the caller brings the times, saves what `dump` gi
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
@@ -184,9 +184,10 @@ class _Groups:
         self.groups: OrderedDict[Key, _Group] = OrderedDict()
         self._evidence = evidence
         self._span = rule.span
-        self._least = rule.least
+        self._least = rule.least if rule.slides else 1
         self._slides = rule.slides
         self.counts_rules = rule.type in OF_RULES
+        self.values = _values_of(rule)
         self._most_groups = limits.groups
         self._most_events = max(limits.events, 2 * rule.least)
         self._early = early and self._slides and rule.type in GROWING
@@ -198,21 +199,22 @@ class _Groups:
         """Put an event in its place; return the burst that is said early with it."""
         group = self.groups.get(key)
         if group is None:
-            group = self.groups[key] = _Group(key, hit)
-            self._keep(hit)
-            self._sleepers.put(group, self._due(group))
-            if len(self.groups) > self._most_groups:
-                self._evict()
+            group = self._begin(key, hit)
         else:
             self.groups.move_to_end(key)
-            if not self._place(group, hit):
+            hits = group.hits
+            if not hits or hit[0] > hits[-1][0]:
+                hits.append(hit)
+            elif not self._place(group, hit):
                 return None
-            if len(group.hits) > self._most_events:
+            self._keep(hit)
+            if len(hits) > self._most_events:
                 self._make_room(group)
-            due = self._due(group)
-            if due < group.wake:
-                self._sleepers.put(group, due)
-        return self._early_burst(group) if self._early and len(group.hits) >= self._least else None
+        if len(group.hits) < self._least:
+            return None
+        if hit[0] < group.wake and (due := self._due(group)) < group.wake:
+            self._sleepers.put(group, due)
+        return self._early_burst(group) if self._early else None
 
     def settle(self, watermark: int) -> Iterator[tuple[_Group, Burst]]:
         """Evaluate in order what lies before the watermark; yield the bursts with their groups."""
@@ -233,20 +235,24 @@ class _Groups:
             del group.hits[place]
             group.known = None
 
-    def _place(self, group: _Group, hit: Hit) -> bool:
-        """Insert into the sorted hits; False where it is there already."""
-        hits = group.hits
-        if hits and hit[0] <= hits[-1][0] and (order := hit[:3]) <= hits[-1][:3]:
-            place = bisect_left(hits, order)
-            if hits[place][:3] == order:
-                self._counts.repeated += 1
-                return False
-            hits.insert(place, hit)
-            if group.known is not None:
-                group.known.insert(hit, place)
-        else:
-            hits.append(hit)
+    def _begin(self, key: Key, hit: Hit) -> _Group:
+        group = self.groups[key] = _Group(key, hit)
         self._keep(hit)
+        self._sleepers.put(group, self._due(group))
+        if len(self.groups) > self._most_groups:
+            self._evict()
+        return group
+
+    def _place(self, group: _Group, hit: Hit) -> bool:
+        """Insert into the sorted hits, not after the last; False where it is there already."""
+        hits, order = group.hits, hit[:3]
+        place = bisect_left(hits, order)
+        if place < len(hits) and hits[place][:3] == order:
+            self._counts.repeated += 1
+            return False
+        hits.insert(place, hit)
+        if group.known is not None:
+            group.known.insert(hit, place)
         return True
 
     def _early_burst(self, group: _Group) -> Burst | None:
@@ -419,6 +425,7 @@ class _Scope:
         self.watermark = _NEVER
         self.lanes: dict[str, int] = {}
         self.heard = _NEVER
+        self.moves_at = _NEVER if lateness is not None else _ALWAYS  # no lane moves the watermark before this time
 
     def moved(self, lane: str, time: int) -> int | None:
         """The new watermark, where this time of a lane moves it."""
@@ -426,8 +433,8 @@ class _Scope:
             self.lanes[lane] = time
         if self.lateness is None:
             return None
-        low = time if len(self.lanes) == 1 else min(self.lanes.values())
-        watermark = (low - self.lateness) // self.step * self.step
+        watermark = (min(self.lanes.values()) - self.lateness) // self.step * self.step
+        self.moves_at = max(watermark, self.watermark) + self.step + self.lateness
         return watermark if watermark > self.watermark else None
 
 
@@ -486,25 +493,28 @@ class Correlations:
         if not self._comes_in_time(within, time, received):
             return []
         found: list[Event] = []
-        lines = self._affordable(_compact(encode(event)) if line is None else line)
+        line = _compact(encode(event)) if line is None else line
+        lines = self._affordable(line, len(line))
         counted: set[tuple[int, Key]] | None = set() if len(rules) > 1 else None
         for rule in rules:
             for place, part_number, part in self._of_rule.get(rule, ()):
                 groups = within.groups[place]
-                values = _values(groups.rule, part, event)
+                values = groups.values(part, event)
                 if values is None:
                     continue
                 hit = Hit(time, event["event.id"], part_number if groups.counts_rules else 0, values, lines)
                 for key in part.keys(event):
-                    if counted is None or groups.counts_rules or _is_new(counted, place, key):
-                        self._insert(within, groups, key, hit, found)
+                    takes = counted is None or groups.counts_rules or _is_new(counted, place, key)
+                    if takes and (burst := groups.insert(key, hit)) is not None:
+                        self._say_early(within, groups, burst, found)
         clock = time if received is None else min(time, received)
         if received is not None:
             within.heard = max(within.heard, received)
-        if clock > within.lanes.get(lane, _NEVER):
-            watermark = within.moved(lane, clock)
-            if watermark is not None:
+        if clock >= within.moves_at:
+            if (watermark := within.moved(lane, clock)) is not None:
                 self._settle(within, watermark, found)
+        elif clock > within.lanes.get(lane, _NEVER):
+            within.lanes[lane] = clock
         return found
 
     def advance(self, time: int) -> list[Event]:
@@ -608,60 +618,54 @@ class Correlations:
             return True
         return False
 
-    def _affordable(self, lines: Lines) -> Lines:
+    def _affordable(self, lines: Lines, size: int) -> Lines:
         """The lines of an event, or nothing where too much is kept already."""
-        if self._evidence.bytes + _size(lines) <= self._limits.evidence_bytes:
+        if self._evidence.bytes + size <= self._limits.evidence_bytes:
             return lines
         self.counts.without_evidence += 1
         return b""
 
-    def _insert(self, scope: _Scope, groups: _Groups, key: Key, hit: Hit, found: list[Event]) -> None:
-        burst = groups.insert(key, hit)
-        if burst is None:
-            return
-        alert = correlation_alert(burst)
+    def _say_early(self, scope: _Scope, groups: _Groups, burst: Burst, found: list[Event]) -> None:
         group = groups.groups[burst.key]
         placed: list[tuple[int, int, Key]] = []
         group.said = group.said or []
-        group.said.append(_Said(burst.time, alert["event.id"], ()))
-        self._raise(burst, alert, found)
-        self._pass_on(scope, burst, alert, found, placed)
+        group.said.append(_Said(burst.time, burst.id, ()))
+        self._raise(burst, found)
+        self._pass_on(scope, burst, found, placed)
         group.said[-1] = group.said[-1]._replace(placed=tuple(placed))
 
     def _settle(self, scope: _Scope, watermark: int, found: list[Event]) -> None:
         scope.watermark = watermark
         for groups in scope.by_depth:
             for group, burst in groups.settle(watermark):
-                alert = correlation_alert(burst)
                 said = _taken(group, burst)
                 if said is not None:  # as it is known now it takes the place of what was said
                     for place, part, key in said.placed:
                         scope.groups[place].remove(key, said.time, said.id, part)
                 else:
-                    self._raise(burst, alert, found)
-                self._pass_on(scope, burst, alert, found, [])
+                    self._raise(burst, found)
+                self._pass_on(scope, burst, found, [])
 
-    def _raise(self, burst: Burst, alert: Event, found: list[Event]) -> None:
+    def _raise(self, burst: Burst, found: list[Event]) -> None:
         if burst.rule not in self._silent:
-            found.append(alert)
+            found.append(correlation_alert(burst))
 
-    def _pass_on(
-        self, scope: _Scope, burst: Burst, alert: Event, found: list[Event], placed: list[tuple[int, int, Key]]
-    ) -> None:
+    def _pass_on(self, scope: _Scope, burst: Burst, found: list[Event], placed: list[tuple[int, int, Key]]) -> None:
         """An alert takes part in the correlations that refer to its rule, in the groups of all of its events."""
         for place, part_number, part in self._of_rule.get(burst.rule.id, ()):
             groups = scope.groups[place]
             events = [decode(line) for line in burst.evidence]
             keys = dict.fromkeys(key for event in events for key in part.keys(event))
-            values = dict.fromkeys(value for event in events for value in _values(groups.rule, part, event) or ())
+            values = dict.fromkeys(value for event in events for value in groups.values(part, event) or ())
             if not values and groups.rule.type in OF_VALUES:
                 continue
             number_of_part = part_number if groups.counts_rules else 0
-            lines = self._affordable(burst.evidence)
-            hit = Hit(burst.time, alert["event.id"], number_of_part, tuple(values), lines)
+            lines = self._affordable(burst.evidence, _size(burst.evidence))
+            hit = Hit(burst.time, burst.id, number_of_part, tuple(values), lines)
             for key in list(keys)[:MAX_EVIDENCE]:
                 placed.append((place, number_of_part, key))
-                self._insert(scope, groups, key, hit, found)
+                if (early := groups.insert(key, hit)) is not None:
+                    self._say_early(scope, groups, early, found)
 
 
 def _taken(group: _Group, burst: Burst) -> _Said | None:
@@ -683,13 +687,17 @@ def _is_new(counted: set[tuple[int, Key]], place: int, key: Key) -> bool:
     return True
 
 
-def _values(rule: Correlation, part: Part, event: Event) -> tuple[Value, ...] | None:
-    """What a correlation measures of an event; None where it measures something that the event does not have."""
+def _values_of(rule: Correlation) -> Callable[[Part, Event], tuple[Value, ...] | None]:
+    """Return what reads what a correlation measures of an event; None where the event does not have it."""
     if not rule.fields:
-        return ()
-    found = part.values_of(event)[:_MAX_VALUES]
+        return lambda _part, _event: ()
     if rule.type == VALUE_COUNT or (rule.condition.percentile is None and rule.type == VALUE_PERCENTILE):
-        return tuple(found) or None
+        return lambda part, event: tuple(part.values_of(event)[:_MAX_VALUES]) or None
+    return _numbers
+
+
+def _numbers(part: Part, event: Event) -> tuple[Value, ...] | None:
+    found = part.values_of(event)[:_MAX_VALUES]
     return tuple(exact for value in found if (exact := number(value[0])) is not None) or None
 
 

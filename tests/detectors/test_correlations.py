@@ -1,5 +1,6 @@
 """Correlations against a slow evaluator: any order within the bound, repeats, restarts, early or not: the same alerts."""
 
+import gc
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.correlations import AHEAD, SECOND, Correlations, Limits
+from detectors.correlations import AHEAD, SECOND, Correlations, Limits, _Group
 from detectors.sigma import RuleSet
 from pipeline.event import Event, event_id, from_micros, to_micros
 from tests.detectors.naive_correlations import Fired, Naive
@@ -296,6 +297,20 @@ def test_what_is_held_is_bounded_and_what_goes_is_counted(many: Any) -> None:
     (alert,) = run(engine, burst(0, 3))
     assert engine.counts.without_evidence == 1
     assert [sorted(event) for event in alert["alert.evidence"]][2] == ["@timestamp", "event.id"]
+
+
+def test_nothing_is_evicted_while_no_more_events_than_that_can_still_take_part(many: Any) -> None:
+    engine = many(events=17)  # a second each: of the timespan, of the lateness bound, and the edges
+    assert len(run(engine, burst(0, 200))) == 18
+    assert engine.counts.events_evicted == 0
+
+
+def test_groups_that_were_evicted_are_not_kept_until_their_time_comes(many: Any) -> None:
+    engine = many(groups=10)
+    for number in range(3000):
+        run_on(engine, burst(0, 1, user=f"user{number}"))
+    assert engine.counts.groups_evicted == 2990
+    assert sum(type(each) is _Group for each in gc.get_objects()) < 1500
 
 
 def test_state_of_a_rule_that_has_changed_is_left_behind(rules: RuleSet, many: Any) -> None:
