@@ -52,6 +52,8 @@ _PART = 8
 _FEW = 1_000
 #: Values of one event that are measured, where the field holds a list.
 _MAX_VALUES = 100
+#: Values of different events that are one object where they are equal.
+_MAX_KNOWN = 4_096
 #: Bytes of JSON lines that `dump` gives together.
 _CHUNK = 4_000_000
 
@@ -692,8 +694,21 @@ def _values_of(rule: Correlation) -> Callable[[Part, Event], tuple[Value, ...] |
     if not rule.fields:
         return lambda _part, _event: ()
     if rule.type == VALUE_COUNT or (rule.condition.percentile is None and rule.type == VALUE_PERCENTILE):
-        return lambda part, event: tuple(part.values_of(event)[:_MAX_VALUES]) or None
+        return _texts()
     return _numbers
+
+
+def _texts() -> Callable[[Part, Event], tuple[Value, ...] | None]:
+    """Return what reads texts; equal ones are mostly one object, so that less is held, and counted quicker."""
+    known: dict[tuple[Value, ...], tuple[Value, ...]] = {}
+
+    def read(part: Part, event: Event) -> tuple[Value, ...] | None:
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        found = tuple(part.values_of(event)[:_MAX_VALUES])
+        return known.setdefault(found, found) or None
+
+    return read
 
 
 def _numbers(part: Part, event: Event) -> tuple[Value, ...] | None:
