@@ -260,7 +260,7 @@ class _Groups:
     def _early_burst(self, group: _Group) -> Burst | None:
         hits = group.hits
         end = hits[-1].time
-        if end <= (group.said[-1].time if group.said else group.fired) + self._span:
+        if end <= max(group.fired, group.said[-1].time if group.said else _NEVER) + self._span:
             group.known = None
             return None
         start = end - self._span
