@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detectors.correlations import AHEAD, SECOND, Correlations, Limits, _Group
 from detectors.sigma import RuleSet
+from detectors.sigma.correlation import combined
 from pipeline.event import Event, event_id, from_micros, to_micros
 from tests.detectors.naive_correlations import Fired, Naive
 
@@ -199,6 +200,15 @@ def test_a_restart_after_every_event_changes_nothing(rules: RuleSet, stream: Str
 
     without = run(Correlations(rules.correlations, limits, early), stream)
     assert told(run(Correlations(rules.correlations, limits, early), stream, restart)) == told(without)
+
+
+@settings(max_examples=30, deadline=None)
+@given(stream=streams())
+def test_groups_and_values_that_are_read_quickly_are_those_of_the_slow_way(rules: RuleSet, stream: Stream) -> None:
+    for part in {part for rule in rules.correlations for part in rule.parts}:
+        for event, _ in stream:
+            assert part.keys(event) == combined(event, part.group_by)
+            assert part.values_of(event) == combined(event, part.values)
 
 
 def burst(start: float, amount: int, **more: Any) -> Stream:
