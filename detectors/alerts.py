@@ -44,6 +44,11 @@ class Burst(NamedTuple):
     of_parts: tuple[int, ...]
     evidence: tuple[bytes, ...]
 
+    @property
+    def id(self) -> str:
+        """The id of its alert, made of the rule, the group and the window."""
+        return event_id("alert", self.rule.id, *self.key, self.time)
+
 
 def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Event:
     """Return the alert that `rule` raises on `events` (the last one made it fire).
@@ -59,13 +64,12 @@ def alert(rule: Rule, events: Sequence[Event], matches: Sequence[Match]) -> Even
 
 
 def correlation_alert(burst: Burst) -> Event:
-    """Return the alert of a correlation. Its id is made of the rule, the group and the window.
+    """Return the alert of a correlation.
 
     Of who and where it says what all of its events agree on.
     """
     rule = burst.rule
-    identifier = event_id("alert", rule.id, *burst.key, burst.time)
-    made = document(rule, from_micros(burst.time), identifier, burst.events)
+    made = document(rule, from_micros(burst.time), burst.id, burst.events)
     what = f"{rule.type}({', '.join(rule.fields)})" if rule.fields else rule.type
     asked = f"{shown(burst.measured)} ({rule.condition}) in {rule.timespan}"
     made["alert.matches"] = [

@@ -40,6 +40,11 @@ title: Many users
 id: 3d0a1f4e-0000-4222-8333-000000000003
 correlation:
   {type: value_count, rules: failed, group-by: source.ip, timespan: 5m, condition: {field: user.name, gte: 50}}
+---
+title: Many failed of one user
+id: 3d0a1f4e-0000-4222-8333-000000000004
+correlation:
+  {type: event_count, rules: failed, group-by: [source.ip, user.name], timespan: 5m, condition: {gte: 10}}
 """
 _FAILED = ["3d0a1f4e-0000-4222-8333-000000000001"]
 
@@ -51,12 +56,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules.yml"
         path.write_text(_RULES, "utf-8")
-        by_count, by_value = RuleSet.load(path).correlations
+        by_count, by_value, by_both = RuleSet.load(path).correlations
     limits = Limits(lateness=_LATENESS * SECOND, groups=count)
     figures = {"events": count, **_many_groups(by_count, limits, count)}
-    for rule in (by_count, by_value):
+    for name, rule in (("event_count", by_count), ("value_count", by_value), ("two_fields", by_both)):
         spent, alerts = _feed(Correlations([rule], limits, early=True), count, _BUSY_GROUPS)
-        figures |= {f"{rule.type}_per_second": round(count / spent), f"{rule.type}_alerts": alerts}
+        figures |= {f"{name}_per_second": round(count / spent), f"{name}_alerts": alerts}
     return figures
 
 

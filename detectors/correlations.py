@@ -13,11 +13,11 @@ No input, no output, no clock: the caller brings the times, saves what `dump` gi
 
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import count
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -46,8 +46,14 @@ AHEAD = 86_400 * SECOND
 _STEPS = 20
 _NEVER = -(2**62)
 _ALWAYS = 2**62
+#: Groups wake to forget when one of so many parts of their events can go.
+_PART = 8
+#: Entries of groups that may be out of date before it is looked at.
+_FEW = 1_000
 #: Values of one event that are measured, where the field holds a list.
 _MAX_VALUES = 100
+#: Values of different events that are one object where they are equal.
+_MAX_KNOWN = 4_096
 #: Bytes of JSON lines that `dump` gives together.
 _CHUNK = 4_000_000
 
@@ -110,57 +116,115 @@ class _Evidence:
     bytes: int = 0
 
 
+_wake = attrgetter("wake")
+
+
+class _Sleepers:
+    """Groups by when to look at them again, in steps of time: what moves the watermark by whole steps ends whole steps.
+
+    A group has an entry where its `wake` says; one that it has elsewhere is out of date.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._by_step: dict[int, list[_Group]] = {}
+        self._steps: list[int] = []  # a heap
+        self._entries = 0
+
+    def put(self, group: _Group, due: int) -> None:
+        """Look at the group when the watermark has passed this time, in microseconds."""
+        step, before = due // self._step, group.wake // self._step
+        group.wake = due
+        if step == before:
+            return
+        sleeping = self._by_step.get(step)
+        if sleeping is None:
+            self._by_step[step] = [group]
+            heappush(self._steps, step)
+        else:
+            sleeping.append(group)
+        self._entries += 1
+
+    def awake(self, watermark: int) -> Iterator[_Group]:
+        """Yield the groups that are due, by their times in every step."""
+        while self._steps and self._steps[0] * self._step < watermark:
+            step = heappop(self._steps)
+            sleeping = self._by_step.pop(step)
+            self._entries -= len(sleeping)
+            for group in sorted(sleeping, key=_wake):
+                if group.wake // self._step == step:
+                    group.wake = _ALWAYS
+                    yield group
+
+    def tidy(self, groups: Mapping[Key, _Group]) -> None:
+        """Leave out what is out of date where that is most of it; these are the groups that there are."""
+        if self._entries <= 2 * len(groups) + _FEW:
+            return
+        self._by_step.clear()
+        self._steps.clear()
+        self._entries = 0
+        for group in groups.values():
+            due, group.wake = group.wake, _ALWAYS
+            self.put(group, due)
+
+
 class _Groups:
     """One correlation's groups, and when to look at which."""
 
     def __init__(
-        self, number: int, rule: Correlation, limits: Limits, early: bool, counts: Counts, evidence: "_Evidence"
+        self,
+        number: int,
+        rule: Correlation,
+        limits: Limits,
+        early: bool,
+        counts: Counts,
+        evidence: "_Evidence",
+        step: int,
     ) -> None:
         self.number = number
         self.rule = rule
         self.groups: OrderedDict[Key, _Group] = OrderedDict()
         self._evidence = evidence
         self._span = rule.span
-        self._least = rule.least
+        self._least = rule.least if rule.slides else 1
         self._slides = rule.slides
         self.counts_rules = rule.type in OF_RULES
+        self.values = _values_of(rule)
         self._most_groups = limits.groups
         self._most_events = max(limits.events, 2 * rule.least)
         self._early = early and self._slides and rule.type in GROWING
         self._counts = counts
-        self._wakes: list[tuple[int, int, _Group]] = []
-        self._order = count()
+        self._sleepers = _Sleepers(step)
+        self.watermark = _NEVER
 
     def insert(self, key: Key, hit: Hit) -> Burst | None:
         """Put an event in its place; return the burst that is said early with it."""
         group = self.groups.get(key)
         if group is None:
-            group = self.groups[key] = _Group(key, hit)
-            self._keep(hit)
-            if len(self.groups) > self._most_groups:
-                self._evict()
+            group = self._begin(key, hit)
         else:
             self.groups.move_to_end(key)
-            if not self._place(group, hit):
+            hits = group.hits
+            if not hits or hit[0] > hits[-1][0]:
+                hits.append(hit)
+            elif not self._place(group, hit):
                 return None
-            if len(group.hits) > self._most_events:
-                self._cut(group, len(group.hits) - self._most_events + self._most_events // 10, evicted=True)
-        due = hit[0] if self._slides else hit[0] + self._span
-        if due < group.wake:
-            self._wake_at(group, due)
-        return self._early_burst(group) if self._early and len(group.hits) >= self._least else None
+            self._keep(hit)
+            if len(hits) > self._most_events:
+                self._make_room(group)
+        if len(group.hits) < self._least:
+            return None
+        if hit[0] < group.wake and (due := self._due(group)) < group.wake:
+            self._sleepers.put(group, due)
+        return self._early_burst(group) if self._early else None
 
     def settle(self, watermark: int) -> Iterator[tuple[_Group, Burst]]:
         """Evaluate in order what lies before the watermark; yield the bursts with their groups."""
-        wakes = self._wakes
-        while wakes and wakes[0][0] < watermark:
-            due, _, group = heappop(wakes)
-            if due != group.wake or self.groups.get(group.key) is not group:
-                continue
-            group.wake = _ALWAYS
-            for burst in self._slide(group, watermark) if self._slides else self._close(group, watermark):
+        self.watermark = watermark
+        for group in self._sleepers.awake(watermark):
+            for burst in self._slide(group) if self._slides else self._close(group):
                 yield group, burst
-            self._put_to_sleep(group, watermark)
+            self._put_to_sleep(group)
 
     def remove(self, key: Key, time: int, identifier: str, part: int) -> None:
         """Take back an event that was put in early and came out otherwise."""
@@ -173,77 +237,72 @@ class _Groups:
             del group.hits[place]
             group.known = None
 
-    def _place(self, group: _Group, hit: Hit) -> bool:
-        """Insert into the sorted hits; False where it is there already."""
-        hits = group.hits
-        if hits and hit[0] <= hits[-1][0] and (order := hit[:3]) <= hits[-1][:3]:
-            place = bisect_left(hits, order)
-            if hits[place][:3] == order:
-                self._counts.repeated += 1
-                return False
-            known = group.known
-            if known is not None and known.hi == len(hits):
-                known.hi += 1
-                if place > known.lo or hit.time >= hits[-1].time - self._span:
-                    known.add(hit)
-                else:
-                    known.lo += 1
-            else:
-                group.known = None
-            hits.insert(place, hit)
-        else:
-            hits.append(hit)
+    def _begin(self, key: Key, hit: Hit) -> _Group:
+        group = self.groups[key] = _Group(key, hit)
         self._keep(hit)
+        self._sleepers.put(group, self._due(group))
+        if len(self.groups) > self._most_groups:
+            self._evict()
+        return group
+
+    def _place(self, group: _Group, hit: Hit) -> bool:
+        """Insert into the sorted hits, not after the last; False where it is there already."""
+        hits, order = group.hits, hit[:3]
+        place = bisect_left(hits, order)
+        if place < len(hits) and hits[place][:3] == order:
+            self._counts.repeated += 1
+            return False
+        hits.insert(place, hit)
+        if group.known is not None:
+            group.known.insert(hit, place)
         return True
 
     def _early_burst(self, group: _Group) -> Burst | None:
         hits = group.hits
         end = hits[-1].time
-        if end <= (group.said[-1].time if group.said else group.fired) + self._span:
+        if end <= max(group.fired, group.said[-1].time if group.said else _NEVER) + self._span:
             group.known = None
             return None
         start = end - self._span
+        if hits[-self._least].time < start:
+            return None
         known = group.known
         if known is None:
             known = group.known = window_of(self.rule, bisect_left(hits, (start,)))
         known.move(hits, len(hits), start)
-        if known.hi - known.lo < self._least:
-            return None
         measured = known.measured(hits)
         return self._burst(group, end, measured, hits[known.lo : known.hi]) if self._holds(measured) else None
 
-    def _slide(self, group: _Group, watermark: int) -> Iterator[Burst]:
+    def _slide(self, group: _Group) -> Iterator[Burst]:
         """Look at the window that ends at each time before the watermark at which an event happened."""
-        hits, span = group.hits, self._span
-        end = bisect_left(hits, (watermark,), group.settled)
-        place = group.settled
-        group.settled = end
-        if end < self._least:
+        hits, span, least = group.hits, self._span, self._least
+        if len(hits) < least:
             return
+        place = group.settled
+        end = group.settled = bisect_left(hits, (self.watermark,), place)
         while place < end:
-            if hits[place].time <= group.fired + span:
+            time = hits[place].time
+            if time <= group.fired + span:
                 place = bisect_left(hits, (group.fired + span + 1,), place, end)
                 continue
-            time = hits[place].time
             while place < end and hits[place].time == time:
                 place += 1
-            if place < self._least:
+            start = time - span
+            if place < least or hits[place - least].time < start:
                 continue
             window = group.ordered
-            if window is None or not window.hi or hits[window.hi - 1].time < time - span:
-                window = group.ordered = window_of(self.rule, bisect_left(hits, (time - span,), 0, place))
-            window.move(hits, place, time - span)
-            if window.hi - window.lo < self._least:
-                continue
+            if window is None or not window.hi or hits[window.hi - 1].time < start:
+                window = group.ordered = window_of(self.rule, bisect_left(hits, (start,), 0, place))
+            window.move(hits, place, start)
             measured = window.measured(hits)
             if self._holds(measured):
                 group.fired = time
                 yield self._burst(group, time, measured, hits[window.lo : window.hi])
 
-    def _close(self, group: _Group, watermark: int) -> Iterator[Burst]:
+    def _close(self, group: _Group) -> Iterator[Burst]:
         """Look at each window that begins with the first event after the last window and that is over."""
         hits = group.hits
-        while hits and hits[0].time + self._span < watermark:
+        while hits and hits[0].time + self._span < self.watermark:
             close = hits[0].time + self._span
             end = bisect_left(hits, (close + 1,))
             for measured, part in measures_of(self.rule, hits[:end]):
@@ -271,48 +330,59 @@ class _Groups:
             tuple(evidence),
         )  # fmt: skip
 
-    def _put_to_sleep(self, group: _Group, watermark: int) -> None:
+    def _put_to_sleep(self, group: _Group) -> None:
         """Forget what no window can hold any more, and say when to look again."""
-        if group.said is not None and group.said[0].time < watermark - self._span:
-            group.said = [item for item in group.said if item.time >= watermark - self._span] or None
+        if group.said is not None and group.said[0].time < self.watermark - self._span:
+            group.said = [item for item in group.said if item.time >= self.watermark - self._span] or None
         if self._slides:
-            first = bisect_left(group.hits, (watermark - self._span,), 0, group.settled)
-            if first:
-                self._cut(group, first)
+            self._forget_passed(group)
         if group.hits:
-            if not self._slides:
-                due = group.hits[0].time + self._span
-            elif group.settled < len(group.hits):
-                due = group.hits[group.settled].time
-            else:
-                due = group.hits[-1].time + self._span
-        elif group.fired + self._span >= watermark:
-            due = group.fired + self._span
+            self._sleepers.put(group, self._due(group))
+        elif group.fired + self._span >= self.watermark:
+            self._sleepers.put(group, group.fired + self._span)
         else:
             del self.groups[group.key]
-            return
-        self._wake_at(group, due)
 
-    def _wake_at(self, group: _Group, due: int) -> None:
-        group.wake = due
-        heappush(self._wakes, (due, next(self._order), group))
+    def _due(self, group: _Group) -> int:
+        """When something may come of the group's events: an alert, or that a good part of them can be forgotten."""
+        hits, span = group.hits, self._span
+        if not self._slides:
+            return hits[0].time + span
+        passes = hits[len(hits) // _PART].time + span
+        first = max(group.settled, self._least - 1)  # the first event with which an alert can come
+        if first >= len(hits):
+            return passes
+        return min(passes, max(hits[first].time, group.fired + span + 1))
 
-    def _cut(self, group: _Group, first: int, evicted: bool = False) -> None:
-        for name in ("ordered", "known"):
-            window = getattr(group, name)
+    def _forget_passed(self, group: _Group) -> None:
+        first = bisect_left(group.hits, (self.watermark - self._span,))
+        if first:
+            self._cut(group, first)
+
+    def _make_room(self, group: _Group) -> None:
+        """Of too many events, give up the oldest."""
+        self._forget_passed(group)
+        too_many = len(group.hits) - self._most_events
+        if too_many > 0:
+            first = too_many + self._most_events // 10
+            self._cut(group, first)
+            self._counts.events_evicted += first
+
+    def _cut(self, group: _Group, first: int) -> None:
+        for window in (group.ordered, group.known):
             if window is not None:
                 window.forget(group.hits, first)
         self._drop(group.hits[:first])
         del group.hits[:first]
         group.settled = max(group.settled - first, 0)
-        if evicted:
-            self._counts.events_evicted += first
 
     def _evict(self) -> None:
         _, group = self.groups.popitem(last=False)
         self._drop(group.hits)
         self._counts.groups_evicted += 1
         self._counts.events_evicted += len(group.hits)
+        group.hits, group.wake = [], _ALWAYS
+        self._sleepers.tidy(self.groups)
 
     def _keep(self, hit: Hit) -> None:
         _, _, _, values, lines = hit
@@ -343,20 +413,21 @@ class _Groups:
         self.groups[key] = group
         for hit in hits:
             self._keep(hit)
-        self._wake_at(group, _NEVER)
+        self._sleepers.put(group, _NEVER)
 
 
 class _Scope:
     """Events that share one clock: those of a site as they happen, or those of an import."""
 
-    def __init__(self, groups: list[_Groups], lateness: int | None) -> None:
+    def __init__(self, groups: list[_Groups], lateness: int | None, step: int) -> None:
         self.groups = groups
         self.by_depth = sorted(groups, key=lambda each: each.rule.depth)
         self.lateness = lateness
-        self.step = max((lateness or 0) // _STEPS, SECOND // 10)
+        self.step = step
         self.watermark = _NEVER
         self.lanes: dict[str, int] = {}
         self.heard = _NEVER
+        self.moves_at = _NEVER if lateness is not None else _ALWAYS  # no lane moves the watermark before this time
 
     def moved(self, lane: str, time: int) -> int | None:
         """The new watermark, where this time of a lane moves it."""
@@ -364,8 +435,8 @@ class _Scope:
             self.lanes[lane] = time
         if self.lateness is None:
             return None
-        low = time if len(self.lanes) == 1 else min(self.lanes.values())
-        watermark = (low - self.lateness) // self.step * self.step
+        watermark = (min(self.lanes.values()) - self.lateness) // self.step * self.step
+        self.moves_at = max(watermark, self.watermark) + self.step + self.lateness
         return watermark if watermark > self.watermark else None
 
 
@@ -424,25 +495,28 @@ class Correlations:
         if not self._comes_in_time(within, time, received):
             return []
         found: list[Event] = []
-        lines = self._affordable(_compact(encode(event)) if line is None else line)
+        line = _compact(encode(event)) if line is None else line
+        lines = self._affordable(line, len(line))
         counted: set[tuple[int, Key]] | None = set() if len(rules) > 1 else None
         for rule in rules:
             for place, part_number, part in self._of_rule.get(rule, ()):
                 groups = within.groups[place]
-                values = _values(groups.rule, part, event)
+                values = groups.values(part, event)
                 if values is None:
                     continue
                 hit = Hit(time, event["event.id"], part_number if groups.counts_rules else 0, values, lines)
                 for key in part.keys(event):
-                    if counted is None or groups.counts_rules or _is_new(counted, place, key):
-                        self._insert(within, groups, key, hit, found)
+                    takes = counted is None or groups.counts_rules or _is_new(counted, place, key)
+                    if takes and (burst := groups.insert(key, hit)) is not None:
+                        self._say_early(within, groups, burst, found)
         clock = time if received is None else min(time, received)
         if received is not None:
             within.heard = max(within.heard, received)
-        if clock > within.lanes.get(lane, _NEVER):
-            watermark = within.moved(lane, clock)
-            if watermark is not None:
+        if clock >= within.moves_at:
+            if (watermark := within.moved(lane, clock)) is not None:
                 self._settle(within, watermark, found)
+        elif clock > within.lanes.get(lane, _NEVER):
+            within.lanes[lane] = clock
         return found
 
     def advance(self, time: int) -> list[Event]:
@@ -520,6 +594,8 @@ class Correlations:
                     name, watermark, lanes, heard = given
                     scope = self._scopes.setdefault(name, self._scope(None))
                     scope.watermark, scope.lanes, scope.heard = watermark, lanes, heard
+                    for each in scope.groups:
+                        each.watermark = watermark
                 elif given[0] in numbers:
                     was, key, fired, settled, said, hits = given
                     scope.groups[numbers[was]].load(
@@ -527,11 +603,12 @@ class Correlations:
                     )
 
     def _scope(self, lateness: int | None) -> _Scope:
+        step = max((lateness or 0) // _STEPS, SECOND // 10)
         groups = [
-            _Groups(place, rule, self._limits, self._early, self.counts, self._evidence)
+            _Groups(place, rule, self._limits, self._early, self.counts, self._evidence, step)
             for place, rule in enumerate(self._rules)
         ]
-        return _Scope(groups, lateness)
+        return _Scope(groups, lateness, step)
 
     def _comes_in_time(self, within: _Scope, time: int, received: int | None) -> bool:
         if received is not None and time > received + AHEAD:
@@ -543,60 +620,54 @@ class Correlations:
             return True
         return False
 
-    def _affordable(self, lines: Lines) -> Lines:
+    def _affordable(self, lines: Lines, size: int) -> Lines:
         """The lines of an event, or nothing where too much is kept already."""
-        if self._evidence.bytes + _size(lines) <= self._limits.evidence_bytes:
+        if self._evidence.bytes + size <= self._limits.evidence_bytes:
             return lines
         self.counts.without_evidence += 1
         return b""
 
-    def _insert(self, scope: _Scope, groups: _Groups, key: Key, hit: Hit, found: list[Event]) -> None:
-        burst = groups.insert(key, hit)
-        if burst is None:
-            return
-        alert = correlation_alert(burst)
+    def _say_early(self, scope: _Scope, groups: _Groups, burst: Burst, found: list[Event]) -> None:
         group = groups.groups[burst.key]
         placed: list[tuple[int, int, Key]] = []
         group.said = group.said or []
-        group.said.append(_Said(burst.time, alert["event.id"], ()))
-        self._raise(burst, alert, found)
-        self._pass_on(scope, burst, alert, found, placed)
+        group.said.append(_Said(burst.time, burst.id, ()))
+        self._raise(burst, found)
+        self._pass_on(scope, burst, found, placed)
         group.said[-1] = group.said[-1]._replace(placed=tuple(placed))
 
     def _settle(self, scope: _Scope, watermark: int, found: list[Event]) -> None:
         scope.watermark = watermark
         for groups in scope.by_depth:
             for group, burst in groups.settle(watermark):
-                alert = correlation_alert(burst)
                 said = _taken(group, burst)
                 if said is not None:  # as it is known now it takes the place of what was said
                     for place, part, key in said.placed:
                         scope.groups[place].remove(key, said.time, said.id, part)
                 else:
-                    self._raise(burst, alert, found)
-                self._pass_on(scope, burst, alert, found, [])
+                    self._raise(burst, found)
+                self._pass_on(scope, burst, found, [])
 
-    def _raise(self, burst: Burst, alert: Event, found: list[Event]) -> None:
+    def _raise(self, burst: Burst, found: list[Event]) -> None:
         if burst.rule not in self._silent:
-            found.append(alert)
+            found.append(correlation_alert(burst))
 
-    def _pass_on(
-        self, scope: _Scope, burst: Burst, alert: Event, found: list[Event], placed: list[tuple[int, int, Key]]
-    ) -> None:
+    def _pass_on(self, scope: _Scope, burst: Burst, found: list[Event], placed: list[tuple[int, int, Key]]) -> None:
         """An alert takes part in the correlations that refer to its rule, in the groups of all of its events."""
         for place, part_number, part in self._of_rule.get(burst.rule.id, ()):
             groups = scope.groups[place]
             events = [decode(line) for line in burst.evidence]
             keys = dict.fromkeys(key for event in events for key in part.keys(event))
-            values = dict.fromkeys(value for event in events for value in _values(groups.rule, part, event) or ())
+            values = dict.fromkeys(value for event in events for value in groups.values(part, event) or ())
             if not values and groups.rule.type in OF_VALUES:
                 continue
             number_of_part = part_number if groups.counts_rules else 0
-            lines = self._affordable(burst.evidence)
-            hit = Hit(burst.time, alert["event.id"], number_of_part, tuple(values), lines)
+            lines = self._affordable(burst.evidence, _size(burst.evidence))
+            hit = Hit(burst.time, burst.id, number_of_part, tuple(values), lines)
             for key in list(keys)[:MAX_EVIDENCE]:
                 placed.append((place, number_of_part, key))
-                self._insert(scope, groups, key, hit, found)
+                if (early := groups.insert(key, hit)) is not None:
+                    self._say_early(scope, groups, early, found)
 
 
 def _taken(group: _Group, burst: Burst) -> _Said | None:
@@ -618,13 +689,30 @@ def _is_new(counted: set[tuple[int, Key]], place: int, key: Key) -> bool:
     return True
 
 
-def _values(rule: Correlation, part: Part, event: Event) -> tuple[Value, ...] | None:
-    """What a correlation measures of an event; None where it measures something that the event does not have."""
+def _values_of(rule: Correlation) -> Callable[[Part, Event], tuple[Value, ...] | None]:
+    """Return what reads what a correlation measures of an event; None where the event does not have it."""
     if not rule.fields:
-        return ()
-    found = part.values_of(event)[:_MAX_VALUES]
+        return lambda _part, _event: ()
     if rule.type == VALUE_COUNT or (rule.condition.percentile is None and rule.type == VALUE_PERCENTILE):
-        return tuple(found) or None
+        return _texts()
+    return _numbers
+
+
+def _texts() -> Callable[[Part, Event], tuple[Value, ...] | None]:
+    """Return what reads texts; equal ones are mostly one object, so that less is held, and counted quicker."""
+    known: dict[tuple[Value, ...], tuple[Value, ...]] = {}
+
+    def read(part: Part, event: Event) -> tuple[Value, ...] | None:
+        if len(known) >= _MAX_KNOWN:
+            known.clear()
+        found = tuple(part.values_of(event)[:_MAX_VALUES])
+        return known.setdefault(found, found) or None
+
+    return read
+
+
+def _numbers(part: Part, event: Event) -> tuple[Value, ...] | None:
+    found = part.values_of(event)[:_MAX_VALUES]
     return tuple(exact for value in found if (exact := number(value[0])) is not None) or None
 
 

@@ -4,6 +4,7 @@ A window that slides keeps its measure up to date hit by hit; one that is looked
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -50,33 +51,54 @@ class Window:
 
     def move(self, hits: Sequence[Hit], hi: int, start: int) -> None:
         """Take in the hits up to before `hi`, leave out those before the time `start`; one at least stays."""
-        for place in range(self.hi, hi):
-            self.add(hits[place])
         self.hi = hi
-        while hits[self.lo].time < start:
-            self.remove(hits[self.lo])
-            self.lo += 1
+        self.lo = bisect_left(hits, (start,), self.lo, hi)
+
+    def insert(self, hit: Hit, place: int) -> None:
+        """A hit was put into the list at `place`, before others; what was left out already stays out."""
+        if place < self.hi:
+            self.hi += 1
+            if place < self.lo:
+                self.lo += 1
 
     def forget(self, hits: Sequence[Hit], first: int) -> None:
         """The hits before `first` are about to be deleted from the list."""
-        while self.lo < first and self.lo < self.hi:
-            self.remove(hits[self.lo])
-            self.lo += 1
         self.lo = max(self.lo - first, 0)
         self.hi = max(self.hi - first, 0)
-
-    def add(self, hit: Hit) -> None:
-        """Count a hit."""
-
-    def remove(self, hit: Hit) -> None:
-        """Count a hit no longer."""
 
     def measured(self, hits: Sequence[Hit]) -> Number:
         """What is measured of the hits in the window."""
         return self.hi - self.lo
 
 
-class _Distinct(Window):
+class _Kept(Window):
+    """What is measured is kept up to date with each hit that comes and goes."""
+
+    __slots__ = ()
+
+    def move(self, hits: Sequence[Hit], hi: int, start: int) -> None:
+        lo = self.lo
+        self._add(hits[self.hi : hi])
+        super().move(hits, hi, start)
+        self._remove(hits[lo : self.lo])
+
+    def insert(self, hit: Hit, place: int) -> None:
+        if self.lo <= place < self.hi:
+            self._add((hit,))
+        super().insert(hit, place)
+
+    def forget(self, hits: Sequence[Hit], first: int) -> None:
+        self._remove(hits[self.lo : min(first, self.hi)])
+        super().forget(hits, first)
+
+    def _add(self, hits: Sequence[Hit]) -> None:
+        raise NotImplementedError
+
+    def _remove(self, hits: Sequence[Hit]) -> None:
+        raise NotImplementedError
+
+
+class _Distinct(_Kept):
     """How many values there are."""
 
     __slots__ = ("_seen",)
@@ -88,16 +110,20 @@ class _Distinct(Window):
     def _things(self, hit: Hit) -> Sequence[object]:
         return hit.values
 
-    def add(self, hit: Hit) -> None:
-        for thing in self._things(hit):
-            self._seen[thing] = self._seen.get(thing, 0) + 1
+    def _add(self, hits: Sequence[Hit]) -> None:
+        seen = self._seen
+        for hit in hits:
+            for thing in self._things(hit):
+                seen[thing] = seen.get(thing, 0) + 1
 
-    def remove(self, hit: Hit) -> None:
-        for thing in self._things(hit):
-            if self._seen[thing] == 1:
-                del self._seen[thing]
-            else:
-                self._seen[thing] -= 1
+    def _remove(self, hits: Sequence[Hit]) -> None:
+        seen = self._seen
+        for hit in hits:
+            for thing in self._things(hit):
+                if seen[thing] == 1:
+                    del seen[thing]
+                else:
+                    seen[thing] -= 1
 
     def measured(self, hits: Sequence[Hit]) -> Number:
         return len(self._seen)
@@ -123,7 +149,7 @@ class _Ordered(_Parts):
         return _longest_chain(hits[self.lo : self.hi])
 
 
-class _Sum(Window):
+class _Sum(_Kept):
     """The sum of the numbers."""
 
     __slots__ = ("_sum",)
@@ -132,11 +158,11 @@ class _Sum(Window):
         super().__init__(start)
         self._sum: Number = 0
 
-    def add(self, hit: Hit) -> None:
-        self._sum += _total(hit)
+    def _add(self, hits: Sequence[Hit]) -> None:
+        self._sum += sum(map(_total, hits))
 
-    def remove(self, hit: Hit) -> None:
-        self._sum -= _total(hit)
+    def _remove(self, hits: Sequence[Hit]) -> None:
+        self._sum -= sum(map(_total, hits))
 
     def measured(self, hits: Sequence[Hit]) -> Number:
         return self._sum

@@ -7,7 +7,7 @@ directory that is loaded.
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,14 +55,20 @@ class Place:
     channels: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
+    #: Of each attribute that is not empty: its place in an origin, its names, and what those with `*` begin with.
+    _asked: tuple[tuple[int, tuple[str, ...], tuple[str, ...]], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        given = enumerate((self.datasets, self.channels, self.codes, self.providers))
+        asked = [(n, names, tuple(name[:-1] for name in names if name.endswith("*"))) for n, names in given if names]
+        object.__setattr__(self, "_asked", tuple(asked))
 
     def holds(self, at: Origin) -> bool:
-        return (
-            _among(at.dataset, self.datasets)
-            and _among(at.channel, self.channels)
-            and _among(at.code, self.codes)
-            and _among(at.provider, self.providers)
-        )
+        for number, names, beginnings in self._asked:
+            name = at[number]
+            if name not in names and not (name and name.startswith(beginnings)):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,13 @@ class Route:
     known: bool = True
 
     def holds(self, at: Origin) -> bool:
-        return all(any(place.holds(at) for place in group) for group in self.groups)
+        for group in self.groups:
+            for place in group:
+                if place.holds(at):
+                    break
+            else:
+                return False
+        return True
 
 
 class LogSources:
@@ -175,12 +187,6 @@ def _key(logsource: Mapping[str, str]) -> tuple[str, str, str]:
         logsource.get("category", ""),
         logsource.get("service", ""),
     )
-
-
-def _among(name: str, names: tuple[str, ...]) -> bool:
-    if not names or name in names:
-        return True
-    return any(known[-1:] == "*" and name and name.startswith(known[:-1]) for known in names)
 
 
 def _text(value: Any) -> str:

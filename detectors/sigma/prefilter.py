@@ -67,14 +67,18 @@ class Prefilter:
                     self._always.append(number)
                 elif found.expected > _FREQUENT:
                     beside[number] = needed_beside(rule.node, rule.route, found)
-        for other in frozenset().union(*(others for each in beside.values() for others in each)):
-            filed.setdefault(other, [])
-        numbers = {literal: number for number, literal in enumerate(filed, 1)}
-        self._beside = {
-            rule: [{numbers[other] for other in others} for others in each] for rule, each in beside.items()
-        }
-        self._filed = [self._always, *filed.values()]
-        with uncollected():
+            for other in frozenset().union(*(others for each in beside.values() for others in each)):
+                filed.setdefault(other, [])
+            numbers = {literal: number for number, literal in enumerate(filed, 1)}
+            others_of = {
+                rule: [frozenset(numbers[other] for other in others) for others in each]
+                for rule, each in beside.items()
+            }
+            self._alone = [(), *(tuple(rule for rule in rules if rule not in beside) for rules in filed.values())]
+            self._beside = [
+                (),
+                *(tuple((rule, others_of[rule]) for rule in rules if rule in beside) for rules in filed.values()),
+            ]
             self._tests = [_Tried(rule) for rule in self._rules]
         self._flat: dict[tuple[str, ...], _Shape] = {}
         self._nested: dict[tuple[str, ...], _Shape] = {}
@@ -139,7 +143,12 @@ class Prefilter:
             if len(self._places) >= MAX_ORIGINS:
                 self._places.clear()
             place = self._places[at] = _Place(at, [route.holds(at) for route in self._routes])
-        return [self._tests[number] for number in group.rules if self._fits(number, place)]
+        routes, code = place.routes, place.code
+        return [
+            self._tests[number]
+            for number in group.rules
+            if routes[self._route_of[number]] and ((codes := self._codes[number]) is None or not code or code in codes)
+        ]
 
     def _remember_group(self, hits: tuple[int, ...]) -> "_Group":
         if max(len(self._groups), len(self._known)) >= MAX_GROUPS:
@@ -155,9 +164,11 @@ class Prefilter:
         """Return the rules of which a literal was hit, and one of all others that it needs beside that."""
         if _ANY in hits:
             return tuple(range(len(self._rules)))
-        filed = set(self._always).union(*(self._filed[literal] for literal in hits))
+        found = set(self._always).union(*[self._alone[literal] for literal in hits])
         lacks = frozenset(hits).isdisjoint
-        return tuple(sorted(rule for rule in filed if not any(map(lacks, self._beside.get(rule, ())))))
+        for literal in hits:
+            found.update([rule for rule, others in self._beside[literal] if not any(map(lacks, others))])
+        return tuple(sorted(found))
 
     def _plan(self, shape: "_Shape", event: Event, group: "_Group") -> "_Plan":
         return _Plan(self._tried(origin(event), group), shape.keys, {name: event[name] for name in shape.names})
@@ -178,12 +189,6 @@ class Prefilter:
             shapes.clear()
         shapes[names] = shape = _Shape(names, flat=shapes is self._flat)
         return shape
-
-    def _fits(self, number: int, place: "_Place") -> bool:
-        if not place.routes[self._route_of[number]]:
-            return False
-        codes = self._codes[number]
-        return codes is None or not place.code or place.code in codes
 
 
 class _Group:

@@ -1,5 +1,6 @@
 """Correlations against a slow evaluator: any order within the bound, repeats, restarts, early or not: the same alerts."""
 
+import gc
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.correlations import AHEAD, SECOND, Correlations, Limits
+from detectors.correlations import AHEAD, SECOND, Correlations, Limits, _Group
 from detectors.sigma import RuleSet
+from detectors.sigma.correlation import combined
 from pipeline.event import Event, event_id, from_micros, to_micros
 from tests.detectors.naive_correlations import Fired, Naive
 
@@ -200,6 +202,15 @@ def test_a_restart_after_every_event_changes_nothing(rules: RuleSet, stream: Str
     assert told(run(Correlations(rules.correlations, limits, early), stream, restart)) == told(without)
 
 
+@settings(max_examples=30, deadline=None)
+@given(stream=streams())
+def test_groups_and_values_that_are_read_quickly_are_those_of_the_slow_way(rules: RuleSet, stream: Stream) -> None:
+    for part in {part for rule in rules.correlations for part in rule.parts}:
+        for event, _ in stream:
+            assert part.keys(event) == combined(event, part.group_by)
+            assert part.values_of(event) == combined(event, part.values)
+
+
 def burst(start: float, amount: int, **more: Any) -> Stream:
     """Events of rule a, one a second."""
     return [
@@ -296,6 +307,20 @@ def test_what_is_held_is_bounded_and_what_goes_is_counted(many: Any) -> None:
     (alert,) = run(engine, burst(0, 3))
     assert engine.counts.without_evidence == 1
     assert [sorted(event) for event in alert["alert.evidence"]][2] == ["@timestamp", "event.id"]
+
+
+def test_nothing_is_evicted_while_no_more_events_than_that_can_still_take_part(many: Any) -> None:
+    engine = many(events=17)  # a second each: of the timespan, of the lateness bound, and the edges
+    assert len(run(engine, burst(0, 200))) == 18
+    assert engine.counts.events_evicted == 0
+
+
+def test_groups_that_were_evicted_are_not_kept_until_their_time_comes(many: Any) -> None:
+    engine = many(groups=10)
+    for number in range(3000):
+        run_on(engine, burst(0, 1, user=f"user{number}"))
+    assert engine.counts.groups_evicted == 2990
+    assert sum(type(each) is _Group for each in gc.get_objects()) < 1500
 
 
 def test_state_of_a_rule_that_has_changed_is_left_behind(rules: RuleSet, many: Any) -> None:
