@@ -10,11 +10,10 @@ from pydantic_core import PydanticCustomError
 
 from api.access import State, address_of, needs, noted
 from api.bodies import Body, Line, Text
-from pipeline import settings_keeping as keeping
 from pipeline.identity.users import User
 from pipeline.messages import say
-from pipeline.settings import Settings
-from pipeline.settings_text import MOST
+from pipeline.settings import Settings, keeping
+from pipeline.settings.text import MOST
 
 router = APIRouter(prefix="/settings", tags=["settings"])
 #: The text has secrets to put, and comments of people: whoever reads it may change it.

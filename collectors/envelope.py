@@ -16,7 +16,7 @@ from collectors.decoders.text import to_text
 from collectors.decoders.zeek_layout import Layout
 from pipeline.event import EARLIEST, KIND_FIELDS, Event, encode, event_id, format_time, parse_time
 from pipeline.messages import HaidangError
-from pipeline.settings_check import is_encoding
+from pipeline.settings.check import is_encoding
 
 #: A time stamp further ahead than this is a clock's fault.
 _AHEAD = timedelta(days=1)

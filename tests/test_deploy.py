@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.settings import load_settings
-from pipeline.settings_check import faults
+from pipeline.settings.check import faults
 from pipeline.supervisor import STAGES
 from tests.conftest import need
 

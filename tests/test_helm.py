@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 
 from pipeline.command import run
 from pipeline.settings import HttpSource, Settings, SyslogSource, load_settings
-from pipeline.settings_check import faults
+from pipeline.settings.check import faults
 from pipeline.stage import only_one
 from pipeline.supervisor import STAGES
 from tests.conftest import need

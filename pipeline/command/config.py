@@ -6,7 +6,7 @@ import json
 from pipeline.command import show
 from pipeline.messages import HaidangError, choose_language, say
 from pipeline.settings import load_settings, settings_file
-from pipeline.settings_check import all_faults
+from pipeline.settings.check import all_faults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

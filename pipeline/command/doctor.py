@@ -27,7 +27,7 @@ from pipeline.settings import (
     load_settings,
     settings_file,
 )
-from pipeline.settings_check import faults
+from pipeline.settings.check import faults
 from pipeline.stage import is_running
 from pipeline.state import open_state
 from pipeline.store.retention import days_of_level, is_too_short

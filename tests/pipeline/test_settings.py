@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import settings_check
 from pipeline.messages import HaidangError, speaking
-from pipeline.settings import SyslogSource, load_settings
+from pipeline.settings import SyslogSource, check, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +64,7 @@ def test_what_settings_mean_is_looked_at_whatever_is_wrong_elsewhere(data_dir: P
         '[[sources]]\nkind = "http"\nport = 8088\ntimezone = "Asia/Hanoi"\n[tls]\nkey = "/none.pem"\n',
     )
     with speaking("en"):
-        told = settings_check.all_faults()
+        told = check.all_faults()
     for fault in (
         "nonsense: there is no such setting.",
         "store.retention_days = 0: expected at least 1",
@@ -88,7 +87,7 @@ def test_nothing_is_told_of_what_stands_in_for_a_section_with_faults(data_dir: P
         '[[routes]]\nchannels = ["mail"]\n',
     )
     with speaking("en"):
-        assert [each.split(" ")[0] for each in settings_check.all_faults()] == ["api.port", "channels.0.port"]
+        assert [each.split(" ")[0] for each in check.all_faults()] == ["api.port", "channels.0.port"]
 
 
 def test_without_a_file_all_is_default(data_dir: Path) -> None:
@@ -271,16 +270,16 @@ _UNIX = '[[sources]]\nkind = "unix"\nname = "eve"\n'
 def test_a_setting_that_means_nothing_is_told_and_stops_no_stage(data_dir: Path, text: str, told: str) -> None:
     write(data_dir, text)
     with speaking("en"):
-        said = settings_check.faults(load_settings())
+        said = check.faults(load_settings())
         assert any(fault.startswith(told) for fault in said), said
     with speaking("vi"):
-        assert not any("expected" in fault for fault in settings_check.faults(load_settings()))
+        assert not any("expected" in fault for fault in check.faults(load_settings()))
 
 
 @pytest.mark.parametrize("name", ["auto", "TCVN3", "vni", "utf-16-le", "windows-1258", "latin-1", "ascii", "koi8-r"])
 def test_known_encodings_are_good(data_dir: Path, name: str) -> None:
     write(data_dir, _HTTP + f'encoding = "{name}"\ntimezone = "Asia/Ho_Chi_Minh"\nhost = "log.example.vn"')
-    assert settings_check.faults(load_settings()) == []
+    assert check.faults(load_settings()) == []
 
 
 @pytest.mark.parametrize(
@@ -297,7 +296,7 @@ def test_known_encodings_are_good(data_dir: Path, name: str) -> None:
 )
 def test_listeners_that_do_not_meet_are_good(data_dir: Path, text: str) -> None:
     write(data_dir, text)
-    assert settings_check.faults(load_settings()) == []
+    assert check.faults(load_settings()) == []
 
 
 def test_settings_of_kafka_that_do_not_fit_together_are_named(data_dir: Path) -> None:
@@ -308,7 +307,7 @@ def test_settings_of_kafka_that_do_not_fit_together_are_named(data_dir: Path) ->
         'certificate = "/nowhere.pem"\nusername = "a"\n',
     )
     with speaking("en"):
-        said = settings_check.faults(load_settings())
+        said = check.faults(load_settings())
     for place in (
         "bus.servers = []", "bus.ca = '/nowhere.pem'", "bus.username = 'haidang'", "bus.password",
         "sources.0.servers.0 = 'kafka-1'", "sources.0.certificate = '/nowhere.pem'", "sources.0.key = ''",
@@ -325,11 +324,11 @@ def test_settings_of_kafka_that_fit_are_good(data_dir: Path, tmp_path: Path) -> 
         f'[bus]\nkind = "kafka"\nservers = ["kafka-1:9092", "[::1]:9093"]\nsecurity = "sasl_tls"\n'
         f'ca = "{tmp_path / "ca.pem"}"\nusername = "haidang"\npassword = "hidden"\n',
     )
-    assert settings_check.faults(load_settings()) == []
+    assert check.faults(load_settings()) == []
 
 
 def test_a_reserve_that_is_larger_than_the_disk_is_named(data_dir: Path) -> None:
     write(data_dir, "[limits]\ndisk_reserve_mb = 10_000_000")
     with speaking("en"):
-        (said,) = settings_check.faults(load_settings())
+        (said,) = check.faults(load_settings())
     assert said.startswith("limits.disk_reserve_mb = 10000000: expected less than the disk has")

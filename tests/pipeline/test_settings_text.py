@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.messages import HaidangError
-from pipeline.settings_text import hidden, line_of_fault, restored
+from pipeline.settings.text import hidden, line_of_fault, restored
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _EXAMPLES = [

@@ -15,8 +15,8 @@ from pipeline.delivery.routing import begun, on_duty, takes
 from pipeline.messages import HaidangError
 from pipeline.queue import life
 from pipeline.settings import Settings, load_settings
+from pipeline.settings.check import faults
 from pipeline.settings.delivery import Route, Shift
-from pipeline.settings_check import faults
 from pipeline.state.tables import deliveries
 from tests.response.delivery.conftest import Corridor, alert
 

@@ -17,13 +17,13 @@ from typing import Any
 from cryptography.fernet import InvalidToken
 from sqlalchemy import Connection, Engine, delete, select
 
-from pipeline import settings_text as texts
 from pipeline import supervisor
 from pipeline.access import note
 from pipeline.identity.second_factor import cipher
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings, read_settings
-from pipeline.settings_check import all_faults
+from pipeline.settings import text as texts
+from pipeline.settings.check import all_faults
 from pipeline.settings_file import instead, settings_file
 from pipeline.stage import SUPERVISOR_VARIABLE, only_one
 from pipeline.state.tables import settings_revisions
