@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import Field
 from sqlalchemy import Engine
 
-from api.access import State, needs, noted
+from api.access import State, address_of, needs, noted, person
 from api.bodies import Body, Text
 from pipeline import clocks, deadletters, habits
 from pipeline.balance import balances, by_minute
@@ -36,9 +36,13 @@ class Letters(Body):
     stage: Annotated[Text, Field(max_length=200)] | None = None
 
 
-class LettersSeen(Letters):
-    """`until`: only those that came up to then (seconds since 1970), so that none goes that nobody has seen."""
+class LettersSeen(Body):
+    """A row of `reasons`; `until`: only what came up to then (seconds since 1970), so that none goes that nobody has
+    seen."""
 
+    source: Annotated[Text, Field(max_length=200)]
+    stage: Annotated[Text, Field(max_length=200)]
+    reason: Annotated[Text, Field(max_length=200)]
     until: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -136,12 +140,13 @@ def drop_dead_letters(
     user: Annotated[User, Depends(needs("settings.change"))],
     _searcher: Annotated[User, Depends(needs("events.read"))],
     which: LettersSeen,
-) -> dict[str, int]:
-    """Delete lines that could not be taken, for good; say how many. The ledger has them as dropped all the same."""
-    done = deadletters.drop_seen(state, which.until, which.source, which.reason, which.stage)
-    asked = {name: value for name, value in which.model_dump().items() if value}
-    noted(request, user.name, "dead_letters_dropped", **asked, letters=done)
-    return {"dropped": done}
+) -> dict[str, int | bool]:
+    """Delete lines that could not be taken, for good, once two people want it: the wish of the first `waits`, for a
+    week; with that of the second they are gone, those that both have seen. Say how many. The ledger has them as dropped
+    all the same."""
+    with state.begin() as connection:
+        done = deadletters.drop_by_two(connection, person(user), address_of(request), **which.model_dump())
+    return {"dropped": done or 0, "waits": done is None}
 
 
 @router.get("/health")

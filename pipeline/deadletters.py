@@ -7,17 +7,23 @@ What they take is limited (`[limits] dead_letter_mb`); what comes when that is f
 import base64
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select
 
+from pipeline import audit
 from pipeline.event import event_id
 from pipeline.ledger import DeadLetter
 from pipeline.logs import log
-from pipeline.state import insert_new
+from pipeline.state import insert_new, tables
 from pipeline.state.tables import dead_letters
 
 _MOST_REASONS = 1000
+#: Actions of the audit: somebody wants letters to be deleted; they were.
+DROP_ASKED, DROPPED = "dead_letters_drop_asked", "dead_letters_dropped"
+#: How long a wish to delete waits for somebody who agrees, in seconds.
+_WISH_SECONDS = 7 * 86_400.0
 #: Letters that are looked at together.
 _BATCH = 500
 
@@ -61,13 +67,50 @@ def drop(engine: Engine, letters: Sequence[dict[str, Any]]) -> int:
         return _delete(connection, letters)
 
 
-def drop_seen(
-    engine: Engine, until: float, source: str | None = None, reason: str | None = None, stage: str | None = None
-) -> int:
-    """Delete letters for good that came up to a moment (seconds since 1970); return how many."""
-    chosen = [dead_letters.c.time <= until, *_chosen((), source, reason, stage)]
-    with engine.begin() as connection:
-        return connection.execute(delete(dead_letters).where(*chosen)).rowcount
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Somebody wants the letters of a source, stage and reason that came up to `until` to be deleted."""
+
+    who: str
+    time: float
+    until: float
+
+
+def drop_by_two(
+    connection: Connection, who: str, address: str, source: str, stage: str, reason: str, until: float
+) -> int | None:
+    """Delete letters that came up to `until` if somebody else wants that too; else keep the wish, and return None.
+
+    Only what both have seen goes. The wish is a row of the audit, and so is what was done.
+    """
+    row = {"source": source, "stage": stage, "reason": reason}
+    wish = _wishes(connection).get((source, stage, reason))
+    if wish is None or wish.who == who:
+        audit.note(connection, who, address, DROP_ASKED, **row, until=until)
+        return None
+    seen = min(until, wish.until)
+    chosen = [dead_letters.c.time <= seen, *_chosen((), source, reason, stage)]
+    count = connection.execute(delete(dead_letters).where(*chosen)).rowcount
+    audit.note(connection, who, address, DROPPED, **row, until=seen, letters=count, asked_by=wish.who)
+    return count
+
+
+def _wishes(connection: Connection) -> dict[tuple[str, str, str], Wish]:
+    """Return what somebody wants to be deleted, and nobody has since, by source, stage and reason; the last of each."""
+    log_of = tables.audit.c
+    query = (
+        select(log_of.who, log_of.time, log_of.action, log_of.detail)
+        .where(log_of.action.in_((DROP_ASKED, DROPPED)), log_of.time >= time.time() - _WISH_SECONDS)
+        .order_by(log_of.id)
+    )
+    found: dict[tuple[str, str, str], Wish] = {}
+    for who, at, action, detail in connection.execute(query):
+        row = (detail.get("source", ""), detail.get("stage", ""), detail.get("reason", ""))
+        if action == DROPPED:
+            found.pop(row, None)
+        else:
+            found[row] = Wish(who, at, detail["until"])
+    return found
 
 
 def summary(engine: Engine) -> dict[str, int]:
@@ -79,13 +122,16 @@ def summary(engine: Engine) -> dict[str, int]:
 
 
 def reasons(engine: Engine) -> list[dict[str, Any]]:
-    """Return how many letters there are of each source, stage and reason, the most first."""
+    """Return how many letters there are of each source, stage and reason, the most first; `wish`: who wants them to be
+    deleted (`who`, `time`, `until`), if somebody does."""
     columns = dead_letters.c
     by = (columns.source, columns.stage, columns.reason)
     query = select(*by, func.count().label("count"), func.max(columns.time).label("last")).group_by(*by)
     with engine.connect().execution_options(read_only=True) as connection:
-        rows = connection.execute(query.order_by(func.count().desc(), *by).limit(_MOST_REASONS)).mappings()
-        return [dict(row) for row in rows]
+        rows = connection.execute(query.order_by(func.count().desc(), *by).limit(_MOST_REASONS)).mappings().all()
+        wishes = _wishes(connection)
+    found = [(dict(row), wishes.get((row["source"], row["stage"], row["reason"]))) for row in rows]
+    return [{**row, "wish": None if wish is None else asdict(wish)} for row, wish in found]
 
 
 def text_of(line: bytes) -> str:

@@ -60,7 +60,7 @@ def fault_of(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = N
     context = item.get("ctx", {})
     key = _EXPECTED.get(item["type"])
     if item["type"] == "value_error":
-        return f"{place}: {context['error']}"
+        return f"{place}: {context['error']}" if place else str(context["error"])
     limits = {"limit": _kinds(loc)} if key == "settings.want_kind" else _limits(context)
     expected = say(key, **limits) if key else item["msg"]
     value = "-" if item["type"] == "missing" else _shown_at(loc, item["input"])  # else what stands around it
@@ -69,7 +69,7 @@ def fault_of(item: Any, meant: Callable[[tuple[Any, ...]], list[str]] | None = N
 
 def _place_of(loc: tuple[Any, ...]) -> str:
     """Return a place as files name it: where entries of a list have kinds, pydantic names theirs behind the number."""
-    section = next((name for name, kinds in LISTS.items() if name == loc[0] and len(kinds) > 1), None)
+    section = next((name for name, kinds in LISTS.items() if (name,) == loc[:1] and len(kinds) > 1), None)
     return ".".join(str(part) for number, part in enumerate(loc) if section is None or number != 2)
 
 

@@ -65,22 +65,28 @@ def test_clocks_and_canaries_are_told(viewer: httpx.Client) -> None:
     assert row["received"] == row["stored"] + row["already_stored"] + row["held"] + row["dropped"] == 125
 
 
-def test_dead_letters_are_dropped_that_were_seen_and_the_audit_has_it(own: Site) -> None:
+def test_dead_letters_are_dropped_by_two_that_saw_them_and_the_audit_has_it(own: Site) -> None:
     def bury(source: str, line: bytes) -> None:
         with own.engine.begin() as connection:
             deadletters.bury(connection, "store", [DeadLetter("events", source, "not_an_event", "", line)], 10**6)
 
-    with own.client(own.token("drops", "admin")) as admin:
+    for name in ("an", "binh"):
+        own.user(name, "admin")
+    with own.client(own.log_in("an")) as one, own.client(own.log_in("binh")) as other:
         bury("web", b"{seen")
-        (seen,) = admin.get("/api/v1/dead-letters").json()["reasons"]
+        (seen,) = one.get("/api/v1/dead-letters").json()["reasons"]
         bury("web", b"{later")
         which = {"source": "web", "stage": "store", "reason": "not_an_event", "until": seen["last"]}
         path = "/api/v1/dead-letters/drop"
-        assert admin.post(path, json={"source": "web"}).status_code == 422  # not without saying what was seen
-        assert admin.post(path, json={**which, "stage": "detectors"}).json() == {"dropped": 0}
-        assert admin.post(path, json=which).json() == {"dropped": 1}
+        assert one.post(path, json={"source": "web"}).status_code == 422  # not without saying what was seen
+        with own.client(own.token("drops", "admin")) as program:
+            assert program.post(path, json=which).status_code == 400  # a token is nobody
+        for _ in range(2):
+            assert one.post(path, json=which).json() == {"dropped": 0, "waits": True}
+        (row,) = other.get("/api/v1/dead-letters").json()["reasons"]
+        assert (row["wish"]["who"], row["wish"]["until"]) == ("an", seen["last"])
+        assert other.post(path, json={**which, "until": time.time()}).json() == {"dropped": 1, "waits": False}
         assert [each["line"] for each in deadletters.listed(own.engine)] == [b"{later"]
-        assert admin.post(path, json={"until": time.time()}).json() == {"dropped": 1}
     with own.engine.connect() as connection:
         noted = connection.scalars(select(audit.c.detail).where(audit.c.action == "dead_letters_dropped")).all()
-    assert noted[1] == {**which, "letters": 1}
+    assert noted == [{**which, "letters": 1, "asked_by": "an"}]

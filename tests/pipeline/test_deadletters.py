@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def test_beyond_the_limit_lines_are_counted_and_no_longer_kept(stage: Stage) -> 
     assert deadletters.summary(stage.engine) == {"count": 3, "bytes": 900_003}
 
 
-def test_what_came_after_somebody_looked_is_not_dropped(stage: Stage) -> None:
+def test_two_people_drop_what_both_have_seen_and_nothing_else(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     def bury(source: str, where: str, line: bytes) -> None:
         with stage.engine.begin() as connection:
             letter = ledger.DeadLetter("events", source, "not_an_event", "no JSON", line)
@@ -117,9 +118,22 @@ def test_what_came_after_somebody_looked_is_not_dropped(stage: Stage) -> None:
         bury(source, where, line)
     seen = max(each["last"] for each in deadletters.reasons(stage.engine))
     bury("web", "store", b"{4")
-    assert deadletters.drop_seen(stage.engine, seen, "web", "not_an_event", "store") == 1
-    assert deadletters.drop_seen(stage.engine, seen, "web", "another") == 0
+
+    def drop(who: str, until: float, source: str = "web", where: str = "store") -> int | None:
+        with stage.engine.begin() as connection:
+            return deadletters.drop_by_two(connection, who, "here", source, where, "not_an_event", until)
+
+    assert drop("an", seen) is None
+    assert drop("an", seen) is None  # nobody agrees with themselves
+    assert drop("binh", seen, "mail") is None  # nor with what others want of something else
+    wishes = {(each["source"], each["stage"]): each["wish"] for each in deadletters.reasons(stage.engine)}
+    assert [wishes["web", "store"]["who"], wishes["mail", "store"]["who"]] == ["an", "binh"]
+    assert wishes["web", "detectors"] is None
+    assert drop("binh", time.time()) == 1
     assert [letter["line"] for letter in deadletters.listed(stage.engine)] == [b"{2", b"{3", b"{4"]
+    assert drop("chi", time.time()) is None  # the wish was fulfilled
+    monkeypatch.setattr(deadletters, "_WISH_SECONDS", 0.0)
+    assert drop("binh", time.time()) is None  # and this one is too old
 
 
 def test_the_command_lists_retries_and_drops(stage: Stage) -> None:

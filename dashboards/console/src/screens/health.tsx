@@ -179,10 +179,20 @@ function StageSheet({ name, of }: { name: string; of: StageState }) {
   );
 }
 
+interface LetterRow {
+  source: string;
+  stage: string;
+  reason: string;
+  count: number;
+  last: number;
+  /** Who wants them to be deleted; one more person must. */
+  wish: { who: string; time: number; until: number } | null;
+}
+
 interface Letters {
   count: number;
   bytes: number;
-  reasons: { source: string; stage: string; reason: string; count: number; last: number }[];
+  reasons: LetterRow[];
   letters: { id: string; time: number; source: string; stage: string; reason: string; detail: string; line: string }[];
 }
 
@@ -237,8 +247,14 @@ function DeadLetters({ count }: { count: number }) {
                           {t("health.letters.retry")}
                         </button>{" "}
                         <button type="button" class="small danger" onClick={() => drop(each, () => answer.again())}>
-                          {t("health.letters.drop")}
+                          {t(isOthers(each) ? "health.letters.agree" : "health.letters.drop")}
                         </button>
+                        {each.wish && (
+                          <p class="quiet small">
+                            {t("health.letters.wish", { who: plain(each.wish.who) })}{" "}
+                            <When at={each.wish.time * 1000} />
+                          </p>
+                        )}
                       </td>
                     )}
                   </tr>
@@ -267,7 +283,7 @@ function DeadLetters({ count }: { count: number }) {
 }
 
 /** Bring the lines of a row back to where they could not be taken. */
-function retry({ source, stage, reason, count }: Letters["reasons"][number], done: () => void): void {
+function retry({ source, stage, reason, count }: LetterRow, done: () => void): void {
   question({
     title: t("health.letters.retry.title", { count: number(count), source: plain(source) }),
     does: t("health.letters.retry"),
@@ -283,17 +299,28 @@ function retry({ source, stage, reason, count }: Letters["reasons"][number], don
   });
 }
 
-/** Delete the lines of a row for good, those that it shows: what came meanwhile stays. */
-function drop({ source, stage, reason, count, last }: Letters["reasons"][number], done: () => void): void {
+const isOthers = ({ wish }: LetterRow): boolean => wish !== null && wish.who !== person.value?.name;
+
+/** Ask for the lines of a row to be deleted for good, or agree: those that it shows, what came meanwhile stays. */
+function drop(row: LetterRow, done: () => void): void {
+  const { source, stage, reason, count, last } = row;
   question({
     title: t("health.letters.drop.title", { count: number(count), source: plain(source) }),
-    does: t("health.letters.drop"),
+    does: t(isOthers(row) ? "health.letters.agree" : "health.letters.drop"),
     danger: true,
-    says: <p>{t("health.letters.drop.help", { count: number(count), reason: reasonWord(reason) })}</p>,
+    says: (
+      <>
+        <p>{t("health.letters.drop.help", { count: number(count), reason: reasonWord(reason) })}</p>
+        {!isOthers(row) && <p>{t("health.letters.drop.two")}</p>}
+      </>
+    ),
     work: async () => {
       const body = { source, stage, reason, until: last };
-      const { dropped } = await ask<{ dropped: number }>("/dead-letters/drop", { method: "POST", body });
-      tell(t("health.letters.dropped", { count: number(dropped) }));
+      const { dropped, waits } = await ask<{ dropped: number; waits: boolean }>("/dead-letters/drop", {
+        method: "POST",
+        body,
+      });
+      tell(waits ? t("health.letters.asked") : t("health.letters.dropped", { count: number(dropped) }));
       done();
     },
   });
