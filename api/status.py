@@ -106,7 +106,7 @@ def dead_letters(
     those that are asked for. They belong to no unit, so whoever has a data view does not get them."""
     found = deadletters.listed(state, (), source, reason, limit)
     asked = {name: value for name, value in (("source", source), ("reason", reason)) if value}
-    noted(request, user.name, "dead_letters_read", **asked, rows=len(found))
+    noted(request, user.name, deadletters.READ, **asked, rows=len(found))
     letters = [{**each, "line": deadletters.text_of(each["line"])[:_LONGEST_LINE]} for each in found]
     return {**deadletters.summary(state), "reasons": deadletters.reasons(state), "letters": letters}
 
@@ -124,7 +124,7 @@ def retry_dead_letters(
     letters = deadletters.listed(state, (), which.source, which.reason, _MOST_RETRIED, which.stage)
     done = bring_back(request.app.state.settings, state, letters)
     asked = {name: value for name, value in which.model_dump().items() if value}
-    noted(request, user.name, "dead_letters_retried", **asked, letters=done)
+    noted(request, user.name, deadletters.RETRIED, **asked, letters=done)
     left = sum(
         each["count"]
         for each in deadletters.reasons(state)

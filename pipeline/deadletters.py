@@ -20,8 +20,9 @@ from pipeline.state import insert_new, tables
 from pipeline.state.tables import dead_letters
 
 _MOST_REASONS = 1000
-#: Actions of the audit: somebody wants letters to be deleted; they were.
-DROP_ASKED, DROPPED = "dead_letters_drop_asked", "dead_letters_dropped"
+#: Actions of the audit; the third: somebody wants letters to be deleted.
+READ, RETRIED, DROP_ASKED = "dead_letters_read", "dead_letters_retried", "dead_letters_drop_asked"
+DROPPED = "dead_letters_dropped"
 #: How long a wish to delete waits for somebody who agrees, in seconds.
 _WISH_SECONDS = 7 * 86_400.0
 #: Letters that are looked at together.

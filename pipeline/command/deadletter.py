@@ -16,6 +16,8 @@ from pipeline.retrying import bring_back
 from pipeline.state import open_state
 
 _SHOWN_LINE = 200
+#: So many ids of those that were named stand in the audit.
+_MOST_NOTED = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +37,18 @@ def run(chosen: argparse.Namespace) -> int:
     engine = open_state(settings.data_dir, settings.state)
     if chosen.action == "list":
         with engine.begin() as connection:
-            note(connection, person(), "command", "deadletter_list", source=chosen.source, limit=chosen.limit)
+            note(connection, person(), "command", deadletters.READ, source=chosen.source, limit=chosen.limit)
         _list(chosen, engine)
         return 0
     if not (chosen.id or chosen.all or chosen.source or chosen.reason):
         raise HaidangError("command.deadletter.which", action=chosen.action)
     letters = deadletters.listed(engine, chosen.id, chosen.source, chosen.reason)
     done = bring_back(settings, engine, letters) if chosen.action == "retry" else deadletters.drop(engine, letters)
+    named = {"ids": chosen.id[:_MOST_NOTED], "source": chosen.source, "reason": chosen.reason}
+    asked = {name: value for name, value in named.items() if value}
+    action = deadletters.RETRIED if chosen.action == "retry" else deadletters.DROPPED
     with engine.begin() as connection:
-        note(connection, person(), "command", f"deadletter_{chosen.action}", letters=done)
+        note(connection, person(), "command", action, **asked, letters=done)
     show.line(say(f"command.deadletter.{chosen.action}_done", count=show.number(done)))
     missing = set(chosen.id) - {letter["id"] for letter in letters}
     if missing:

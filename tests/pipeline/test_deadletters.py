@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from pipeline import bus, deadletters, ledger, store
 from pipeline.bus.sqlite import SqliteBus
@@ -20,6 +21,7 @@ from pipeline.retrying import bring_back
 from pipeline.settings import Limits, Settings, Store
 from pipeline.stage import Consumer, Stage
 from pipeline.state import open_state
+from pipeline.state.tables import audit
 from pipeline.store.indexer import index_topics
 from tests.conftest import eventually
 from tests.contract.store import event
@@ -158,5 +160,10 @@ def test_the_command_lists_retries_and_drops(stage: Stage) -> None:
     assert again.returncode == 1
     assert "f" * 24 in again.stdout
     assert stage.bus.backlog(bus.EVENTS, {})[0] == 1
-    assert run("drop", "--all").returncode == 0
+    assert run("drop", "--all", "--source", "mail").returncode == 0
     assert run("list", "--json").stdout == ""
+    with stage.engine.connect() as connection:
+        rows = connection.execute(select(audit.c.action, audit.c.detail).order_by(audit.c.id)).all()
+    noted = {row.action: row.detail for row in rows}
+    assert noted[deadletters.DROPPED] == {"source": "mail", "letters": 2}
+    assert noted[deadletters.RETRIED]["ids"] == [found[0]["id"], "f" * 24]
