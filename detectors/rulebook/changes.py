@@ -473,8 +473,7 @@ class Change:
             HaidangError: something stops it, and nobody insists; or the rulebook was changed meanwhile.
         """
         self.refuse_if_stopped()
-        counts = {name: len(getattr(self.preview, name)) for name in ("added", "changed", "removed", "refused")}
-        return self.rulebook._change(self.action, self.book, {**self.detail, **counts}, self.contents)
+        return self.rulebook._change(self.action, self.book, {**self.preview.noted(), **self.detail}, self.contents)
 
 
 def _file(path: str) -> str:

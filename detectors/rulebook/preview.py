@@ -65,6 +65,18 @@ class Preview:
             "stops": list(map(said, self.stops)),
         }
 
+    def noted(self) -> dict[str, Any]:
+        """Return what history and audit keep of it: how many rules, and which packs, exceptions and keys, if any."""
+        named: dict[str, list[str]] = {
+            "packs": [f"{each.pack}: {each.before or '-'} → {each.after or '-'}" for each in self.packs],
+            **{name: [each.id for each in getattr(self, name)] for name in ("excepted", "unexcepted")},
+            "trusted": self.trusted,
+            "distrusted": self.distrusted,
+        }
+        counts = {name: len(getattr(self, name)) for name in ("added", "changed", "removed", "refused")}
+        modes = {"modes": len(self.modes)} if self.modes else {}
+        return {**counts, **modes, **{name: each for name, each in named.items() if each}}
+
     def rules_of(self, exception: RuleException) -> str:
         """Return the titles of an exception's rules."""
         titles = {rule.id: rule.title for loaded in (self.before, self.after) for rule in loaded.every}

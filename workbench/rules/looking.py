@@ -207,7 +207,9 @@ def _detail(revision: revisions.Revision, titles: Mapping[str, str]) -> str:
     if exception := detail.get("exception"):
         words += [*(titles.get(each, each) for each in exception["rules"]), exception["reason"]]
     words += [
-        f"{name}={value}" for name, value in detail.items() if name not in ("rules", "files", "exception") and value
+        f"{name}={', '.join(value) if isinstance(value, list) else value}"
+        for name, value in detail.items()
+        if name not in ("rules", "files", "exception") and value
     ]
     failed = [say("rules.taken_back", reason=revision.failed)] if revision.failed else []
     return "; ".join([", ".join(map(str, words))[:300], *failed])

@@ -253,7 +253,14 @@ def test_the_way_back_is_shown_first_with_all_that_differs(book: Rulebook, tmp_p
     assert [each["pack"] for each in told["packs"]] == ["p"] and told["packs"][0]["before"] != told["packs"][0]["after"]
     assert told["tests"] == 2  # the vectors of the pack that comes back
     assert book.revision.number == 6
-    assert change.make().number == 7
+    made = change.make()
+    assert made.number == 7
+    kept = made.detail or {}  # what the preview said stays in the history
+    assert {name: kept[name] for name in ("to", "added", "changed", "removed", "modes", "distrusted")} == {
+        "to": 2, "added": 1, "changed": 1, "removed": 1, "modes": 1, "distrusted": ["maker"],
+    }  # fmt: skip
+    assert kept["packs"] == [f"p: {told['packs'][0]['before']} → {told['packs'][0]['after']}"]
+    assert (len(kept["excepted"]), "unexcepted" in kept, "trusted" in kept) == (1, False, False)
     assert book.roll_back(2).changes_nothing
     everything = book.roll_back(0).preview
     assert [each.before for each in everything.packs] == [told["packs"][0]["after"]]

@@ -110,13 +110,29 @@ function BackButton({ onPress }: { onPress: () => void }) {
   );
 }
 
+/** What a revision may have brought, taken away or changed: how many, or which. */
+const COUNTED = [
+  "packs",
+  "added",
+  "changed",
+  "removed",
+  "modes",
+  "excepted",
+  "unexcepted",
+  "trusted",
+  "distrusted",
+  "refused",
+] as const;
+
+const countOf = (told: unknown): number => (Array.isArray(told) ? told.length : Number(told) || 0);
+
 /** What was changed: rules by their titles, files line by line as they were and are, the reason. */
 function Detail({ of, leads = true }: { of: Revision; leads?: boolean }) {
   const rules = Object.entries(rulesOf(of));
   const files = Object.entries(filesOf(of));
   const exception = exceptionOf(of);
   const { reason, pack, version, key, to } = of.detail ?? {};
-  const counts = (["added", "changed", "removed", "refused"] as const).filter((name) => Number(of.detail?.[name]) > 0);
+  const counts = COUNTED.map((name) => [name, countOf(of.detail?.[name])] as const).filter(([, count]) => count > 0);
   return (
     <>
       {rules.length > 0 && (
@@ -155,8 +171,8 @@ function Detail({ of, leads = true }: { of: Revision; leads?: boolean }) {
       {to !== undefined && <p class="small">{t("rule.back.to", { number: plain(to) })}</p>}
       {counts.length > 0 && (
         <div class="line small">
-          {counts.map((name) => (
-            <Tag key={name}>{t(`rule.preview.${name}`, { count: number(Number(of.detail?.[name])) })}</Tag>
+          {counts.map(([name, count]) => (
+            <Tag key={name}>{t(`rule.preview.${name}`, { count: number(count) })}</Tag>
           ))}
         </div>
       )}
