@@ -54,6 +54,7 @@ class Account:
 
     source: str
     received: int
+    retried: int  # of the dead letters: they came once, and come in again
     buffered: int  # on a collector's disk
     lost: int  # dropped by the collectors
     given: int  # by the collectors to the bus, and again by those who retried dead letters
@@ -112,6 +113,7 @@ def _account(
     return Account(
         source,
         received=received + buffered,
+        retried=retried,
         buffered=buffered,
         lost=counts[source, "collectors", ledger.DROPPED],
         given=given + retried,

@@ -37,7 +37,7 @@ _BUILT = {
     "plan.{}": r"plan\.(count|cores|memory|disk)",
     "plan.machine.{}": r"plan\.machine\.\w+",
     "doctor.{}": r"doctor\.(good|attention|fault)",
-    "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen|role|group|number|who|address|action|detail|user|token|view|expires|used|groups)",
+    "show.{}": r"show\.(files|file|matches|time|level|rule|read|unreadable|received|retried|held|missing|stored|already_stored|dropped|examined|alerts|machine|source|kind|sent|last_good|seconds|failures|state|host|behind|seen|role|group|number|who|address|action|detail|user|token|view|expires|used|groups)",
     "show.user_{}": r"show\.user_(disabled|locked|must_change|second_factor)",
     "canaries.state.{}": r"canaries\.state\.(good|late|waiting)",
     "command.rules.would.{}": r"command\.rules\.would\.(packs|added|changed|removed|modes|excepted|unexcepted|trusted|distrusted)",

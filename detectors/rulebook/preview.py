@@ -46,7 +46,7 @@ class Preview:
     unexcepted: list[RuleException] = field(default_factory=list)  # and that go
     trusted: list[str] = field(default_factory=list)  # names of keys
     distrusted: list[str] = field(default_factory=list)
-    refused: list[tuple[str, str, str]] = field(default_factory=list)  # newly: path, rule, reason
+    refused: list[tuple[str, str, str]] = field(default_factory=list)  # newly: place, rule, reason
     left_out: list[tuple[str, str]] = field(default_factory=list)
     tests: int = 0
     stops: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ def compared(
     old, new = ({rule.id: rule for rule in loaded.every} for loaded in (before, after))
     known = {(each.path, each.reason) for each in before.rules.refused}
     refused = [
-        (each.path, each.rule, each.reason) for each in after.rules.refused if (each.path, each.reason) not in known
+        (each.place, each.rule, each.reason) for each in after.rules.refused if (each.path, each.reason) not in known
     ]
     removed = [rule for key, rule in old.items() if key not in new]
     lost = {title for _, title, _ in refused} & {rule.title for rule in removed}

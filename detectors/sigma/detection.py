@@ -3,7 +3,8 @@
 Specification v2.1.0, "Detection": a map is AND, a list is OR, a value without a field is a keyword.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from detectors.sigma.conditions import (
@@ -39,13 +40,27 @@ def compile_detection(detection: Any, field_of: FieldOf, reserved: tuple[str, ..
         raise RuleRefused("no_condition")
     wanted = detection["condition"]
     conditions = wanted if isinstance(wanted, list) else [wanted]
-    trees = [parse_condition(condition, list(parts)) for condition in conditions]
+    with _at("condition"):
+        trees = [parse_condition(condition, list(parts)) for condition in conditions]
     if not trees:
         raise RuleRefused("no_conditions")
-    nodes = {name: _selection(name, part, field_of, MAX_DEPTH) for name, part in parts.items()}
+    nodes = {}
+    for name, part in parts.items():
+        with _at(name):
+            nodes[name] = _selection(name, part, field_of, MAX_DEPTH)
     unused = set(parts).difference(*map(used_names, trees))
     warnings: list[str] = [Sentence("sigma.unused_selection", name=repr(name)) for name in sorted(unused)]
     return any_of([_tree(tree, nodes) for tree in trees]), warnings
+
+
+@contextmanager
+def _at(key: str) -> Iterator[None]:
+    """Say of a refusal below which key it is."""
+    try:
+        yield
+    except RuleRefused as refusal:
+        refusal.at = (key, *refusal.at)
+        raise
 
 
 def _tree(tree: Condition, nodes: Mapping[str, Node]) -> Node:
@@ -62,7 +77,13 @@ def _selection(name: str, part: Any, field_of: FieldOf, depth: int) -> Node:
     if isinstance(part, Mapping):
         if not part:
             raise RuleRefused("empty_map", name=repr(name))
-        return all_of([_item(name, str(key), value, field_of) for key, value in part.items()])
+        items = []
+        for key, value in part.items():
+            with _at(str(key)):
+                items.append(_item(name, str(key), value, field_of))
+        return all_of(items)
+    if part is None:
+        raise RuleRefused("empty_selection", name=repr(name))
     if isinstance(part, list):
         if not part:
             raise RuleRefused("empty_list", name=repr(name))

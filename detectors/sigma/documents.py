@@ -6,7 +6,7 @@ dates stay text.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,34 @@ def read_documents(path: Path) -> Iterator[Document]:
         yield Document(str(path), error=Sentence("sigma.file_no_yaml", why=why))
     else:
         yield from documents
+
+
+def line_of(path: str, line: int, at: Sequence[str]) -> int:
+    """Return the line of a key in the detection of a file's document, which begins in `line`; `line` where there is no
+    such key."""
+    if not at:
+        return line
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        (node,) = (each for each in yaml.compose_all(text, Loader=_Loader) if each.start_mark.line + 1 == line)
+    except (OSError, ValueError, yaml.YAMLError):
+        return line
+    found = _key(node, "detection") or _key(node, "filter")
+    for key in at:
+        below = found and _key(found[1], key)
+        if not below:
+            break
+        found = below
+    return found[0].start_mark.line + 1 if found else line
+
+
+def _key(node: yaml.Node, name: str) -> tuple[yaml.Node, yaml.Node] | None:
+    """Return a key with its value, of a list that of the first entry that has it."""
+    if isinstance(node, yaml.SequenceNode):
+        return next(filter(None, (_key(each, name) for each in node.value)), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    return next(((key, value) for key, value in node.value if key.value == name), None)
 
 
 def _documents(path: str, text: str) -> Iterator[Document]:

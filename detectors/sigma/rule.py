@@ -63,8 +63,8 @@ class Rule(About):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A rule, filter or file that is not used. `rule` is its title or identifier, empty when unknown; `line` where its
-    document begins, 0 when unknown.
+    """A rule, filter or file that is not used. `rule` is its title or identifier, empty when unknown; `line` where what
+    is wrong with it stands, else where its document begins, 0 when unknown.
     """
 
     path: str

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from detectors.sigma.compiler import Compiler, Filter
 from detectors.sigma.correlation import Correlation, Draft, Linker, draft, silenced
-from detectors.sigma.documents import Document, read_documents, rule_files
+from detectors.sigma.documents import Document, line_of, read_documents, rule_files
 from detectors.sigma.errors import RuleRefused
 from detectors.sigma.fields import BUILT_IN, FieldMap
 from detectors.sigma.garbage import uncollected
@@ -206,7 +206,7 @@ def _made(document: Document, compiler: Compiler) -> Made:
         else:
             rule, warnings = compiler.rule(content, path)
     except RuleRefused as refusal:
-        return Made(path, refused=Refused(path, name, refusal.why, line))
+        return Made(path, refused=Refused(path, name, refusal.why, line_of(path, line, refusal.at)))
     told = tuple(Warned(path, name, text) for text in warnings)
     return Made(path, line, name, rule, made_filter, made_draft, warnings=told)
 

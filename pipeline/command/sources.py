@@ -67,7 +67,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> int:
-    """Print whether received = stored + held + dropped for each source; 1 where it is not, after a second look."""
+    """Print whether received + retried = stored + held + dropped for each source; 1 where not, looked at twice."""
     queue = open_bus(settings.data_dir, settings.bus)
     settle(settings, engine, queue)
     for look in range(_LOOKS):
@@ -82,14 +82,14 @@ def _check(chosen: argparse.Namespace, settings: Settings, engine: Engine) -> in
         for account in found:
             show.json_line({**asdict(account), "missing": account.missing, "adds_up": account.adds_up})
         return 1 if wrong else 0
-    names = ("received", "held", "stored", "already_stored", "dropped", "missing")
+    names = ("received", "retried", "held", "stored", "already_stored", "dropped", "missing")
     head = [say("show.source"), *(say(f"show.{name}") for name in names), ""]
     cells = [
         (
             account.source,
             *map(show.number, (
-                account.received, account.buffered + account.held, account.stored, account.already_stored,
-                account.lost + account.dropped, account.missing,
+                account.received, account.retried, account.buffered + account.held, account.stored,
+                account.already_stored, account.lost + account.dropped, account.missing,
             )),
             say("command.sources.adds_up" if account.adds_up else "command.sources.wrong"),
         )

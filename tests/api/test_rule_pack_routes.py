@@ -230,7 +230,7 @@ def test_no_archive_writes_outside_of_its_pack_and_no_answer_names_a_folder(
         answer = send(boss, "packs/preview", data, file, name="x")
         counts = {name: count for name, count in answer.json()["counts"].items() if count}
         assert counts == {"packs": 1, "added": 1, "refused": 2, "left_out": 2}
-        assert {each["path"] for each in answer.json()["refused"]} == {"x:ours.yml", "x:twice.yml"}
+        assert {each["path"] for each in answer.json()["refused"]} == {"x:ours.yml:1", "x:twice.yml:1"}
         assert "already taken by x:good.yml" in answer.text
         assert "already taken by rules:" in answer.text
         assert str(served.settings.data_dir) not in answer.text and str(Path(__file__).parents[2]) not in answer.text

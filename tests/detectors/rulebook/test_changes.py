@@ -157,7 +157,7 @@ def test_an_update_shows_what_changes_and_stops_where_something_would_be_lost(bo
         ["A"],
         ["B", "C"],
     ]
-    assert [(path, title) for path, title, _ in preview.refused] == [("p:b.yml", "B")]
+    assert [(path, title) for path, title, _ in preview.refused] == [("p:b.yml:4", "B")]
     with pytest.raises(HaidangError, match="'B' loads now"):
         change.make()
     assert book.revision.number == 1

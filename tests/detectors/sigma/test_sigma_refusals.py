@@ -55,6 +55,7 @@ def test_items(refusal_of: Any, item: str, words: list[str]) -> None:
     [
         ("selection: {}\ncondition: selection", ["empty map"]),
         ("selection: []\ncondition: selection", ["empty list"]),
+        ("selection:\ncondition: selection", ["empty", "field: value"]),
         ("selection: {f: a}", ["no condition"]),
         ("condition: selection", ["no selection"]),
         ("selection: {f: a}\ncondition: []", ["conditions is empty"]),
@@ -159,3 +160,21 @@ def test_order_is_the_order_of_paths(tmp_path: Path) -> None:
         )
     names = [Path(rule.path).name for rule in RuleSet.load(tmp_path).rules]
     assert names == ["9.yml", "1.yml", "2.yml"]
+
+
+@pytest.mark.parametrize(
+    ("detection", "line"),
+    [
+        ("{f: a}\n  condition: selection and other", 13),
+        ("\n  condition: selection", 12),
+        ("\n    f: a\n    g|bogus: b\n  condition: selection", 14),
+        ("\n    - f: a\n    - f: b\n      h|re: '('\n  condition: selection", 15),
+        ("\n    - {f: a}\n    - {}\n  condition: selection", 12),  # has no key of its own
+        ("{f: a}\n  timeframe: 5m\n  condition: selection", 8),
+    ],
+)
+def test_the_line_of_what_is_wrong_is_told(tmp_path: Path, detection: str, line: int) -> None:
+    head = "title: Bad\nid: 33333333-3333-4333-8333-333333333333\nlogsource: {product: app}\ndetection:\n  selection: "
+    (tmp_path / "two.yml").write_text(f"{GOOD}---\n{head}{detection}\n", "utf-8")
+    (refused,) = RuleSet.load(tmp_path).refused
+    assert refused.place == f"{tmp_path / 'two.yml'}:{line}"
