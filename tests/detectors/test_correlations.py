@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.correlations import AHEAD, SECOND, Correlations, Limits, _Group
+from detectors.correlations import AHEAD, SECOND, Correlations, Limits
+from detectors.correlations.group import Group
 from detectors.sigma import RuleSet
 from detectors.sigma.correlation import combined
 from pipeline.event import Event, event_id, from_micros, to_micros
@@ -336,7 +337,7 @@ def test_groups_that_were_evicted_are_not_kept_until_their_time_comes(many: Any)
     for number in range(3000):
         run_on(engine, burst(0, 1, user=f"user{number}"))
     assert engine.counts.groups_evicted == 2990
-    assert sum(type(each) is _Group for each in gc.get_objects()) < 1500
+    assert sum(type(each) is Group for each in gc.get_objects()) < 1500
 
 
 def test_state_of_a_rule_that_has_changed_is_left_behind(rules: RuleSet, many: Any) -> None:
