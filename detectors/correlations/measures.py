@@ -8,8 +8,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple, TypeAlias
 
+from detectors.correlations.hits import Hit
 from detectors.sigma import Correlation
 from detectors.sigma.correlation import (
     EVENT_COUNT,
@@ -19,26 +19,8 @@ from detectors.sigma.correlation import (
     VALUE_COUNT,
     VALUE_MEDIAN,
     VALUE_SUM,
-    Key,
     Number,
 )
-
-Value: TypeAlias = Key | Number
-#: An event as JSON; of a correlation's alert its events; empty where it was too much to keep.
-Lines: TypeAlias = bytes | tuple[bytes, ...]
-
-
-class Hit(NamedTuple):
-    """One event that takes part in a correlation. Hits are in order by their first three fields, which no two share.
-
-    `time` in microseconds since 1970, `part` the number of the rule that it matched, `values` what is measured of it.
-    """
-
-    time: int
-    id: str
-    part: int
-    values: tuple[Value, ...]
-    lines: Lines
 
 
 class Window:
