@@ -1,6 +1,7 @@
 """The API's stage: settings enter, a web server leaves."""
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Generator
@@ -116,5 +117,8 @@ def configuration(app: FastAPI, served: Served | None = None) -> uvicorn.Config:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         return tcp_listener(host, port, _CONNECTIONS)
-    except OSError as error:
-        raise HaidangError("api.cannot_listen", host=host, port=port, fault=error.strerror or error) from error
+    except (OSError, UnicodeError) as error:
+        is_elsewhere = isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL
+        key = "api.not_our_address" if is_elsewhere else "api.cannot_listen"
+        fault = getattr(error, "strerror", None) or error
+        raise HaidangError(key, host=host, port=port, fault=fault) from error

@@ -272,6 +272,9 @@ def carried(engine: Engine, number: int, note: str, who: str, address: str) -> N
         receipt = {"status": 0, "time": now, "body": note.strip()[:_LONGEST_ANSWER], "sha256": ""}
         values = {"status": SENT, "ended": now, "receipt": receipt, "answer": note.strip()[:_LONGEST_ANSWER]}
         connection.execute(update(share_messages).where(share_messages.c.number == number).values(values))
+        columns = share_profiles.c  # whether the receiver answers by itself is another matter: `error` stays
+        taken = update(share_profiles).where(columns.name == row.profile)
+        connection.execute(taken.values(sent=columns.sent + 1, succeeded=now))
         _ledger(connection, "sharing_carried", number, row.profile, who, address, note=note.strip()[:1000])
         _note_case(connection, row, now, who, address)
 

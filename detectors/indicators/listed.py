@@ -5,7 +5,7 @@ them, and what gave no indicator.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detectors.indicators.indicator import THREATS, TLPS, Indicator, RefusedIndicator, normal, reference, word
 from pipeline.event import parse_time
@@ -122,3 +122,7 @@ class Refused:
         self.counts[refusal.reason] += 1
         if len(self.shown) < self.SHOWN:
             self.shown.append(refusal)
+
+    def detail(self) -> dict[str, Any]:
+        """Return it as a list keeps it."""
+        return {"refused": dict(self.counts), "refused_shown": [list(each) for each in self.shown]}

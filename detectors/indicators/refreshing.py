@@ -23,7 +23,7 @@ from detectors.indicators.index import key
 from detectors.indicators.indicator import of_line
 from detectors.indicators.listed import Defaults, Refused, count
 from pipeline.logs import log
-from pipeline.messages import HaidangError
+from pipeline.messages import HaidangError, say
 from pipeline.settings import IndicatorFeed, Settings
 from pipeline.settings.indicators import FEED_NAME, LIVE
 
@@ -35,6 +35,16 @@ _CHUNK = 1_000_000
 _MAX_REASON = 1_000
 #: Lists that are one file: without a byte in it, it was cut off rather than emptied.
 _ONE_FILE = ("file", "https", kept.IMPORTED)
+
+
+class NoneUsable(HaidangError):
+    """Documents with indicators of which none can be used; `refused` counts them by reason."""
+
+    def __init__(self, source: str, refused: Refused) -> None:
+        place, text, reason = refused.shown[0]
+        said = {"place": place, "text": text, "reason": say(f"indicators.refused.{reason}")}
+        super().__init__("indicators.none_usable", source=source, **said)
+        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +134,8 @@ def take(
     """Write what is in documents as a new version of a list, and put it in force.
 
     Raises:
-        HaidangError: there is nothing in them that could be used, or no room for it.
+        NoneUsable: there is nothing in them that could be used.
+        HaidangError: they cannot be read, or there is no room for what is in them.
     """
     name = defaults.feed
     made, refused = kept.NewVersion(engine, name), Refused()
@@ -138,8 +149,7 @@ def take(
                 made.add(indicator.line())
         made.finish()
         if not written.count and refused.counts:
-            place, text, reason = refused.shown[0]
-            raise HaidangError("indicators.none_usable", source=name, place=place, text=text, reason=reason)
+            raise NoneUsable(name, refused)
         old = kept.feed(engine, name)
         now = time.time()
         row = {
@@ -147,8 +157,7 @@ def take(
             "requested": 0.0, "failures": 0, "error": "",
             "detail": {
                 "digest": made.digest, "expires_days": days, "kinds": dict(written.kinds),
-                "threats": dict(written.threats), "refused": dict(refused.counts),
-                "refused_shown": [list(each) for each in refused.shown],
+                "threats": dict(written.threats), **refused.detail(),
             },
         }  # fmt: skip
         outcome = Outcome(name, written.count, refused=dict(refused.counts), shown=tuple(map(tuple, refused.shown)))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, select, update
 from detectors.indicators import kept
 from detectors.indicators.fetching import Document
 from detectors.indicators.listed import Defaults
-from detectors.indicators.refreshing import take
+from detectors.indicators.refreshing import NoneUsable, take
 from pipeline.logs import log
 from pipeline.messages import HaidangError
 from pipeline.settings import Settings
@@ -29,7 +29,8 @@ def waiting(engine: Engine) -> list[Any]:
 
 
 def take_over(engine: Engine, settings: Settings) -> None:
-    """Make lists of all that wait. What has nothing that could be used says so, and is not tried again."""
+    """Make lists of all that wait. What has nothing that could be used is an empty list that says so, and is not tried
+    again."""
     for row in waiting(engine):
         name = f"warning-{row.id[:12]}"
         defaults = Defaults(name, "", _CONFIDENCE, now=time.time())
@@ -39,6 +40,10 @@ def take_over(engine: Engine, settings: Settings) -> None:
         try:
             made = take(engine, settings, documents, defaults, about, _DAYS, {})
             values |= {"indicators": made.count, "refused": sum((made.refused or {}).values())}
+        except NoneUsable as error:
+            values |= {"refused": error.refused.counts.total(), "fault": str(error)[:1000]}
+            when = {"changed": values["imported"], "refreshed": values["imported"]}
+            kept.note_attempt(engine, name, **about, **when, detail=error.refused.detail())
         except HaidangError as error:
             values["fault"] = str(error)[:1000]
         log("indicators").info("warning_taken", feed=name, profile=row.profile, **values)

@@ -8,6 +8,8 @@ import os
 import pwd
 import re
 import shutil
+import socket
+import ssl
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +26,7 @@ from pipeline.settings import (
     NetworkSource,
     Settings,
     Source,
+    Store,
     SyslogSource,
     UnixSource,
     read_settings,
@@ -38,6 +41,16 @@ _OWN_ENCODINGS = frozenset(("auto", "tcvn3", "vni"))
 _LONGEST_SOCKET_PATH = 107
 _QUAD = re.compile(r"\d+(\.\d+){3}")
 _SERVER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}", re.ASCII)
+_NODE = re.compile(r"https?://(?:[^\s/@]*@)?(?:\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}(?:/\S*)?", re.ASCII)
+#: How files of Sigma rules end.
+_RULES = (".yml", ".yaml")
+#: Data sets that a decoder or the sensor makes (docs/events.md), and first parts of those that come in many.
+_DATASETS = frozenset(
+    ("json", "key_value", "cef", "leef", "text", "apache.access", "apache.error", "nginx.access", "nginx.error")
+)
+_MANY_DATASETS = ("linux.", "windows.", "zeek.", "suricata.")
+#: A data set of the site's own: text that no decoder knows is called so.
+_OWN_DATASET = re.compile(r"(?!apache\.|nginx\.)[\w-]+(\.[\w-]+)+", re.ASCII)
 _EVERYWHERE = frozenset(("", "0.0.0.0", "::"))  # noqa: S104 - compared with, not listened on
 _ITSELF = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -69,8 +82,10 @@ def faults(settings: Settings, left_out: Collection[str] = ()) -> list[str]:
         *_rules(settings),
         *_indicators(settings),
         *_disk(settings),
-        *_host("api", settings.api.host),
+        *_own_host("api", settings.api.host),
     ]
+    if settings.store.kind == "elasticsearch":
+        found += _nodes(settings.store)
     if settings.bus.kind == "kafka":
         found += _kafka("bus", settings.bus)
     for number, source in enumerate(settings.sources):
@@ -94,6 +109,29 @@ def _tls(settings: Settings) -> Iterator[str]:
     for name, path in files.items():
         if path is not None and not _is_there(path, file=True):
             yield _fault(f"tls.{name}", str(path), "settings.want_file")
+    certificate, key = files["certificate"], files["key"]
+    if certificate is None or key is None or not (_is_there(certificate, file=True) and _is_there(key, file=True)):
+        return
+    context, name, wanted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "certificate", "settings.want_certificate"
+    try:
+        context.load_verify_locations(certificate)  # tells a certificate that is none from a key that is none
+        name, wanted = "key", "settings.want_key"
+        context.load_cert_chain(certificate, key, password="")  # as the listeners do
+    except OSError as error:  # also ssl.SSLError
+        yield _fault(f"tls.{name}", str(files[name]), wanted, fault=error.strerror or error)
+
+
+def _nodes(store: Store) -> Iterator[str]:
+    """Yield a fault for addresses of Elasticsearch that its client does not take."""
+    if not store.urls:
+        yield _fault("store.urls", store.urls, "settings.want_nodes")
+    for number, url in enumerate(store.urls):
+        if not _NODE.fullmatch(url):
+            yield _fault(f"store.urls.{number}", _without_login(url), "settings.want_nodes")
+
+
+def _without_login(url: str) -> str:
+    return re.sub(r"//.*@", "//…@", url)
 
 
 def _kafka(place: str, cluster: Kafka) -> Iterator[str]:
@@ -121,8 +159,8 @@ def _kafka(place: str, cluster: Kafka) -> Iterator[str]:
 
 def _rules(settings: Settings) -> Iterator[str]:
     for number, path in enumerate(settings.detectors.rules):
-        if not _is_there(path):
-            yield _fault(f"detectors.rules.{number}", str(path), "settings.want_folder")
+        if not _is_there(path) or (path.is_file() and path.suffix not in _RULES):
+            yield _fault(f"detectors.rules.{number}", str(path), "settings.want_folder_of_rules")
 
 
 def _indicators(settings: Settings) -> Iterator[str]:
@@ -173,6 +211,8 @@ def _source(place: str, source: Source) -> Iterator[str]:
         yield _fault(f"{place}.timezone", source.timezone, "settings.want_zone")
     if not is_encoding(source.encoding):
         yield _fault(f"{place}.encoding", source.encoding, "settings.want_encoding")
+    if source.dataset is not None and not _is_dataset(source.dataset):
+        yield _fault(f"{place}.dataset", source.dataset, "settings.want_dataset", names=", ".join(sorted(_DATASETS)))
     if isinstance(source, FilesSource):
         if source.multiline is not None:
             try:
@@ -250,6 +290,10 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _is_dataset(name: str) -> bool:
+    return name in _DATASETS or name.startswith(_MANY_DATASETS) or _OWN_DATASET.fullmatch(name) is not None
+
+
 def is_encoding(name: str) -> bool:
     """Say whether `to_text` of the collectors' decoders knows an encoding of this name."""
     name = name.strip().lower()
@@ -268,6 +312,19 @@ def _host(place: str, host: str) -> Iterator[str]:
             ipaddress.ip_address(host)
         except ValueError:
             yield _fault(f"{place}.host", host, "settings.want_address")
+
+
+def _own_host(place: str, host: str) -> Iterator[str]:
+    """Yield a fault for what is no address of this machine, which nothing can listen on."""
+    if found := [*_host(place, host)]:
+        yield from found
+        return
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as tried:
+            tried.bind((host, 0))
+    except (OSError, UnicodeError) as error:  # also where the name cannot be found, or is none
+        fault = getattr(error, "strerror", None) or error
+        yield _fault(f"{place}.host", host, "settings.want_own_address", fault=fault)
 
 
 def _ports(settings: Settings) -> Iterator[str]:

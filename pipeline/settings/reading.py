@@ -59,29 +59,25 @@ def read_settings() -> tuple[Settings | None, list[str]]:
     return settings, faults
 
 
-#: Sections that name each other: without one the others say nothing.
-_LINKED = frozenset(("channels", "roster", "routes"))
-
-
 def readable_settings() -> tuple[Settings | None, frozenset[str]]:
     """Return the settings as if what has a fault were not there, and the names at the top of which that is true; None
-    where nothing can be read."""
-    try:
-        return Settings(data_dir=default_data_dir()), frozenset()
-    except ValidationError as error:
-        faulty = frozenset(str(item["loc"][0]) for item in error.errors())
-    except SettingsError:
-        return None, frozenset()
-    faulty |= _LINKED if faulty & _LINKED else frozenset()
+    where nothing can be read. Names that nothing has or two share are no such fault: what bears them can be read."""
+    faulty: frozenset[str] = frozenset()
 
     class Readable(Settings):
         """The settings without what has a fault."""
 
         @model_validator(mode="wrap")
         @classmethod
-        def _lead_somewhere(cls, given: Any, read: ModelWrapValidatorHandler["Readable"]) -> "Readable":
+        def _look_at_names(cls, given: Any, read: ModelWrapValidatorHandler["Readable"]) -> "Readable":
             return read({name: value for name, value in given.items() if name not in faulty})
 
+    try:
+        return Readable(data_dir=default_data_dir()), faulty
+    except ValidationError as error:
+        faulty = frozenset(str(item["loc"][0]) for item in error.errors())
+    except SettingsError:
+        return None, faulty
     return Readable(data_dir=default_data_dir()), faulty
 
 

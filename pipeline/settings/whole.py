@@ -2,7 +2,8 @@
 
 import difflib
 import socket
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from pipeline.settings.indicators import Indicators
 from pipeline.settings.queue import Cases, Queue
 from pipeline.settings.services import Bus, Limits, State, Store
 from pipeline.settings.sharing import Sharing
-from pipeline.settings.sources import DEFAULT_SOURCES, RESERVED_SOURCES, Source
+from pipeline.settings.sources import DEFAULT_SOURCES, RESERVED_SOURCES, SOURCES, Source
 from pipeline.settings_file import settings_file
 
 PREFIX = "haidang_"
@@ -72,23 +73,17 @@ class Settings(BaseSettings):
     roster: list[Shift] = Field(default_factory=list, description="who is on duty when")
     routes: list[Route] = Field(default_factory=list, description="which alerts go to which channels")
 
-    @field_validator("channels")
-    @classmethod
-    def _channels_differ(cls, value: list[Channel]) -> list[Channel]:
-        _no_name_twice([channel.name for channel in value], "settings.name_twice")
-        return value
-
     @model_validator(mode="wrap")
     @classmethod
-    def _lead_somewhere(cls, given: Any, read: ModelWrapValidatorHandler["Settings"]) -> "Settings":
-        """Look at where shifts and routes lead, whatever else is wrong: all faults are told at once."""
+    def _look_at_names(cls, given: Any, read: ModelWrapValidatorHandler["Settings"]) -> "Settings":
+        """Look at the names that sections have and lead to, whatever else is wrong: all faults are told at once."""
         found: list[Any] = []
         try:
             settings = read(given)
         except ValidationError as error:
             found = list(error.errors())
         if isinstance(given, Mapping):
-            found += _leading_nowhere(given)
+            found += [*_named_wrongly(given), *_leading_nowhere(given)]
         if found:
             raise ValidationError.from_exception_data(cls.__name__, found)
         return settings
@@ -97,15 +92,6 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
-
-    @field_validator("sources")
-    @classmethod
-    def _names_differ(cls, value: list[Source]) -> list[Source]:
-        names = [source.name for source in value]
-        _no_name_twice(names, "settings.source_twice")
-        if taken := RESERVED_SOURCES.intersection(names):
-            raise ValueError(say("settings.source_reserved", names=", ".join(sorted(taken))))
-        return value
 
     @classmethod
     def settings_customise_sources(
@@ -121,9 +107,31 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
 
 
-def _no_name_twice(names: list[str], key: str) -> None:
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(say(key, names=", ".join(sorted(twice))))
+#: What sources are called that say only their kind.
+_SOURCE_NAMES = {kind.model_fields["kind"].default: kind.model_fields["name"].default for kind in SOURCES}
+
+
+def _named_wrongly(given: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    """Yield a fault for names that two channels or two sources share, and for sources called as the pipeline itself."""
+    channels = _names(_said(each, "name", "") for each in _entries(given, "channels"))
+    sources = _names(
+        _said(each, "name", _SOURCE_NAMES.get(str(_said(each, "kind", "")))) for each in _entries(given, "sources")
+    )
+    for section, key, names in (
+        ("channels", "settings.name_twice", {name for name, count in channels.items() if count > 1}),
+        ("sources", "settings.source_twice", {name for name, count in sources.items() if count > 1}),
+        ("sources", "settings.source_reserved", RESERVED_SOURCES & sources.keys()),
+    ):
+        if names:
+            yield _wrong((section,), given[section], say(key, names=", ".join(sorted(names))))
+
+
+def _names(said: Iterable[Any]) -> Counter[str]:
+    return Counter(name for name in said if isinstance(name, str) and name)
+
+
+def _wrong(place: tuple[int | str, ...], value: Any, text: str) -> InitErrorDetails:
+    return {"type": "value_error", "loc": place, "input": value, "ctx": {"error": ValueError(text)}}
 
 
 #: What names a channel or a roster, and where; of these the last are single names.
@@ -144,9 +152,7 @@ def _leading_nowhere(given: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
             said = _said(entry, setting, [])
             for name in said if isinstance(said, list) else [said]:
                 if isinstance(name, str) and name and name not in known[wanted]:
-                    fault = ValueError(_no_such(name, wanted, known[wanted]))
-                    place = (section, number, setting)
-                    yield {"type": "value_error", "loc": place, "input": name, "ctx": {"error": fault}}
+                    yield _wrong((section, number, setting), name, _no_such(name, wanted, known[wanted]))
 
 
 def _entries(given: Mapping[str, Any], section: str) -> list[Any]:

@@ -1,11 +1,14 @@
 """Settings: every fault is told at once, with place, value and what was expected, in both languages."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from collectors.decoders import DECODERS
 from pipeline.messages import HaidangError, speaking
 from pipeline.settings import SyslogSource, check, load_settings
+from pipeline.tls import server_context
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +80,44 @@ def test_what_settings_mean_is_looked_at_whatever_is_wrong_elsewhere(data_dir: P
         (found,) = [each for each in told if each.startswith(fault)]
         told.remove(found)
     assert told == []
+
+
+def test_names_that_two_share_hide_no_other_fault(data_dir: Path) -> None:
+    write(
+        data_dir,
+        '[[sources]]\nkind = "http"\n[[sources]]\nkind = "syslog"\nname = "http"\ntcp_port = 1\n'
+        '[[sources]]\nkind = "files"\nname = "alerts"\npaths = ["/x"]\n'
+        'multiline = "("\ntimezone = "Asia"\nencoding = "hex"\n'
+        '[[channels]]\nname = "mail"\nkind = "email"\nport = "x"\nhost = "h"\nsender = "a@b.vn"\nto = ["c@d.vn"]\n'
+        '[[channels]]\nname = "mail"\nkind = "script"\nprogram = "none"\n',
+    )
+    with speaking("en"):
+        told = check.all_faults()
+    assert [re.split(r"[ :]", each)[0] for each in told] == [
+        "channels.0.port", "channels", "sources", "sources", "sources.2.timezone", "sources.2.encoding", "sources.2.multiline"
+    ]  # fmt: skip
+
+
+def test_the_data_sets_that_may_be_named_are_those_of_the_decoders(data_dir: Path) -> None:
+    named = {"text", *(name for decoder in DECODERS for name in decoder.datasets)}
+    for name in (*named, "zeek.conn", "windows.sysmon", "pfsense.log"):
+        write(data_dir, _HTTP + f'dataset = "{name}"')
+        assert check.faults(load_settings()) == []
+    write(data_dir, _HTTP + 'dataset = "nix"')
+    with speaking("en"):
+        (told,) = check.faults(load_settings())
+    assert all(name in told for name in named if not name.startswith("linux."))
+
+
+def test_a_key_that_is_none_is_told_apart_from_a_certificate_that_is_none(data_dir: Path, tmp_path: Path) -> None:
+    server_context(load_settings())  # makes a certificate of our own
+    certificate, key = tmp_path / "tls" / "certificate.pem", tmp_path / "tls" / "key.pem"
+    write(data_dir, f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    assert check.faults(load_settings()) == []
+    write(data_dir, f'[tls]\ncertificate = "{certificate}"\nkey = "{certificate}"\n')
+    with speaking("en"):
+        (told,) = check.faults(load_settings())
+    assert told.startswith(f"tls.key = '{certificate}': expected a file with the certificate's key")
 
 
 def test_nothing_is_told_of_what_stands_in_for_a_section_with_faults(data_dir: Path) -> None:
@@ -264,6 +305,24 @@ _UNIX = '[[sources]]\nkind = "unix"\nname = "eve"\n'
         (_UNIX + 'path = "/nonexist/eve.sock"', "sources.0.path = '/nonexist/eve.sock': expected an absolute path"),
         (_UNIX + 'path = "/etc/passwd"', "sources.0.path = '/etc/passwd': expected an absolute path"),
         (_UNIX + f'path = "/tmp/{"x" * 110}"', "sources.0.path = "),
+        (
+            '[detectors]\nrules = ["/etc/passwd"]',
+            "detectors.rules.0 = '/etc/passwd': expected a folder that is there, or a file",
+        ),
+        ('[store]\nkind = "elasticsearch"', "store.urls = []: expected scheme, host and port"),
+        (
+            '[store]\nkind = "elasticsearch"\nurls = ["https://an:secret@es.example.vn"]',
+            "store.urls.0 = 'https://…@es.example.vn': expected scheme, host and port",
+        ),
+        ('[api]\nhost = "nowhere.invalid"', "api.host = 'nowhere.invalid': expected an address of this machine"),
+        ('[api]\nhost = "a..b"', "api.host = 'a..b': expected an address of this machine"),
+        ('[api]\nhost = "203.0.113.5"', "api.host = '203.0.113.5': expected an address of this machine"),
+        (
+            '[tls]\ncertificate = "/etc/passwd"\nkey = "/etc/passwd"',
+            "tls.certificate = '/etc/passwd': expected a file with",
+        ),
+        (_HTTP + 'dataset = "nix"', "sources.0.dataset = 'nix': expected one of apache.access, "),
+        (_HTTP + 'dataset = "nginx.acess"', "sources.0.dataset = 'nginx.acess': expected one of apache.access, "),
         (_UNIX + 'path = "/tmp/eve.sock"\ntimezone = "Asia"', "sources.0.timezone = 'Asia': expected a time zone"),
     ],
 )

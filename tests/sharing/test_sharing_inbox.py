@@ -210,7 +210,10 @@ def test_the_id_of_another_warning_is_refused_and_one_without_anything_of_use_sa
     assert warnings.waiting(party.engine) == []
     told = {each["title"]: each for each in inbox.listed(party.engine)}
     assert told["Chiến dịch AsyncRAT"]["indicators"] == 1
-    assert told["Nội bộ"]["indicators"] == 0 and "10.0.0.1" in told["Nội bộ"]["fault"]
+    internal = told["Nội bộ"]
+    assert (internal["indicators"], internal["refused"]) == (0, 1) and "10.0.0.1" in internal["fault"]
+    feed = kept.feed(party.engine, inbox.feed_of(internal["id"]))
+    assert feed is not None and (feed.count, feed.error, feed.detail["refused"]) == (0, "", {"private": 1})
 
 
 def test_a_file_that_is_put_down_is_taken_once_and_rubbish_is_kept_beside(party: Party, monkeypatch: Any) -> None:

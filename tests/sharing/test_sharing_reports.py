@@ -370,6 +370,7 @@ def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engin
         book.carried(engine, number, "to the province", "an", "test")
     assert book.approve(engine, number, "binh", "test") == "approved"
     with engine.begin() as connection:
+        book.known(connection, "ung-cuu", time.time())
         (waiting,) = book.to_sign(connection, "ung-cuu")
         book.note_signed(
             connection, waiting, bytes(waiting.content), named.profile.is_carried(waiting.kind), time.time()
@@ -379,6 +380,8 @@ def test_a_notice_that_was_handed_over_stops_the_clock(settings: Settings, engin
         found = connection.execute(select(cases).where(cases.c.id == case)).one()
     assert found.notified is not None and found.reported is None
     assert incidents.read(engine, settings, case).case["clocks"][0]["state"] == "done"
+    standing = book.standing(engine, ["ung-cuu"])["ung-cuu"]
+    assert standing["row"].sent == standing["messages"]["sent"] == 1 and standing["row"].succeeded > 0
 
 
 def test_what_is_in_a_document_is_never_markup() -> None:
