@@ -128,7 +128,7 @@ export default function Network() {
                   <h2>{t("network.last")}</h2>
                   <span class="small quiet">{nameOf()}</span>
                 </header>
-                <table class="fields rows-table">
+                <table class="fields rows-table stacked">
                   <thead>
                     <tr>
                       <th>{t("column.time")}</th>
@@ -142,19 +142,19 @@ export default function Network() {
                   <tbody>
                     {contacts.map((each, place) => (
                       <tr key={place}>
-                        <td>
+                        <td data-head={t("column.time")}>
                           <When at={each["@timestamp"]} />
                         </td>
-                        <td>
+                        <td data-head={t("network.device")}>
                           <a href={addressOf("devices", { open: each.device })}>{each.name || each.address}</a>{" "}
                           <span class="small quiet">{each.unit}</span>
                         </td>
-                        <td>{word("device", each.kind)}</td>
-                        <td>{familySays(found, each.family)}</td>
-                        <td class="raw">
+                        <td data-head={t("device.kind")}>{word("device", each.kind)}</td>
+                        <td data-head={t("network.family")}>{familySays(found, each.family)}</td>
+                        <td class="raw" data-head={t("network.target")}>
                           <Value field="destination.address" value={each.target} />
                         </td>
-                        <td class="right">
+                        <td class="right" data-head={t("network.contacts")}>
                           {number(each.count)} {each.blocked && <Tag kind="good">{t("network.blocked")}</Tag>}
                         </td>
                       </tr>
