@@ -112,7 +112,10 @@ async def contacts_with_c2(
     end: Annotated[str, Query(alias="to", max_length=100)] = "now",
     limit: Annotated[int, Query(ge=0, le=_MOST_CONTACTS)] = 0,
 ) -> Response:
-    """Return how many distinct devices have spoken with C2 servers, in groups; `limit`: the last contacts, too."""
+    """Return how many distinct devices have spoken with C2 servers, in groups; `limit`: the last contacts, too.
+
+    `titles_vi` has what rules whose names stand for a family are called in Vietnamese.
+    """
     since, until = q.moment(start, "from"), q.moment(end, "to")
 
     def work() -> dict[str, Any]:
@@ -120,7 +123,8 @@ async def contacts_with_c2(
         found = [each for each in contacts if user.sight.shows(store.ALERTS, each.source, each.unit)]
         groups = [group.plain() for group in counting.grouped(found, by)]
         last = list(counting.plain(reversed(found[len(found) - limit :] if limit else ())))
-        return {"all": counting.in_all(found).plain(), "groups": groups, "contacts": last}
+        titles = counting.titles_vi(found)
+        return {"all": counting.in_all(found).plain(), "groups": groups, "contacts": last, "titles_vi": titles}
 
     return await searching_of(request).answer(work)
 

@@ -2,13 +2,13 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.command import show
 from pipeline.command.search import micros
 from pipeline.command.site import site_settings
 from pipeline.devices import KINDS, counting
-from pipeline.messages import HaidangError, say
+from pipeline.messages import HaidangError, language, say
 from pipeline.state import open_state
 
 #: The kinds that the circular names have a column of their own.
@@ -38,7 +38,8 @@ def run(chosen: argparse.Namespace) -> int:
         return 0
     if groups:
         head = [say(f"c2.by.{chosen.by}"), say("c2.devices"), *(say(f"devices.kind.{kind}") for kind in _NAMED)]
-        rows = [_row(group, chosen.by) for group in groups]
+        titles = counting.titles_vi(found) if language() == "vi" else {}
+        rows = [_row(group, chosen.by, titles) for group in groups]
         show.table("", [*head, say("c2.contacts"), say("show.last"), say("c2.families")], rows, range(1, len(head) + 1))
     total = counting.in_all(found)
     days = max(1, round((min(until, time.time_ns() // 1000) - since) / 86_400_000_000))
@@ -47,15 +48,16 @@ def run(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _row(group: counting.Group, by: str) -> Sequence[str]:
+def _row(group: counting.Group, by: str, titles: Mapping[str, str]) -> Sequence[str]:
     told = group.plain()
-    name = group.name
+    name = titles.get(group.name, group.name) if by == "family" else group.name
     if by == "kind":
         name = say(f"devices.kind.{name}")
     elif by == "device":
         device = group.devices[name]
         name = " ".join(filter(None, (device.name, device.address or device.mac))) or device.id
     kinds = [show.number(told["kinds"].get(kind, 0)) for kind in _NAMED]
-    families = ", ".join(told["families"][:5]) + (" …" if len(told["families"]) > 5 else "")
+    shown = [titles.get(each, each) for each in told["families"][:5]]
+    families = ", ".join(shown) + (" …" if len(told["families"]) > 5 else "")
     devices, contacts = show.number(told["devices"]), show.number(told["contacts"])
     return (name, devices, *kinds, contacts, show.local_time(told["last"]), families)

@@ -42,6 +42,7 @@ class Contact:
     count: int
     blocked: bool
     source: str | None = None  # of the alert that said so
+    family_vi: str = ""  # where the rule's name stands for a family
 
 
 @dataclass(slots=True)
@@ -85,7 +86,12 @@ def contacts(engine: Engine, settings: Settings, since: int, until: int) -> list
     columns = c2_contacts.c
     status = alerts.c.status
     query = (
-        select(c2_contacts, alerts.c.document["labels.source"].as_string().label("of_source"))
+        select(
+            c2_contacts,
+            alerts.c.document["labels.source"].as_string().label("of_source"),
+            alerts.c.document["rule.name"].as_string().label("rule_name"),
+            alerts.c.document["rule.name_vi"].as_string().label("rule_name_vi"),
+        )
         .outerjoin(alerts, alerts.c.id == columns.alert)
         .where(
             columns.time >= since,
@@ -122,6 +128,11 @@ def in_all(found: Iterable[Contact]) -> Group:
     for contact in found:
         group.add(contact)
     return group
+
+
+def titles_vi(found: Iterable[Contact]) -> dict[str, str]:
+    """Return the families that are names of rules, with what these rules are called in Vietnamese."""
+    return {each.family: each.family_vi for each in found if each.family_vi}
 
 
 def devices_of(connection: Connection, book: Book, places: Sequence[tuple[str, str, int]]) -> list[Known]:
@@ -176,8 +187,9 @@ def _contact(row: Any, site: Site, book: Book, holders: _Holders) -> Contact:
     address = next((each for each in (row.source, row.destination) if site.where(each) == LOCAL), "")
     known = _device(book, holders, address, row.host, row.time) or book.unseen(f"ip:{row.source}")
     return Contact(
-        row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked, row.of_source
-    )
+        row.time, known, row.family, row.target, known.unit or row.unit, row.count, row.blocked, row.of_source,
+        (row.rule_name_vi or "") if row.family == row.rule_name else "",
+    )  # fmt: skip
 
 
 def _answers_dns(device: Known) -> bool:

@@ -101,6 +101,18 @@ def test_a_device_counts_once_whatever_address_dhcp_gave_it(engine: Engine, sett
     assert by(engine, settings, "unit") == {"Phòng A": (1, 7)}
 
 
+def test_a_rule_that_stands_for_a_family_has_its_name_in_each_language(engine: Engine, settings: Settings) -> None:
+    named = {"rule.name": "Contact with a C2 server", "rule.name_vi": "Liên lạc với máy chủ C2"}
+    raised(
+        engine,
+        {**alert(START, source_ip="10.0.1.5"), **named},
+        {**alert(START + 1, source_ip="10.0.1.5", threat_software_name="AsyncRAT"), **named},
+    )
+    found = counting.contacts(engine, settings, START, START + DAY)
+    assert {each.name for each in counting.grouped(found, "family")} == {"Contact with a C2 server", "AsyncRAT"}
+    assert counting.titles_vi(found) == {"Contact with a C2 server": "Liên lạc với máy chủ C2"}
+
+
 def test_only_contacts_with_c2_count(engine: Engine, settings: Settings) -> None:
     raised(
         engine,

@@ -4,7 +4,7 @@
 import { go } from "../address";
 import { ask, withValues } from "../api";
 import { bounds, endsOf, range } from "../range";
-import { t, word, type Key } from "../words";
+import { language, t, word, type Key } from "../words";
 import { NOTHING, wordsOf, type Data } from "./data";
 import type { Index, Panel } from "./model";
 
@@ -26,7 +26,13 @@ interface Counted {
 export interface Contacts {
   all: { devices: number; contacts: number };
   groups: { group: string; devices: number; contacts: number }[];
+  /** Families that are names of rules, for want of one, with the rules' Vietnamese names. */
+  titles_vi: Record<string, string>;
 }
+
+/** Return what a family is called. */
+export const familySays = ({ titles_vi }: Contacts, family: string): string =>
+  (language === "vi" && titles_vi[family]) || family;
 
 /** Systems of level 3 and above with an approved plan, monitored, or `both`; public portals that are monitored. */
 const SHARES = ["both", "approved", "monitored", "portals"] as const;
@@ -67,17 +73,18 @@ export const COUNTED: Partial<Record<Index, Counted>> = {
 
 /** Devices, each once. */
 async function contacts({ fields: [by = "kind"] }: Panel, signal: AbortSignal): Promise<Data> {
-  const { all, groups } = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), {
-    signal,
-    byItself: true,
-  });
+  const found = await ask<Contacts>(withValues("/c2", { ...bounds(), by, limit: 0 }), { signal, byItself: true });
+  const { all, groups } = found;
   const cells = groups.map(({ group, devices }) => ({ keys: [group], value: devices }));
   return {
     ...NOTHING,
     value: all.devices,
     total: all.devices,
     cells,
-    words: wordsOf([[by, cells.map(({ keys }) => keys[0] ?? "")]]),
+    words:
+      by === "family"
+        ? Object.fromEntries(groups.map(({ group }) => [group, familySays(found, group)]))
+        : wordsOf([[by, cells.map(({ keys }) => keys[0] ?? "")]]),
   };
 }
 

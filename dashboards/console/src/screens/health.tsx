@@ -358,7 +358,7 @@ function Canaries({ of }: { of: readonly Canary[] }) {
       <h2>{t("health.canaries")}</h2>
       <p class="quiet small">{t("health.canaries.help")}</p>
       {of.length ? (
-        <table class="fields rows-table loose">
+        <table class="fields rows-table loose stacked">
           <thead>
             <tr>
               <th>{t("health.canary.input")}</th>
@@ -370,11 +370,11 @@ function Canaries({ of }: { of: readonly Canary[] }) {
           <tbody>
             {of.map((each) => (
               <tr key={`${each.machine} ${each.source} ${each.kind}`}>
-                <td>
+                <td data-head={t("health.canary.input")}>
                   <a href={addressOf("sources", { open: each.source })}>{each.source}</a> {each.kind}{" "}
                   {machines.size > 1 && <span class="quiet small">{each.machine}</span>}
                 </td>
-                <td>
+                <td data-head={t("health.state")}>
                   <Tag kind={each.state === "good" ? "good" : each.state === "late" ? "fault" : ""}>
                     {t(`health.canary.${each.state}`)}
                   </Tag>{" "}
@@ -387,8 +387,10 @@ function Canaries({ of }: { of: readonly Canary[] }) {
                     </span>
                   )}
                 </td>
-                <td class="right">{each.seconds !== null && duration(each.seconds)}</td>
-                <td>{each.last_good && <When at={each.last_good} />}</td>
+                <td class="right" data-head={t("health.canary.took")}>
+                  {each.seconds !== null && duration(each.seconds)}
+                </td>
+                <td data-head={t("health.canary.last")}>{each.last_good && <When at={each.last_good} />}</td>
               </tr>
             ))}
           </tbody>

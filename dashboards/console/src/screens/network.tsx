@@ -3,7 +3,7 @@
 import { addressOf, adjust, chosen } from "../address";
 import { useAnswer, useChange } from "../answers";
 import { ask, withValues } from "../api";
-import type { Contacts } from "../boards/counted";
+import { familySays, type Contacts } from "../boards/counted";
 import { number } from "../format";
 import { marks } from "../live";
 import { Empty, Share, Shown, Tag, When } from "../parts/marks";
@@ -60,8 +60,9 @@ export default function Network() {
         </a>
       </header>
       <Shown of={answer}>
-        {({ all, groups, contacts }) =>
-          all.devices === 0 ? (
+        {(found) => {
+          const { all, groups, contacts } = found;
+          return all.devices === 0 ? (
             <Empty says={t("network.none", { range: nameOf() })} next={t("network.none.next")} />
           ) : (
             <>
@@ -110,9 +111,7 @@ export default function Network() {
                     {groups.map(({ group, devices, contacts: count }) => (
                       <tr key={group}>
                         <td>
-                          <a href={leads(by, group)}>
-                            {by === "kind" ? word("device", group) : group || t("network.no_group")}
-                          </a>
+                          <a href={leads(by, group)}>{groupSays(found, by, group)}</a>
                         </td>
                         <td class="right">{number(devices)}</td>
                         <td class="right">{number(count)}</td>
@@ -129,7 +128,7 @@ export default function Network() {
                   <h2>{t("network.last")}</h2>
                   <span class="small quiet">{nameOf()}</span>
                 </header>
-                <table class="fields rows-table">
+                <table class="fields rows-table stacked">
                   <thead>
                     <tr>
                       <th>{t("column.time")}</th>
@@ -143,19 +142,19 @@ export default function Network() {
                   <tbody>
                     {contacts.map((each, place) => (
                       <tr key={place}>
-                        <td>
+                        <td data-head={t("column.time")}>
                           <When at={each["@timestamp"]} />
                         </td>
-                        <td>
+                        <td data-head={t("network.device")}>
                           <a href={addressOf("devices", { open: each.device })}>{each.name || each.address}</a>{" "}
                           <span class="small quiet">{each.unit}</span>
                         </td>
-                        <td>{word("device", each.kind)}</td>
-                        <td>{each.family}</td>
-                        <td class="raw">
+                        <td data-head={t("device.kind")}>{word("device", each.kind)}</td>
+                        <td data-head={t("network.family")}>{familySays(found, each.family)}</td>
+                        <td class="raw" data-head={t("network.target")}>
                           <Value field="destination.address" value={each.target} />
                         </td>
-                        <td class="right">
+                        <td class="right" data-head={t("network.contacts")}>
                           {number(each.count)} {each.blocked && <Tag kind="good">{t("network.blocked")}</Tag>}
                         </td>
                       </tr>
@@ -164,11 +163,16 @@ export default function Network() {
                 </table>
               </section>
             </>
-          )
-        }
+          );
+        }}
       </Shown>
     </>
   );
+}
+
+function groupSays(found: Answered, by: string, group: string): string {
+  if (by === "kind") return word("device", group);
+  return (by === "family" ? familySays(found, group) : group) || t("network.no_group");
 }
 
 /** Where the number of a group leads. */
