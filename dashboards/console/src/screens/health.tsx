@@ -218,7 +218,7 @@ function DeadLetters({ count }: { count: number }) {
       <Shown of={answer}>
         {({ reasons, letters }) => (
           <>
-            <table class="fields rows-table loose">
+            <table class="fields rows-table loose stacked">
               <thead>
                 <tr>
                   <th>{t("column.source")}</th>
@@ -232,13 +232,15 @@ function DeadLetters({ count }: { count: number }) {
               <tbody>
                 {reasons.map((each) => (
                   <tr key={`${each.source} ${each.stage} ${each.reason}`}>
-                    <td>
+                    <td data-head={t("column.source")}>
                       <a href={addressOf("sources", { open: each.source })}>{plain(each.source)}</a>
                     </td>
-                    <td>{stageWord(each.stage)}</td>
-                    <td>{reasonWord(each.reason)}</td>
-                    <td class="right">{number(each.count)}</td>
-                    <td>
+                    <td data-head={t("health.stage")}>{stageWord(each.stage)}</td>
+                    <td data-head={t("reason")}>{reasonWord(each.reason)}</td>
+                    <td class="right" data-head={t("health.letters.count")}>
+                      {number(each.count)}
+                    </td>
+                    <td data-head={t("column.last")}>
                       <When at={each.last * 1000} />
                     </td>
                     {may("settings.change") && (
