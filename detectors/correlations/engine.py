@@ -7,7 +7,7 @@ import orjson
 
 from detectors.alerts import MAX_EVIDENCE, Burst, correlation_alert
 from detectors.correlations.bounds import AFTER_ALL, AHEAD, BEFORE_ALL, SECOND, Counts, Evidence, Limits
-from detectors.correlations.group import Said
+from detectors.correlations.group import Group, Said
 from detectors.correlations.groups import Groups
 from detectors.correlations.hits import Hit, Lines, copied, size_of
 from detectors.correlations.saving import hit_of, said_of, signature_of
@@ -212,6 +212,7 @@ class Correlations:
 
     def _say_early(self, scope: Scope, groups: Groups, burst: Burst, found: list[Event]) -> None:
         group = groups.groups[burst.key]
+        assert isinstance(group, Group)  # one that has raised an alert
         placed: list[tuple[int, int, Key]] = []
         group.said = group.said or []
         group.said.append(Said(burst.time, burst.id, ()))

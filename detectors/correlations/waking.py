@@ -1,62 +1,74 @@
 """Which groups to look at when: a group and a time enter, the groups that are due leave."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
+from typing import Generic, TypeVar
 
 from detectors.correlations.bounds import AFTER_ALL
 from detectors.correlations.group import Group
-from detectors.sigma.correlation import Key
 
-#: Entries of groups that may be out of date before it is looked at.
+T = TypeVar("T")
+
+#: Entries that may be out of date before it is looked at.
 _FEW = 1_000
 _wake = attrgetter("wake")
 
 
-class Sleepers:
-    """Groups by when to look at them again, in steps of time: what moves the watermark by whole steps ends whole steps.
+class Steps(Generic[T]):
+    """Things by steps of time: what moves the watermark by whole steps ends whole steps."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.entries = 0
+        self._things: dict[int, list[T]] = {}
+        self._order: list[int] = []  # a heap
+
+    def put(self, thing: T, due: int) -> None:
+        """Give it back when the watermark has passed this time, in microseconds."""
+        step = due // self.size
+        things = self._things.get(step)
+        if things is None:
+            self._things[step] = [thing]
+            heappush(self._order, step)
+        else:
+            things.append(thing)
+        self.entries += 1
+
+    def passed(self, watermark: int) -> Iterator[tuple[int, list[T]]]:
+        """Yield the steps that are over, each with its things."""
+        while self._order and self._order[0] * self.size < watermark:
+            step = heappop(self._order)
+            things = self._things.pop(step)
+            self.entries -= len(things)
+            yield step, things
+
+    def outdated(self, things: int) -> bool:
+        """Whether most of it must be out of date where there are so many things; then everything is taken out."""
+        if self.entries <= 2 * things + _FEW:
+            return False
+        self._things.clear()
+        self._order.clear()
+        self.entries = 0
+        return True
+
+
+class Sleepers(Steps[Group]):
+    """Groups by when to look at them again.
 
     A group has an entry where its `wake` says; one that it has elsewhere is out of date.
     """
 
-    def __init__(self, step: int) -> None:
-        self._step = step
-        self._by_step: dict[int, list[Group]] = {}
-        self._steps: list[int] = []  # a heap
-        self._entries = 0
-
-    def put(self, group: Group, due: int) -> None:
+    def wake(self, group: Group, due: int) -> None:
         """Look at the group when the watermark has passed this time, in microseconds."""
-        step, before = due // self._step, group.wake // self._step
-        group.wake = due
-        if step == before:
-            return
-        sleeping = self._by_step.get(step)
-        if sleeping is None:
-            self._by_step[step] = [group]
-            heappush(self._steps, step)
-        else:
-            sleeping.append(group)
-        self._entries += 1
+        before, group.wake = group.wake, due
+        if due // self.size != before // self.size:
+            self.put(group, due)
 
     def awake(self, watermark: int) -> Iterator[Group]:
         """Yield the groups that are due, by their times in every step."""
-        while self._steps and self._steps[0] * self._step < watermark:
-            step = heappop(self._steps)
-            sleeping = self._by_step.pop(step)
-            self._entries -= len(sleeping)
-            for group in sorted(sleeping, key=_wake):
-                if group.wake // self._step == step:
+        for step, groups in self.passed(watermark):
+            for group in sorted(groups, key=_wake):
+                if group.wake // self.size == step:
                     group.wake = AFTER_ALL
                     yield group
-
-    def tidy(self, groups: Mapping[Key, Group]) -> None:
-        """Leave out what is out of date where that is most of it; these are the groups that there are."""
-        if self._entries <= 2 * len(groups) + _FEW:
-            return
-        self._by_step.clear()
-        self._steps.clear()
-        self._entries = 0
-        for group in groups.values():
-            due, group.wake = group.wake, AFTER_ALL
-            self.put(group, due)

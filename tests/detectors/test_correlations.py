@@ -335,9 +335,18 @@ def test_nothing_is_evicted_while_no_more_events_than_that_can_still_take_part(m
 def test_groups_that_were_evicted_are_not_kept_until_their_time_comes(many: Any) -> None:
     engine = many(groups=10)
     for number in range(3000):
-        run_on(engine, burst(0, 1, user=f"user{number}"))
+        run_on(engine, burst(0, 2, user=f"user{number}"))
     assert engine.counts.groups_evicted == 2990
     assert sum(type(each) is Group for each in gc.get_objects()) < 1500
+    assert engine._scopes[""].groups[0]._alone.entries < 1500
+
+
+def test_more_groups_than_the_limit_that_was_lowered_go_on(many: Any) -> None:
+    engine, lowered = many(), many(groups=10)
+    for number in range(20):
+        run_on(engine, burst(number / 10, 1, user=f"user{number}"))
+    lowered.load(engine.dump())
+    assert len(run(lowered, burst(3, 2, user="user0"))) == 1
 
 
 def test_state_of_a_rule_that_has_changed_is_left_behind(rules: RuleSet, many: Any) -> None:
@@ -352,8 +361,8 @@ def test_state_of_a_rule_that_has_changed_is_left_behind(rules: RuleSet, many: A
 def test_no_state_is_left_of_groups_that_are_quiet(many: Any) -> None:
     engine = many(early=True)
     for number in range(200):
-        run_on(engine, burst(number, 3, user=f"user{number}"))
-    assert engine.groups < 40
+        run_on(engine, burst(number, 3, user=f"user{number}") + burst(number, 1, user=f"alone{number}"))
+    assert engine.groups < 60
     engine.advance(T0 + 1000 * SECOND)
     assert not engine.waits()
     assert engine._evidence.bytes == 0
