@@ -1,6 +1,6 @@
 """All checks in order, the fast ones first; the first failure ends the run. `make test` is this.
 
-Tests run in parts, three side by side, the next one when one has ended: first the fast ones by what they are about, then
+Tests run in parts, four side by side, the next one when one has ended: first the fast ones by what they are about, then
 the slow ones, those of a whole site, those that need servers, those in a browser. Each part is a process, and starts the
 servers that it needs once. What a part says is printed when it has ended. `--coverage` measures which lines ran, too
 (`make coverage`); that takes a third longer.
@@ -26,17 +26,13 @@ import pytest
 
 _BIN = Path(sys.executable).parent
 _COVERAGE = "--coverage" in sys.argv
-_PYTEST: Sequence[Path | str] = [
-    _BIN / "python",
-    "-m",
-    *(["coverage", "run", "-m"] if _COVERAGE else []),
-    "pytest",
-    "-q",
-]
+_RUN = ["coverage", "run", "-m"] if _COVERAGE else []
+_PYTEST: Sequence[Path | str] = [_BIN / "python", "-m", *_RUN, "pytest", "-q"]
 #: More failures than these in a part are no accident.
 _ACCIDENTS = 3
-#: Parts that run at once. Two processors are there at least, and many tests wait for something.
-_AT_ONCE = 3
+#: Parts that run at once. Two processors are there at least, and many tests wait for something: three parts leave
+#: two of five seconds of these unused.
+_AT_ONCE = 4
 #: Tests that need a processor and, but for a few, nothing else. The few slow ones among them run with them.
 _COMPUTING = (
     "tests/workbench", "tests/rules", "tests/collectors/decoders", "tests/collectors/test_fuzz.py",
@@ -50,20 +46,13 @@ _DONE_WHOLE = [f"--ignore={place}" for place in (*_COMPUTING, _DETECTORS)]
 _THE_REST = [*_DONE_WHOLE, *(f"--ignore={place}" for place in (*_ANSWERING, _PIPELINE))]
 #: Those that look at the console in a real browser.
 _LOOKING = "tests/browser"
-#: Tests of a whole running site. Some run with the other slow ones, whose servers they need, some with those in the
-#: browser, so that all three take as long.
+#: Tests of a whole running site. Some run with other slow ones, whose servers they need, some with those in the
+#: browser, so that all take as long.
 _WHOLE = "tests/e2e"
 _WITH_SERVERS = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("services", "indicators"))
+_SERVED = (_PIPELINE, "tests/collectors", *_WITH_SERVERS)
 _WITH_LOOKING = tuple(f"{_WHOLE}/test_e2e_{name}.py" for name in ("sharing", "delivery", "correlations"))
 _WHOLE_REST = [f"--ignore={place}" for place in (*_WITH_SERVERS, *_WITH_LOOKING)]
-
-
-def _whole_but(places: Sequence[str]) -> list[str]:
-    """Return the files of `_WHOLE` but these."""
-    found = sorted(f"{_WHOLE}/{path.name}" for path in (Path(__file__).parent / "e2e").glob("test_*.py"))
-    return [place for place in found if place not in places]
-
-
 #: In the order in which they begin; of the slow ones the longest first.
 _PARTS: Mapping[str, Sequence[str]] = {
     "detectors": [_DETECTORS],
@@ -71,8 +60,8 @@ _PARTS: Mapping[str, Sequence[str]] = {
     "API, delivery, sharing": ["-m", "not slow", *_ANSWERING],
     "rules, decoders, documents": _COMPUTING,
     "the rest": ["-m", "not slow", *_THE_REST],
-    "slow: the others": ["-m", "slow", *_DONE_WHOLE, f"--ignore={_LOOKING}"]
-    + [f"--ignore={place}" for place in _whole_but(_WITH_SERVERS)],
+    "slow: with servers": ["-m", "slow", *_DONE_WHOLE, *_SERVED],
+    "slow: the others": ["-m", "slow", *_DONE_WHOLE, *(f"--ignore={place}" for place in (*_SERVED, _WHOLE, _LOOKING))],
     "slow: a whole site": ["-m", "slow", _WHOLE, *_WHOLE_REST],
     "slow: in a browser": ["-m", "slow", _LOOKING, *_WITH_LOOKING],
 }
