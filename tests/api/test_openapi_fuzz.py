@@ -21,7 +21,7 @@ _EXAMPLES = 200 if _LONG else 4
 _MAY_CHANGE_NOTHING = {
     "POST /search/{collection}", "POST /rules/check", "POST /rules/packs/preview", "POST /rules/restore/preview",
     "POST /rules/test", "POST /alerts/changes", "POST /delivery/resend", "POST /delivery/drop", "POST /cases/{case}/alerts",
-    "POST /settings/check", "POST /rules/roll-back/preview",
+    "POST /settings/check", "POST /rules/roll-back/preview", "POST /rules/roll-back",
 }  # fmt: skip
 #: An answer that has no end.
 _ENDLESS = "/api/v1/live"
