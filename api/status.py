@@ -26,6 +26,8 @@ _LONGEST_LINE = 2000
 #: So many letters are brought back by one request; their lines are held in memory.
 _MOST_RETRIED = 1000
 _Reader = Annotated[User, Depends(needs("site.read"))]
+_Searcher = Annotated[User, Depends(needs("events.read"))]
+_Mender = Annotated[User, Depends(needs("settings.change"))]
 
 
 class Letters(Body):
@@ -97,7 +99,7 @@ def dead_letters(
     request: Request,
     state: State,
     user: _Reader,
-    _searcher: Annotated[User, Depends(needs("events.read"))],
+    _searcher: _Searcher,
     source: Annotated[str | None, Query(max_length=200)] = None,
     reason: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=0, le=1000)] = 50,
@@ -115,8 +117,8 @@ def dead_letters(
 def retry_dead_letters(
     request: Request,
     state: State,
-    user: Annotated[User, Depends(needs("settings.change"))],
-    _searcher: Annotated[User, Depends(needs("events.read"))],
+    user: _Mender,
+    _searcher: _Searcher,
     which: Letters,
 ) -> dict[str, int]:
     """Bring lines to where they could not be taken, the oldest of them first; say how many, and how many are `left` of
@@ -137,8 +139,8 @@ def retry_dead_letters(
 def drop_dead_letters(
     request: Request,
     state: State,
-    user: Annotated[User, Depends(needs("settings.change"))],
-    _searcher: Annotated[User, Depends(needs("events.read"))],
+    user: _Mender,
+    _searcher: _Searcher,
     which: LettersSeen,
 ) -> dict[str, int | bool]:
     """Delete lines that could not be taken, for good, once two people want it: the wish of the first `waits`, for a

@@ -10,7 +10,7 @@ import { attempt } from "../parts/toast";
 import { actionOf, fileOf, type Exception, type Revision, type WholeRule } from "../rulebook";
 import { may } from "../session";
 import { t } from "../words";
-import { confirm, type Preview } from "./rule_preview";
+import { confirm, DIFFERENCES, type Preview } from "./rule_preview";
 
 /** As many as are kept. */
 const MOST = 500;
@@ -110,20 +110,7 @@ function BackButton({ onPress }: { onPress: () => void }) {
   );
 }
 
-/** What a revision may have brought, taken away or changed: how many, or which. */
-const COUNTED = [
-  "packs",
-  "added",
-  "changed",
-  "removed",
-  "modes",
-  "excepted",
-  "unexcepted",
-  "trusted",
-  "distrusted",
-  "refused",
-] as const;
-
+/** How many: a revision keeps the number, or which. */
 const countOf = (told: unknown): number => (Array.isArray(told) ? told.length : Number(told) || 0);
 
 /** What was changed: rules by their titles, files line by line as they were and are, the reason. */
@@ -132,7 +119,9 @@ function Detail({ of, leads = true }: { of: Revision; leads?: boolean }) {
   const files = Object.entries(filesOf(of));
   const exception = exceptionOf(of);
   const { reason, pack, version, key, to } = of.detail ?? {};
-  const counts = COUNTED.map((name) => [name, countOf(of.detail?.[name])] as const).filter(([, count]) => count > 0);
+  const counts = DIFFERENCES.map((name) => [name, countOf(of.detail?.[name])] as const).filter(
+    ([, count]) => count > 0,
+  );
   return (
     <>
       {rules.length > 0 && (

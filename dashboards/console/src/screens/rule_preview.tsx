@@ -45,7 +45,8 @@ interface Left {
   reason: string;
 }
 
-const LISTS = [
+/** What a change of the rulebook may bring, take away or change. */
+export const DIFFERENCES = [
   "packs",
   "added",
   "changed",
@@ -56,8 +57,8 @@ const LISTS = [
   "trusted",
   "distrusted",
   "refused",
-  "left_out",
 ] as const;
+const LISTS = [...DIFFERENCES, "left_out"] as const;
 const MOST_NAMED = 200;
 /** Lists of fewer entries stand open where they say what a site loses or sees otherwise. */
 const FEW = 20;
