@@ -5,9 +5,8 @@ the slow ones, those of a whole site, those that need servers, those in a browse
 servers that it needs once. What a part says is printed when it has ended. `--coverage` measures which lines ran, too
 (`make coverage`); that takes a third longer.
 
-Most parts talk to real servers and processes, on a machine that others load. So the tests of a part that failed, if they
-are few, are run once again: what fails twice is wrong; what does not is printed with its first failure, and named again
-in the last lines, for somebody to find out which of the two was luck.
+A test that fails ends the run, always. Where they are few, they are run once again to say which kind they are: one that
+fails twice is wrong, one that does not depends on luck, which is a fault, too, of the test or of what it tests.
 """
 
 import json
@@ -28,8 +27,8 @@ _BIN = Path(sys.executable).parent
 _COVERAGE = "--coverage" in sys.argv
 _RUN = ["coverage", "run", "-m"] if _COVERAGE else []
 _PYTEST: Sequence[Path | str] = [_BIN / "python", "-m", *_RUN, "pytest", "-q"]
-#: More failures than these in a part are no accident.
-_ACCIDENTS = 3
+#: So many failures of a part are looked at once more.
+_FEW = 3
 #: Parts that run at once. Two processors are there at least, and many tests wait for something: three parts leave
 #: two of five seconds of these unused.
 _AT_ONCE = 4
@@ -91,9 +90,6 @@ def main() -> int:
         ]
         if not (_run(root, [_Part(name, told) for name, told in _BEFORE.items()]) and _run(root, parts)):
             return 1
-        for part in parts:
-            for test in part.accidents:
-                _say(f"== failed once, then not: {test}")
     if _COVERAGE:
         subprocess.run([str(_BIN / "coverage"), "combine", "-q"], cwd=root, check=False)
         subprocess.run([str(_BIN / "coverage"), "report", "--skip-covered", "--format=total"], cwd=root, check=False)
@@ -111,21 +107,18 @@ class _Part:
 
     def __init__(self, name: str, command: Sequence[Path | str], cache: Path | None = None) -> None:
         self.name = name
-        self.accidents: list[str] = []
         self._command = [*map(str, command), *(["-o", f"cache_dir={cache}"] if cache else [])]
         self._cache = cache
 
     def run(self, root: Path) -> bool:
-        """Run it, and again the few tests that failed; say whether it was good."""
+        """Run it; say whether it was good. Of a few tests that failed, find out whether they fail again."""
         status = self._once(root)
         failed = self._failed() if status == pytest.ExitCode.TESTS_FAILED else []
-        if not 0 < len(failed) <= _ACCIDENTS:
-            return not status
-        _say(f"== {self.name}: once more {', '.join(failed)}")
-        if self._once(root, "--last-failed", "--last-failed-no-failures=none"):
-            return False
-        self.accidents = failed
-        return True
+        if 0 < len(failed) <= _FEW:
+            _say(f"== {self.name}: once more {', '.join(failed)}")
+            again = self._once(root, "--last-failed", "--last-failed-no-failures=none")
+            _say(f"== {self.name}: {'failed twice' if again else 'failed once, then not'}")
+        return not status
 
     def _once(self, root: Path, *more: str) -> int:
         environment = {**os.environ, **({"COVERAGE_PROCESS_START": str(root / "pyproject.toml")} if _COVERAGE else {})}
